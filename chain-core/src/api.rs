@@ -1,0 +1,243 @@
+//! Bodies of the HTTP API, shared by the node and its clients.
+//!
+//! JSON everywhere; digests, keys and signatures are lower-case hexadecimal. Endpoints are listed in
+//! `docs/api.md`. Errors are RFC 9457 problems with the code of the one catalogue.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::block::Header;
+use crate::certificate::Cert;
+use crate::code::{Code, Refusal};
+use crate::committee::Committee;
+use crate::crypto::{Digest, PublicKey};
+use crate::execute::Outcome;
+use crate::id::{ChainId, Epoch, Height, RecordId, TxId, View};
+
+/// An error answer (RFC 9457, `application/problem+json`).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Problem {
+    /// `urn:city-ledger:error:E0401`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The NAME, e.g. `SCHEMA_INVALID`.
+    pub name: Code,
+    /// The number, e.g. `E0401`.
+    pub code: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What it means.
+    pub title: String,
+    /// The thing, the value got, the value wanted.
+    pub detail: String,
+    /// What to do next.
+    pub hint: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+}
+
+impl Problem {
+    /// The problem of a refusal.
+    pub fn new(status: u16, refusal: &Refusal) -> Self {
+        let code = refusal.code;
+        Self {
+            kind: format!("urn:city-ledger:error:E{:04}", code.number()),
+            name: code,
+            code: format!("E{:04}", code.number()),
+            status,
+            title: code.meaning().to_owned(),
+            detail: refusal.detail.clone(),
+            hint: code.hint().to_owned(),
+            retryable: status == 429 || status == 503 || status == 408,
+        }
+    }
+
+    /// The refusal it states.
+    pub fn refusal(&self) -> Refusal {
+        Refusal { code: self.name, detail: self.detail.clone() }
+    }
+}
+
+/// How far a transaction has come.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// This node knows nothing of it.
+    Unknown,
+    /// In this node's queue or durable lane; it may still be lost with this node's disk.
+    Accepted,
+    /// Ordered by a quorum; it cannot be undone.
+    Final,
+    /// Final and executed here: outcomes are known.
+    Executed,
+}
+
+/// Where a transaction stands; answer to submitting it and to asking for it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct TransactionStatus {
+    /// The transaction.
+    pub tx: TxId,
+    /// How far it has come.
+    pub stage: Stage,
+    /// The block that orders it.
+    pub height: Option<Height>,
+    /// One per operation, once executed.
+    #[serde(default)]
+    pub outcomes: Vec<Outcome>,
+    /// Proof that a quorum ordered it, for the client to verify.
+    pub proof: Option<crate::proof::FinalityProof>,
+}
+
+/// One block.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct BlockView {
+    /// Digest of the header.
+    pub digest: Digest,
+    /// The header.
+    pub header: Header,
+    /// Commit certificate of this block or of a descendant.
+    pub certificate: Option<Cert>,
+    /// Transactions ordered here, in order.
+    pub transactions: Vec<TxId>,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Give as `cursor` to get the next page; absent on the last.
+    pub next_cursor: Option<String>,
+    /// Height at which the answer holds.
+    pub height: Height,
+}
+
+/// A record as a reader may see it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct RecordView {
+    /// The record.
+    pub record: RecordId,
+    /// Type name, e.g. `credit.licence`.
+    pub record_type: String,
+    /// Acting agency in text form, e.g. `uscc:11320100MAXP23YC3L`.
+    pub agency: String,
+    /// Version shown.
+    pub version: u32,
+    /// Status name, e.g. `effective`.
+    pub status: String,
+    /// Flags that are set.
+    pub flags: Vec<String>,
+    /// Privacy class, `P0` to `P4`.
+    pub class: String,
+    /// Digest of the header, to be named when countersigning.
+    pub header_digest: Digest,
+    /// The public header.
+    pub header: Value,
+    /// The body, when the reader may see it and this node has it.
+    pub body: Option<Value>,
+    /// Leaf of the version's header in the record log.
+    pub leaf_index: u64,
+    /// Signers so far: key and role.
+    pub signers: Vec<SignerView>,
+    /// Height of the last change.
+    pub changed_at: Height,
+    /// Height at which the answer holds.
+    pub height: Height,
+}
+
+/// Who signed a record in which role.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SignerView {
+    /// The member's key.
+    pub key: PublicKey,
+    /// The role acted in.
+    pub role: String,
+    /// `submit`, `countersign`, ...
+    pub operation: String,
+}
+
+/// One step of a record's history.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct HistoryEntry {
+    /// Block height.
+    pub height: Height,
+    /// Block time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// Leaf in the record log.
+    pub leaf_index: u64,
+    /// The step, e.g. `countersign`.
+    pub operation: String,
+    /// Who signed it; absent for automatic steps.
+    pub author: Option<PublicKey>,
+    /// Version after it.
+    pub version: u32,
+    /// Status after it.
+    pub status: String,
+    /// The decoded leaf.
+    pub leaf: Value,
+}
+
+/// What a node says about itself and its view of the others.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct NodeStatus {
+    /// Software version.
+    pub version: String,
+    /// The chain.
+    pub chain_id: ChainId,
+    /// Its name in the validator set, or `observer`.
+    pub name: String,
+    /// Whether it votes.
+    pub voting: bool,
+    /// If it does not: why.
+    pub not_voting_because: Option<Refusal>,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The view it is in.
+    pub view: View,
+    /// Name of the view's leader.
+    pub leader: String,
+    /// Newest committed height.
+    pub committed: Height,
+    /// Newest executed height.
+    pub executed: Height,
+    /// Digest of the newest committed block.
+    pub committed_digest: Digest,
+    /// `exec_root` at the newest executed height.
+    pub exec_root: Digest,
+    /// Leaves in the record log.
+    pub log_size: u64,
+    /// Time of the newest committed block, milliseconds since 1970.
+    pub block_time_ms: u64,
+    /// Transactions waiting to be ordered.
+    pub queued: u64,
+    /// The other validators.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// What a node knows of one peer.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PeerStatus {
+    /// Name in the validator set.
+    pub name: String,
+    /// Whether a verified connection stands.
+    pub connected: bool,
+    /// Its committed height as last heard.
+    pub committed: Height,
+    /// Its view as last heard.
+    pub view: View,
+    /// Milliseconds since it was last heard.
+    pub silent_ms: Option<u64>,
+    /// Why the last connection attempt was refused.
+    pub refused: Option<Refusal>,
+}
+
+/// The validator set of an epoch.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ValidatorsView {
+    /// The set.
+    pub committee: Committee,
+    /// Faults tolerated.
+    pub faults: usize,
+    /// Votes needed.
+    pub quorum: usize,
+}

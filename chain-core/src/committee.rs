@@ -1,0 +1,215 @@
+//! Who may vote in an epoch, and how many of them are enough.
+
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::Writer;
+use crate::codec::Wire;
+use crate::crypto::{Digest, PublicKey};
+use crate::id::{Epoch, ValidatorIx, View};
+
+/// Fewest validators of an epoch.
+pub const VALIDATORS_MIN: usize = 4;
+/// Most validators of an epoch.
+pub const VALIDATORS_MAX: usize = 100;
+
+/// One validator: its name, keys and where to find it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Validator {
+    /// Short name, e.g. `market-regulation`; unique in the set. Also the name of its log cosignatures.
+    pub name: String,
+    /// Agency that runs it, as an organisation identifier in text form.
+    pub agency: String,
+    /// Signs proposals, votes and view changes; held by the safety module alone.
+    pub consensus_key: PublicKey,
+    /// Identity of its libp2p host.
+    pub network_key: PublicKey,
+    /// Cosigns checkpoints.
+    pub log_key: PublicKey,
+    /// Where peers dial it, as a multiaddr, e.g. `/ip4/10.0.0.1/tcp/7101`.
+    pub address: String,
+}
+
+impl Validator {
+    fn write(&self, writer: &mut Writer) {
+        writer.text(&self.name).text(&self.agency);
+        writer.public_key(&self.consensus_key).public_key(&self.network_key).public_key(&self.log_key);
+    }
+}
+
+/// The validator set of one epoch.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Committee {
+    epoch: Epoch,
+    validators: Vec<Validator>,
+}
+
+impl Wire for Committee {
+    const LIMIT: usize = 64 * 1024;
+}
+
+/// A validator set that cannot run an epoch.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CommitteeError {
+    /// Too few or too many.
+    #[error("{0} validators, wants {VALIDATORS_MIN} to {VALIDATORS_MAX}")]
+    Size(usize),
+    /// Two validators share a name or a key.
+    #[error("validators {0} and {1} share a name or a key")]
+    Shared(ValidatorIx, ValidatorIx),
+}
+
+impl Committee {
+    /// Checks and wraps a validator set.
+    ///
+    /// # Errors
+    /// When the size is out of bounds or a name or key appears twice.
+    pub fn new(epoch: Epoch, validators: Vec<Validator>) -> Result<Self, CommitteeError> {
+        if !(VALIDATORS_MIN..=VALIDATORS_MAX).contains(&validators.len()) {
+            return Err(CommitteeError::Size(validators.len()));
+        }
+        for (i, one) in validators.iter().enumerate() {
+            for (j, two) in validators.iter().enumerate().skip(i + 1) {
+                let keys = [one.consensus_key, one.network_key, one.log_key];
+                let shared =
+                    [two.consensus_key, two.network_key, two.log_key].iter().any(|key| keys.contains(key));
+                if one.name == two.name || shared {
+                    return Err(CommitteeError::Shared(index(i), index(j)));
+                }
+            }
+        }
+        Ok(Self { epoch, validators })
+    }
+
+    /// The epoch of this set.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// All validators in index order.
+    pub fn validators(&self) -> &[Validator] {
+        &self.validators
+    }
+
+    /// How many there are: n.
+    pub fn size(&self) -> usize {
+        self.validators.len()
+    }
+
+    /// How many may be faulty: f = ⌊(n−1)/3⌋.
+    pub fn faults(&self) -> usize {
+        faults(self.size())
+    }
+
+    /// How many votes decide: q = ⌈(n+f+1)/2⌉.
+    pub fn quorum(&self) -> usize {
+        quorum(self.size())
+    }
+
+    /// All indices in order.
+    pub fn indices(&self) -> impl Iterator<Item = ValidatorIx> + use<> {
+        (0..self.size()).map(index)
+    }
+
+    /// The validator at an index.
+    pub fn get(&self, ix: ValidatorIx) -> Option<&Validator> {
+        self.validators.get(ix.index())
+    }
+
+    /// The index of a consensus key.
+    pub fn index_of(&self, consensus_key: &PublicKey) -> Option<ValidatorIx> {
+        self.validators.iter().position(|one| one.consensus_key == *consensus_key).map(index)
+    }
+
+    /// Leader of a view: round-robin from a start that the epoch's base digest decides.
+    pub fn leader(&self, base: &Digest, view: View) -> ValidatorIx {
+        let n = self.size() as u64;
+        let position = (base.prefix_u64() % n + view.get() % n) % n;
+        #[expect(clippy::cast_possible_truncation, reason = "less than n, at most 100")]
+        index(position as usize)
+    }
+
+    /// Digest of the set: epoch, count, then names, agencies and keys in index order. Addresses are left out,
+    /// so that a validator may move.
+    pub fn hash(&self) -> Digest {
+        let mut writer = Writer::new();
+        writer.u64(self.epoch.get()).count(self.size());
+        for validator in &self.validators {
+            validator.write(&mut writer);
+        }
+        Digest::tagged(b"CL/validators/1", &[&writer.finish()])
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "at most VALIDATORS_MAX")]
+fn index(position: usize) -> ValidatorIx {
+    ValidatorIx::new(position as u16)
+}
+
+/// f = ⌊(n−1)/3⌋.
+pub const fn faults(n: usize) -> usize {
+    n.saturating_sub(1) / 3
+}
+
+/// q = ⌈(n+f+1)/2⌉: two quorums share an honest validator (2q−n > f) and the honest ones alone reach it
+/// (q ≤ n−f), for every n.
+pub const fn quorum(n: usize) -> usize {
+    (n + faults(n) + 1).div_ceil(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_quorums_always_share_an_honest_validator() {
+        for n in VALIDATORS_MIN..=VALIDATORS_MAX {
+            let (f, q) = (faults(n), quorum(n));
+            assert!(2 * q - n > f, "intersection at n={n}");
+            assert!(q <= n - f, "reachable at n={n}");
+        }
+        assert_eq!([4, 5, 6, 7, 8, 10, 100].map(quorum), [3, 4, 4, 5, 6, 7, 67]);
+    }
+
+    #[test]
+    fn leaders_go_round() {
+        let committee = crate::committee::test_support::committee(4);
+        let base = Digest::tagged(b"base", &[]);
+        let first = committee.leader(&base, View::ZERO).get();
+        for view in 0..9 {
+            let leader = committee.leader(&base, View::new(view)).get();
+            assert_eq!(u64::from(leader), (u64::from(first) + view) % 4);
+        }
+    }
+
+    #[test]
+    fn shared_keys_are_refused() {
+        let mut validators = crate::committee::test_support::committee(4).validators().to_vec();
+        validators[2].log_key = validators[0].consensus_key;
+        let shared = CommitteeError::Shared(ValidatorIx::new(0), ValidatorIx::new(2));
+        assert_eq!(Committee::new(Epoch::ZERO, validators), Err(shared));
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod test_support {
+    use super::*;
+    use crate::crypto::SecretKey;
+
+    pub(crate) fn secret(kind: u8, ix: usize) -> SecretKey {
+        SecretKey::from_seed(*Digest::tagged(b"test-key", &[&[kind], &ix.to_be_bytes()]).as_bytes())
+    }
+
+    pub(crate) fn committee(n: usize) -> Committee {
+        let validators = (0..n)
+            .map(|ix| Validator {
+                name: format!("v{ix}"),
+                agency: format!("agency-{ix}"),
+                consensus_key: secret(1, ix).public(),
+                network_key: secret(2, ix).public(),
+                log_key: secret(3, ix).public(),
+                address: format!("/ip4/127.0.0.1/tcp/{}", 7000 + ix),
+            })
+            .collect();
+        Committee::new(Epoch::ZERO, validators).unwrap()
+    }
+}

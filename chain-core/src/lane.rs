@@ -1,0 +1,132 @@
+//! Lanes: each validator's hash chain of batches, pushed to everybody ahead of ordering.
+//!
+//! A block does not carry data; it advances lane tips. Bodies of operations travel beside the transactions
+//! of a batch and enter no hash of it, so that deleting one later changes nothing that was signed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::Writer;
+use crate::codec::Wire;
+use crate::crypto::{Digest, SIGNATURE_DOMAIN, Signable, Signature};
+use crate::id::{ChainId, Epoch, ValidatorIx};
+
+/// Most bytes of a batch, transactions and bodies together.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Most operations of a batch.
+pub const BATCH_RECORDS_MAX: u32 = 2_048;
+
+/// What the author of a lane signs for one batch.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct BatchHeader {
+    /// The chain.
+    pub chain_id: ChainId,
+    /// The epoch; lanes restart at sequence 0 in each.
+    pub epoch: Epoch,
+    /// Whose lane.
+    pub author: ValidatorIx,
+    /// Position in the lane, from 0.
+    pub seq: u64,
+    /// Digest of the batch before it in the lane; zero for the first.
+    pub prev: Digest,
+    /// Merkle root over the transaction ids, in order.
+    pub payload_root: Digest,
+    /// Encoded bytes of transactions and bodies.
+    pub bytes: u32,
+    /// Operations in all transactions.
+    pub count: u32,
+    /// The author's clock when it sealed the batch, milliseconds since 1970; information only.
+    pub time_ms: u64,
+}
+
+impl BatchHeader {
+    /// What lane advances and blocks name: SHA-256 over the canonical header.
+    pub fn digest(&self) -> Digest {
+        let mut writer = Writer::new();
+        writer.digest(self.chain_id.digest()).u64(self.epoch.get()).u16(self.author.get()).u64(self.seq);
+        writer.digest(&self.prev).digest(&self.payload_root);
+        writer.u32(self.bytes).u32(self.count).u64(self.time_ms);
+        Digest::tagged(b"CL/batch/1", &[&writer.finish()])
+    }
+}
+
+impl Signable for BatchHeader {
+    /// Kind 5: domain, kind, chain, epoch, author, seq, digest.
+    fn preimage(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.raw(SIGNATURE_DOMAIN).u8(5).digest(self.chain_id.digest()).u64(self.epoch.get());
+        writer.u16(self.author.get()).u64(self.seq).digest(&self.digest());
+        writer.finish()
+    }
+}
+
+/// A batch header with its author's signature.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SignedBatchHeader {
+    /// The header.
+    pub header: BatchHeader,
+    /// The author's consensus-key signature over it.
+    pub signature: Signature,
+}
+
+impl Wire for SignedBatchHeader {
+    const LIMIT: usize = 512;
+}
+
+/// Names one batch.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct BatchRef {
+    /// Whose lane.
+    pub author: ValidatorIx,
+    /// Position in the lane.
+    pub seq: u64,
+    /// Digest of its header.
+    pub digest: Digest,
+}
+
+/// Orders everything in a lane up to and including `tip`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct LaneAdvance {
+    /// Whose lane.
+    pub author: ValidatorIx,
+    /// The new tip's position.
+    pub seq: u64,
+    /// The new tip's digest.
+    pub tip: Digest,
+}
+
+impl LaneAdvance {
+    /// Canonical 42 bytes: author, sequence, tip.
+    pub fn canonical(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u16(self.author.get()).u64(self.seq).digest(&self.tip);
+        writer.finish()
+    }
+}
+
+/// Where each lane stands after some block: the newest ordered batch per author. A function of the chain.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LaneFrontier(Vec<Option<(u64, Digest)>>);
+
+impl LaneFrontier {
+    /// Nothing ordered yet, for `n` lanes.
+    pub fn empty(n: usize) -> Self {
+        Self(vec![None; n])
+    }
+
+    /// Newest ordered `(seq, digest)` of an author's lane.
+    pub fn tip(&self, author: ValidatorIx) -> Option<(u64, Digest)> {
+        self.0.get(author.index()).copied().flatten()
+    }
+
+    /// Sequence number that the next ordered batch of this lane has.
+    pub fn next_seq(&self, author: ValidatorIx) -> u64 {
+        self.tip(author).map_or(0, |(seq, _)| seq + 1)
+    }
+
+    /// Moves a lane's tip. Out-of-range authors are ignored: block validity refuses them before.
+    pub fn advance(&mut self, advance: &LaneAdvance) {
+        if let Some(tip) = self.0.get_mut(advance.author.index()) {
+            *tip = Some((advance.seq, advance.tip));
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What a record, a block and a proof are.
+//!
+//! This crate is everything an auditor must trust and nothing else: it opens no socket or file, reads
+//! no clock, starts no thread and iterates no hash map. The same code runs in the validator, in the
+//! `city` command and in an offline audit.
+//!
+//! Where to start: [`transaction`] is what a member signs, [`execute`] turns ordered transactions into
+//! outcomes and leaves, [`block`] and [`certificate`] say what a quorum vouched for, [`merkle`] and
+//! [`receipt`] prove one record to somebody who trusts none of us.
+//!
+//! Two encodings, never mixed: [`codec`] is for the wire and the disk; [`canonical`] is the fixed
+//! big-endian layout of everything that is hashed or signed.
+
+pub mod api;
+pub mod block;
+pub mod canonical;
+pub mod certificate;
+pub mod code;
+pub mod codec;
+pub mod committee;
+pub mod crypto;
+pub mod execute;
+pub mod id;
+pub mod lane;
+pub mod merkle;
+pub mod operation;
+pub mod proof;
+pub mod transaction;

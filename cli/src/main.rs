@@ -1,0 +1,2 @@
+//! The city command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The validator binary.
+fn main() {}
