@@ -328,6 +328,25 @@ impl Engine {
         self.peers.get(ix.index()).map(|peer| (peer.connected, peer.committed, peer.view, peer.heard_ms))
     }
 
+    /// One line for people: what this engine is waiting for.
+    pub fn describe(&self) -> String {
+        format!(
+            "leader {} tau {} ms, {} blocks above committed, sync target {:?}, {} deliveries waiting, first block owed {}, entry {}",
+            self.leader(),
+            self.timeout_ms(),
+            self.chain.len(),
+            self.sync_target.as_ref().map(|cert| cert.height),
+            self.deliveries.len(),
+            self.first_block_owed,
+            match self.entry.as_deref() {
+                None => "none",
+                Some(EntryProof::Timeout(_)) => "timeout",
+                Some(EntryProof::TermEnd { .. }) => "term end",
+                Some(EntryProof::Certificate(_)) => "certificate",
+            },
+        )
+    }
+
     /// Monotonic time at which [`Event::Tick`] is wanted next.
     pub fn deadline(&self) -> u64 {
         self.next_tick_ms

@@ -7,3 +7,4 @@ pub mod campaign;
 pub mod skip;
 
 pub use skip::skip;
+pub mod sim;
