@@ -6,7 +6,6 @@ use chain_core::block::Header;
 use chain_core::certificate::{Cert, Rank};
 use chain_core::crypto::Digest;
 use chain_core::id::{Height, View};
-use chain_core::lane::LaneFrontier;
 
 use crate::engine::Tip;
 use crate::lanes::Run;
@@ -129,15 +128,6 @@ impl Chain {
         self.entries.get(digest).and_then(|entry| entry.tip.as_ref())
     }
 
-    /// A header in the tree or among the recent committed ones.
-    pub(crate) fn header(&self, digest: &Digest) -> Option<&Header> {
-        if let Some(entry) = self.entries.get(digest) {
-            return Some(entry.header());
-        }
-        // The parent of the lowest header names the one wanted, so walk by height.
-        self.recent.iter().rev().find(|header| header.digest() == *digest)
-    }
-
     /// A committed header at a height, if recent.
     pub(crate) fn committed_header(&self, height: Height) -> Option<&Header> {
         let first = self.recent.front()?.height;
@@ -238,10 +228,5 @@ impl Chain {
         let entry = self.entries.remove(digest)?;
         self.by_rank.remove(&(entry.header().height, entry.header().view, *digest));
         Some(entry)
-    }
-
-    /// Lane frontier after the block with this digest.
-    pub(crate) fn lanes_after(&self, digest: &Digest) -> Option<&LaneFrontier> {
-        self.tip_of(digest).map(|tip| &tip.lanes)
     }
 }

@@ -136,6 +136,16 @@ struct Peer {
     view_change: Option<Verified<ViewChange>>,
 }
 
+/// Something that is needed and not here: a block by its digest, or batches by their newest one's.
+#[derive(Clone, Debug)]
+struct Fetch {
+    first_ms: u64,
+    /// When it was last asked for, and how often.
+    asked: Option<(u64, usize)>,
+    /// For a block: who may have it. Asked again by the clock until it comes.
+    block_holders: Vec<ValidatorIx>,
+}
+
 /// What this engine is waiting to do once a write is durable.
 #[derive(Debug)]
 struct OwnVote {
@@ -172,7 +182,10 @@ pub struct Engine {
     /// Views that failed in a row: k of the timeout.
     failed_views: u32,
 
-    deliveries: VecDeque<Proposal>,
+    /// Final blocks not delivered yet, each with the write that makes its commit durable: the ledger never
+    /// runs ahead of the store it is rebuilt from.
+    deliveries: VecDeque<(u64, Proposal)>,
+    persisted_seq: u64,
     delivered: Tip,
     executed: Height,
     summaries: BTreeMap<Height, Digest>,
@@ -189,7 +202,7 @@ pub struct Engine {
     local: VecDeque<(u64, Digest, u32, u32)>,
     /// Own batches not yet ordered, and when they were last pushed.
     pushed_ms: BTreeMap<u64, u64>,
-    fetches: BTreeMap<Digest, (u64, usize)>,
+    fetches: BTreeMap<Digest, Fetch>,
     persist_seq: u64,
     commit_ms: u64,
     block_ms: u64,
@@ -251,7 +264,8 @@ impl Engine {
             view_entered_ms: 0,
             first_block_owed: false,
             failed_views: 0,
-            deliveries: restored.committed.into(),
+            deliveries: restored.committed.into_iter().map(|proposal| (0, proposal)).collect(),
+            persisted_seq: 0,
             executed: restored.executed.height,
             delivered: restored.executed,
             summaries,
@@ -378,7 +392,7 @@ impl Engine {
                 }
             }
             Event::Persisted(seq) => self.on_persisted(now, seq, out),
-            Event::Executed { summary } => self.on_executed(now, &summary),
+            Event::Executed { summary } => self.on_executed(now, &summary, out),
             Event::BatchStored(batch) => self.on_batch(&batch, out),
             Event::LocalBatch { token, payload_root, bytes, count } => {
                 if self.local.len() < LOCAL_BATCHES_MAX {
@@ -398,6 +412,10 @@ impl Engine {
             Message::Entry(proof) => self.on_entry(now, proof, out),
             Message::Certificate(cert) => self.on_certificate(now, from, *cert, out),
             Message::Status(status) => self.on_status(now, from, *status, out),
+            Message::Executed(height) => {
+                let peer = &mut self.peers[from.index()];
+                peer.executed = peer.executed.max(height);
+            }
             Message::Echo(echo) => self.on_echo(from, &echo, out),
             Message::GetProposal { digest } => self.on_get_proposal(from, &digest, out),
             Message::GetCertificate => self.on_get_certificate(from, out),
@@ -484,6 +502,7 @@ impl Engine {
 
     /// Own votes count when persisted, never at signing (M3).
     fn on_persisted(&mut self, now: Now, seq: u64, out: &mut Vec<Action>) {
+        self.persisted_seq = self.persisted_seq.max(seq);
         while self.own_votes.front().is_some_and(|own| own.after <= seq) {
             if let Some(own) = self.own_votes.pop_front() {
                 self.count(now, own.vote, true, out);
@@ -491,7 +510,7 @@ impl Engine {
         }
     }
 
-    fn on_executed(&mut self, now: Now, summary: &ExecSummary) {
+    fn on_executed(&mut self, now: Now, summary: &ExecSummary, out: &mut Vec<Action>) {
         self.executed = self.executed.max(summary.height);
         self.summaries.insert(summary.height, summary.root());
         while self.summaries.len() > SUMMARIES_MAX {
@@ -500,6 +519,10 @@ impl Engine {
         let empty = self.chain.committed_header(summary.height).is_none_or(Header::is_empty);
         if !empty {
             self.uncovered = Some((summary.height, now.mono_ms));
+            let leader = self.leader();
+            if Some(leader) != self.me {
+                self.send(Peers::One(leader), Message::Executed(self.executed), None, out);
+            }
         }
     }
 

@@ -259,6 +259,8 @@ pub enum Message {
     Certificate(Box<Cert>),
     /// Where the sender stands.
     Status(Box<Status>),
+    /// To the leader after executing a block with records: the executed height, so that it can certify it.
+    Executed(Height),
     /// What the sender remembers of the receiver.
     Echo(Box<VoteEcho>),
     /// Ask for one uncommitted block by its digest.

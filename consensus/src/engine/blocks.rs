@@ -435,25 +435,6 @@ impl Engine {
             && header.lanes_root == block::lanes_root(advances)
     }
 
-    /// Asks for one block by its digest, of these validators in turn.
-    pub(super) fn fetch_block(
-        &mut self,
-        now: Now,
-        digest: Digest,
-        holders: Vec<ValidatorIx>,
-        out: &mut Vec<Action>,
-    ) {
-        if self.chain.contains(&digest) || digest == self.chain.committed().digest {
-            return;
-        }
-        let Some(turn) = self.may_fetch(now, digest) else { return };
-        let me = self.me;
-        let holders: Vec<ValidatorIx> = holders.into_iter().filter(|one| Some(*one) != me).collect();
-        if let Some(holder) = holders.get(turn % holders.len().max(1)) {
-            self.send(Peers::One(*holder), Message::GetProposal { digest }, None, out);
-        }
-    }
-
     /// Blocks of views that nobody can vote in any more and that nothing certifies.
     pub(super) fn forget_stale_blocks(&mut self) {
         let view = self.view.get();

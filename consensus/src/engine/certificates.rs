@@ -165,7 +165,7 @@ impl Engine {
         let Some(blocks) = self.chain.finalise(&cert.digest) else { return };
         let headers = blocks.iter().map(|proposal| proposal.header.clone()).collect();
         writes.push(Write::Commit { certificate: (*cert).clone(), blocks: headers });
-        self.persist(writes, out);
+        let durable = self.persist(writes, out);
         if let Some(seen) = seen.filter(|at| *at > 0) {
             let took = now.mono_ms.saturating_sub(seen);
             // A slow average of the slower commits: up at once, down by an eighth.
@@ -185,7 +185,7 @@ impl Engine {
                 self.uncovered = None;
             }
         }
-        self.deliveries.extend(blocks);
+        self.deliveries.extend(blocks.into_iter().map(|proposal| (durable, proposal)));
         let committed = self.chain.committed().height;
         self.votes.prune(committed, self.view);
         let lanes = self.chain.committed().lanes.clone();
@@ -196,9 +196,12 @@ impl Engine {
         self.forget_stale_blocks();
     }
 
-    /// Hands final blocks to execution as soon as their data is held.
+    /// Hands final blocks to execution as soon as their commit is durable and their data is held.
     pub(super) fn deliver(&mut self, now: Now, out: &mut Vec<Action>) {
-        while let Some(proposal) = self.deliveries.front() {
+        while let Some((durable, proposal)) = self.deliveries.front() {
+            if *durable > self.persisted_seq {
+                return;
+            }
             let mut batches = Vec::new();
             let mut missing: Vec<(ValidatorIx, Missing)> = Vec::new();
             for advance in &proposal.advances {
@@ -218,7 +221,7 @@ impl Engine {
                 }
                 return;
             }
-            let Some(proposal) = self.deliveries.pop_front() else { return };
+            let Some((_, proposal)) = self.deliveries.pop_front() else { return };
             self.delivered = self.delivered.after(&proposal);
             let lanes = self.delivered.lanes.clone();
             self.lanes.prune(&lanes);

@@ -5,7 +5,7 @@ use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::id::ValidatorIx;
 
-use super::Engine;
+use super::{Engine, Fetch};
 use crate::action::{Action, Alarm, Peers};
 use crate::event::Now;
 use crate::lanes::Missing;
@@ -13,6 +13,10 @@ use crate::message::{EntryProof, Message, Status, Vote, VoteEcho};
 
 /// Least time between two volunteered answers to one peer.
 const HELP_MS: u64 = 100;
+/// What is missing is asked for only after this long.
+const FETCH_GRACE_MS: u64 = 20;
+/// A fetch that nothing asked for again is forgotten after this long.
+const FETCH_FORGET_MS: u64 = 5_000;
 /// A fetch is asked of the next holder after this long.
 const FETCH_MS: u64 = 300;
 /// Most fetches remembered.
@@ -202,24 +206,66 @@ impl Engine {
         }
     }
 
-    /// Whether this may be fetched now, and how often it was before.
-    pub(super) fn may_fetch(&mut self, now: Now, digest: Digest) -> Option<usize> {
-        if self.fetches.len() >= FETCHES_MAX {
-            self.fetches.retain(|_, (at, _)| now.mono_ms < *at + 10 * FETCH_MS);
+    /// Whether this may be asked for now, and how often it was before. Nothing is asked for at once: most
+    /// of what is missing is on its way.
+    fn may_fetch(&mut self, now: Now, digest: Digest) -> Option<usize> {
+        if !self.fetches.contains_key(&digest) && self.fetches.len() >= FETCHES_MAX {
+            self.fetches.retain(|_, fetch| now.mono_ms < fetch.first_ms + FETCH_FORGET_MS);
             if self.fetches.len() >= FETCHES_MAX {
                 return None;
             }
         }
-        match self.fetches.get_mut(&digest) {
-            Some((at, _)) if now.mono_ms < *at + FETCH_MS => None,
-            Some((at, turn)) => {
-                *at = now.mono_ms;
-                *turn += 1;
-                Some(*turn)
+        let fresh = Fetch { first_ms: now.mono_ms, asked: None, block_holders: Vec::new() };
+        let fetch = self.fetches.entry(digest).or_insert(fresh);
+        let (due, turn) = match fetch.asked {
+            None => (fetch.first_ms + FETCH_GRACE_MS, 0),
+            Some((at, turn)) => (at + FETCH_MS, turn + 1),
+        };
+        if now.mono_ms < due {
+            return None;
+        }
+        fetch.asked = Some((now.mono_ms, turn));
+        Some(turn)
+    }
+
+    /// Asks for one block by its digest, of these validators in turn, until it comes or stops mattering.
+    pub(super) fn fetch_block(
+        &mut self,
+        now: Now,
+        digest: Digest,
+        holders: Vec<ValidatorIx>,
+        out: &mut Vec<Action>,
+    ) {
+        if self.chain.contains(&digest) || digest == self.chain.committed().digest {
+            return;
+        }
+        let turn = self.may_fetch(now, digest);
+        let Some(fetch) = self.fetches.get_mut(&digest) else { return };
+        for holder in holders {
+            if Some(holder) != self.me && !fetch.block_holders.contains(&holder) {
+                fetch.block_holders.push(holder);
             }
-            None => {
-                self.fetches.insert(digest, (now.mono_ms, 0));
-                Some(0)
+        }
+        if let Some(turn) = turn
+            && let Some(holder) = fetch.block_holders.get(turn % fetch.block_holders.len().max(1)).copied()
+        {
+            self.send(Peers::One(holder), Message::GetProposal { digest }, None, out);
+        }
+    }
+
+    fn retry_fetches(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.fetches.retain(|_, fetch| now.mono_ms < fetch.first_ms + FETCH_FORGET_MS);
+        let blocks: Vec<Digest> = self
+            .fetches
+            .iter()
+            .filter(|(_, fetch)| !fetch.block_holders.is_empty())
+            .map(|(digest, _)| *digest)
+            .collect();
+        for digest in blocks {
+            if self.chain.contains(&digest) {
+                self.fetches.remove(&digest);
+            } else {
+                self.fetch_block(now, digest, Vec::new(), out);
             }
         }
     }
@@ -259,6 +305,7 @@ impl Engine {
     /// Whatever happens by the clock.
     pub(super) fn periodic(&mut self, now: Now, out: &mut Vec<Action>) {
         self.check_timeouts(now, out);
+        self.retry_fetches(now, out);
         if now.mono_ms >= self.next_status_ms {
             self.next_status_ms = now.mono_ms + self.params.status_ms;
             self.send(Peers::All, self.status(), None, out);

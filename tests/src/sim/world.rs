@@ -67,6 +67,7 @@ struct Node {
     syncing: bool,
     executing: VecDeque<Delivery>,
     delivered: Height,
+    doomed: bool,
     tick_at: u64,
     skew_ms: i64,
     tokens: BTreeMap<u64, Vec<Digest>>,
@@ -181,6 +182,7 @@ impl World {
                     syncing: false,
                     executing: VecDeque::new(),
                     delivered: Height::ZERO,
+                    doomed: false,
                     tick_at: 0,
                     skew_ms: skew - i64::try_from(faults.skew_ms).unwrap_or(0),
                     tokens: BTreeMap::new(),
@@ -287,6 +289,7 @@ impl World {
         self.faults.loss_per_mille = 0;
         self.faults.duplicate_per_mille = 0;
         for node in 0..self.n {
+            self.nodes[node].doomed = false;
             if self.nodes[node].engine.is_none() {
                 self.restart(node, false);
             }
@@ -522,6 +525,11 @@ impl World {
         if self.nodes[node].incarnation != incarnation {
             return;
         }
+        if self.nodes[node].doomed {
+            // The power goes between the write and its sync.
+            self.crash(node);
+            return;
+        }
         self.nodes[node].disk.sync(entries);
         self.nodes[node].syncing = false;
         self.nodes[node].durable_seq = seq;
@@ -658,12 +666,18 @@ impl World {
                 self.crash(node);
             }
         } else {
+            // Three in four strike between a write and its sync, the moment that matters.
+            let in_write = self.random.chance(750);
             let faults = self.judge.committee.faults();
             let down = (0..self.n).filter(|node| !self.up(*node)).count();
             let node = self.random.index(self.n);
             // Now and then one more than the protocol tolerates: it must stop, and resume.
             if down < faults || self.random.chance(100) {
-                self.crash(node);
+                if in_write && self.up(node) {
+                    self.nodes[node].doomed = true;
+                } else {
+                    self.crash(node);
+                }
             }
         }
         self.schedule_fault(Due::Crash, self.faults.crash_every_ms);
@@ -682,6 +696,7 @@ impl World {
         one.held.clear();
         one.executing.clear();
         one.syncing = false;
+        one.doomed = false;
         one.tokens.clear();
         let wait = self.random.between(self.faults.down_ms.0, self.faults.down_ms.1) * 1_000;
         let wipe_ledger = self.random.chance(self.faults.ledger_loss_per_mille);
