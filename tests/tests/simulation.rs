@@ -3,11 +3,19 @@
 use city_tests::sim::random::Random;
 use city_tests::sim::{Faults, Report, World};
 use consensus::Params;
+use consensus::mutant::Mutant;
 
 fn run(seed: u64, n: u16, minutes: u64) -> Result<Report, String> {
+    run_mutant(seed, n, minutes, None)
+}
+
+fn run_mutant(seed: u64, n: u16, minutes: u64, mutant: Option<Mutant>) -> Result<Report, String> {
     let mut random = Random::new(seed ^ 0xfa17);
     let faults = Faults::drawn(&mut random);
     let mut world = World::new(seed, n, Params::default(), faults);
+    if let Some(mutant) = mutant {
+        world.mutate(mutant);
+    }
     world.run_ms(minutes * 60_000)?;
     world.heal_and_progress(10_000)
 }
@@ -42,4 +50,28 @@ fn seeds() {
         total.virtual_ms as u128 / start.elapsed().as_millis().max(1)
     );
     assert_eq!(failed, 0);
+}
+
+#[test]
+fn mutants() {
+    for mutant in [Mutant::NoVoteChain, Mutant::CommitAfterViewChange, Mutant::SendBeforeDurable] {
+        let found =
+            (0..300).find_map(|seed| run_mutant(seed, [4, 5, 7][seed as usize % 3], 5, Some(mutant)).err());
+        println!("{mutant:?}: {found:?}");
+        assert!(found.is_some());
+    }
+}
+
+#[test]
+fn one() {
+    let Some(seed) = std::env::var("ONE").ok().and_then(|x| x.parse().ok()) else { return };
+    let n: u16 = std::env::var("N").unwrap().parse().unwrap();
+    let mut random = Random::new(seed ^ 0xfa17);
+    let faults = Faults::drawn(&mut random);
+    println!("{faults:?}");
+    let mut world = World::new(seed, n, Params::default(), faults);
+    world.keep_transcript();
+    let r = world.run_ms(300_000).map(|()| Report::default()).and_then(|_| world.heal_and_progress(10_000));
+    println!("{}", world.transcript(150));
+    println!("{r:?}");
 }
