@@ -28,4 +28,6 @@ pub mod lane;
 pub mod merkle;
 pub mod operation;
 pub mod proof;
+pub mod receipt;
 pub mod transaction;
+pub mod trust;
