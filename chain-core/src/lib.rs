@@ -27,6 +27,7 @@ pub mod json;
 pub mod lane;
 pub mod layout;
 pub mod leaf;
+pub mod ledger;
 pub mod merkle;
 pub mod money;
 pub mod operation;
