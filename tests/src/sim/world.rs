@@ -330,10 +330,8 @@ impl World {
         // A marker goes in at every node as soon as it takes one; each must come out everywhere.
         let mut markers: Vec<Option<TxId>> = vec![None; self.n];
         loop {
-            for node in 0..self.n {
-                if markers[node].is_none() {
-                    markers[node] = self.submit_at(node);
-                }
+            for (node, marker) in markers.iter_mut().enumerate() {
+                *marker = marker.or_else(|| self.submit_at(node));
             }
             let held = |one: &Option<TxId>| {
                 one.is_some_and(|tx| self.nodes.iter().all(|node| node.ledger.holds(&tx)))
