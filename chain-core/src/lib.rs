@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod block;
+pub mod build;
 pub mod canonical;
 pub mod certificate;
 pub mod checkpoint;
@@ -37,6 +38,7 @@ pub mod operation;
 pub mod org;
 pub mod proof;
 pub mod receipt;
+pub mod read;
 pub mod record;
 pub mod rules;
 pub mod state;
