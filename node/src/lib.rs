@@ -1,1 +1,8 @@
-//! The node.
+//! A validator of City Ledger: the only crate that knows libp2p, RocksDB and HTTP.
+//!
+//! One thread owns the consensus engine ([`driver`]) and one executes ordered blocks ([`executor`]); the
+//! network ([`link`]) and the HTTP API ([`handle`]) talk to them through bounded queues. [`storage`] holds
+//! the two stores. Start at `main.rs`, which reads [`config`], builds, runs and shuts down.
+
+pub mod handle;
+pub mod link;
