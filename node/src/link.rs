@@ -76,6 +76,7 @@ impl Frame {
                 | Message::Status(_)
                 | Message::Echo(_)
                 | Message::GetProposal { .. }
+                | Message::Executed(_)
                 | Message::GetCertificate => Stream::Votes,
             },
         }
