@@ -331,9 +331,10 @@ impl LedgerStore {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn put_checkpoint(&self, text: &str) -> Result<(), StorageError> {
+    pub fn put_checkpoint(&self, height: Height, text: &str) -> Result<(), StorageError> {
+        let value = [&keys::height(height)[..], text.as_bytes()].concat();
         self.db
-            .put_cf(family(&self.db, "meta"), "checkpoint", text)
+            .put_cf(family(&self.db, "meta"), "checkpoint", value)
             .map_err(StorageError::failed("writing a checkpoint"))
     }
 
