@@ -103,7 +103,8 @@ impl Checkpoints {
         state.gathering.entry(height).or_default().by.insert(from, cosignature.clone());
         while state.gathering.len() > GATHERED_MAX {
             // A peer may name any height; what is far ahead of everybody goes first.
-            let own = state.gathering.iter().rev().find(|(_, one)| one.own.is_some()).map(|(height, _)| *height);
+            let own =
+                state.gathering.iter().rev().find(|(_, one)| one.own.is_some()).map(|(height, _)| *height);
             let victim = match (own, state.gathering.last_key_value()) {
                 (Some(own), Some((last, _))) if last.since(own) > GATHERED_MAX as u64 => *last,
                 _ => match state.gathering.first_key_value() {

@@ -140,12 +140,23 @@ fn random<const N: usize>() -> Result<[u8; N], Refusal> {
     Ok(bytes)
 }
 
-fn seal(key: &XChaCha20Poly1305, nonce: &[u8; 24], plain: &[u8], commit: &Digest) -> Result<Vec<u8>, Refusal> {
+fn seal(
+    key: &XChaCha20Poly1305,
+    nonce: &[u8; 24],
+    plain: &[u8],
+    commit: &Digest,
+) -> Result<Vec<u8>, Refusal> {
     let payload = Payload { msg: plain, aad: commit.as_bytes() };
-    key.encrypt(&XNonce::from(*nonce), payload).map_err(|_| Refusal::new(Code::Internal, "vault: sealing failed"))
+    key.encrypt(&XNonce::from(*nonce), payload)
+        .map_err(|_| Refusal::new(Code::Internal, "vault: sealing failed"))
 }
 
-fn open(key: &XChaCha20Poly1305, nonce: &[u8; 24], sealed: &[u8], commit: &Digest) -> Result<Vec<u8>, Refusal> {
+fn open(
+    key: &XChaCha20Poly1305,
+    nonce: &[u8; 24],
+    sealed: &[u8],
+    commit: &Digest,
+) -> Result<Vec<u8>, Refusal> {
     let payload = Payload { msg: sealed, aad: commit.as_bytes() };
     key.decrypt(&XNonce::from(*nonce), payload)
         .map_err(|_| corrupt("an entry does not open: other key, other place, or damaged"))

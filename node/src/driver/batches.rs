@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chain_core::code::{Code, Refusal};
-use chain_core::codec::{decode, encode};
+use chain_core::codec::{decode, decode_trusted, encode};
 use chain_core::committee::Committee;
 use chain_core::crypto::{Signature, VerifyKey};
 use chain_core::id::ChainId;
-use chain_core::lane::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, BatchHeader, BatchRef, SignedBatchHeader};
-use chain_core::transaction::{
-    Batch, OPERATIONS_MAX, Submission, SignedTransaction, TRANSACTION_BYTES_MAX, payload_root,
-};
 use chain_core::id::TxId;
+use chain_core::lane::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, BatchHeader, BatchRef, SignedBatchHeader};
+use chain_core::transaction::{Batch, OPERATIONS_MAX, Submission, TRANSACTION_BYTES_MAX, payload_root};
 
 /// Bytes of batches kept in memory; older ones are read from the store again.
 const CACHED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -81,11 +79,40 @@ impl BatchJudge {
         }
     }
 
+    /// A batch from this node's own store: it was checked before it was stored, but the verdict on its
+    /// signatures is not kept.
+    ///
+    /// # Errors
+    /// When the stored bytes are no batch.
+    pub fn recheck(&self, bytes: Vec<u8>) -> Result<CheckedBatch, Refusal> {
+        let batch: Batch = decode_trusted(&bytes)
+            .map_err(|error| Refusal::new(Code::StorageCorrupt, format!("batch: {error}")))?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = batch.submissions.len().div_ceil(threads).max(16);
+        let signatures_ok = std::thread::scope(|scope| {
+            let parts: Vec<_> = batch
+                .submissions
+                .chunks(share)
+                .map(|part| scope.spawn(|| part.iter().map(|one| one.signed.verify_signature()).collect()))
+                .collect();
+            let verdicts = parts.into_iter().map(|part| part.join().unwrap_or_default());
+            verdicts.collect::<Vec<Vec<bool>>>().concat()
+        });
+        let header = &batch.signed.header;
+        let name = BatchRef { author: header.author, seq: header.seq, digest: header.digest() };
+        let ids = batch.submissions.iter().map(|one| one.signed.transaction.id()).collect();
+        Ok(CheckedBatch { name, batch, bytes: Arc::from(bytes), ids, signatures_ok })
+    }
+
     /// Joins a header that the engine just signed to its records, which were checked when they came in.
     ///
     /// # Errors
     /// When the records have no encoding within the limits: a bug of the intake.
-    pub fn seal(&self, signed: SignedBatchHeader, submissions: Vec<Submission>) -> Result<CheckedBatch, Refusal> {
+    pub fn seal(
+        &self,
+        signed: SignedBatchHeader,
+        submissions: Vec<Submission>,
+    ) -> Result<CheckedBatch, Refusal> {
         let batch = Batch { signed, submissions };
         let bytes = encode(&batch).map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
         let checked = check_payload(batch, Arc::from(bytes))?;
@@ -99,14 +126,20 @@ fn check_payload(batch: Batch, bytes: Arc<[u8]>) -> Result<CheckedBatch, Refusal
     let header = &batch.signed.header;
     let payload = bytes.len().saturating_sub(empty_len());
     if payload != header.bytes as usize || payload > BATCH_BYTES_MAX {
-        return refuse(Code::SizeLimit, format!("batch of {payload} bytes, its header says {}", header.bytes));
+        return refuse(
+            Code::SizeLimit,
+            format!("batch of {payload} bytes, its header says {}", header.bytes),
+        );
     }
     let count: usize = batch.submissions.iter().map(|one| one.signed.transaction.operations.len()).sum();
     if count != header.count as usize || header.count > BATCH_RECORDS_MAX || batch.submissions.is_empty() {
-        return refuse(Code::SizeLimit, format!("batch of {count} operations, its header says {}", header.count));
+        return refuse(
+            Code::SizeLimit,
+            format!("batch of {count} operations, its header says {}", header.count),
+        );
     }
     for submission in &batch.submissions {
-        check_bodies(submission)?;
+        check_submission(submission)?;
     }
     let ids = batch.submissions.iter().map(|one| one.signed.transaction.id()).collect();
     let name = BatchRef { author: header.author, seq: header.seq, digest: header.digest() };
@@ -146,41 +179,20 @@ pub fn payload_bytes(submission: &Submission) -> Result<u32, Refusal> {
     u32::try_from(bytes.len() - 1).map_err(|_| Refusal::new(Code::SizeLimit, "submission too large"))
 }
 
-/// The data rule for bodies: one entry per operation; a shared body is there and matches its commitment, any
-/// other is not there. This decides whether a batch counts as held, so it must not depend on the ledger.
+/// What decides whether a batch with this submission counts as held; it must not depend on the ledger.
 ///
 /// # Errors
-/// `BODY_MISSING`, `BODY_NOT_ALLOWED`, `BODY_COMMITMENT`, or a wrong count.
-pub fn check_bodies(submission: &Submission) -> Result<(), Refusal> {
-    let SignedTransaction { transaction, .. } = &submission.signed;
-    let operations = &transaction.operations;
-    if operations.is_empty() {
+/// `NO_OPERATIONS`, `TOO_MANY_OPERATIONS`, or as [`chain_core::rules::check_bodies`].
+pub fn check_submission(submission: &Submission) -> Result<(), Refusal> {
+    let operations = submission.signed.transaction.operations.len();
+    if operations == 0 {
         return Err(Refusal::new(Code::NoOperations, "a transaction needs an operation"));
     }
-    if operations.len() > OPERATIONS_MAX {
-        let detail = format!("{} operations, at most {OPERATIONS_MAX}", operations.len());
+    if operations > OPERATIONS_MAX {
+        let detail = format!("{operations} operations, at most {OPERATIONS_MAX}");
         return Err(Refusal::new(Code::TooManyOperations, detail));
     }
-    if submission.bodies.len() != operations.len() {
-        let detail = format!("{} bodies for {} operations", submission.bodies.len(), operations.len());
-        return Err(Refusal::new(Code::BodyMissing, detail));
-    }
-    for (at, (operation, body)) in operations.iter().zip(&submission.bodies).enumerate() {
-        match (operation.shared_body_commit(), body) {
-            (None, None) => {}
-            (Some(commit), Some(body)) if body.commitment() == commit => {}
-            (Some(_), Some(_)) => {
-                return Err(Refusal::new(Code::BodyCommitment, format!("body of operation {at}")));
-            }
-            (Some(_), None) => {
-                return Err(Refusal::new(Code::BodyMissing, format!("body of operation {at}")));
-            }
-            (None, Some(_)) => {
-                return Err(Refusal::new(Code::BodyNotAllowed, format!("body of operation {at}")));
-            }
-        }
-    }
-    Ok(())
+    chain_core::rules::check_bodies(submission)
 }
 
 /// Checked batches by name, the newest up to [`CACHED_BYTES_MAX`].

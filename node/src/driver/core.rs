@@ -16,7 +16,8 @@ use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
 use super::batches::{BatchCache, BatchJudge};
-use super::inbox::{Allowances, Input, Inputs};
+pub(crate) use super::inbox::Input;
+use super::inbox::{Allowances, Inputs};
 use super::intake::Intake;
 use super::pool::Pool;
 use super::sync::{self, Fetches};
@@ -89,7 +90,6 @@ pub struct EngineView {
     /// Batches of the own lane that are not ordered yet.
     pub lane_pending: usize,
 }
-
 
 /// Counters for `/metrics`.
 #[derive(Debug, Default)]
@@ -249,7 +249,12 @@ impl Core {
         }
     }
 
-    fn answer_blocks(self: &Arc<Self>, to: ValidatorIx, from: Height, permit: tokio::sync::OwnedSemaphorePermit) {
+    fn answer_blocks(
+        self: &Arc<Self>,
+        to: ValidatorIx,
+        from: Height,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) {
         let core = self.clone();
         self.pool.run(move || {
             let _permit = permit;
@@ -323,9 +328,5 @@ impl Inbox for CoreInbox {
 /// # Errors
 /// `NOT_READY`.
 pub(crate) fn running(core: &Core) -> Result<(), Refusal> {
-    if core.stop.stopping() {
-        Err(Refusal::new(Code::NotReady, "the node is stopping"))
-    } else {
-        Ok(())
-    }
+    if core.stop.stopping() { Err(Refusal::new(Code::NotReady, "the node is stopping")) } else { Ok(()) }
 }

@@ -72,7 +72,9 @@ impl Inputs {
         match input {
             Input::Wake if queues.woken => return,
             Input::Wake => queues.woken = true,
-            Input::Message { ref message, .. } if stream(message) == Stream::Data => queues.data.push_back(input),
+            Input::Message { ref message, .. } if stream(message) == Stream::Data => {
+                queues.data.push_back(input)
+            }
             Input::BatchStored(_) => queues.data.push_back(input),
             _ => queues.urgent.push_back(input),
         }
@@ -160,7 +162,9 @@ mod tests {
         inputs.push(Input::Wake);
         let mut got = Vec::new();
         assert!(inputs.drain(Instant::now(), &mut got));
-        let first = got.first().map(|input| matches!(input, Input::Message { message, .. } if **message == Message::GetCertificate));
+        let first = got.first().map(
+            |input| matches!(input, Input::Message { message, .. } if **message == Message::GetCertificate),
+        );
         assert_eq!((got.len(), first), (2, Some(true)));
         got.clear();
         let start = Instant::now();

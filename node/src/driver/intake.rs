@@ -114,7 +114,8 @@ impl Intake {
         if lane_idle || queues.bytes >= BATCH_BYTES_TARGET || queues.operations >= BATCH_OPERATIONS_TARGET {
             return Some(0);
         }
-        let oldest = queues.agencies.values().filter_map(|queue| queue.waiting.front()).map(|one| one.at_ms).min();
+        let oldest =
+            queues.agencies.values().filter_map(|queue| queue.waiting.front()).map(|one| one.at_ms).min();
         oldest.map(|at| at + BATCH_WAIT_MS)
     }
 

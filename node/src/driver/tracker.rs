@@ -81,7 +81,9 @@ impl Tracker {
     pub(crate) fn watch(&self, tx: TxId) -> Option<watch::Receiver<Stage>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= FOLLOWED_MAX {
-            all.retain(|_, followed| *followed.stage.borrow() > Stage::Unknown || !followed.stage.is_closed());
+            all.retain(|_, followed| {
+                *followed.stage.borrow() > Stage::Unknown || !followed.stage.is_closed()
+            });
         }
         if all.len() >= FOLLOWED_MAX && !all.contains_key(&tx) {
             return None;

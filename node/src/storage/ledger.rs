@@ -199,14 +199,6 @@ impl LedgerStore {
         )
     }
 
-    /// Writes the state that genesis starts from, at height 0.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn write_genesis(&self, tip: &Tip, result: &BlockResult) -> Result<(), StorageError> {
-        self.write(&Executed { tip, result, batches: &[], transactions: &[], listed: &[] })
-    }
-
     /// Writes everything one executed block adds, at once.
     ///
     /// # Errors

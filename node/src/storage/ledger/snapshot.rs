@@ -228,19 +228,15 @@ impl<'a> Snapshot<'a> {
         Ok(found)
     }
 
-    /// The newest cosigned checkpoint at or above a log size's height: height and text.
+    /// The newest checkpoint that a quorum cosigned, with the height it is for.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn newest_checkpoint(&self) -> Result<Option<(Height, String)>, StorageError> {
-        let last = self.snapshot.iterator_cf(family(self.db, "checkpoints"), IteratorMode::End).next();
-        let Some((key, text)) = last.transpose().map_err(StorageError::failed("reading a checkpoint"))?
-        else {
-            return Ok(None);
-        };
-        let text = String::from_utf8(text.into_vec())
+    pub fn checkpoint(&self) -> Result<Option<(Height, String)>, StorageError> {
+        let Some(value) = self.bytes("meta", b"checkpoint")? else { return Ok(None) };
+        let text = String::from_utf8(value.get(8..).unwrap_or_default().to_vec())
             .map_err(|error| StorageError::corrupt("checkpoint", error.to_string()))?;
-        Ok(Some((Height::new(number(&key)?), text)))
+        Ok(Some((Height::new(number(&value)?), text)))
     }
 
     /// State keys among `keys` that exist; for tests and diagnostics.
