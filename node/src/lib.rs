@@ -6,3 +6,4 @@
 
 pub mod handle;
 pub mod link;
+pub mod network;
