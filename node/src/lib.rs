@@ -7,3 +7,4 @@
 pub mod handle;
 pub mod link;
 pub mod network;
+pub mod storage;
