@@ -1,5 +1,7 @@
 //! The sample city's draft parses, resolves the laws that exports name, and becomes a genesis with parts.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use std::collections::BTreeSet;
 
 use chain_core::genesis::{Draft, LegalBasisEntry};

@@ -257,6 +257,9 @@ impl Engine {
                     return Some((branch, None));
                 }
                 if first.height <= last.rank.height {
+                    if self.safety.as_ref()?.ignores_vote_chain() {
+                        return Some((vec![entry.header().clone()], None));
+                    }
                     return None;
                 }
             } else if let Some(ground) = self.ground_of(first) {
