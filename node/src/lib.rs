@@ -4,6 +4,7 @@
 //! network ([`link`]) and the HTTP API ([`handle`]) talk to them through bounded queues. [`storage`] holds
 //! the two stores. Start at `main.rs`, which reads [`config`], builds, runs and shuts down.
 
+pub mod api;
 pub mod handle;
 pub mod link;
 pub mod network;

@@ -67,17 +67,7 @@ impl Frame {
         match self {
             Self::Batch(_) => Stream::Data,
             Self::Cosignature(_) => Stream::Votes,
-            Self::Message(message) => match **message {
-                Message::Propose(_) | Message::Blocks { .. } | Message::GetBlocks { .. } => Stream::Data,
-                Message::Vote(..)
-                | Message::ViewChange(_)
-                | Message::Entry(_)
-                | Message::Certificate(_)
-                | Message::Status(_)
-                | Message::Echo(_)
-                | Message::GetProposal { .. }
-                | Message::GetCertificate => Stream::Votes,
-            },
+            Self::Message(message) => stream_of(message),
         }
     }
 
@@ -109,6 +99,22 @@ impl Frame {
             3 => Ok(Self::Cosignature(Arc::new(decode(content)?))),
             _ => Err(CodecError::Malformed(format!("frame kind {kind}"))),
         }
+    }
+}
+
+/// The stream that a message travels on.
+pub fn stream_of(message: &Message) -> Stream {
+    match message {
+        Message::Propose(_) | Message::Blocks { .. } | Message::GetBlocks { .. } => Stream::Data,
+        Message::Vote(..)
+        | Message::ViewChange(_)
+        | Message::Entry(_)
+        | Message::Certificate(_)
+        | Message::Status(_)
+        | Message::Echo(_)
+        | Message::GetProposal { .. }
+        | Message::Executed(_)
+        | Message::GetCertificate => Stream::Votes,
     }
 }
 
