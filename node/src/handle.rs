@@ -7,16 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, HistoryEntry, NodeStatus, Page, RecordView, Stage, TransactionStatus, ValidatorsView,
+    BlockView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus, ValidatorsView,
 };
-use chain_core::block::Header;
-use chain_core::certificate::Cert;
 use chain_core::code::Refusal;
-use chain_core::crypto::{Digest, Signature};
-use chain_core::execute::Outcome;
+use chain_core::crypto::Digest;
 use chain_core::id::{Height, RecordId, TxId};
-use chain_core::lane::LaneAdvance;
-use chain_core::transaction::{Batch, Submission};
+use chain_core::transaction::Submission;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +37,13 @@ pub trait Node: Send + Sync + 'static {
     /// `QUEUE_FULL` when the agency's queue is full: come back after [`Node::retry_after`]. Otherwise the
     /// code of the check that failed. `NOT_READY` while the node stops.
     fn submit(&self, submission: Submission) -> Result<TxId, Refusal>;
+
+    /// Everything that [`Node::submit`] checks and, where the ledger allows to say it beforehand, what
+    /// execution would refuse now; queues nothing.
+    ///
+    /// # Errors
+    /// The code of the first check that failed.
+    fn check(&self, submission: &Submission) -> Result<TxId, Refusal>;
 
     /// How long a client should wait after `QUEUE_FULL`.
     fn retry_after(&self) -> Duration;
@@ -96,6 +99,12 @@ pub trait Node: Send + Sync + 'static {
     /// `NOT_YET_EXECUTED` above the executed height, `NOT_FOUND` below what this node keeps.
     fn block(&self, height: Height) -> Result<BlockView, Refusal>;
 
+    /// Height of the executed block with this digest.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    fn height_of(&self, digest: Digest) -> Result<Height, Refusal>;
+
     /// Blocks in descending height, newest first unless a cursor says where to go on.
     ///
     /// # Errors
@@ -108,6 +117,9 @@ pub trait Node: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be read.
     fn raw_blocks(&self, from: Height, limit: usize) -> Result<Vec<RawBlock>, Refusal>;
+
+    /// Newest executed height. Every answer carries it: this one reads memory only and never blocks.
+    fn height(&self) -> Height;
 
     /// The validator set of the present epoch.
     fn validators(&self) -> ValidatorsView;
@@ -165,25 +177,6 @@ pub enum ReceiptForm {
     Bundle,
     /// C2SP tlog-proof text.
     TlogProof,
-}
-
-/// A block with everything an auditor needs to check and re-execute it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct RawBlock {
-    /// The header.
-    pub header: Header,
-    /// Lane advances, under `lanes_root`.
-    pub advances: Vec<LaneAdvance>,
-    /// The proposer's signature, kind 1.
-    pub proposer_signature: Signature,
-    /// Every batch ordered here, in execution order, with the bodies still held.
-    pub batches: Vec<Batch>,
-    /// Outcomes, under `outcomes_root`.
-    pub outcomes: Vec<Outcome>,
-    /// Commit certificate of this block, where it is the one that was certified.
-    pub certificate: Option<Cert>,
-    /// `exec_root` that this node computed for this height.
-    pub exec_root: Digest,
 }
 
 /// One sample of `/metrics`.
