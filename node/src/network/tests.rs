@@ -387,12 +387,13 @@ async fn forward(
     mut to: tokio::net::tcp::OwnedWriteHalf,
     mut frozen: tokio::sync::watch::Receiver<bool>,
 ) {
+    let cut = async { frozen.wait_for(|&frozen| frozen).await.is_ok() };
     tokio::select! {
-        _ = tokio::io::copy(&mut from, &mut to) => {}
-        _ = frozen.wait_for(|&frozen| frozen) => {
-            tokio::time::sleep(Duration::from_secs(60)).await;
-        }
+        _ = tokio::io::copy(&mut from, &mut to) => return,
+        _ = cut => {}
     }
+    // Both sockets stay open and mute.
+    tokio::time::sleep(Duration::from_secs(60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
