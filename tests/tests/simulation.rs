@@ -48,7 +48,7 @@ fn run_all(first: u64, count: u64) -> Report {
                 })
             })
             .collect();
-        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+        workers.into_iter().map(|worker| worker.join().expect("a seed panicked")).collect()
     });
     let mut reports: Vec<_> = reports.into_iter().flatten().collect();
     reports.sort_by_key(|(seed, _)| *seed);

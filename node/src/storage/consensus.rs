@@ -195,6 +195,46 @@ impl ConsensusStore {
         Ok(found.map_err(StorageError::failed("reading a batch"))?.is_some())
     }
 
+    /// Encoded batches of a lane from one sequence number to another, ascending, within both limits; at least
+    /// one if there is any.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn lane(
+        &self,
+        author: ValidatorIx,
+        from: u64,
+        to: u64,
+        count_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Vec<u8>>, StorageError> {
+        let (first, last) = (keys::lane(author, from), keys::lane(author, to));
+        let mode = IteratorMode::From(&first, Direction::Forward);
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for entry in self.db.iterator_cf(family(&self.db, "batches"), mode) {
+            let (key, batch) = entry.map_err(StorageError::failed("reading a lane"))?;
+            bytes += batch.len();
+            let full = found.len() == count_max || (bytes > bytes_max && !found.is_empty());
+            if key[..10] > last[..] || full {
+                break;
+            }
+            found.push(batch.into_vec());
+        }
+        Ok(found)
+    }
+
+    /// Whether any batch is stored at a position of a lane.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn has_lane(&self, author: ValidatorIx, seq: u64) -> Result<bool, StorageError> {
+        let first = keys::lane(author, seq);
+        let mode = IteratorMode::From(&first, Direction::Forward);
+        let next = self.db.iterator_cf(family(&self.db, "batches"), mode).next();
+        let next = next.transpose().map_err(StorageError::failed("reading a lane"))?;
+        Ok(next.is_some_and(|(key, _)| key.starts_with(&first)))
+    }
+
     /// A batch, decoded.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `leaves` | position | leaf bytes |
 //! | `hashes` | level, position | hash of the record log, see [`super::log`] |
-//! | `outcomes` | height | outcomes of the block |
+//! | `outcomes` | height, batch, position | outcomes of one transaction |
 //! | `state` | state key | value |
 //! | `tree` | version, path | node of the state tree |
 //! | `stale` | version it became stale in, node key | nothing |
@@ -14,8 +14,7 @@
 //! | `ordered` | height | the batches the block orders |
 //! | `tips` | height | [`Tip`] of recent heights |
 //! | `summaries` | height | [`ExecSummary`] |
-//! | `checkpoints` | height | cosigned checkpoint text |
-//! | `meta` | name | executed height, log frontier |
+//! | `meta` | name | executed height, log frontier, newest cosigned checkpoint |
 //!
 //! One unsynced write per executed block. A crash loses at most the newest blocks, which are executed again.
 
@@ -23,11 +22,13 @@ use std::path::Path;
 
 use ::consensus::engine::Tip;
 use chain_core::block::ExecSummary;
+use chain_core::code::Code;
 use chain_core::codec::{Wire, decode_trusted};
-use chain_core::execute::{BlockResult, Outcome};
+use chain_core::execute::{BlockResult, Outcome, Verdict};
 use chain_core::id::{Height, RecordId, TxId};
 use chain_core::lane::BatchRef;
 use chain_core::merkle::{Frontier, leaf_hash};
+use chain_core::transaction::OPERATIONS_MAX;
 use rocksdb::{DB, IteratorMode, WriteBatch};
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +55,6 @@ const FAMILIES: &[Family] = &[
     Family::ordered("ordered"),
     Family::ordered("tips"),
     Family::ordered("summaries"),
-    Family::ordered("checkpoints"),
     Family::ordered("meta"),
 ];
 const BUDGET: Budget = Budget {
@@ -86,6 +86,7 @@ pub struct Place {
 }
 
 impl Place {
+    /// Its key: height, batch, position.
     fn to_bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.height.get().to_be_bytes());
@@ -134,7 +135,7 @@ pub struct Executed<'a> {
 struct Outcomes(Vec<Outcome>);
 
 impl Wire for Outcomes {
-    const LIMIT: usize = 64 * 1024 * 1024;
+    const LIMIT: usize = OPERATIONS_MAX * Outcome::LIMIT;
 }
 
 #[derive(Deserialize, Serialize)]
@@ -196,14 +197,6 @@ impl LedgerStore {
                     .map_err(StorageError::decode("log frontier"))
             },
         )
-    }
-
-    /// Writes the state that genesis starts from, at height 0.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn write_genesis(&self, tip: &Tip, result: &BlockResult) -> Result<(), StorageError> {
-        self.write(&Executed { tip, result, batches: &[], transactions: &[], listed: &[] })
     }
 
     /// Writes everything one executed block adds, at once.
@@ -284,8 +277,21 @@ impl LedgerStore {
 
     fn put_indexes(&self, batch: &mut WriteBatch, block: &Executed<'_>) -> Result<(), StorageError> {
         let txs = family(&self.db, "txs");
+        let by_place = family(&self.db, "outcomes");
+        let mut outcomes = block.result.outcomes.iter().peekable();
         for (tx, place) in block.transactions {
-            batch.put_cf(txs, keys::transaction(tx), place.to_bytes());
+            let mut own: Vec<Outcome> = Vec::new();
+            while let Some(outcome) = outcomes.next_if(|next| {
+                next.tx == *tx && own.last().is_none_or(|last| last.operation < next.operation)
+            }) {
+                own.push(outcome.clone());
+            }
+            // A replay is refused whole; the transaction stands where it was ordered first.
+            let replay = |one: &Outcome| matches!(&one.verdict, Verdict::Refused(refusal) if refusal.code == Code::Replayed);
+            if !own.first().is_some_and(replay) {
+                batch.put_cf(txs, keys::transaction(tx), place.to_bytes());
+            }
+            batch.put_cf(by_place, place.to_bytes(), encoded("outcomes", &Outcomes(own))?);
         }
         let lists = family(&self.db, "lists");
         for one in block.listed {
@@ -303,10 +309,6 @@ impl LedgerStore {
             let ordered = encoded("ordered batches", &Batches(block.batches.to_vec()))?;
             batch.put_cf(family(&self.db, "ordered"), key, ordered);
         }
-        if !block.result.outcomes.is_empty() {
-            let outcomes = encoded("outcomes", &Outcomes(block.result.outcomes.clone()))?;
-            batch.put_cf(family(&self.db, "outcomes"), key, outcomes);
-        }
         let tips = family(&self.db, "tips");
         batch.put_cf(tips, key, encoded("tip", block.tip)?);
         if let Some(old) = height.get().checked_sub(TIPS_KEPT) {
@@ -317,13 +319,14 @@ impl LedgerStore {
         Ok(())
     }
 
-    /// Keeps a checkpoint that gathered a quorum of cosignatures.
+    /// Keeps the newest checkpoint that a quorum cosigned.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn put_checkpoint(&self, height: Height, text: &str) -> Result<(), StorageError> {
+        let value = [&keys::height(height)[..], text.as_bytes()].concat();
         self.db
-            .put_cf(family(&self.db, "checkpoints"), keys::height(height), text)
+            .put_cf(family(&self.db, "meta"), "checkpoint", value)
             .map_err(StorageError::failed("writing a checkpoint"))
     }
 

@@ -92,13 +92,9 @@ impl Observer {
     fn on_one_branch(&mut self, who: ValidatorIx, rank: Rank, digest: Digest) {
         let last = self.prepared.get(&(who, rank.view)).copied();
         match last {
-            Some(last) if last.0 < rank.height => {
-                if !self.descends(digest, last) {
-                    self.fail(format!(
-                        "{who} sent PREPARE {rank:?} on another branch than its PREPARE at {}",
-                        last.0
-                    ));
-                }
+            Some(last) if last.0 < rank.height && !self.descends(digest, last) => {
+                let at = last.0;
+                self.fail(format!("{who} sent PREPARE {rank:?} on another branch than its PREPARE at {at}"));
             }
             Some(last) if last.0 > rank.height => return,
             _ => {}

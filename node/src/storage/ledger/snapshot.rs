@@ -9,6 +9,8 @@ use chain_core::crypto::Digest;
 use chain_core::execute::{LedgerRead, Outcome, ReadError};
 use chain_core::id::{Height, RecordId, TxId};
 use chain_core::lane::BatchRef;
+use chain_core::merkle::tile::HEIGHT;
+use chain_core::merkle::{RangeError, Subtrees, inclusion_path, node_hash};
 use chain_core::proof::InclusionPath;
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, OwnedValue, Version};
@@ -16,7 +18,7 @@ use rocksdb::{DB, DBPinnableSlice, Direction, IteratorMode};
 
 use super::super::consensus::{digest, number};
 use super::super::keys::List;
-use super::super::{StorageError, family, keys, log};
+use super::super::{StorageError, family, keys};
 use super::{Batches, Outcomes, Place, read};
 
 /// The ledger at one executed height. Later blocks do not show.
@@ -79,13 +81,32 @@ impl<'a> Snapshot<'a> {
         Ok(self.summary(self.height)?.map_or(0, |summary| summary.log_size))
     }
 
-    /// The outcomes of a height, in order of execution.
+    /// The outcomes of one transaction.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn outcomes(&self, height: Height) -> Result<Vec<Outcome>, StorageError> {
-        let outcomes: Option<Outcomes> = self.decoded("outcomes", &keys::height(height))?;
+    pub fn outcomes(&self, place: Place) -> Result<Vec<Outcome>, StorageError> {
+        let outcomes: Option<Outcomes> = self.decoded("outcomes", &place.to_bytes())?;
         Ok(outcomes.map_or_else(Vec::new, |outcomes| outcomes.0))
+    }
+
+    /// All outcomes of a height, in order of execution.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn block_outcomes(&self, height: Height) -> Result<Vec<Outcome>, StorageError> {
+        let from = keys::height(height);
+        let mode = IteratorMode::From(&from, Direction::Forward);
+        let mut found = Vec::new();
+        for entry in self.snapshot.iterator_cf(family(self.db, "outcomes"), mode) {
+            let (key, bytes) = entry.map_err(StorageError::failed("reading outcomes"))?;
+            if !key.starts_with(&from) {
+                break;
+            }
+            let outcomes: Outcomes = decode_trusted(&bytes).map_err(StorageError::decode("outcomes"))?;
+            found.extend(outcomes.0);
+        }
+        Ok(found)
     }
 
     /// The batches that a height orders, in execution order.
@@ -127,7 +148,7 @@ impl<'a> Snapshot<'a> {
         Ok(found)
     }
 
-    /// `count` hashes of the record log from a position on (see [`log`]).
+    /// `count` hashes of the record log from a position on (see [`super::super::log`]).
     ///
     /// # Errors
     /// When the disk refuses or a hash is missing.
@@ -153,9 +174,12 @@ impl<'a> Snapshot<'a> {
     /// The inclusion path of a leaf in the log of `size` leaves.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the disk refuses or the leaf is not in a log of that size.
     pub fn inclusion(&self, index: u64, size: u64) -> Result<InclusionPath, StorageError> {
-        log::inclusion(index, size, |level, from, count| self.log_hashes(level, from, count))
+        inclusion_path(self, index, size).map_err(|error| match error {
+            RangeError::Source(error) => error,
+            outside @ RangeError::Outside { .. } => StorageError::corrupt("record log", outside.to_string()),
+        })
     }
 
     /// Positions of a record's leaves, ascending, from `from` on, at most `limit`.
@@ -204,19 +228,15 @@ impl<'a> Snapshot<'a> {
         Ok(found)
     }
 
-    /// The newest cosigned checkpoint at or above a log size's height: height and text.
+    /// The newest checkpoint that a quorum cosigned, with the height it is for.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn newest_checkpoint(&self) -> Result<Option<(Height, String)>, StorageError> {
-        let last = self.snapshot.iterator_cf(family(self.db, "checkpoints"), IteratorMode::End).next();
-        let Some((key, text)) = last.transpose().map_err(StorageError::failed("reading a checkpoint"))?
-        else {
-            return Ok(None);
-        };
-        let text = String::from_utf8(text.into_vec())
+    pub fn checkpoint(&self) -> Result<Option<(Height, String)>, StorageError> {
+        let Some(value) = self.bytes("meta", b"checkpoint")? else { return Ok(None) };
+        let text = String::from_utf8(value.get(8..).unwrap_or_default().to_vec())
             .map_err(|error| StorageError::corrupt("checkpoint", error.to_string()))?;
-        Ok(Some((Height::new(number(&key)?), text)))
+        Ok(Some((Height::new(number(&value)?), text)))
     }
 
     /// State keys among `keys` that exist; for tests and diagnostics.
@@ -247,6 +267,19 @@ impl<'a> Snapshot<'a> {
             None => Ok(None),
             Some(bytes) => decode_trusted(&bytes).map(Some).map_err(StorageError::decode(name)),
         }
+    }
+}
+
+impl Subtrees for Snapshot<'_> {
+    type Error = StorageError;
+
+    fn subtree(&self, level: u8, index: u64) -> Result<Digest, StorageError> {
+        let within = level % HEIGHT;
+        let mut row = self.log_hashes(level / HEIGHT, index << within, 1 << within)?;
+        while row.len() > 1 {
+            row = row.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+        }
+        Ok(row[0])
     }
 }
 
