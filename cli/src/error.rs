@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use city_chain_core::code::{Code, Refusal};
+use chain_core::code::{Code, Refusal};
 
 use crate::exit::Exit;
 

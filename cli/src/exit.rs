@@ -1,6 +1,6 @@
 //! Exit codes: a promise to scripts, listed in `city help exit-codes` and in the manual.
 
-use city_chain_core::code::Code;
+use chain_core::code::Code;
 
 /// How the command ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

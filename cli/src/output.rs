@@ -12,7 +12,6 @@ use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 use crate::error::{CliError, CliResult};
-pub(crate) use self::csv::escape_formula;
 
 /// Form of the results.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
@@ -71,9 +70,7 @@ impl Output {
         let color = match color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => {
-                set("CLICOLOR_FORCE") || (std::io::stderr().is_terminal() && !set("NO_COLOR"))
-            }
+            Color::Auto => set("CLICOLOR_FORCE") || (std::io::stderr().is_terminal() && !set("NO_COLOR")),
         };
         Self { format, fields, color, quiet }
     }
@@ -182,8 +179,8 @@ impl Output {
             return Ok(shape.columns.iter().map(|&name| name.to_owned()).collect());
         }
         for field in &self.fields {
-            let known = shape.columns.contains(&field.as_str())
-                || rows.iter().any(|row| row.get(field).is_some());
+            let known =
+                shape.columns.contains(&field.as_str()) || rows.iter().any(|row| row.get(field).is_some());
             if !known {
                 let detail = format!("no field {field}; there are {}", shape.columns.join(", "));
                 return Err(CliError::usage(detail));
@@ -195,9 +192,10 @@ impl Output {
     fn narrow(&self, row: &Value) -> Value {
         match row {
             Value::Object(members) if !self.fields.is_empty() => {
-                let chosen = self.fields.iter().filter_map(|field| {
-                    members.get(field).map(|value| (field.clone(), value.clone()))
-                });
+                let chosen = self
+                    .fields
+                    .iter()
+                    .filter_map(|field| members.get(field).map(|value| (field.clone(), value.clone())));
                 Value::Object(chosen.collect())
             }
             other => other.clone(),

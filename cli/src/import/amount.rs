@@ -1,6 +1,6 @@
 //! Amounts of money, exactly: never through floating point.
 
-use city_chain_core::code::{Code, Refusal};
+use chain_core::code::{Code, Refusal};
 
 /// Decimal places that a unit of the column adds to the two of the yuan.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,7 +41,8 @@ pub(crate) fn fen(field: &str, text: &str, unit: Unit) -> Result<u64, Refusal> {
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !plain(whole) || !plain(fraction) || (digits.contains('.') && fraction.is_empty()) {
+    if whole.is_empty() || !plain(whole) || !plain(fraction) || (digits.contains('.') && fraction.is_empty())
+    {
         return refuse(Code::BadNumber, "is no decimal number");
     }
     let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
@@ -109,7 +110,11 @@ mod tests {
             ("9007199254.740992", Code::BadNumber),
             ("99999999999999999999999999", Code::BadNumber),
         ] {
-            assert_eq!(fen("fine", text, Unit::WAN_YUAN).map_err(|refusal| refusal.code), Err(code), "{text}");
+            assert_eq!(
+                fen("fine", text, Unit::WAN_YUAN).map_err(|refusal| refusal.code),
+                Err(code),
+                "{text}"
+            );
         }
     }
 }

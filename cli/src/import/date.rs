@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use city_chain_core::code::{Code, Refusal};
+use chain_core::code::{Code, Refusal};
 
 /// The day that exports write where there is no end.
 pub(crate) const NO_END: Day = Day { year: 2099, month: 12, day: 31 };
@@ -31,8 +31,8 @@ pub(crate) fn parse(field: &str, text: &str) -> Result<Day, Refusal> {
         let shown = if text.chars().count() <= 12 { text } else { "a longer text" };
         Refusal::new(Code::BadDate, format!("{field}: {shown} {why}"))
     };
-    let (year, month, day) = split(text)
-        .ok_or_else(|| wrong("is none of 2026-01-08, 2026/1/8, 20260108, 2026年1月8日"))?;
+    let (year, month, day) =
+        split(text).ok_or_else(|| wrong("is none of 2026-01-08, 2026/1/8, 20260108, 2026年1月8日"))?;
     if !(1900..=2999).contains(&year) || !(1..=12).contains(&month) || day < 1 || day > last(year, month) {
         return Err(wrong("is no day of the calendar"));
     }
@@ -78,18 +78,36 @@ mod tests {
 
     #[test]
     fn four_styles_name_the_same_day() {
-        for text in ["2026-01-08", "2026-1-8", "2026/1/8", "2026/01/08", "20260108", "2026年1月8日", "2026年01月08日"] {
-            assert_eq!(parse("decided_on", text).map(|day| day.to_string()), Ok("2026-01-08".to_owned()), "{text}");
+        for text in
+            ["2026-01-08", "2026-1-8", "2026/1/8", "2026/01/08", "20260108", "2026年1月8日", "2026年01月08日"]
+        {
+            assert_eq!(
+                parse("decided_on", text).map(|day| day.to_string()),
+                Ok("2026-01-08".to_owned()),
+                "{text}"
+            );
         }
         assert_eq!(parse("valid_to", "2099/12/31"), Ok(NO_END));
     }
 
     #[test]
     fn days_that_do_not_exist_and_other_forms_are_refused() {
-        for text in
-            ["2026-02-30", "20260431", "2025年2月29日", "2026/13/1", "2026/0/1", "26-1-8", "2026.1.8", "", "1/8/2026"]
-        {
-            assert_eq!(parse("decided_on", text).map_err(|refusal| refusal.code), Err(Code::BadDate), "{text}");
+        for text in [
+            "2026-02-30",
+            "20260431",
+            "2025年2月29日",
+            "2026/13/1",
+            "2026/0/1",
+            "26-1-8",
+            "2026.1.8",
+            "",
+            "1/8/2026",
+        ] {
+            assert_eq!(
+                parse("decided_on", text).map_err(|refusal| refusal.code),
+                Err(Code::BadDate),
+                "{text}"
+            );
         }
         assert!(parse("decided_on", "2024-02-29").is_ok());
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use city_chain_core::code::Code;
+use chain_core::code::Code;
 
 use crate::error::{CliError, CliResult};
 
@@ -60,7 +60,9 @@ impl Sheet {
         })?;
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
         let mut headings = BTreeMap::new();
-        for (at, heading) in reader.headers().map_err(|error| bad(format!("{name}: {error}")))?.iter().enumerate() {
+        for (at, heading) in
+            reader.headers().map_err(|error| bad(format!("{name}: {error}")))?.iter().enumerate()
+        {
             let heading = prose(heading).to_owned();
             if !heading.is_empty() && headings.insert(heading.clone(), at).is_some() {
                 return Err(bad(format!("{name}: two columns are headed {heading}")));
@@ -128,7 +130,8 @@ mod tests {
     fn a_byte_order_mark_and_line_ends_of_windows_are_read() {
         let sheet = Sheet::parse("x", "\u{feff}名称, 编号 \r\n甲,1\r\n\"乙,丙\",2\r\n".as_bytes()).unwrap();
         assert!(sheet.has("编号") && sheet.len() == 2);
-        let cells: Vec<_> = sheet.rows().map(|row| (row.number, row.cell("名称"), row.cell("编号"))).collect();
+        let cells: Vec<_> =
+            sheet.rows().map(|row| (row.number, row.cell("名称"), row.cell("编号"))).collect();
         assert_eq!(cells, [(1, "甲", "1"), (2, "乙,丙", "2")]);
     }
 

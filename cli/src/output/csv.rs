@@ -22,7 +22,7 @@ pub(super) fn text(columns: &[String], rows: &[Value]) -> CliResult<String> {
 }
 
 /// Puts an apostrophe before text that a spreadsheet would run as a formula.
-pub(crate) fn escape_formula(text: &str) -> String {
+pub(super) fn escape_formula(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 

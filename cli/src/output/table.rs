@@ -7,7 +7,7 @@ use serde_json::Value;
 /// One line per row, headings on top.
 pub(super) fn columns(columns: &[String], rows: &[Value]) -> String {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|name| name.to_uppercase()));
     for row in rows {
         table.add_row(columns.iter().map(|name| cell(&row[name.as_str()])));
