@@ -57,7 +57,7 @@ mod tests {
     fn columns_line_up_and_missing_values_stay_blank() {
         let names = ["name".to_owned(), "height".to_owned()];
         let text = columns(&names, &[json!({"name": "a", "height": 1204}), json!({"name": "market"})]);
-        assert_eq!(text, "NAME     HEIGHT\na        1204\nmarket\n");
+        assert_eq!(text, "NAME    HEIGHT\na       1204\nmarket\n");
     }
 
     #[test]
