@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::block::{ExecSummary, Header};
 use crate::code::Refusal;
 use crate::codec::Wire;
-use crate::id::{RecordId, TxId};
+use crate::id::{ChainId, RecordId, TxId};
 use crate::merkle::Frontier;
+use crate::record::governance::{AgencyDetails, BasisDetails, MemberDetails};
 use crate::transaction::Batch;
 
 /// Reading the ledger failed; the node stops.
@@ -113,4 +114,35 @@ pub struct OrderedBlock<'a> {
     pub header: &'a Header,
     /// Every batch it orders, in execution order.
     pub batches: Vec<OrderedBatch<'a>>,
+}
+
+/// What execution needs to know of the chain; fixed by genesis.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ChainParams {
+    /// The chain.
+    pub chain_id: ChainId,
+    /// How far local time is ahead of UTC, in minutes: +480 for China.
+    pub utc_offset_minutes: i16,
+    /// How many council members must agree, the submitting one included; at least 1.
+    pub council_threshold: u16,
+}
+
+/// Where the ledger stood after the previous block.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ExecState {
+    /// Height, log size and roots.
+    pub summary: ExecSummary,
+    /// The right edge of the record log.
+    pub log: Frontier,
+}
+
+/// The entries that genesis lays down, each effective from the start.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct GenesisState {
+    /// Agencies with their first administrators.
+    pub agencies: Vec<AgencyDetails>,
+    /// All other members, council members among them.
+    pub members: Vec<MemberDetails>,
+    /// The catalogue of legal bases.
+    pub bases: Vec<BasisDetails>,
 }

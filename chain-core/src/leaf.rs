@@ -1,0 +1,272 @@
+//! Leaves of the record log: what an auditor decodes, years later, without us.
+//!
+//! Every accepted operation, every automatic step and every genesis entry is one leaf; after the leaves of a
+//! block comes one seal. A leaf stays under 65,535 bytes (C2SP tlog-tiles).
+
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::{CanonicalError, Reader, Writer};
+use crate::crypto::{Digest, PublicKey};
+use crate::date::Date;
+use crate::id::{Epoch, Height, RecordId, TxId};
+use crate::layout::{Layout, closed_list};
+use crate::operation::{Operation, Step};
+use crate::org::OrgId;
+use crate::record::Header;
+use crate::record::governance::Role;
+use crate::state::{Flags, Status};
+
+/// Version of the leaf layout, the first byte of every leaf.
+pub const LEAF_VERSION: u8 = 1;
+/// Most bytes of a leaf.
+pub const LEAF_BYTES_MAX: usize = 65_534;
+
+closed_list!(
+    /// The kinds of leaves, the second byte.
+    LeafKind as u8, "leaf kind" {
+        /// A step that a member signed.
+        Signed = 1, "signed";
+        /// A step that the ledger took by itself.
+        Automatic = 2, "automatic";
+        /// The end of a block's leaves.
+        Seal = 3, "seal";
+        /// An entry of the genesis.
+        Genesis = 4, "genesis";
+    }
+);
+
+/// One leaf of the record log.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leaf {
+    /// A step that a member signed.
+    Signed(Box<SignedLeaf>),
+    /// A step that the ledger took by itself.
+    Automatic(AutomaticLeaf),
+    /// The end of a block's leaves.
+    Seal(SealLeaf),
+    /// An entry of the genesis.
+    Genesis(Box<GenesisLeaf>),
+}
+
+/// An accepted operation and what it led to.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SignedLeaf {
+    /// Block height.
+    pub height: Height,
+    /// Block time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// The transaction.
+    pub tx: TxId,
+    /// Position of the operation in it.
+    pub operation_index: u16,
+    /// Key of the member who signed.
+    pub author: PublicKey,
+    /// The agency the member acts for.
+    pub agency: OrgId,
+    /// The role acted in.
+    pub role: Role,
+    /// Version of the record concerned.
+    pub version: u32,
+    /// Status of that version after the step.
+    pub status: Status,
+    /// Flags of the record after the step.
+    pub flags: Flags,
+    /// The operation.
+    pub operation: Operation,
+}
+
+/// What every signed leaf says before its operation's bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedLeafHead<'a> {
+    /// Block height.
+    pub height: Height,
+    /// Block time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// The transaction.
+    pub tx: &'a TxId,
+    /// Position of the operation in it.
+    pub operation_index: u16,
+    /// Key of the member who signed.
+    pub author: &'a PublicKey,
+    /// The agency the member acts for.
+    pub agency: &'a OrgId,
+    /// The role acted in.
+    pub role: Role,
+    /// Version of the record concerned.
+    pub version: u32,
+    /// Status of that version after the step.
+    pub status: Status,
+    /// Flags of the record after the step.
+    pub flags: Flags,
+}
+
+impl SignedLeafHead<'_> {
+    /// The leaf's bytes, given the operation as its canonical bytes.
+    pub fn with_operation(&self, operation: &[u8]) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u8(LEAF_VERSION).u8(LeafKind::Signed.number()).u64(self.height.get()).u64(self.time_ms);
+        self.tx.write(&mut writer);
+        writer.u16(self.operation_index).public_key(self.author);
+        self.agency.write(&mut writer);
+        self.role.write(&mut writer);
+        writer.u32(self.version);
+        self.status.write(&mut writer);
+        self.flags.write(&mut writer);
+        writer.raw(operation);
+        writer.finish()
+    }
+}
+
+/// A step that follows from dates and block time alone.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct AutomaticLeaf {
+    /// Block height.
+    pub height: Height,
+    /// Block time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// Expire or publication end.
+    pub step: Step,
+    /// The record.
+    pub record: RecordId,
+    /// Its version.
+    pub version: u32,
+    /// Its status after the step.
+    pub status: Status,
+    /// Its flags after the step.
+    pub flags: Flags,
+    /// The first day on which the step was due.
+    pub due: Date,
+}
+
+/// The end of a block's leaves: ties the log to the chain of blocks and the state tree.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SealLeaf {
+    /// Block height.
+    pub height: Height,
+    /// Digest of the block's header.
+    pub header_digest: Digest,
+    /// Root of the state tree after the block.
+    pub state_root: Digest,
+    /// The epoch.
+    pub epoch: Epoch,
+}
+
+/// A record laid down in the genesis, effective from the start.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct GenesisLeaf {
+    /// Its header.
+    pub header: Header,
+}
+
+impl Leaf {
+    /// The record it belongs to; a seal belongs to none.
+    pub fn record(&self) -> Option<RecordId> {
+        match self {
+            Self::Signed(leaf) => Some(leaf.operation.record()),
+            Self::Automatic(leaf) => Some(leaf.record),
+            Self::Seal(_) => None,
+            Self::Genesis(leaf) => Some(leaf.header.record),
+        }
+    }
+
+    /// The header it files, if it files one.
+    pub fn header(&self) -> Option<&Header> {
+        match self {
+            Self::Signed(leaf) => leaf.operation.header(),
+            Self::Genesis(leaf) => Some(&leaf.header),
+            Self::Automatic(_) | Self::Seal(_) => None,
+        }
+    }
+
+    /// Decodes the bytes of a leaf.
+    ///
+    /// # Errors
+    /// When they follow another layout.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CanonicalError> {
+        Self::from_canonical(bytes)
+    }
+
+    /// The leaf as JSON, for showing.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or(serde_json::Value::Null)
+    }
+}
+
+impl Layout for Leaf {
+    fn write(&self, writer: &mut Writer) {
+        match self {
+            Self::Signed(leaf) => {
+                let head = SignedLeafHead {
+                    height: leaf.height,
+                    time_ms: leaf.time_ms,
+                    tx: &leaf.tx,
+                    operation_index: leaf.operation_index,
+                    author: &leaf.author,
+                    agency: &leaf.agency,
+                    role: leaf.role,
+                    version: leaf.version,
+                    status: leaf.status,
+                    flags: leaf.flags,
+                };
+                writer.raw(&head.with_operation(&leaf.operation.canonical()));
+            }
+            Self::Automatic(leaf) => {
+                writer.u8(LEAF_VERSION).u8(LeafKind::Automatic.number());
+                writer.u64(leaf.height.get()).u64(leaf.time_ms);
+                leaf.step.write(writer);
+                leaf.record.write(writer);
+                writer.u32(leaf.version);
+                leaf.status.write(writer);
+                leaf.flags.write(writer);
+                leaf.due.write(writer);
+            }
+            Self::Seal(leaf) => {
+                writer.u8(LEAF_VERSION).u8(LeafKind::Seal.number()).u64(leaf.height.get());
+                writer.digest(&leaf.header_digest).digest(&leaf.state_root).u64(leaf.epoch.get());
+            }
+            Self::Genesis(leaf) => {
+                writer.u8(LEAF_VERSION).u8(LeafKind::Genesis.number());
+                leaf.header.write(writer);
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        if reader.u8()? != LEAF_VERSION {
+            return Err(reader.error("unknown leaf version"));
+        }
+        Ok(match LeafKind::read(reader)? {
+            LeafKind::Signed => Self::Signed(Box::new(SignedLeaf {
+                height: Height::new(reader.u64()?),
+                time_ms: reader.u64()?,
+                tx: TxId::read(reader)?,
+                operation_index: reader.u16()?,
+                author: reader.public_key()?,
+                agency: OrgId::read(reader)?,
+                role: Role::read(reader)?,
+                version: reader.u32()?,
+                status: Status::read(reader)?,
+                flags: Flags::read(reader)?,
+                operation: Operation::read(reader)?,
+            })),
+            LeafKind::Automatic => Self::Automatic(AutomaticLeaf {
+                height: Height::new(reader.u64()?),
+                time_ms: reader.u64()?,
+                step: Step::read(reader)?,
+                record: RecordId::read(reader)?,
+                version: reader.u32()?,
+                status: Status::read(reader)?,
+                flags: Flags::read(reader)?,
+                due: Date::read(reader)?,
+            }),
+            LeafKind::Seal => Self::Seal(SealLeaf {
+                height: Height::new(reader.u64()?),
+                header_digest: reader.digest()?,
+                state_root: reader.digest()?,
+                epoch: Epoch::new(reader.u64()?),
+            }),
+            LeafKind::Genesis => Self::Genesis(Box::new(GenesisLeaf { header: Header::read(reader)? })),
+        })
+    }
+}

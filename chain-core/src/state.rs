@@ -1,0 +1,661 @@
+//! What the state holds: keys, and the values under them.
+//!
+//! A state key is a kind byte and then the entry's own name. Kinds below 0x80 stand in the state tree and so
+//! under the certified root; kinds from 0x80 are indexes that follow from the others and from the blocks
+//! (queues of due dates, transaction ids, natural keys) and stay out of it.
+//!
+//! | kind | name | value |
+//! |---|---|---|
+//! | 0x01 | record id | [`RecordHead`] |
+//! | 0x02 | agency | [`AgencyEntry`] |
+//! | 0x03 | member key | [`MemberEntry`] |
+//! | 0x04 | basis id, version | [`BasisEntry`] |
+//! | 0x05 | record id, version | header of a governance record, pending or in force |
+//! | 0x81 | transaction id | `valid_until_ms` |
+//! | 0x82 | `valid_until_ms`, transaction id | nothing; the queue of ids to forget |
+//! | 0x83 | due day, record id, step | nothing; the queue of automatic steps |
+//! | 0x84 | type, agency, natural key | record id |
+
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::{CanonicalError, Reader, Writer};
+use crate::crypto::{Digest, PublicKey};
+use crate::date::Date;
+use crate::id::{Height, RecordId, TxId};
+use crate::layout::{Layout, closed_list, read_list, read_option, write_list, write_option};
+use crate::operation::Step;
+use crate::org::OrgId;
+use crate::record::governance::{BasisDetails, LIST_MAX, Role};
+use crate::record::{
+    BasisRef, CODE_BYTES_MAX, Class, Header, NAME_BYTES_MAX, OFFICERS_MAX, RecordType, SubjectKind,
+};
+
+closed_list!(
+    /// Where a version of a record stands; exactly one (domain section 7.1).
+    Status as u8, "status" {
+        /// Filed, waiting for approvals.
+        Submitted = 1, "submitted";
+        /// In effect.
+        Effective = 2, "effective";
+        /// Out of effect for a time.
+        Suspended = 3, "suspended";
+        /// Replaced by a later version.
+        Superseded = 4, "superseded";
+        /// Repaired: the conduct was put right.
+        Repaired = 5, "repaired";
+        /// Ended by the agency.
+        Revoked = 6, "revoked";
+        /// Ended by its own date.
+        Expired = 7, "expired";
+        /// Taken back before the decision.
+        Withdrawn = 8, "withdrawn";
+        /// Refused by an approver.
+        Rejected = 9, "rejected";
+        /// Body disposed of at the end of retention.
+        Sealed = 10, "sealed";
+        /// Body and salt destroyed on a lawful ground.
+        Erased = 11, "erased";
+    }
+);
+
+/// Marks on a record, any number of them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// No mark.
+    pub const NONE: Self = Self(0);
+    /// An objection is open.
+    pub const DISPUTED: Self = Self(1);
+    /// A review or court case is open.
+    pub const UNDER_REVIEW: Self = Self(2);
+    /// No longer shown or used.
+    pub const PUBLICATION_STOPPED: Self = Self(4);
+    /// May be neither sealed nor erased.
+    pub const LEGAL_HOLD: Self = Self(8);
+
+    const NAMES: [(Self, &'static str); 4] = [
+        (Self::DISPUTED, "disputed"),
+        (Self::UNDER_REVIEW, "under_review"),
+        (Self::PUBLICATION_STOPPED, "publication_stopped"),
+        (Self::LEGAL_HOLD, "legal_hold"),
+    ];
+
+    /// The bits.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Flags from bits; `None` when an unknown bit is set.
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        if bits > 15 { None } else { Some(Self(bits)) }
+    }
+
+    /// Whether all marks of `other` are set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both sets.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// This set without `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// The names of the marks that are set.
+    pub fn names(self) -> Vec<&'static str> {
+        Self::NAMES.iter().filter(|(flag, _)| self.contains(*flag)).map(|(_, name)| *name).collect()
+    }
+}
+
+impl Serialize for Flags {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            self.names().serialize(serializer)
+        } else {
+            serializer.serialize_u8(self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Flags {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        if !deserializer.is_human_readable() {
+            return Self::from_bits(u8::deserialize(deserializer)?)
+                .ok_or_else(|| D::Error::custom("unknown flag"));
+        }
+        Vec::<String>::deserialize(deserializer)?.iter().try_fold(Self::NONE, |flags, name| {
+            let known = Self::NAMES.iter().find(|(_, known)| known == name);
+            known.map(|(flag, _)| flags.with(*flag)).ok_or_else(|| D::Error::custom("unknown flag"))
+        })
+    }
+}
+
+impl Layout for Flags {
+    fn write(&self, writer: &mut Writer) {
+        writer.u8(self.0);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Self::from_bits(reader.u8()?).ok_or_else(|| reader.error("unknown flag"))
+    }
+}
+
+/// Which approvals are still missing.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Needs {
+    /// Bit set of the roles below.
+    roles: u8,
+    /// Council members.
+    pub council: u16,
+}
+
+impl Needs {
+    /// Nothing is missing.
+    pub const NONE: Self = Self { roles: 0, council: 0 };
+    /// A supervisor of the agency.
+    pub const SUPERVISOR: Self = Self { roles: 1, council: 0 };
+    /// The second clerk named in the header.
+    pub const SECOND_CLERK: Self = Self { roles: 2, council: 0 };
+    /// A legal reviewer of the agency.
+    pub const LEGAL_REVIEWER: Self = Self { roles: 4, council: 0 };
+    /// A clerk or supervisor of the agency named as notary.
+    pub const NOTARY: Self = Self { roles: 8, council: 0 };
+    /// A second administrator of the agency.
+    pub const SECOND_ADMIN: Self = Self { roles: 16, council: 0 };
+
+    /// So many council members.
+    pub const fn council(members: u16) -> Self {
+        Self { roles: 0, council: members }
+    }
+
+    /// Whether nothing is missing.
+    pub const fn is_met(self) -> bool {
+        self.roles == 0 && self.council == 0
+    }
+
+    /// Whether the roles of `other` are all among the missing.
+    pub const fn contains(self, other: Self) -> bool {
+        self.roles & other.roles == other.roles && self.council >= other.council
+    }
+
+    /// Both sets.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self { roles: self.roles | other.roles, council: self.council.saturating_add(other.council) }
+    }
+
+    /// This set without `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self { roles: self.roles & !other.roles, council: self.council.saturating_sub(other.council) }
+    }
+
+    /// Names of what is missing, e.g. `supervisor`; council members with their number.
+    pub fn names(self) -> Vec<String> {
+        let roles = [
+            (Self::SECOND_CLERK, "second_clerk"),
+            (Self::SUPERVISOR, "supervisor"),
+            (Self::LEGAL_REVIEWER, "legal_reviewer"),
+            (Self::NOTARY, "notary"),
+            (Self::SECOND_ADMIN, "second_admin"),
+        ];
+        let mut names: Vec<String> = roles
+            .iter()
+            .filter(|(need, _)| self.roles & need.roles != 0)
+            .map(|(_, name)| (*name).to_owned())
+            .collect();
+        if self.council > 0 {
+            names.push(format!("council_member x{}", self.council));
+        }
+        names
+    }
+}
+
+impl Layout for Needs {
+    fn write(&self, writer: &mut Writer) {
+        writer.u8(self.roles).u16(self.council);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        let roles = reader.u8()?;
+        if roles > 31 {
+            return Err(reader.error("unknown approval"));
+        }
+        Ok(Self { roles, council: reader.u16()? })
+    }
+}
+
+/// Who signed a version, or a pending step, in which role.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Signer {
+    /// The member's key.
+    pub key: PublicKey,
+    /// The role acted in.
+    pub role: Role,
+    /// The step signed.
+    pub step: Step,
+}
+
+impl Layout for Signer {
+    fn write(&self, writer: &mut Writer) {
+        writer.public_key(&self.key);
+        self.role.write(writer);
+        self.step.write(writer);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Ok(Self { key: reader.public_key()?, role: Role::read(reader)?, step: Step::read(reader)? })
+    }
+}
+
+/// Most signers of one version: more than any rule asks for.
+pub const SIGNERS_MAX: usize = 256;
+
+/// What the ledger remembers of one version.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct VersionHead {
+    /// The version.
+    pub version: u32,
+    /// Where it stands.
+    pub status: Status,
+    /// Digest of its header.
+    pub header_digest: Digest,
+    /// Commitment to its body.
+    pub body_commit: Option<Digest>,
+    /// Leaf of its header in the record log.
+    pub leaf_index: u64,
+    /// Approvals still missing while it is submitted.
+    pub needs: Needs,
+    /// Who signed it so far, in order.
+    pub signers: Vec<Signer>,
+    /// Officers named in the header.
+    pub officers: Vec<PublicKey>,
+    /// The agency that countersigns as notary.
+    pub notary: Option<OrgId>,
+    /// The agency's own number, hashed.
+    pub natural_key: Option<Digest>,
+    /// The legal basis it names.
+    pub legal_basis: Option<BasisRef>,
+    /// Last day of effect.
+    pub effective_to: Option<Date>,
+    /// First day of publication.
+    pub publish_from: Option<Date>,
+    /// Last day of publication.
+    pub publish_until: Option<Date>,
+}
+
+impl Layout for VersionHead {
+    fn write(&self, writer: &mut Writer) {
+        writer.u32(self.version);
+        self.status.write(writer);
+        writer.digest(&self.header_digest);
+        write_option(writer, self.body_commit.as_ref());
+        writer.u64(self.leaf_index);
+        self.needs.write(writer);
+        write_list(writer, &self.signers);
+        write_list(writer, &self.officers);
+        write_option(writer, self.notary.as_ref());
+        write_option(writer, self.natural_key.as_ref());
+        write_option(writer, self.legal_basis.as_ref());
+        for date in [&self.effective_to, &self.publish_from, &self.publish_until] {
+            write_option(writer, date.as_ref());
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Ok(Self {
+            version: reader.u32()?,
+            status: Status::read(reader)?,
+            header_digest: reader.digest()?,
+            body_commit: read_option(reader)?,
+            leaf_index: reader.u64()?,
+            needs: Needs::read(reader)?,
+            signers: read_list(reader, SIGNERS_MAX)?,
+            officers: read_list(reader, OFFICERS_MAX)?,
+            notary: read_option(reader)?,
+            natural_key: read_option(reader)?,
+            legal_basis: read_option(reader)?,
+            effective_to: read_option(reader)?,
+            publish_from: read_option(reader)?,
+            publish_until: read_option(reader)?,
+        })
+    }
+}
+
+/// A step that waits for more approvals: revoke, suspend or resume.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pending {
+    /// The step.
+    pub step: Step,
+    /// Digest of its operation; what approvals name.
+    pub digest: Digest,
+    /// Approvals still missing.
+    pub needs: Needs,
+    /// Who signed it so far, in order.
+    pub signers: Vec<Signer>,
+}
+
+impl Layout for Pending {
+    fn write(&self, writer: &mut Writer) {
+        self.step.write(writer);
+        writer.digest(&self.digest);
+        self.needs.write(writer);
+        write_list(writer, &self.signers);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Ok(Self {
+            step: Step::read(reader)?,
+            digest: reader.digest()?,
+            needs: Needs::read(reader)?,
+            signers: read_list(reader, SIGNERS_MAX)?,
+        })
+    }
+}
+
+/// What the ledger remembers of a record; the value that state proofs are about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RecordHead {
+    /// Its type.
+    pub record_type: RecordType,
+    /// The agency that acts.
+    pub agency: OrgId,
+    /// Privacy class.
+    pub class: Class,
+    /// Kind of subject.
+    pub subject_kind: SubjectKind,
+    /// Header digest of version 1: what makes a repeated submission the same.
+    pub first_digest: Digest,
+    /// Leaf of version 1.
+    pub first_leaf: u64,
+    /// Marks.
+    pub flags: Flags,
+    /// The version that counts: effective, or the first one until it is.
+    pub current: VersionHead,
+    /// An amendment that waits for approvals.
+    pub next: Option<VersionHead>,
+    /// A step that waits for approvals.
+    pub pending: Option<Pending>,
+    /// Height of the last change.
+    pub changed_at: Height,
+}
+
+impl Layout for RecordHead {
+    fn write(&self, writer: &mut Writer) {
+        self.record_type.write(writer);
+        self.agency.write(writer);
+        self.class.write(writer);
+        self.subject_kind.write(writer);
+        writer.digest(&self.first_digest).u64(self.first_leaf);
+        self.flags.write(writer);
+        self.current.write(writer);
+        write_option(writer, self.next.as_ref());
+        write_option(writer, self.pending.as_ref());
+        writer.u64(self.changed_at.get());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Ok(Self {
+            record_type: RecordType::read(reader)?,
+            agency: OrgId::read(reader)?,
+            class: Class::read(reader)?,
+            subject_kind: SubjectKind::read(reader)?,
+            first_digest: reader.digest()?,
+            first_leaf: reader.u64()?,
+            flags: Flags::read(reader)?,
+            current: VersionHead::read(reader)?,
+            next: read_option(reader)?,
+            pending: read_option(reader)?,
+            changed_at: Height::new(reader.u64()?),
+        })
+    }
+}
+
+/// An agency as authorisation sees it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct AgencyEntry {
+    /// The agency.
+    pub id: OrgId,
+    /// Its official name.
+    pub name: String,
+    /// The types it may file, ascending.
+    pub types: Vec<RecordType>,
+    /// First day of membership.
+    pub from: Date,
+    /// Last day of membership.
+    pub to: Option<Date>,
+    /// Effective, suspended, revoked or expired.
+    pub status: Status,
+    /// The record that says so.
+    pub record: RecordId,
+}
+
+impl Layout for AgencyEntry {
+    fn write(&self, writer: &mut Writer) {
+        self.id.write(writer);
+        writer.text(&self.name);
+        write_list(writer, &self.types);
+        self.from.write(writer);
+        write_option(writer, self.to.as_ref());
+        self.status.write(writer);
+        self.record.write(writer);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Ok(Self {
+            id: OrgId::read(reader)?,
+            name: reader.text(NAME_BYTES_MAX)?,
+            types: read_list(reader, LIST_MAX)?,
+            from: Date::read(reader)?,
+            to: read_option(reader)?,
+            status: Status::read(reader)?,
+            record: RecordId::read(reader)?,
+        })
+    }
+}
+
+/// A member as authorisation sees it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct MemberEntry {
+    /// The agency it acts for.
+    pub agency: OrgId,
+    /// What it may do.
+    pub role: Role,
+    /// First day.
+    pub from: Date,
+    /// Last day.
+    pub to: Option<Date>,
+    /// The post.
+    pub label: String,
+    /// Effective, suspended, revoked or expired.
+    pub status: Status,
+    /// The record that says so: of the member, or of the agency it came with.
+    pub record: RecordId,
+}
+
+impl Layout for MemberEntry {
+    fn write(&self, writer: &mut Writer) {
+        self.agency.write(writer);
+        self.role.write(writer);
+        self.from.write(writer);
+        write_option(writer, self.to.as_ref());
+        writer.text(&self.label);
+        self.status.write(writer);
+        self.record.write(writer);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Ok(Self {
+            agency: OrgId::read(reader)?,
+            role: Role::read(reader)?,
+            from: Date::read(reader)?,
+            to: read_option(reader)?,
+            label: reader.text(CODE_BYTES_MAX)?,
+            status: Status::read(reader)?,
+            record: RecordId::read(reader)?,
+        })
+    }
+}
+
+/// A version of a legal basis as rules see it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct BasisEntry {
+    /// Its content.
+    pub details: BasisDetails,
+    /// Effective, suspended, revoked or expired.
+    pub status: Status,
+    /// The record that says so.
+    pub record: RecordId,
+}
+
+impl Layout for BasisEntry {
+    fn write(&self, writer: &mut Writer) {
+        self.details.write(writer);
+        self.status.write(writer);
+        self.record.write(writer);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Ok(Self {
+            details: BasisDetails::read(reader)?,
+            status: Status::read(reader)?,
+            record: RecordId::read(reader)?,
+        })
+    }
+}
+
+/// State keys.
+pub mod key {
+    use super::{BasisRef, Date, Digest, Layout, OrgId, PublicKey, RecordId, RecordType, Step, TxId, Writer};
+
+    /// Kinds from here on are derived indexes and stay out of the state tree.
+    pub const DERIVED: u8 = 0x80;
+
+    fn of<T: Layout>(kind: u8, name: &T) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u8(kind);
+        name.write(&mut writer);
+        writer.finish()
+    }
+
+    /// Whether an entry stands in the state tree.
+    pub fn is_in_tree(key: &[u8]) -> bool {
+        key.first().is_some_and(|&kind| kind < DERIVED)
+    }
+
+    /// Of a [`super::RecordHead`].
+    pub fn record(record: &RecordId) -> Vec<u8> {
+        of(0x01, record)
+    }
+
+    /// Of an [`super::AgencyEntry`].
+    pub fn agency(agency: &OrgId) -> Vec<u8> {
+        of(0x02, agency)
+    }
+
+    /// Of a [`super::MemberEntry`].
+    pub fn member(member: &PublicKey) -> Vec<u8> {
+        of(0x03, member)
+    }
+
+    /// Of a [`super::BasisEntry`].
+    pub fn basis(basis: &BasisRef) -> Vec<u8> {
+        of(0x04, basis)
+    }
+
+    /// Of the header of a governance record.
+    pub fn governance(record: &RecordId, version: u32) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u8(0x05).digest(record.digest()).u32(version);
+        writer.finish()
+    }
+
+    /// Of a transaction that is still valid.
+    pub fn transaction(tx: &TxId) -> Vec<u8> {
+        of(0x81, tx)
+    }
+
+    /// In the queue of transaction ids to forget.
+    pub fn forget(valid_until_ms: u64, tx: &TxId) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u8(0x82).u64(valid_until_ms).digest(tx.digest());
+        writer.finish()
+    }
+
+    /// First key of the queue of ids to forget with `valid_until_ms` at or after a time.
+    pub fn forget_from(valid_until_ms: u64) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u8(0x82).u64(valid_until_ms);
+        writer.finish()
+    }
+
+    /// In the queue of automatic steps.
+    pub fn due(day: Date, record: &RecordId, step: Step) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u8(0x83).u32(day.day_number()).digest(record.digest()).u8(step.number());
+        writer.finish()
+    }
+
+    /// First key of the queue of automatic steps due on or after a day.
+    pub fn due_from(day: Date) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u8(0x83).u32(day.day_number());
+        writer.finish()
+    }
+
+    /// Of the record with an agency's own number.
+    pub fn natural(record_type: RecordType, agency: &OrgId, natural_key: &Digest) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.u8(0x84).u16(record_type.number());
+        agency.write(&mut writer);
+        writer.digest(natural_key);
+        writer.finish()
+    }
+
+    /// First and last possible key of every record head, for walks over all records.
+    pub fn all_records() -> (Vec<u8>, Vec<u8>) {
+        (vec![0x01], vec![0x02])
+    }
+
+    /// First and last possible key of every agency.
+    pub fn all_agencies() -> (Vec<u8>, Vec<u8>) {
+        (vec![0x02], vec![0x03])
+    }
+
+    /// First and last possible key of every member.
+    pub fn all_members() -> (Vec<u8>, Vec<u8>) {
+        (vec![0x03], vec![0x04])
+    }
+
+    /// First and last possible key of every legal basis.
+    pub fn all_bases() -> (Vec<u8>, Vec<u8>) {
+        (vec![0x04], vec![0x05])
+    }
+}
+
+impl RecordHead {
+    /// The head of a new record from its first header.
+    pub fn first(header: &Header, version: VersionHead, changed_at: Height) -> Self {
+        Self {
+            record_type: header.record_type,
+            agency: header.agency.clone(),
+            class: header.class,
+            subject_kind: header.subject_kind,
+            first_digest: version.header_digest,
+            first_leaf: version.leaf_index,
+            flags: Flags::NONE,
+            current: version,
+            next: None,
+            pending: None,
+            changed_at,
+        }
+    }
+}
