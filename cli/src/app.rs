@@ -6,6 +6,7 @@ use chain_core::code::Code;
 use chain_core::genesis::Genesis;
 
 use crate::args::Manners;
+use crate::client::Client;
 use crate::context::{self, Context, Contexts};
 use crate::error::{CliError, CliResult};
 use crate::keyring::KeyRing;
@@ -49,6 +50,12 @@ impl City {
                 .hint("give --genesis FILE, or add it to the context: city context add")
         })?;
         read_genesis(&path)
+    }
+
+    /// A client for the nodes of the context.
+    pub(crate) fn client(&self) -> CliResult<Client> {
+        let context = self.context()?;
+        Client::new(&context.nodes, self.manners.timeout, context.tls_ca.as_deref())
     }
 
     /// The key ring.

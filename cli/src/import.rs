@@ -6,7 +6,9 @@
 
 pub(crate) mod amount;
 pub(crate) mod date;
+pub(crate) mod journal;
 pub(crate) mod mapping;
 pub(crate) mod normalise;
 pub(crate) mod note;
+pub(crate) mod send;
 pub(crate) mod sheet;
