@@ -34,6 +34,7 @@ pub mod action;
 mod chain;
 pub mod engine;
 pub mod event;
+mod lanes;
 pub mod message;
 pub mod params;
 pub mod safety;

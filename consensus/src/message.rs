@@ -8,7 +8,7 @@ use chain_core::certificate::{Cert, Rank, VoteKind};
 use chain_core::codec::Wire;
 use chain_core::crypto::{Digest, Signable, Signature};
 use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
-use chain_core::lane::LaneAdvance;
+use chain_core::lane::{LaneAdvance, SignedBatchHeader};
 
 /// Most blocks of one sync answer.
 pub const SYNC_BLOCKS_MAX: u64 = 128;
@@ -240,8 +240,8 @@ pub struct VoteEcho {
     pub commit: Option<Vote>,
     /// Newest VIEW-CHANGE of the peer: view, claim, signature.
     pub view_change: Option<(View, Claim, Signature)>,
-    /// Newest sequence number and digest of the peer's lane.
-    pub lane: Option<(u64, Digest)>,
+    /// Newest batch header of the peer's lane.
+    pub lane: Option<SignedBatchHeader>,
 }
 
 /// Everything the engine sends and receives.
@@ -259,6 +259,8 @@ pub enum Message {
     Certificate(Box<Cert>),
     /// Where the sender stands.
     Status(Box<Status>),
+    /// To the leader after executing a block with records: the executed height, so that it can certify it.
+    Executed(Height),
     /// What the sender remembers of the receiver.
     Echo(Box<VoteEcho>),
     /// Ask for one uncommitted block by its digest.

@@ -86,7 +86,7 @@ impl SafetyRecord {
         echo.prepare.is_some_and(|vote| Some(vote.rank()) > prepared)
             || echo.commit.is_some_and(|vote| Some(vote.rank()) > self.high_qc.rank())
             || echo.view_change.is_some_and(|(view, ..)| view > self.vc_view)
-            || echo.lane.is_some_and(|(seq, _)| Some(seq) > self.lane.map(|(own, _)| own))
+            || echo.lane.as_ref().is_some_and(|batch| Some(batch.header.seq) > self.lane.map(|(own, _)| own))
     }
 }
 
@@ -158,6 +158,14 @@ pub enum Foundation<'a> {
     },
     /// A timeout certificate names the parent as best.
     Timeout(&'a Verified<TimeoutCert>),
+    /// The parent is of the same view and certified: a quorum, so an honest validator, checked R1c and R1d
+    /// for the view's first block on this branch before (invariant I5). For a validator that caught up.
+    Certified {
+        /// PREPARE or COMMIT certificate of the parent.
+        certificate: &'a Verified<Cert>,
+        /// The parent.
+        header: &'a Header,
+    },
 }
 
 /// The voting rules over one durable record.
@@ -285,6 +293,13 @@ impl Safety {
                     && first.parent == certificate.digest
             }
             Foundation::Timeout(tc) => tc.new_view == first.view && first.parent == tc.best.digest(),
+            Foundation::Certified { certificate, header } => {
+                let ended = header.flags.contains(Flags::TERM_END) || header.flags.contains(Flags::CLOSING);
+                certificate.digest == header.digest()
+                    && header.view == first.view
+                    && first.parent == certificate.digest
+                    && !ended
+            }
         };
         if sound { Ok(()) } else { Err(Refused::NotJustified) }
     }
@@ -364,6 +379,13 @@ impl Safety {
     pub fn repeat_prepare(&self) -> Option<Vote> {
         let slot = self.record.last_prepare.filter(|_| self.voting)?;
         Some(self.vote(VoteKind::Prepare, slot))
+    }
+
+    /// The COMMIT of the high QC again, unless its view was given up since.
+    pub fn repeat_commit(&self) -> Option<Vote> {
+        let HighQc::Qc(cert) = &self.record.high_qc else { return None };
+        let allowed = self.voting && self.record.vc_view <= cert.view;
+        allowed.then(|| self.vote(VoteKind::Commit, Slot { rank: cert.rank(), digest: cert.digest }))
     }
 
     /// Remembers the proof of the newest view entered.

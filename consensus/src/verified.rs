@@ -7,6 +7,7 @@ use chain_core::certificate::{Cert, VoteKind};
 use chain_core::committee::Committee;
 use chain_core::crypto::{Digest, Signature};
 use chain_core::id::{ChainId, Height, ValidatorIx, View};
+use chain_core::lane::SignedBatchHeader;
 
 use crate::message::{Claim, EntryProof, HighQc, TimeoutCert, ViewChange, ViewChangePreimage, Vote};
 use crate::signer::Verifier;
@@ -110,6 +111,13 @@ impl Judge {
             && self.verifier.verify(vote.signer, &vote.slot(self.chain_id), &vote.signature)
     }
 
+    /// Whether a batch header carries its author's signature.
+    pub fn batch(&self, batch: &SignedBatchHeader) -> bool {
+        batch.header.chain_id == self.chain_id
+            && batch.header.epoch == self.committee.epoch()
+            && self.verifier.verify(batch.header.author, &batch.header, &batch.signature)
+    }
+
     /// Checks a certificate of the wanted kind.
     ///
     /// # Errors
@@ -150,7 +158,11 @@ impl Judge {
         }
     }
 
-    fn claim(
+    /// Checks the signature over a VIEW-CHANGE's claim.
+    ///
+    /// # Errors
+    /// Names the flaw.
+    pub fn claim(
         &self,
         signer: ValidatorIx,
         new_view: View,
