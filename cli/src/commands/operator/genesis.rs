@@ -106,8 +106,9 @@ pub(crate) struct JoinArgs {
     /// Where peers reach it, e.g. /ip4/10.0.0.1/tcp/7101
     #[arg(long)]
     pub(crate) address: String,
-    /// Role of a member to make a key for; repeat it, twice for two clerks
-    #[arg(long = "member", value_name = "ROLE")]
+    /// Role of a member to make a key for; repeat it, twice for two clerks. ROLE@AGENCY for another agency
+    /// that is at home at this validator
+    #[arg(long = "member", value_name = "ROLE[@AGENCY]")]
     pub(crate) members: Vec<String>,
     /// First day of the members, YYYY-MM-DD
     #[arg(long, default_value = "2026-01-01", value_name = "DATE")]
@@ -244,32 +245,46 @@ pub(crate) fn join(draft: &Draft, args: &JoinArgs, ring: &mut KeyRing) -> CliRes
         network_possession: possession(1, KeyRole::Network),
         log_possession: possession(2, KeyRole::Log),
     };
-    make(
-        ring,
-        &args.validator,
-        Kind::Dedupe,
-        Owner { agency: Some(args.agency.clone()), ..Owner::default() },
-    )?;
     let mut members = Vec::new();
-    for (at, role) in args.members.iter().enumerate() {
-        let nth = args.members[..at].iter().filter(|earlier| *earlier == role).count() + 1;
-        let name = format!("{}-{}-{nth}", args.validator, role.replace('_', "-"));
+    for (at, member) in args.members.iter().enumerate() {
+        let (role, agency) = member.split_once('@').unwrap_or((member, &args.agency));
+        let short = short_name(draft, args, agency);
+        if ring.dedupe(agency).is_err() {
+            make(ring, &short, Kind::Dedupe, Owner { agency: Some(agency.to_owned()), ..Owner::default() })?;
+        }
+        let nth = args.members[..at].iter().filter(|earlier| *earlier == member).count() + 1;
         let label = format!("{} {nth}", role.replace('_', " "));
-        let owner =
-            Owner { agency: Some(args.agency.clone()), role: Some(role.clone()), label: Some(label.clone()) };
+        let owner = Owner {
+            agency: Some(agency.to_owned()),
+            role: Some(role.to_owned()),
+            label: Some(label.clone()),
+        };
+        let name = format!("{short}-{}-{nth}", role.replace('_', "-"));
         let made = make(ring, &name, Kind::Member, owner)?;
         let secret = ring.secret(&made[0])?;
         members.push(MemberEntry {
             key: secret.public(),
-            agency: args.agency.clone(),
-            role: role.clone(),
+            agency: agency.to_owned(),
+            role: role.to_owned(),
             label,
             from: args.from.clone(),
             to: None,
-            possession: prove(network, &args.agency, KeyRole::Member, &secret),
+            possession: prove(network, agency, KeyRole::Member, &secret),
         });
     }
     Ok(Part::new(draft, vec![validator], Vec::new(), members, &[secrets[0].as_ref()])?)
+}
+
+/// A name for an agency's files: its validator's, or its English name in small letters.
+fn short_name(draft: &Draft, args: &JoinArgs, agency: &str) -> String {
+    let entry = draft.document().agencies.iter().find(|entry| entry.id == agency);
+    let name = match entry {
+        _ if agency == args.agency => args.validator.as_str(),
+        Some(entry) if !entry.name_en.is_empty() => entry.name_en.as_str(),
+        _ => agency,
+    };
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    name.chars().map(plain).collect()
 }
 
 fn show(city: &City, genesis: &Genesis) -> CliResult {

@@ -1,0 +1,196 @@
+//! Making the sample city: one genesis ceremony with every agency's part, all on this machine.
+
+use std::path::Path;
+
+use chain_core::code::Code;
+use chain_core::genesis::ceremony::{Signatures, assemble, sign};
+use chain_core::genesis::{Document, Draft};
+
+use crate::app::City;
+use crate::commands::operator::genesis::{JoinArgs, join, now};
+use crate::context::{Context, Contexts};
+use crate::error::{CliError, CliResult};
+use crate::keyring::KeyRing;
+use crate::{files, passphrase};
+
+use super::layout::{Layout, Validator};
+use super::process;
+
+/// The sample city.
+const EXAMPLE: &str = include_str!("../../../../../genesis/example-city.toml");
+/// Officers of every agency: enough for every countersignature.
+const OFFICERS: [&str; 6] =
+    ["clerk", "clerk", "supervisor", "legal_reviewer", "agency_admin", "agency_admin"];
+/// File with the passphrase of every key of the network.
+const PASSPHRASE: &str = "passphrase";
+
+/// Makes a network in a folder that must not exist. An interrupted attempt leaves nothing behind that a
+/// second one would stumble over.
+pub(super) fn create(city: &City, root: &Path, validators: u16, base_port: u16) -> CliResult<Layout> {
+    let mut name = root.as_os_str().to_owned();
+    name.push(".new");
+    let making = std::path::PathBuf::from(name);
+    if making.exists() {
+        std::fs::remove_dir_all(&making).map_err(|error| CliError::file(&making, &error))?;
+    }
+    if root.exists() && std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some()) {
+        let detail = format!("{} exists and is no development network", root.display());
+        return Err(CliError::new(Code::FileExists, detail).hint("choose another folder: --dir"));
+    }
+    let layout = fill(city, &making, root, validators, base_port)?;
+    if root.exists() {
+        std::fs::remove_dir(root).map_err(|error| CliError::file(root, &error))?;
+    }
+    std::fs::rename(&making, root).map_err(|error| CliError::file(root, &error))?;
+    files::sync_parent(root)?;
+    // Configurations name absolute paths, so they are written where they stay.
+    layout.configure()?;
+    layout.save()?;
+    Ok(layout)
+}
+
+fn fill(city: &City, making: &Path, root: &Path, count: u16, base_port: u16) -> CliResult<Layout> {
+    let draft = draft(count)?;
+    let validators = seats(&draft, count, base_port)?;
+    let here = Layout::new(making, base_port, validators.clone())?;
+    for validator in &validators {
+        files::make_dir(&here.home(validator))?;
+    }
+    files::make_dir(&here.keys())?;
+    let random: [u8; 24] = files::random()?;
+    let passphrase: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    files::create_secret(&here.keys().join(PASSPHRASE), &passphrase)?;
+    let mut ring = KeyRing::open(&here.keys(), passphrase::Source { file: None, no_input: true })?;
+    ring.set_passphrase_file(PASSPHRASE.into())?;
+    files::create(&here.root().join("draft.toml"), &draft.to_toml())?;
+    let mut parts = Vec::new();
+    for validator in &validators {
+        let args = JoinArgs {
+            draft: here.root().join("draft.toml"),
+            validator: validator.name.clone(),
+            agency: validator.agency.clone(),
+            address: validator.multiaddr(),
+            members: members(&draft, validator),
+            from: "2026-01-01".to_owned(),
+            out: here.home(validator).join("part.toml"),
+        };
+        let part = join(&draft, &args, &mut ring)?;
+        files::create(&args.out, &part.to_toml())?;
+        parts.push(part);
+    }
+    let genesis = assemble(&draft, &parts)?;
+    files::create(&here.genesis(), &genesis.to_toml())?;
+    let mut signatures = Signatures::new(&genesis);
+    for validator in &validators {
+        let entry = ring.find(&format!("{}-consensus", validator.name))?;
+        signatures.add(sign(&genesis, ring.secret(entry)?.as_ref())?);
+    }
+    signatures.verify(&genesis)?;
+    files::create(&here.root().join("genesis.sigs"), &signatures.to_toml())?;
+    contexts(&here)?.save(&here.contexts())?;
+    city.out.done(format!("genesis   {}   chain {}", genesis.document().network, &genesis.chain_id().to_string()[..16]));
+    Layout::new(root, base_port, validators)
+}
+
+/// The sample city, beginning now.
+fn draft(count: u16) -> CliResult<Draft> {
+    let example = Draft::parse(EXAMPLE)?;
+    let suffix: [u8; 2] = files::random()?;
+    let document = Document {
+        network: format!("devnet-{:02x}{:02x}", suffix[0], suffix[1]),
+        created: now(),
+        ..example.document().clone()
+    };
+    if count < 4 {
+        return Err(CliError::usage(format!("{count} validators; four is the fewest that tolerate one fault")));
+    }
+    Ok(Draft::from_document(document)?)
+}
+
+/// Who runs which validator: the homes the sample names, then further ones of its agencies in turn.
+fn seats(draft: &Draft, count: u16, base_port: u16) -> CliResult<Vec<Validator>> {
+    let mut named: Vec<(String, String)> = Vec::new();
+    let agencies = &draft.document().agencies;
+    for agency in agencies {
+        if !named.iter().any(|(name, _)| *name == agency.home_validator) {
+            named.push((agency.home_validator.clone(), agency.id.clone()));
+        }
+    }
+    (1..=count)
+        .map(|number| {
+            let at = usize::from(number - 1);
+            match named.get(at) {
+                Some((name, agency)) => Validator::new(number, name, agency, base_port),
+                None => {
+                    let agency = &agencies[at % agencies.len()].id;
+                    Validator::new(number, &format!("validator-{number}"), agency, base_port)
+                }
+            }
+        })
+        .collect()
+}
+
+/// Officers of every agency at home at a validator; one council member each for the agencies that run one.
+fn members(draft: &Draft, validator: &Validator) -> Vec<String> {
+    let mut members = Vec::new();
+    for agency in draft.document().agencies.iter().filter(|agency| agency.home_validator == validator.name) {
+        members.extend(OFFICERS.iter().map(|role| format!("{role}@{}", agency.id)));
+        if agency.id == validator.agency {
+            members.push(format!("council_member@{}", agency.id));
+        }
+    }
+    members
+}
+
+fn contexts(layout: &Layout) -> CliResult<Contexts> {
+    let mut contexts = Contexts { current: Some("devnet".to_owned()), ..Contexts::default() };
+    let context = Context {
+        nodes: layout.urls(),
+        genesis: Some("genesis.toml".into()),
+        keys: Some("keys".into()),
+        tls_ca: None,
+    };
+    contexts.by_name.insert("devnet".to_owned(), context);
+    Ok(contexts)
+}
+
+impl Layout {
+    /// Writes the configuration of every validator and initialises its data, once.
+    fn configure(&self) -> CliResult {
+        for validator in self.validators() {
+            files::create(&self.config(validator), &self.node_config(validator))?;
+            process::initialise(self, validator)?;
+        }
+        Ok(())
+    }
+
+    fn node_config(&self, validator: &Validator) -> String {
+        let key = |kind: &str| self.keys().join(format!("{}-{kind}.pem", validator.name));
+        format!(
+            "# Validator {number} of a development network.\n\
+             genesis = {genesis:?}\n\
+             data_dir = {data:?}\n\
+             \n\
+             [keys]\n\
+             consensus = {consensus:?}\n\
+             network = {network:?}\n\
+             log = {log:?}\n\
+             passphrase_file = {passphrase:?}\n\
+             \n\
+             [p2p]\n\
+             listen = \"{p2p}\"\n\
+             \n\
+             [api]\n\
+             listen = \"127.0.0.1:{api}\"\n",
+            number = validator.number,
+            genesis = self.genesis(),
+            data = self.data(validator),
+            consensus = key("consensus"),
+            network = key("network"),
+            log = key("log"),
+            passphrase = self.keys().join(PASSPHRASE),
+            p2p = validator.multiaddr(),
+            api = validator.api_port,
+        )
+    }
+}
