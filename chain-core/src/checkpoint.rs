@@ -259,18 +259,18 @@ impl VerifierKey {
         self.name == line.name && self.key_id() == line.key_id
     }
 
-    /// Verifies a line that this key owns: the time of a cosignature, `Some(None)` for a log signature;
-    /// `None` when it does not verify.
-    #[expect(clippy::option_option, reason = "verified or not, and with or without a time")]
-    pub fn verify(&self, checkpoint: &Checkpoint, line: &SignatureLine) -> Option<Option<u64>> {
+    /// Verifies a line that this key owns; `None` when it does not hold.
+    pub fn verify(&self, checkpoint: &Checkpoint, line: &SignatureLine) -> Option<Holds> {
         match self.kind {
             NoteKind::Log => {
                 let signature = Signature::new(line.blob.as_slice().try_into().ok()?);
-                self.key.verify(&CheckpointPreimage { checkpoint }, &signature).then_some(None)
+                self.key.verify(&CheckpointPreimage { checkpoint }, &signature).then_some(Holds::Log)
             }
             NoteKind::Cosignature => {
                 let cosignature = line.cosignature()?;
-                cosignature.verify(checkpoint, &self.key).then_some(Some(cosignature.time_s))
+                cosignature
+                    .verify(checkpoint, &self.key)
+                    .then_some(Holds::Cosigned { time_s: cosignature.time_s })
             }
         }
     }
@@ -308,6 +308,18 @@ impl FromStr for VerifierKey {
         }
         Ok(read)
     }
+}
+
+/// What a signature line that verified says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Holds {
+    /// The log answered with this checkpoint.
+    Log,
+    /// A validator saw it.
+    Cosigned {
+        /// When, seconds since 1970, by its own clock.
+        time_s: u64,
+    },
 }
 
 /// One signature line of a note: who claims to have signed, and the bytes.
@@ -446,13 +458,16 @@ mod tests {
         let signed = signed();
         let log = VerifierKey { name: checkpoint().origin, kind: NoteKind::Log, key: secret(3, 0).public() };
         assert!(log.owns(&signed.lines[0]));
-        assert_eq!(log.verify(&signed.checkpoint, &signed.lines[0]), Some(None));
+        assert_eq!(log.verify(&signed.checkpoint, &signed.lines[0]), Some(Holds::Log));
         let witness =
             VerifierKey { name: "v0".into(), kind: NoteKind::Cosignature, key: secret(3, 0).public() };
         assert!(
             witness.owns(&signed.lines[1]) && !witness.owns(&signed.lines[0]) && !log.owns(&signed.lines[1])
         );
-        assert_eq!(witness.verify(&signed.checkpoint, &signed.lines[1]), Some(Some(1_795_392_000)));
+        assert_eq!(
+            witness.verify(&signed.checkpoint, &signed.lines[1]),
+            Some(Holds::Cosigned { time_s: 1_795_392_000 })
+        );
         assert_eq!(witness.verify(&signed.checkpoint, &signed.lines[2]), None);
         let larger = Checkpoint { size: 43, ..checkpoint() };
         assert_eq!(witness.verify(&larger, &signed.lines[1]), None);
@@ -470,6 +485,31 @@ mod tests {
         assert!(text[..text.len() - 1].parse::<VerifierKey>().is_err());
         let weak = VerifierKey { key: PublicKey::new([0; 32]), ..key };
         assert!(matches!(weak.to_string().parse::<VerifierKey>(), Err(NoteError::Key { .. })));
+    }
+
+    #[test]
+    fn keys_and_a_note_of_other_software_hold() {
+        // The example of Go's golang.org/x/mod/sumdb/note, and the key of the Go checksum database, whose
+        // base64 holds a plus sign.
+        struct Text(&'static str);
+        impl Signable for Text {
+            fn preimage(&self) -> Vec<u8> {
+                self.0.as_bytes().to_vec()
+            }
+        }
+        let key: VerifierKey =
+            "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW".parse().unwrap();
+        let text = Text(
+            "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n",
+        );
+        let line = SignatureLine::parse(
+            "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=",
+        );
+        let line = line.unwrap();
+        assert!(key.owns(&line));
+        assert!(key.key.verify(&text, &Signature::new(line.blob.try_into().unwrap())));
+        let text = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8";
+        assert_eq!(text.parse::<VerifierKey>().unwrap().to_string(), text);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use document::{
     AgencyEntry, Council, Document, LegalBasisEntry, MemberEntry, Months, Parameters, Permits, Publication,
     SCHEMA, ValidatorEntry,
 };
-pub use possession::{KeyRole, Possession, prove};
+pub use possession::{KeyRole, Possession, ValidatorSecrets, prove};
 pub use read_aloud::read_aloud;
 
 use crate::code::{Code, Refusal};

@@ -173,11 +173,11 @@ pub fn label(text: &str) -> Result<Label, Refusal> {
 /// `KEY_FILE_INVALID`: damaged, another role, passphrase missing or wrong.
 pub fn decrypt(text: &str, want: KeyRole, passphrase: Option<&Passphrase>) -> Result<KeyFile, Refusal> {
     let (label, pem) = split(text)?;
-    if let Some(role) = label.role {
-        if role != want {
-            let detail = format!("the file holds a {} key, wanted a {} key", role.text(), want.text());
-            return Err(invalid(detail));
-        }
+    if let Some(role) = label.role
+        && role != want
+    {
+        let detail = format!("the file holds a {} key, wanted a {} key", role.text(), want.text());
+        return Err(invalid(detail));
     }
     let (kind, document) = SecretDocument::from_pem(pem).map_err(|_| invalid("the PEM block is damaged"))?;
     let document = match kind {

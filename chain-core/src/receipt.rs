@@ -243,11 +243,11 @@ impl Receipt {
     }
 
     fn check_chain(&self, policy: &TrustPolicy) -> Result<(), Refusal> {
-        if let Some(chain_id) = policy.chain_id() {
-            if chain_id != self.chain_id {
-                let detail = format!("receipt of chain {}, trusted is chain {chain_id}", self.chain_id);
-                return Err(Refusal::new(Code::ProofInvalid, detail));
-            }
+        if let Some(chain_id) = policy.chain_id()
+            && chain_id != self.chain_id
+        {
+            let detail = format!("receipt of chain {}, trusted is chain {chain_id}", self.chain_id);
+            return Err(Refusal::new(Code::ProofInvalid, detail));
         }
         // A policy that was read from text knows the first 16 digits only, through its origin.
         if !policy.origin().ends_with(&format!("/{}", &self.chain_id.to_string()[..16])) {

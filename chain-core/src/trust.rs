@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::checkpoint::{NoteKind, SignedCheckpoint, VerifierKey, key_name, origin};
+use crate::checkpoint::{Holds, NoteKind, SignedCheckpoint, VerifierKey, key_name, origin};
 use crate::code::{Code, Refusal};
 use crate::committee::Committee;
 use crate::genesis::Genesis;
@@ -159,12 +159,14 @@ impl TrustPolicy {
                 let detail = format!("two signature lines of {}", line.name);
                 return Err(Refusal::new(Code::ReceiptMalformed, detail));
             }
-            let Some(time) = key.verify(checkpoint, line) else {
+            let Some(holds) = key.verify(checkpoint, line) else {
                 let detail = format!("the signature of {} does not verify", line.name);
                 return Err(Refusal::new(Code::ProofInvalid, detail));
             };
-            match (time, witness) {
-                (Some(time_s), Some(at)) => cosigned.push((at, Cosigner { name: line.name.clone(), time_s })),
+            match (holds, witness) {
+                (Holds::Cosigned { time_s }, Some(at)) => {
+                    cosigned.push((at, Cosigner { name: line.name.clone(), time_s }))
+                }
                 _ => logs += 1,
             }
         }

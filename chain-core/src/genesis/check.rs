@@ -269,10 +269,10 @@ fn legal_basis(basis: &LegalBasisEntry, key: &impl Fn(&str) -> String) -> Result
     for (least, most) in
         months(&basis.publication.months_min).into_iter().zip(months(&basis.publication.months_max))
     {
-        if let (Some(least), Some(most)) = (least, most) {
-            if least > most {
-                return Err(invalid(&key("publication.months_min"), least, format!("at most {most}")));
-            }
+        if let (Some(least), Some(most)) = (least, most)
+            && least > most
+        {
+            return Err(invalid(&key("publication.months_min"), least, format!("at most {most}")));
         }
     }
     Ok(())
@@ -356,10 +356,10 @@ fn term(from_key: &str, from: &str, to_key: &str, to: Option<&str>) -> Result<()
             .ok_or_else(|| invalid(key, format!("{value:?}"), "a day of the calendar as YYYY-MM-DD"))
     };
     let from = date(from_key, from)?;
-    if let Some(to) = to {
-        if date(to_key, to)? < from {
-            return Err(invalid(to_key, to, "a day not before the first"));
-        }
+    if let Some(to) = to
+        && date(to_key, to)? < from
+    {
+        return Err(invalid(to_key, to, "a day not before the first"));
     }
     Ok(())
 }

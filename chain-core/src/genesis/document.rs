@@ -1,7 +1,7 @@
 //! The genesis document as people write it: plain fields, no unknown keys.
 //!
 //! Enumerations of the domain (roles, classes, types, organisation identifiers) stand here as text; the
-//! record rules convert them. What this module can judge alone, it judges in [`super::check`].
+//! record rules convert them. What can be judged alone, the module `check` judges.
 
 use serde::{Deserialize, Serialize};
 

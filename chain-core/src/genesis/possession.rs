@@ -1,5 +1,6 @@
 //! Proof that whoever registers a key holds it.
 
+use super::document::{MemberEntry, ValidatorEntry};
 use crate::canonical::Writer;
 use crate::crypto::{Digest, PublicKey, SIGNATURE_DOMAIN, SecretKey, Signable, Signature};
 
@@ -75,4 +76,53 @@ impl Signable for Possession<'_> {
 /// Proves possession of `secret`.
 pub fn prove(network: &str, owner: &str, role: KeyRole, secret: &SecretKey) -> Signature {
     secret.sign(&Possession { network, owner, role, key: secret.public() })
+}
+
+/// The three keys of one validator, at the machine that runs it.
+#[derive(Clone, Copy, Debug)]
+pub struct ValidatorSecrets<'a> {
+    /// Signs proposals, votes and view changes.
+    pub consensus: &'a SecretKey,
+    /// Identity of its network host.
+    pub network: &'a SecretKey,
+    /// Cosigns checkpoints.
+    pub log: &'a SecretKey,
+}
+
+impl ValidatorEntry {
+    /// The entry of a validator, with its proofs of possession. `address` is a multiaddr.
+    pub fn new(
+        network: &str,
+        name: &str,
+        agency: &str,
+        address: &str,
+        secrets: ValidatorSecrets<'_>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            agency: agency.to_owned(),
+            consensus_key: secrets.consensus.public(),
+            network_key: secrets.network.public(),
+            log_key: secrets.log.public(),
+            address: address.to_owned(),
+            consensus_possession: prove(network, name, KeyRole::Consensus, secrets.consensus),
+            network_possession: prove(network, name, KeyRole::Network, secrets.network),
+            log_possession: prove(network, name, KeyRole::Log, secrets.log),
+        }
+    }
+}
+
+impl MemberEntry {
+    /// The entry of a member without a last day, with its proof of possession. `from` is `YYYY-MM-DD`.
+    pub fn new(network: &str, agency: &str, role: &str, label: &str, from: &str, secret: &SecretKey) -> Self {
+        Self {
+            key: secret.public(),
+            agency: agency.to_owned(),
+            role: role.to_owned(),
+            label: label.to_owned(),
+            from: from.to_owned(),
+            to: None,
+            possession: prove(network, agency, KeyRole::Member, secret),
+        }
+    }
 }

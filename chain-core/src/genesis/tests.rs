@@ -17,19 +17,14 @@ fn agency_id(ix: u8) -> String {
 }
 
 fn validator_entry(ix: u8) -> ValidatorEntry {
-    let name = name(ix);
-    let prove = |role, kind| prove(NETWORK, &name, role, &secret(kind, ix));
-    ValidatorEntry {
-        agency: agency_id(ix),
-        consensus_key: secret(1, ix).public(),
-        network_key: secret(2, ix).public(),
-        log_key: secret(3, ix).public(),
-        address: format!("/ip4/127.0.0.1/tcp/{}", 7100 + u16::from(ix)),
-        consensus_possession: prove(KeyRole::Consensus, 1),
-        network_possession: prove(KeyRole::Network, 2),
-        log_possession: prove(KeyRole::Log, 3),
-        name,
-    }
+    validator_named(ix, &name(ix))
+}
+
+fn validator_named(ix: u8, name: &str) -> ValidatorEntry {
+    let secrets =
+        ValidatorSecrets { consensus: &secret(1, ix), network: &secret(2, ix), log: &secret(3, ix) };
+    let address = format!("/ip4/127.0.0.1/tcp/{}", 7100 + u16::from(ix));
+    ValidatorEntry::new(NETWORK, name, &agency_id(ix), &address, secrets)
 }
 
 fn agency_entry(ix: u8) -> AgencyEntry {
@@ -45,15 +40,7 @@ fn agency_entry(ix: u8) -> AgencyEntry {
 }
 
 fn member_entry(ix: u8) -> MemberEntry {
-    MemberEntry {
-        key: secret(4, ix).public(),
-        agency: agency_id(ix),
-        role: "council_member".into(),
-        label: "council desk".into(),
-        from: "2026-01-01".into(),
-        to: None,
-        possession: prove(NETWORK, &agency_id(ix), KeyRole::Member, &secret(4, ix)),
-    }
+    MemberEntry::new(NETWORK, &agency_id(ix), "council_member", "council desk", "2026-01-01", &secret(4, ix))
 }
 
 fn basis() -> LegalBasisEntry {
@@ -368,16 +355,7 @@ fn a_part_speaks_for_its_own_agency_only() {
 #[test]
 fn two_parts_cannot_claim_one_name() {
     let draft = draft();
-    let mut rival = validator_entry(1);
-    rival.name = name(0);
-    for (role, kind) in [(KeyRole::Consensus, 1), (KeyRole::Network, 2), (KeyRole::Log, 3)] {
-        let proof = prove(NETWORK, &rival.name, role, &secret(kind, 1));
-        match role {
-            KeyRole::Consensus => rival.consensus_possession = proof,
-            KeyRole::Network => rival.network_possession = proof,
-            _ => rival.log_possession = proof,
-        }
-    }
+    let rival = validator_named(1, &name(0));
     let rival = Part::new(&draft, vec![rival], Vec::new(), Vec::new(), &[&secret(1, 1)]).unwrap();
     let refusal = assemble(&draft, &[part(&draft, 0), rival]).unwrap_err();
     assert!(refusal.detail.contains("the name twice"), "{refusal}");

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Receipt;
-use crate::checkpoint::hash_base64;
+use crate::checkpoint::{Holds, hash_base64};
 use crate::code::Refusal;
 use crate::crypto::Digest;
 use crate::merkle::{leaf_hash, node_hash};
@@ -78,8 +78,10 @@ impl Receipt {
             let verdict = match known.map(|key| key.verify(checkpoint, line)) {
                 None => "not judged: this key is not in the trust file".to_owned(),
                 Some(None) => "DOES NOT HOLD".to_owned(),
-                Some(Some(None)) => "holds".to_owned(),
-                Some(Some(Some(time))) => format!("holds, signed {time} seconds after 1970"),
+                Some(Some(Holds::Log)) => "holds".to_owned(),
+                Some(Some(Holds::Cosigned { time_s })) => {
+                    format!("holds, signed {time_s} seconds after 1970")
+                }
             };
             let operation = match line.cosignature() {
                 Some(cosignature) => format!(
