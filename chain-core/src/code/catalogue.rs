@@ -77,6 +77,7 @@ catalogue! {
     AlreadyExists = 419, "ALREADY_EXISTS", "An agency, member or basis with this name and version exists.", "Use another name or the next version.";
     ThresholdNotMet = 420, "THRESHOLD_NOT_MET", "Not enough council members or administrators have agreed.", "Collect the missing signatures.";
     ScoreForbidden = 421, "SCORE_FORBIDDEN", "A score, rating or rank of a subject is not allowed.", "Leave the score out; it may not be recorded.";
+    HeaderMismatch = 422, "HEADER_MISMATCH", "The public header says something else than the body.", "Build header and body together; see the detail for the field.";
 
     // 5 proof: checking what others hand over
     ProofInvalid = 501, "PROOF_INVALID", "The proof does not lead to the root.", "The receipt or the record was altered; alarm the auditor.";

@@ -62,10 +62,10 @@ impl Possession {
 }
 
 impl Signable for Possession {
-    /// Kind 7: domain, kind, chain, key.
+    /// Kind 16: domain, kind, chain, key.
     fn preimage(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.raw(SIGNATURE_DOMAIN).u8(7).digest(self.chain_id.digest()).public_key(&self.key);
+        writer.raw(SIGNATURE_DOMAIN).u8(16).digest(self.chain_id.digest()).public_key(&self.key);
         writer.finish()
     }
 }

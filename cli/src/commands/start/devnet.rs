@@ -5,7 +5,7 @@ mod create;
 mod demo;
 mod layout;
 mod process;
-pub(crate) mod sample;
+
 mod status;
 mod up;
 
@@ -143,5 +143,9 @@ fn logs(layout: &Layout, validator: Option<&str>, follow: bool) -> CliResult {
     }
     tail.args(chosen.iter().map(|validator| layout.log(validator)));
     let ended = tail.status().map_err(|error| CliError::new(Code::Internal, format!("tail: {error}")))?;
-    if ended.success() || follow { Ok(()) } else { Err(CliError::new(Code::FileNotFound, "there are no logs yet")) }
+    if ended.success() || follow {
+        Ok(())
+    } else {
+        Err(CliError::new(Code::FileNotFound, "there are no logs yet"))
+    }
 }

@@ -88,7 +88,11 @@ fn fill(city: &City, making: &Path, root: &Path, count: u16, base_port: u16) -> 
     signatures.verify(&genesis)?;
     files::create(&here.root().join("genesis.sigs"), &signatures.to_toml())?;
     contexts(&here)?.save(&here.contexts())?;
-    city.out.done(format!("genesis   {}   chain {}", genesis.document().network, &genesis.chain_id().to_string()[..16]));
+    city.out.done(format!(
+        "genesis   {}   chain {}",
+        genesis.document().network,
+        &genesis.chain_id().to_string()[..16]
+    ));
     Layout::new(root, base_port, validators)
 }
 
@@ -102,7 +106,9 @@ fn draft(count: u16) -> CliResult<Draft> {
         ..example.document().clone()
     };
     if count < 4 {
-        return Err(CliError::usage(format!("{count} validators; four is the fewest that tolerate one fault")));
+        return Err(CliError::usage(format!(
+            "{count} validators; four is the fewest that tolerate one fault"
+        )));
     }
     Ok(Draft::from_document(document)?)
 }

@@ -53,7 +53,13 @@ impl Validator {
             .and_then(|offset| base_port.checked_add(offset))
             .filter(|port| *port < u16::MAX)
             .ok_or_else(|| CliError::usage(format!("--base-port {base_port} leaves too few ports")))?;
-        Ok(Self { number, name: name.to_owned(), agency: agency.to_owned(), api_port: port, p2p_port: port + 1 })
+        Ok(Self {
+            number,
+            name: name.to_owned(),
+            agency: agency.to_owned(),
+            api_port: port,
+            p2p_port: port + 1,
+        })
     }
 
     /// Base URL of its API.

@@ -32,8 +32,25 @@ pub(crate) fn node_program() -> CliResult<PathBuf> {
     places.find(|path| path.is_file()).ok_or_else(|| CliError::new(Code::NodeProgramMissing, ""))
 }
 
+/// Initialises a validator's data directory, once in its life.
+pub(super) fn initialise(layout: &Layout, validator: &Validator) -> CliResult {
+    let output = Command::new(node_program()?)
+        .arg("init")
+        .arg("--config")
+        .arg(layout.config(validator))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| CliError::new(Code::NodeProgramMissing, error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let detail = format!("{} could not be initialised: {}", validator.name, said.trim());
+    Err(CliError::new(Code::DevnetState, detail))
+}
+
 /// Starts a validator unless it runs.
-pub(crate) fn start(layout: &Layout, validator: &Validator) -> CliResult {
+pub(super) fn start(layout: &Layout, validator: &Validator) -> CliResult {
     if running(layout, validator).is_some() {
         return Ok(());
     }
@@ -63,7 +80,7 @@ pub(crate) fn start(layout: &Layout, validator: &Validator) -> CliResult {
 }
 
 /// The process id of a validator that runs.
-pub(crate) fn running(layout: &Layout, validator: &Validator) -> Option<u32> {
+pub(super) fn running(layout: &Layout, validator: &Validator) -> Option<u32> {
     let text = std::fs::read_to_string(layout.pid_file(validator)).ok()?;
     let (pid, start) = text.trim().split_once(' ')?;
     let (pid, start) = (pid.parse().ok()?, start.parse::<u64>().ok()?);
@@ -71,7 +88,7 @@ pub(crate) fn running(layout: &Layout, validator: &Validator) -> Option<u32> {
 }
 
 /// Asks a validator to stop and waits; kills it when it does not.
-pub(crate) fn stop(layout: &Layout, validator: &Validator) -> CliResult {
+pub(super) fn stop(layout: &Layout, validator: &Validator) -> CliResult {
     if let Some(pid) = running(layout, validator) {
         signal(pid, Signal::TERM)?;
         if !gone(layout, validator, STOP_TIMEOUT) {
@@ -83,7 +100,7 @@ pub(crate) fn stop(layout: &Layout, validator: &Validator) -> CliResult {
 }
 
 /// Kills a validator as a crash would.
-pub(crate) fn kill(layout: &Layout, validator: &Validator) -> CliResult {
+pub(super) fn kill(layout: &Layout, validator: &Validator) -> CliResult {
     let Some(pid) = running(layout, validator) else {
         return Err(CliError::new(Code::DevnetState, format!("{} does not run", validator.name)));
     };
@@ -93,7 +110,7 @@ pub(crate) fn kill(layout: &Layout, validator: &Validator) -> CliResult {
 }
 
 /// The last lines of a validator's log.
-pub(crate) fn last_words(layout: &Layout, validator: &Validator) -> String {
+pub(super) fn last_words(layout: &Layout, validator: &Validator) -> String {
     let text = std::fs::read(layout.log(validator)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
@@ -101,17 +118,18 @@ pub(crate) fn last_words(layout: &Layout, validator: &Validator) -> String {
 }
 
 /// Resident memory of a process, bytes.
-pub(crate) fn memory(pid: u32) -> Option<u64> {
+pub(super) fn memory(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
 /// Fails with `PORT_IN_USE` when a port is taken.
-pub(crate) fn free(port: u16) -> CliResult {
+pub(super) fn free(port: u16) -> CliResult {
     TcpListener::bind(("127.0.0.1", port)).map(drop).map_err(|error| {
-        CliError::new(Code::PortInUse, format!("port {port}: {error}"))
-            .hint("stop the other program, or start afresh elsewhere: city devnet up --dir D --base-port 7500")
+        CliError::new(Code::PortInUse, format!("port {port}: {error}")).hint(
+            "stop the other program, or start afresh elsewhere: city devnet up --dir D --base-port 7500",
+        )
     })
 }
 
@@ -128,10 +146,13 @@ fn started(pid: u32) -> Option<u64> {
 }
 
 fn signal(pid: u32, signal: Signal) -> CliResult {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| CliError::internal("process id"))?;
+    let pid =
+        i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| CliError::internal("process id"))?;
     match kill_process(pid, signal) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => Err(CliError::new(Code::DevnetState, format!("process {}: {error}", pid.as_raw_nonzero()))),
+        Err(error) => {
+            Err(CliError::new(Code::DevnetState, format!("process {}: {error}", pid.as_raw_nonzero())))
+        }
     }
 }
 

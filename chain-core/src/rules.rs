@@ -1,0 +1,331 @@
+//! The ladder of checks that need no ledger: header alone, body alone, both together, header against basis.
+//!
+//! Validators run them on execution, clients before sending: [`check_submission`] gives a clerk the verdict
+//! that the network would give, as far as header, body and basis decide.
+
+use crate::code::{Code, Refusal};
+use crate::date::Date;
+use crate::id::ChainId;
+use crate::operation::Operation;
+use crate::record::body::{self, Derived};
+use crate::record::governance::{BasisDetails, check_order};
+use crate::record::{
+    Class, Details, Header, OFFICERS_MAX, REFERENCES_MAX, RecordType, SubjectKind, record_id,
+};
+use crate::transaction::{Body, Submission};
+
+/// Version of the rules of every type.
+pub const SCHEMA_VERSION: u16 = 1;
+/// How far ahead of block time a record may say it was captured: two minutes.
+pub const CAPTURED_AHEAD_MS_MAX: u64 = 2 * 60 * 1000;
+
+/// Judges a header by itself, all but its dates: form, class, subject kind and commitments.
+///
+/// # Errors
+/// The code of the first flaw.
+pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refusal> {
+    let record_type = header.record_type;
+    if header.schema_version != SCHEMA_VERSION {
+        let detail = format!("schema version {}, wants {SCHEMA_VERSION}", header.schema_version);
+        return Err(Refusal::new(Code::UnsupportedVersion, detail));
+    }
+    if header.record != record_id(chain_id, &header.agency, record_type, &header.idempotency) {
+        let detail = "record id is not that of chain, agency, type and idempotency digest";
+        return Err(Refusal::new(Code::BadParameter, detail));
+    }
+    check_class(header)?;
+    let fitting = match &header.details {
+        Details::None => !record_type.is_governance(),
+        Details::Agency(_) => record_type == RecordType::Agency,
+        Details::Member(_) => record_type == RecordType::Member,
+        Details::LegalBasis(_) => record_type == RecordType::LegalBasis,
+        Details::Notary(_) => record_type == RecordType::DocFingerprint,
+    };
+    if !fitting {
+        return Err(Refusal::new(Code::SchemaInvalid, format!("details do not fit {record_type}")));
+    }
+    if record_type.is_governance() {
+        return check_governance_header(chain_id, header);
+    }
+    if header.body_commit.is_none() {
+        return Err(Refusal::new(Code::BodyMissing, format!("{record_type} wants a body commitment")));
+    }
+    check_lists(header)
+}
+
+fn check_class(header: &Header) -> Result<(), Refusal> {
+    let (record_type, class, kind) = (header.record_type, header.class, header.subject_kind);
+    let kinds: &[SubjectKind] = match record_type {
+        RecordType::Licence | RecordType::Penalty => {
+            &[SubjectKind::Organisation, SubjectKind::IndividualBusiness, SubjectKind::Person]
+        }
+        RecordType::DocFingerprint => SubjectKind::ALL,
+        _ => &[SubjectKind::None],
+    };
+    if !kinds.contains(&kind) {
+        let detail = format!("{record_type} cannot be about {kind}");
+        return Err(Refusal::new(Code::SubjectKindNotPermitted, detail));
+    }
+    if kind.is_personal() && class.body_is_shared() {
+        let detail = format!("subject kind {kind} in class {class}, wants P3");
+        return Err(Refusal::new(Code::PersonalDataInClear, detail));
+    }
+    // What is about an organisation is the public's business: it may not be hidden as if about a person.
+    let hidden = !kind.is_personal() && class == Class::P3 && record_type != RecordType::DocFingerprint;
+    if hidden || !record_type.classes().contains(&class) {
+        let detail = format!("class {class} for {record_type} about {kind}");
+        return Err(Refusal::new(Code::ClassNotPermitted, detail));
+    }
+    Ok(())
+}
+
+fn check_governance_header(chain_id: ChainId, header: &Header) -> Result<(), Refusal> {
+    let bare = header.legal_basis.is_none()
+        && [header.body_commit, header.subject_commit, header.natural_key, header.attachments_root]
+            .iter()
+            .all(Option::is_none)
+        && [header.decided_on, header.conduct_on, header.effective_from, header.effective_to]
+            .iter()
+            .all(Option::is_none)
+        && [header.publish_from, header.publish_min_until, header.publish_until, header.dispose_on]
+            .iter()
+            .all(Option::is_none)
+        && header.severity.is_none()
+        && !header.heard
+        && header.officers.is_empty()
+        && header.refs.is_empty();
+    if !bare {
+        let detail = format!("the header of {} says everything in its details", header.record_type);
+        return Err(Refusal::new(Code::SchemaInvalid, detail));
+    }
+    match &header.details {
+        Details::Agency(details) => details.check(chain_id),
+        Details::Member(details) => details.check(chain_id),
+        Details::LegalBasis(details) => details.check(),
+        Details::None | Details::Notary(_) => Ok(()),
+    }
+}
+
+fn check_lists(header: &Header) -> Result<(), Refusal> {
+    for (what, got, limit) in
+        [("officers", header.officers.len(), OFFICERS_MAX), ("refs", header.refs.len(), REFERENCES_MAX)]
+    {
+        if got > limit {
+            return Err(Refusal::new(Code::SizeLimit, format!("{got} {what}, at most {limit}")));
+        }
+    }
+    let repeated = header.officers.iter().enumerate().any(|(at, key)| header.officers[..at].contains(key));
+    if repeated || (header.record_type == RecordType::Penalty && header.officers.len() < 2) {
+        let detail = format!("{} officers, wants two different ones", header.officers.len());
+        return Err(Refusal::new(Code::OfficersRequired, detail));
+    }
+    if header.refs.iter().enumerate().any(|(at, reference)| header.refs[..at].contains(reference)) {
+        return Err(Refusal::new(Code::BadParameter, "a reference is named twice"));
+    }
+    Ok(())
+}
+
+/// Judges what a record's header must say, and the order of its dates.
+///
+/// # Errors
+/// `MISSING_FIELD`, `DATE_ORDER`, `BAD_PARAMETER`.
+pub fn check_header_content(header: &Header) -> Result<(), Refusal> {
+    let record_type = header.record_type;
+    if record_type.is_governance() {
+        return Ok(());
+    }
+    let dated = matches!(record_type, RecordType::Licence | RecordType::Penalty | RecordType::Decision);
+    for (what, missing) in [
+        ("natural_key", record_type.has_natural_key() && header.natural_key.is_none()),
+        ("decided_on", dated && header.decided_on.is_none()),
+        ("effective_from", dated && header.effective_from.is_none()),
+        ("severity", record_type == RecordType::Penalty && header.severity.is_none()),
+    ] {
+        if missing {
+            return Err(Refusal::new(
+                Code::MissingField,
+                format!("header of {record_type}: {what} is absent"),
+            ));
+        }
+    }
+    if record_type != RecordType::Penalty && (header.severity.is_some() || header.heard) {
+        let detail = format!("{record_type} has neither severity nor hearing");
+        return Err(Refusal::new(Code::BadParameter, detail));
+    }
+    let from = header.publish_from;
+    check_order("conduct_on", header.conduct_on, "decided_on", header.decided_on)?;
+    check_order("effective_from", header.effective_from, "effective_to", header.effective_to)?;
+    check_order("publish_from", from, "publish_min_until", header.publish_min_until)?;
+    check_order("publish_from", from, "publish_until", header.publish_until)?;
+    check_order("publish_min_until", header.publish_min_until, "publish_until", header.publish_until)?;
+    check_order("effective_to", header.effective_to, "dispose_on", header.dispose_on)?;
+    check_order("publish_until", header.publish_until, "dispose_on", header.dispose_on)
+}
+
+/// Judges a body of any class and its agreement with the header.
+///
+/// # Errors
+/// `BODY_COMMITMENT`, the codes of [`body::judge`], then `HEADER_MISMATCH` or `AGENCY_NOT_COMPETENT`.
+pub fn check_body(header: &Header, body: &Body) -> Result<Derived, Refusal> {
+    if header.body_commit != Some(body.commitment()) {
+        return Err(Refusal::new(Code::BodyCommitment, "the body is not the one the header commits to"));
+    }
+    let derived = body::judge(header.record_type, header.class, &body.json)?;
+    check_agreement(header, &derived)?;
+    Ok(derived)
+}
+
+fn check_agreement(header: &Header, derived: &Derived) -> Result<(), Refusal> {
+    if derived.issuer.as_ref().is_some_and(|issuer| *issuer != header.agency) {
+        let detail = format!("the body names another acting agency than the header's {}", header.agency);
+        return Err(Refusal::new(Code::AgencyNotCompetent, detail));
+    }
+    let subject_commit = match (derived.subject_salt, &derived.subject) {
+        (Some(salt), Some(subject)) => Some(crate::record::subject_commit(&salt, subject)),
+        _ => None,
+    };
+    let publication = [header.publish_from, header.publish_min_until, header.publish_until];
+    // A decision states when it was published; the other types state all three days or none.
+    let published = derived.publication.is_none_or(|dates| dates == publication);
+    let notary = match &header.details {
+        Details::Notary(notary) => Some(notary),
+        _ => None,
+    };
+    for (what, agrees) in [
+        ("subject_kind", derived.subject_kind.is_none_or(|kind| kind == header.subject_kind)),
+        ("subject_commit", subject_commit == header.subject_commit),
+        ("decided_on", derived.decided_on == header.decided_on),
+        ("conduct_on", derived.conduct_on == header.conduct_on),
+        ("effective_from", derived.effective_from == header.effective_from),
+        ("effective_to", derived.effective_to == header.effective_to),
+        ("publication dates", published),
+        ("severity", derived.severity == header.severity),
+        ("heard", derived.heard == header.heard),
+        ("notary", derived.notary.as_ref() == notary),
+        ("attachments_root", derived.attachments_root == header.attachments_root),
+        ("refs", derived.refs.iter().all(|reference| header.refs.contains(reference))),
+    ] {
+        if !agrees {
+            return Err(Refusal::new(Code::HeaderMismatch, format!("{what} of header and body differ")));
+        }
+    }
+    Ok(())
+}
+
+/// Judges a header against the legal basis it names. `today` is the local date of the block; it is decisive
+/// where the header names neither the conduct nor the decision.
+///
+/// # Errors
+/// `LEGAL_BASIS_NOT_IN_FORCE`, `TYPE_NOT_PERMITTED_BY_BASIS`, `SUBJECT_KIND_NOT_PERMITTED`,
+/// `CLASS_NOT_PERMITTED`, `PUBLICATION_TOO_LONG`, `EXPIRY_REQUIRED`.
+pub fn check_basis(header: &Header, basis: &BasisDetails, today: Date) -> Result<(), Refusal> {
+    let name = format!("{} v{}", basis.id, basis.version);
+    let refuse = |code, why: String| Err(Refusal::new(code, format!("legal basis {name}: {why}")));
+    // Administrative Penalty Law art. 37: the law at the time of the conduct.
+    let decisive = header.conduct_on.or(header.decided_on).unwrap_or(today);
+    if decisive < basis.in_force || basis.ends.is_some_and(|ends| decisive > ends) {
+        return refuse(Code::LegalBasisNotInForce, format!("not in force on {decisive}"));
+    }
+    if !basis.types.contains(&header.record_type) {
+        return refuse(Code::TypeNotPermittedByBasis, format!("does not allow {}", header.record_type));
+    }
+    if !basis.subject_kinds.contains(&header.subject_kind) {
+        return refuse(Code::SubjectKindNotPermitted, format!("does not allow {}", header.subject_kind));
+    }
+    if header.class > basis.max_class {
+        return refuse(
+            Code::ClassNotPermitted,
+            format!("allows up to {}, got {}", basis.max_class, header.class),
+        );
+    }
+    check_publication(header, basis, &name)?;
+    if basis.expiry_required && header.effective_to.is_none() && header.publish_until.is_none() {
+        return refuse(Code::ExpiryRequired, "wants an end of effect or of publication".to_owned());
+    }
+    Ok(())
+}
+
+fn check_publication(header: &Header, basis: &BasisDetails, name: &str) -> Result<(), Refusal> {
+    let refuse = |code, why: String| Err(Refusal::new(code, format!("legal basis {name}: {why}")));
+    if header.publish_from.is_none() && header.publish_until.is_none() {
+        return Ok(());
+    }
+    let term = basis.publication.term(header.severity);
+    let severity = header.severity.map_or("unclassified", |severity| severity.name());
+    if !basis.publication.allowed || term.max_months == Some(0) {
+        return refuse(Code::PublicationTooLong, format!("does not allow publication of {severity} cases"));
+    }
+    let Some(max) = term.max_months else {
+        return Ok(());
+    };
+    let counted_from = header.decided_on.or(header.publish_from).unwrap_or(Date::MIN);
+    let last = counted_from.add_months(u32::from(max)).unwrap_or(Date::MAX);
+    match header.publish_until {
+        // NDRC Order 36 (2025): every publication of this kind has an end.
+        None => refuse(Code::ExpiryRequired, format!("publication wants an end, at the latest {last}")),
+        Some(until) if until > last => {
+            let detail = format!("publication of {severity} cases to {until}, at the latest {last}");
+            refuse(Code::PublicationTooLong, detail)
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// The verdict of header and body, and of the basis where the client has it, before anything is sent. The
+/// order is that of the validators. The ledger may still refuse (rights, duplicates, state).
+///
+/// # Errors
+/// The code of the first flaw.
+pub fn check_submission(
+    chain_id: ChainId,
+    header: &Header,
+    body: Option<&Body>,
+    basis: Option<&BasisDetails>,
+    today: Date,
+) -> Result<(), Refusal> {
+    check_header_form(chain_id, header)?;
+    if let Some(body) = body {
+        check_body(header, body)?;
+    }
+    check_header_content(header)?;
+    if !header.record_type.is_governance() && header.legal_basis.is_none() {
+        return Err(missing_basis());
+    }
+    basis.map_or(Ok(()), |basis| check_basis(header, basis, today))
+}
+
+/// The refusal of a record without a legal basis.
+pub fn missing_basis() -> Refusal {
+    Refusal::new(Code::LegalBasisMissing, "the header names no legal basis")
+}
+
+/// Checks that exactly the bodies that must travel do, and that each is the one its header commits to: one
+/// entry per operation, bodies of class P0 and P1 present, no others. Nodes run it before a submission
+/// enters a lane and before they acknowledge a batch; execution relies on it.
+///
+/// # Errors
+/// `BODY_MISSING`, `BODY_NOT_ALLOWED`, `BODY_COMMITMENT`.
+pub fn check_bodies(submission: &Submission) -> Result<(), Refusal> {
+    let operations = &submission.signed.transaction.operations;
+    if operations.len() != submission.bodies.len() {
+        let detail = format!("{} bodies for {} operations", submission.bodies.len(), operations.len());
+        return Err(Refusal::new(Code::BodyMissing, detail));
+    }
+    for (at, (operation, body)) in operations.iter().zip(&submission.bodies).enumerate() {
+        check_travelling_body(operation, body.as_ref())
+            .map_err(|refusal| Refusal::new(refusal.code, format!("operation {at}: {}", refusal.detail)))?;
+    }
+    Ok(())
+}
+
+fn check_travelling_body(operation: &Operation, body: Option<&Body>) -> Result<(), Refusal> {
+    match (operation.shared_body_commit(), body) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(Refusal::new(Code::BodyNotAllowed, "no body may travel with it")),
+        (Some(_), None) => Err(Refusal::new(Code::BodyMissing, "the body is absent")),
+        (Some(commit), Some(body)) if body.commitment() == commit => Ok(()),
+        (Some(_), Some(_)) => {
+            Err(Refusal::new(Code::BodyCommitment, "the body is not the one the header commits to"))
+        }
+    }
+}
