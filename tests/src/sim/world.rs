@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use chain_core::committee::{Committee, Validator};
 use chain_core::crypto::{Digest, PublicKey};
-use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
+use chain_core::id::{ChainId, Epoch, Height, TxId, ValidatorIx, View};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
+use chain_core::transaction::Submission;
 use consensus::action::{Action, Alarm, Delivery, Peers};
 use consensus::engine::{Restored, SafetyAtStart, Tip};
 use consensus::event::{Event, Now};
-use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX};
+use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX, Vote};
+use consensus::mutant::Mutant;
 use consensus::safety::SafetyRecord;
+use consensus::signer::Signer as _;
 use consensus::verified::Judge;
 use consensus::{Engine, Params};
 
@@ -70,7 +73,7 @@ struct Node {
     doomed: bool,
     tick_at: u64,
     skew_ms: i64,
-    tokens: BTreeMap<u64, Vec<Digest>>,
+    tokens: BTreeMap<u64, Vec<Submission>>,
 }
 
 /// How often things happened, summed over a run.
@@ -92,8 +95,14 @@ pub struct Report {
     pub partitions: u64,
     /// Fetches of data or blocks that were missing.
     pub fetches: u64,
+    /// Times a validator noticed two signed statements of a liar.
+    pub equivocations: u64,
     /// Ledger stores rebuilt from the consensus store.
     pub ledger_rebuilds: u64,
+    /// Operations that took effect, counted on one validator.
+    pub accepted: u64,
+    /// Operations refused with a code, counted on one validator.
+    pub refused: u64,
     /// Messages sent.
     pub messages: u64,
     /// Virtual milliseconds.
@@ -115,7 +124,10 @@ impl Report {
         self.crashes += other.crashes;
         self.partitions += other.partitions;
         self.fetches += other.fetches;
+        self.equivocations += other.equivocations;
         self.ledger_rebuilds += other.ledger_rebuilds;
+        self.accepted += other.accepted;
+        self.refused += other.refused;
         self.messages += other.messages;
         self.virtual_ms += other.virtual_ms;
         self.healed_in_ms = self.healed_in_ms.max(other.healed_in_ms);
@@ -140,11 +152,14 @@ pub struct World {
     payloads: Payloads,
     blocked: BTreeSet<(usize, usize)>,
     partition: u64,
+    /// Blocks of liars and the twins they showed to others.
+    twins: BTreeMap<Digest, Digest>,
     observer: Observer,
     report: Report,
     views_by_timeout: BTreeSet<View>,
     calm: bool,
     transcript: Option<Vec<String>>,
+    mutant: Option<Mutant>,
 }
 
 impl std::fmt::Debug for World {
@@ -205,12 +220,17 @@ impl World {
             payloads,
             blocked: BTreeSet::new(),
             partition: 0,
+            twins: BTreeMap::new(),
             observer: Observer::default(),
             report: Report::default(),
             views_by_timeout: BTreeSet::new(),
             calm: false,
             transcript: None,
+            mutant: None,
         };
+        for ix in 0..world.faults.equivocators.min(world.judge.committee.faults()) {
+            world.observer.expect_lies(world.nodes[ix].ix);
+        }
         for node in 0..world.n {
             let at = world.random.between(0, 400_000);
             world.schedule(at, Due::Restart { node, wipe_ledger: false });
@@ -219,6 +239,11 @@ impl World {
         world.schedule_fault(Due::Crash, world.faults.crash_every_ms);
         world.schedule_fault(Due::Partition, world.faults.partition_every_ms);
         world
+    }
+
+    /// Removes one rule from every engine that starts from now on.
+    pub fn mutate(&mut self, mutant: Mutant) {
+        self.mutant = Some(mutant);
     }
 
     /// Keeps a readable line for every step from now on.
@@ -304,7 +329,7 @@ impl World {
         let start = self.now_us;
         // Markers go in at every node; each must come out everywhere.
         self.run_ms(10)?;
-        let markers: Vec<Digest> = (0..self.n).filter_map(|node| self.submit_at(node)).collect();
+        let markers: Vec<TxId> = (0..self.n).filter_map(|node| self.submit_at(node)).collect();
         loop {
             let done = self.nodes.iter().all(|node| markers.iter().all(|one| node.ledger.holds(one)));
             if done && !markers.is_empty() {
@@ -323,6 +348,7 @@ impl World {
         }
         self.report.healed_in_ms = (self.now_us - start) / 1_000;
         self.report.virtual_ms = self.now_us / 1_000;
+        (self.report.accepted, self.report.refused) = self.nodes[0].ledger.verdicts;
         self.report.blocks = self.observer.height().get();
         self.report.views = self
             .nodes
@@ -375,7 +401,7 @@ impl World {
     }
 
     /// A client hands a transaction to a node.
-    fn submit_at(&mut self, node: usize) -> Option<Digest> {
+    fn submit_at(&mut self, node: usize) -> Option<TxId> {
         if !self.up(node) {
             return None;
         }
@@ -384,7 +410,7 @@ impl World {
         let batch = self.payloads.make(count, time_ms, &mut self.random);
         let token = self.queued;
         let marker = batch.marker;
-        self.nodes[node].tokens.insert(token, batch.ids.clone());
+        self.nodes[node].tokens.insert(token, batch.submissions);
         let event =
             Event::LocalBatch { token, payload_root: batch.root, bytes: batch.bytes, count: batch.count };
         self.feed(node, event);
@@ -424,9 +450,7 @@ impl World {
         match action {
             Action::Persist(persist) => {
                 self.nodes[node].written_seq = persist.seq;
-                for write in persist.writes {
-                    self.nodes[node].disk.write(Logged::Engine(write));
-                }
+                self.nodes[node].disk.write(Logged::Engine(persist.writes));
             }
             Action::Send { to, message, after } => match after {
                 Some(after) if after > self.nodes[node].durable_seq => {
@@ -435,8 +459,8 @@ impl World {
                 _ => self.send(node, to, Parcel::Message(message)),
             },
             Action::Sealed { token, header, after } => {
-                if let Some(ids) = self.nodes[node].tokens.remove(&token) {
-                    self.payloads.sealed(header.header.digest(), &ids);
+                if let Some(submissions) = self.nodes[node].tokens.remove(&token) {
+                    self.payloads.sealed(header.header.digest(), submissions);
                 }
                 self.nodes[node].held.push_back(Held::Batch { header, after });
             }
@@ -466,18 +490,14 @@ impl World {
                 }
             }
             Action::Alarm(alarm) => {
-                let honest = matches!(
-                    alarm,
-                    Alarm::VoteEcho { .. }
-                        | Alarm::StateDivergence { .. }
-                        | Alarm::Fork { .. }
-                        | Alarm::Equivocation { .. }
-                );
-                if honest {
+                let blames_a_liar =
+                    matches!(alarm, Alarm::Equivocation { offender, .. } if self.observer.lies(offender));
+                self.report.equivocations += u64::from(blames_a_liar);
+                if !blames_a_liar {
                     let who = self.nodes[node].ix;
                     self.observer
                         .violation
-                        .get_or_insert(format!("{who} raised {alarm:?} among honest validators"));
+                        .get_or_insert(format!("{who} raised {alarm:?} against the honest"));
                 }
             }
         }
@@ -500,7 +520,11 @@ impl World {
             return;
         };
         let summary = self.nodes[node].ledger.execute(&proposal, &delivery.batches, &self.payloads);
-        self.observer.executed(self.nodes[node].ix, summary.height, summary.root());
+        let who = self.nodes[node].ix;
+        self.observer.executed(who, summary.height, summary.root());
+        if let Some(tx) = self.nodes[node].ledger.twice {
+            self.observer.violation.get_or_insert(format!("{who} let {tx} take effect twice"));
+        }
         if !self.nodes[node].executing.is_empty() {
             self.schedule_execution(node);
         }
@@ -566,10 +590,47 @@ impl World {
         }
         match to {
             Peers::One(ix) => self.post(node, ix.index(), parcel),
+            Peers::All if self.observer.lies(who) => self.send_two_faced(node, parcel),
             Peers::All => {
                 for other in (0..self.n).filter(|other| *other != node) {
                     self.post(node, other, parcel.clone());
                 }
+            }
+        }
+    }
+
+    /// A liar shows half of the others another block for the same slot, and votes for both.
+    fn send_two_faced(&mut self, node: usize, parcel: Parcel) {
+        let ix = self.nodes[node].ix;
+        let signer = SimSigner::new(ix);
+        let twin = match &parcel {
+            Parcel::Message(message) => match &**message {
+                Message::Propose(proposal) if proposal.header.proposer == ix => {
+                    let mut twin = (**proposal).clone();
+                    twin.header.time_ms += 1;
+                    twin.signature = signer.sign(&twin.header.proposal());
+                    self.twins.insert(proposal.header.digest(), twin.header.digest());
+                    Some(Message::Propose(Box::new(twin)))
+                }
+                Message::Vote(vote, executed) => self.twins.get(&vote.digest).map(|twin| {
+                    let mut vote = Vote { digest: *twin, ..*vote };
+                    vote.signature = signer.sign(&vote.slot(self.chain_id));
+                    Message::Vote(vote, *executed)
+                }),
+                _ => None,
+            },
+            _ => None,
+        };
+        let twin = twin.map(|message| Parcel::Message(Box::new(message)));
+        if let Some(Parcel::Message(message)) = &twin {
+            self.observer.sent(ix, message, self.nodes[node].disk.durable());
+        }
+        for other in (0..self.n).filter(|other| *other != node) {
+            match &twin {
+                Some(twin) if (other + self.n - node) % self.n > self.n / 2 => {
+                    self.post(node, other, twin.clone())
+                }
+                _ => self.post(node, other, parcel.clone()),
             }
         }
     }
@@ -752,7 +813,11 @@ impl World {
         one.durable_seq = 0;
         one.tick_at = 0;
         let signer = Box::new(SimSigner::new(one.ix));
-        let engine = Engine::new(self.params.clone(), self.judge.clone(), Some((one.ix, signer)), restored);
+        let mut engine =
+            Engine::new(self.params.clone(), self.judge.clone(), Some((one.ix, signer)), restored);
+        if let Some(mutant) = self.mutant {
+            engine.mutate(mutant);
+        }
         one.engine = Some(engine);
         self.feed(node, Event::Tick);
         for other in (0..self.n).filter(|other| *other != node) {
