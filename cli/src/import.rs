@@ -12,5 +12,6 @@ pub(crate) mod judge;
 pub(crate) mod mapping;
 pub(crate) mod normalise;
 pub(crate) mod note;
+pub(crate) mod plan;
 pub(crate) mod send;
 pub(crate) mod sheet;
