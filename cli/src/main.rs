@@ -13,6 +13,7 @@ mod duration;
 mod error;
 mod exit;
 mod files;
+mod filing;
 mod import;
 mod interrupt;
 mod keyring;

@@ -2,10 +2,9 @@
 
 use chain_core::code::{Code, Refusal};
 use chain_core::date::Date;
-use chain_core::genesis::{Document, Genesis, LegalBasisEntry};
+use chain_core::genesis::Genesis;
 use chain_core::id::ChainId;
-use chain_core::record::governance::{BasisDetails, Instrument, PublicationRules, RepairRules, Term};
-use chain_core::record::{Class, RecordType, SubjectKind};
+use chain_core::record::governance::BasisDetails;
 
 use crate::error::{CliError, CliResult};
 
@@ -28,13 +27,10 @@ pub(crate) struct Basis {
 impl Catalogue {
     /// The catalogue of a genesis.
     pub(crate) fn of(genesis: &Genesis) -> CliResult<Self> {
-        Self::from_document(genesis.chain_id(), genesis.document())
-    }
-
-    /// The catalogue of a document, finished or not.
-    pub(crate) fn from_document(chain_id: ChainId, document: &Document) -> CliResult<Self> {
-        let bases = document.legal_bases.iter().map(basis).collect::<Result<Vec<_>, Refusal>>()?;
-        Ok(Self { chain_id, bases })
+        let titles = genesis.document().legal_bases.iter().map(|entry| entry.titles.clone());
+        let details = genesis.state()?.bases.into_iter();
+        let bases = details.zip(titles).map(|(details, titles)| Basis { details, titles }).collect();
+        Ok(Self { chain_id: genesis.chain_id(), bases })
     }
 
     /// The newest version of an entry that is in force on a day, else its newest version.
@@ -56,64 +52,6 @@ impl Catalogue {
         let newest = fitting().filter(in_force).max_by_key(|basis| basis.details.version);
         newest.or_else(|| fitting().max_by_key(|basis| basis.details.version))
     }
-}
-
-fn basis(entry: &LegalBasisEntry) -> Result<Basis, Refusal> {
-    let bad = |what: &str, text: &str| {
-        Refusal::new(Code::GenesisInvalid, format!("legal basis {}: {what} {text:?}", entry.id))
-    };
-    let day = |text: &str| text.parse::<Date>().map_err(|_| bad("date", text));
-    let mut types = entry
-        .permits
-        .types
-        .iter()
-        .map(|text| text.parse::<RecordType>().map_err(|_| bad("type", text)))
-        .collect::<Result<Vec<_>, _>>()?;
-    types.sort();
-    let mut subject_kinds = entry
-        .permits
-        .subject_kinds
-        .iter()
-        .map(|text| text.parse::<SubjectKind>().map_err(|_| bad("subject kind", text)))
-        .collect::<Result<Vec<_>, _>>()?;
-    subject_kinds.sort();
-    let (min, max) = (&entry.publication.months_min, &entry.publication.months_max);
-    let term = |min: Option<u16>, max_months| Term { min_months: min.unwrap_or(0), max_months };
-    let details = BasisDetails {
-        id: entry.id.clone(),
-        version: entry.version,
-        title: entry.title.clone(),
-        instrument: entry
-            .instrument
-            .parse::<Instrument>()
-            .map_err(|_| bad("instrument", &entry.instrument))?,
-        issuer: entry.issuer.clone(),
-        doc_no: entry.doc_no.clone(),
-        article: entry.article.clone(),
-        text: entry.text_hash,
-        in_force: day(&entry.in_force)?,
-        ends: entry.ends.as_deref().map(day).transpose()?,
-        types,
-        subject_kinds,
-        max_class: entry
-            .permits
-            .class_max
-            .parse::<Class>()
-            .map_err(|_| bad("class", &entry.permits.class_max))?,
-        publication: PublicationRules {
-            allowed: entry.publication.allowed,
-            minor: term(min.minor, max.minor),
-            ordinary: term(min.ordinary, max.ordinary),
-            serious: term(min.serious, max.serious),
-            unclassified: term(None, None),
-        },
-        repair: RepairRules { allowed: false, after_months: 0 },
-        deadlines: Vec::new(),
-        legal_review: entry.countersign_roles.iter().any(|role| role == "legal_reviewer"),
-        expiry_required: entry.expiry_required,
-        retention_years: 0,
-    };
-    Ok(Basis { details, titles: entry.titles.clone() })
 }
 
 /// The refusal of a basis that the catalogue lacks.

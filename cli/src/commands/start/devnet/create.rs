@@ -37,7 +37,8 @@ pub(super) fn create(city: &City, root: &Path, validators: u16, base_port: u16) 
         let detail = format!("{} exists and is no development network", root.display());
         return Err(CliError::new(Code::FileExists, detail).hint("choose another folder: --dir"));
     }
-    let layout = fill(city, &making, root, validators, base_port)?;
+    let begun = std::time::Instant::now();
+    let layout = fill(&making, root, validators, base_port)?;
     if root.exists() {
         std::fs::remove_dir(root).map_err(|error| CliError::file(root, &error))?;
     }
@@ -46,10 +47,13 @@ pub(super) fn create(city: &City, root: &Path, validators: u16, base_port: u16) 
     // Configurations name absolute paths, so they are written where they stay.
     layout.configure()?;
     layout.save()?;
+    let chain = crate::app::read_genesis(&layout.genesis())?.chain_id().to_string();
+    city.out.done(format!("genesis   chain {}   {:.1} s", &chain[..16], begun.elapsed().as_secs_f64()));
     Ok(layout)
 }
 
-fn fill(city: &City, making: &Path, root: &Path, count: u16, base_port: u16) -> CliResult<Layout> {
+/// Holds the ceremony in `making` for a network that will stand in `root`.
+pub(crate) fn fill(making: &Path, root: &Path, count: u16, base_port: u16) -> CliResult<Layout> {
     let draft = draft(count)?;
     let validators = seats(&draft, count, base_port)?;
     let here = Layout::new(making, base_port, validators.clone())?;
@@ -62,6 +66,7 @@ fn fill(city: &City, making: &Path, root: &Path, count: u16, base_port: u16) -> 
     files::create_secret(&here.keys().join(PASSPHRASE), &passphrase)?;
     let mut ring = KeyRing::open(&here.keys(), passphrase::Source { file: None, no_input: true })?;
     ring.set_passphrase_file(PASSPHRASE.into())?;
+    ring.set_development()?;
     files::create(&here.root().join("draft.toml"), &draft.to_toml())?;
     let mut parts = Vec::new();
     for validator in &validators {
@@ -88,11 +93,6 @@ fn fill(city: &City, making: &Path, root: &Path, count: u16, base_port: u16) -> 
     signatures.verify(&genesis)?;
     files::create(&here.root().join("genesis.sigs"), &signatures.to_toml())?;
     contexts(&here)?.save(&here.contexts())?;
-    city.out.done(format!(
-        "genesis   {}   chain {}",
-        genesis.document().network,
-        &genesis.chain_id().to_string()[..16]
-    ));
     Layout::new(root, base_port, validators)
 }
 
@@ -115,11 +115,16 @@ fn draft(count: u16) -> CliResult<Draft> {
 
 /// Who runs which validator: the homes the sample names, then further ones of its agencies in turn.
 fn seats(draft: &Draft, count: u16, base_port: u16) -> CliResult<Vec<Validator>> {
-    let mut named: Vec<(String, String)> = Vec::new();
     let agencies = &draft.document().agencies;
+    let slug = |name: &str| name.to_ascii_lowercase().replace(" and ", "-").replace(' ', "-");
+    let mut named: Vec<(String, String)> = Vec::new();
     for agency in agencies {
-        if !named.iter().any(|(name, _)| *name == agency.home_validator) {
-            named.push((agency.home_validator.clone(), agency.id.clone()));
+        let home = &agency.home_validator;
+        match named.iter_mut().find(|(name, _)| name == home) {
+            // The validator that bears an agency's name is run by that agency; its other guests follow.
+            Some((_, runner)) if slug(&agency.name_en) == *home => runner.clone_from(&agency.id),
+            Some(_) => {}
+            None => named.push((home.clone(), agency.id.clone())),
         }
     }
     (1..=count)
