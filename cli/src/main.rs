@@ -9,6 +9,7 @@ mod args;
 mod client;
 mod commands;
 mod context;
+mod draft;
 mod duration;
 mod error;
 mod exit;
