@@ -14,7 +14,6 @@ use crate::keyring::KeyRing;
 use crate::{files, passphrase};
 
 use super::layout::{Layout, Validator};
-use super::process;
 
 /// The sample city.
 const EXAMPLE: &str = include_str!("../../../../../genesis/example-city.toml");
@@ -44,9 +43,6 @@ pub(super) fn create(city: &City, root: &Path, validators: u16, base_port: u16) 
     }
     std::fs::rename(&making, root).map_err(|error| CliError::file(root, &error))?;
     files::sync_parent(root)?;
-    // Configurations name absolute paths, so they are written where they stay.
-    layout.configure()?;
-    layout.save()?;
     let chain = crate::app::read_genesis(&layout.genesis())?.chain_id().to_string();
     city.out.done(format!("genesis   chain {}   {:.1} s", &chain[..16], begun.elapsed().as_secs_f64()));
     Ok(layout)
@@ -93,6 +89,10 @@ pub(crate) fn fill(making: &Path, root: &Path, count: u16, base_port: u16) -> Cl
     signatures.verify(&genesis)?;
     files::create(&here.root().join("genesis.sigs"), &signatures.to_toml())?;
     contexts(&here)?.save(&here.contexts())?;
+    for validator in &validators {
+        configure(&here, validator)?;
+    }
+    here.save()?;
     Layout::new(root, base_port, validators)
 }
 
@@ -165,43 +165,34 @@ fn contexts(layout: &Layout) -> CliResult<Contexts> {
     Ok(contexts)
 }
 
-impl Layout {
-    /// Writes the configuration of every validator and initialises its data, once.
-    fn configure(&self) -> CliResult {
-        for validator in self.validators() {
-            files::create(&self.config(validator), &self.node_config(validator))?;
-            process::initialise(self, validator)?;
-        }
-        Ok(())
-    }
-
-    fn node_config(&self, validator: &Validator) -> String {
-        let key = |kind: &str| self.keys().join(format!("{}-{kind}.pem", validator.name));
-        format!(
-            "# Validator {number} of a development network.\n\
-             genesis = {genesis:?}\n\
-             data_dir = {data:?}\n\
-             \n\
-             [keys]\n\
-             consensus = {consensus:?}\n\
-             network = {network:?}\n\
-             log = {log:?}\n\
-             passphrase_file = {passphrase:?}\n\
-             \n\
-             [p2p]\n\
-             listen = \"{p2p}\"\n\
-             \n\
-             [api]\n\
-             listen = \"127.0.0.1:{api}\"\n",
-            number = validator.number,
-            genesis = self.genesis(),
-            data = self.data(validator),
-            consensus = key("consensus"),
-            network = key("network"),
-            log = key("log"),
-            passphrase = self.keys().join(PASSPHRASE),
-            p2p = validator.multiaddr(),
-            api = validator.api_port,
-        )
-    }
+/// Writes a validator's configuration; its paths are relative, so the network may be moved.
+fn configure(here: &Layout, validator: &Validator) -> CliResult {
+    let vault: [u8; 32] = files::random()?;
+    let vault: String = vault.iter().map(|byte| format!("{byte:02x}")).collect();
+    files::create_secret(&here.home(validator).join("vault.key"), &vault)?;
+    let text = format!(
+        "# Validator {number} of a development network.\n\
+         genesis = \"../genesis.toml\"\n\
+         data_dir = \"data\"\n\
+         \n\
+         [keys]\n\
+         consensus = \"../keys/{name}-consensus.pem\"\n\
+         network = \"../keys/{name}-network.pem\"\n\
+         log = \"../keys/{name}-log.pem\"\n\
+         passphrase_file = \"../keys/{PASSPHRASE}\"\n\
+         \n\
+         [p2p]\n\
+         listen = \"{p2p}\"\n\
+         \n\
+         [api]\n\
+         listen = \"127.0.0.1:{api}\"\n\
+         \n\
+         [vault]\n\
+         key = \"vault.key\"\n",
+        number = validator.number,
+        name = validator.name,
+        p2p = validator.multiaddr(),
+        api = validator.api_port,
+    );
+    files::create(&here.config(validator), &text)
 }
