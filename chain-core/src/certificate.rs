@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::block::SlotPreimage;
 use crate::codec::Wire;
 use crate::committee::{Committee, VALIDATORS_MAX};
-use crate::crypto::{Digest, Signature, VerifyKey};
+use crate::crypto::{Digest, Signature};
 use crate::id::{ChainId, Epoch, Height, ValidatorIx, View};
 
 /// Which vote a certificate gathers.
@@ -183,21 +183,21 @@ impl Cert {
     /// # Errors
     /// Names the first flaw; one bad signature condemns the certificate.
     pub fn verify(&self, chain_id: ChainId, committee: &Committee, want: VoteKind) -> Result<(), CertError> {
-        let keys: Vec<Option<VerifyKey>> =
-            committee.validators().iter().map(|one| one.consensus_key.decode()).collect();
-        self.verify_with(chain_id, committee, want, &keys)
+        self.verify_by(chain_id, committee, want, |signer, slot, signature| {
+            committee.get(signer).is_some_and(|one| one.consensus_key.verify(slot, signature))
+        })
     }
 
-    /// As [`Cert::verify`], with keys decoded before (in index order).
+    /// As [`Cert::verify`], with a verifier of the caller's: keys decoded before, or a simulator's.
     ///
     /// # Errors
     /// Names the first flaw; one bad signature condemns the certificate.
-    pub fn verify_with(
+    pub fn verify_by(
         &self,
         chain_id: ChainId,
         committee: &Committee,
         want: VoteKind,
-        keys: &[Option<VerifyKey>],
+        verify: impl Fn(ValidatorIx, &SlotPreimage, &Signature) -> bool,
     ) -> Result<(), CertError> {
         if self.kind != want {
             return Err(CertError::Kind { got: self.kind, want });
@@ -205,11 +205,10 @@ impl Cert {
         self.check_shape(committee)?;
         let slot = self.slot(chain_id);
         for (bit, signature) in self.signers().zip(&self.signatures) {
-            let valid =
-                keys.get(bit).and_then(Option::as_ref).is_some_and(|key| key.verify(&slot, signature));
-            if !valid {
-                #[expect(clippy::cast_possible_truncation, reason = "check_shape bounded it by n")]
-                return Err(CertError::BadSignature(ValidatorIx::new(bit as u16)));
+            #[expect(clippy::cast_possible_truncation, reason = "check_shape bounded it by n")]
+            let signer = ValidatorIx::new(bit as u16);
+            if !verify(signer, &slot, signature) {
+                return Err(CertError::BadSignature(signer));
             }
         }
         Ok(())

@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn leaders_go_round() {
-        let committee = crate::committee::test_support::committee(4);
+        let committee = test_support::committee(4);
         let base = Digest::tagged(b"base", &[]);
         let first = committee.leader(&base, View::ZERO).get();
         for view in 0..9 {
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn shared_keys_are_refused() {
-        let mut validators = crate::committee::test_support::committee(4).validators().to_vec();
+        let mut validators = test_support::committee(4).validators().to_vec();
         validators[2].log_key = validators[0].consensus_key;
         let shared = CommitteeError::Shared(ValidatorIx::new(0), ValidatorIx::new(2));
         assert_eq!(Committee::new(Epoch::ZERO, validators), Err(shared));

@@ -1,0 +1,330 @@
+use std::sync::LazyLock;
+
+use super::*;
+use crate::checkpoint::{Checkpoint, origin};
+use crate::committee::test_support::{committee, secret};
+use crate::merkle::Tree;
+use proptest::prelude::*;
+
+/// The leaves of these tests are JSON, so that a dozen lines can stand for the record rules.
+fn facts(leaf: &[u8]) -> Option<LeafFacts> {
+    let decoded: Value = serde_json::from_slice(leaf).ok()?;
+    Some(LeafFacts {
+        record: decoded.get("record")?.as_str()?.parse().ok()?,
+        version: u32::try_from(decoded.get("version")?.as_u64()?).ok()?,
+        body_commit: decoded.get("body").and_then(|commitment| commitment.as_str()?.parse().ok()),
+        decoded,
+    })
+}
+
+fn body() -> Body {
+    Body { salt: Digest::tagged(b"salt", &[]), json: "{\"fine\":500}".to_owned() }
+}
+
+fn leaf(index: u64) -> Vec<u8> {
+    let record = RecordId::new(Digest::tagged(b"record", &[&index.to_be_bytes()]));
+    let value = serde_json::json!({"record": record, "version": 1, "body": body().commitment()});
+    value.to_string().into_bytes()
+}
+
+fn chain_id() -> ChainId {
+    ChainId::new(Digest::tagged(b"chain", &[]))
+}
+
+fn policy() -> TrustPolicy {
+    static POLICY: LazyLock<TrustPolicy> =
+        LazyLock::new(|| TrustPolicy::from_committee("test", chain_id(), &committee(4)));
+    POLICY.clone()
+}
+
+/// A receipt for leaf 11 of 21 under exactly the quorum's cosignatures.
+fn receipt_with(cosigners: &[usize]) -> Receipt {
+    let tree = Tree::from_leaves((0..21).map(leaf));
+    let checkpoint = Checkpoint { origin: origin("test", &chain_id()), size: 21, root: tree.root() };
+    let mut lines = vec![checkpoint.sign(&secret(3, 0))];
+    for &ix in cosigners {
+        let key = secret(3, ix);
+        lines.push(checkpoint.cosign(1_795_392_000 + ix as u64, &key).line(&format!("v{ix}"), &key.public()));
+    }
+    let facts = facts(&leaf(11)).unwrap();
+    Receipt {
+        schema: SCHEMA.to_owned(),
+        chain_id: chain_id(),
+        epoch: Epoch::ZERO,
+        record: facts.record,
+        version: facts.version,
+        leaf: STANDARD.encode(leaf(11)),
+        decoded: facts.decoded,
+        body: Some(body()),
+        inclusion: tree.inclusion(11).unwrap(),
+        checkpoint: SignedCheckpoint { checkpoint, lines }.to_text(),
+        validators: cosigners.iter().map(|ix| format!("v{ix}")).collect(),
+    }
+}
+
+fn receipt() -> Receipt {
+    static RECEIPT: LazyLock<Receipt> = LazyLock::new(|| receipt_with(&[0, 1, 2]));
+    RECEIPT.clone()
+}
+
+/// As a reader does it: decode the leaf, then verify everything against it.
+fn judge(receipt: &Receipt) -> Result<Verified, Refusal> {
+    let facts = facts(&receipt.leaf_bytes()?).ok_or_else(|| malformed("leaf"))?;
+    receipt.verify(&policy(), Some(&facts))
+}
+
+fn code(receipt: &Receipt) -> Code {
+    judge(receipt).unwrap_err().code
+}
+
+#[test]
+fn a_receipt_verifies_and_says_what_it_proved() {
+    let verified = judge(&receipt()).unwrap();
+    assert_eq!((verified.index, verified.size, verified.content), (11, 21, Content::LeafAndBody));
+    assert_eq!(verified.time_s(), 1_795_392_001);
+    let without = Receipt { body: None, ..receipt() };
+    assert_eq!(judge(&without).unwrap().content, Content::Leaf);
+    assert_eq!(without.verify(&policy(), None).unwrap().content, Content::NotChecked);
+    let read = Receipt::parse(&receipt().to_json()).unwrap();
+    assert_eq!(read, receipt());
+    // The same through the text form of the policy, which knows neither chain id nor epoch.
+    let policy = TrustPolicy::parse(&policy().to_text()).unwrap();
+    read.verify(&policy, None).unwrap();
+}
+
+#[test]
+fn a_bundle_is_built_only_when_it_verifies() {
+    let good = receipt();
+    let parts = |cosigned: &Receipt, leaf: &[u8]| {
+        let facts = facts(leaf).unwrap();
+        let checkpoint = cosigned.signed_checkpoint().unwrap();
+        Receipt::new(leaf, facts, Some(body()), good.inclusion.clone(), &checkpoint, &policy())
+    };
+    assert_eq!(parts(&good, &leaf(11)).unwrap(), good);
+    assert_eq!(parts(&good, &leaf(12)).unwrap_err().code, Code::ProofInvalid);
+    assert_eq!(parts(&receipt_with(&[0, 1]), &leaf(11)).unwrap_err().code, Code::QuorumNotMet);
+}
+
+#[test]
+fn each_lie_has_its_code() {
+    let record = RecordId::new(Digest::ZERO);
+    assert_eq!(code(&Receipt { record, ..receipt() }), Code::LeafMismatch);
+    assert_eq!(code(&Receipt { version: 2, ..receipt() }), Code::LeafMismatch);
+    assert_eq!(code(&Receipt { decoded: serde_json::json!({}), ..receipt() }), Code::LeafMismatch);
+    let forged = Body { json: "{\"fine\":5}".to_owned(), ..body() };
+    assert_eq!(code(&Receipt { body: Some(forged), ..receipt() }), Code::LeafMismatch);
+    assert_eq!(code(&Receipt { leaf: STANDARD.encode(leaf(12)), ..receipt() }), Code::ProofInvalid);
+    assert_eq!(code(&Receipt { leaf: "?".to_owned(), ..receipt() }), Code::ReceiptMalformed);
+    assert_eq!(code(&Receipt { chain_id: ChainId::new(Digest::ZERO), ..receipt() }), Code::ProofInvalid);
+    assert_eq!(code(&Receipt { epoch: Epoch::new(1), ..receipt() }), Code::TrustMissing);
+    assert_eq!(code(&Receipt { schema: "city/v2/receipt".to_owned(), ..receipt() }), Code::ReceiptMalformed);
+    assert_eq!(code(&Receipt { validators: vec!["v0".to_owned()], ..receipt() }), Code::ReceiptMalformed);
+    assert_eq!(code(&receipt_with(&[0, 1])), Code::QuorumNotMet);
+    assert_eq!(code(&receipt_with(&[7, 8, 9])), Code::UnknownSigner);
+    let mut resized = receipt();
+    resized.inclusion.size = 22;
+    assert_eq!(code(&resized), Code::ProofInvalid);
+    let mut long = receipt();
+    long.inclusion.hashes = vec![Digest::ZERO; 65];
+    assert_eq!(code(&long), Code::ProofInvalid);
+}
+
+#[test]
+fn unknown_and_missing_fields_are_refused() {
+    let json = receipt().to_json();
+    for bad in [
+        json.replacen('{', "{\"note\":1,", 1),
+        json.replacen("\"epoch\":0,", "", 1),
+        json.replacen("\"epoch\":0,", "\"epoch\":0,\"epoch\":0,", 1),
+        json.replace("city/v1/receipt", "city/v2/receipt"),
+        format!("{json} {{}}"),
+        String::new(),
+        " ".repeat(RECEIPT_BYTES_MAX + 1),
+    ] {
+        assert_eq!(Receipt::parse(&bad).unwrap_err().code, Code::ReceiptMalformed, "{:.80}", bad);
+    }
+}
+
+#[test]
+fn the_text_form_round_trips_and_verifies() {
+    let proof = receipt().tlog_proof().unwrap();
+    let text = proof.to_text();
+    assert!(text.starts_with("c2sp.org/tlog-proof@v1\nextra "), "{text}");
+    let read = TlogProof::parse(&text).unwrap();
+    assert_eq!(read, proof);
+    assert_eq!(read.verify(None, &policy()).unwrap().index, 11);
+    let bare = TlogProof { extra: None, ..proof };
+    let read = TlogProof::parse(&bare.to_text()).unwrap();
+    read.verify(Some(&leaf(11)), &policy()).unwrap();
+    assert_eq!(read.verify(None, &policy()).unwrap_err().code, Code::ReceiptMalformed);
+    assert_eq!(read.verify(Some(&leaf(1)), &policy()).unwrap_err().code, Code::ProofInvalid);
+}
+
+#[test]
+fn the_text_form_has_one_spelling() {
+    let text = receipt().tlog_proof().unwrap().to_text();
+    for (what, bad) in [
+        ("first line", text.replacen("@v1", "@v2", 1)),
+        ("no index", text.replacen("index 11\n", "", 1)),
+        ("leading zero", text.replacen("index 11", "index 011", 1)),
+        ("sign", text.replacen("index 11", "index +11", 1)),
+        ("two extras", text.replacen("index", "extra AA==\nindex", 1)),
+        ("extra after index", text.replacen("index 11\n", "index 11\nextra AA==\n", 1)),
+        ("short hash", text.replacen("index 11\n", "index 11\nAAAA\n", 1)),
+        (
+            "many hashes",
+            text.replacen("index 11\n", &format!("index 11\n{}", format!("{}\n", hash()).repeat(64)), 1),
+        ),
+        ("no checkpoint", text.split("\n\n").next().unwrap().to_owned()),
+        ("too long", format!("{text}{}", " ".repeat(PROOF_BYTES_MAX))),
+    ] {
+        assert_eq!(TlogProof::parse(&bad).unwrap_err().code, Code::ReceiptMalformed, "{what}");
+    }
+}
+
+fn hash() -> String {
+    STANDARD.encode([0; 32])
+}
+
+/// One of the places where a forger could change a bit.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Leaf,
+    Index,
+    Path,
+    CheckpointText,
+    Signatures,
+}
+
+/// Flips one bit; `None` when the text is no longer UTF-8, which no reader takes.
+fn flip(text: &str, bit: usize) -> Option<String> {
+    let mut bytes = text.as_bytes().to_vec();
+    let bit = bit % (bytes.len() * 8);
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    String::from_utf8(bytes).ok()
+}
+
+fn mutated(part: Part, bit: usize) -> Option<Receipt> {
+    let mut receipt = receipt();
+    match part {
+        Part::Leaf => {
+            let mut leaf = leaf(11);
+            let bit = bit % (leaf.len() * 8);
+            leaf[bit / 8] ^= 1 << (bit % 8);
+            // The forger adapts what the bundle shows to the forged leaf, where it still decodes.
+            if let Some(facts) = facts(&leaf) {
+                (receipt.record, receipt.version, receipt.decoded) =
+                    (facts.record, facts.version, facts.decoded);
+            }
+            receipt.leaf = STANDARD.encode(leaf);
+        }
+        Part::Index => receipt.inclusion.index ^= 1 << (bit % 64),
+        Part::Path => {
+            let at = bit / 256 % receipt.inclusion.hashes.len();
+            let mut hash = *receipt.inclusion.hashes[at].as_bytes();
+            hash[bit / 8 % 32] ^= 1 << (bit % 8);
+            receipt.inclusion.hashes[at] = Digest::new(hash);
+        }
+        Part::CheckpointText => {
+            let (body, signatures) = receipt.checkpoint.split_once("\n\n")?;
+            receipt.checkpoint = format!("{}\n\n{signatures}", flip(body, bit)?);
+        }
+        Part::Signatures => {
+            let (body, signatures) = receipt.checkpoint.split_once("\n\n")?;
+            receipt.checkpoint = format!("{body}\n\n{}", flip(signatures, bit)?);
+        }
+    }
+    Some(receipt)
+}
+
+#[test]
+fn no_single_bit_of_a_receipt_with_exactly_the_quorum_can_be_changed() {
+    judge(&receipt()).unwrap();
+    // Multiplying by a number prime to every bit count walks over all bits before repeating.
+    let mut judged = 0;
+    for round in 0_usize.. {
+        for part in [Part::Leaf, Part::Index, Part::Path, Part::CheckpointText, Part::Signatures] {
+            let Some(forged) = mutated(part, round * 7_919) else { continue };
+            assert!(judge(&forged).is_err(), "{part:?}, round {round}");
+            // The same forgery as C2SP text: not even writable, or refused.
+            if let Ok(proof) = forged.tlog_proof() {
+                let read = TlogProof::parse(&proof.to_text()).and_then(|proof| proof.verify(None, &policy()));
+                assert!(read.is_err(), "{part:?}, round {round} as text");
+            }
+            judged += 1;
+        }
+        if judged >= 10_000 {
+            break;
+        }
+    }
+}
+
+#[test]
+fn no_single_bit_of_the_texts_can_be_changed() {
+    let json = receipt().to_json();
+    for bit in 0..json.len() * 8 {
+        let Some(forged) = flip(&json, bit) else { continue };
+        let verdict = Receipt::parse(&forged).and_then(|receipt| judge(&receipt));
+        assert!(
+            verdict.is_err(),
+            "bit {bit}: {}",
+            &forged[bit / 8 - 5.min(bit / 8)..][..10.min(forged.len() - bit / 8)]
+        );
+    }
+    let text = receipt().tlog_proof().unwrap().to_text();
+    for bit in 0..text.len() * 8 {
+        let Some(forged) = flip(&text, bit) else { continue };
+        let verdict = TlogProof::parse(&forged).and_then(|proof| proof.verify(None, &policy()));
+        assert!(verdict.is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn the_explanation_ends_where_the_proof_ends() {
+    let steps = receipt().explain(Some(&policy())).unwrap();
+    // Body, leaf, the path, the root, four signature lines, the count.
+    assert_eq!(steps.len(), 1 + 1 + receipt().inclusion.hashes.len() + 1 + 4 + 1);
+    let text: Vec<&str> = steps.iter().map(|step| step.output.as_str()).collect();
+    assert_eq!(text[text.len() - 6], "equal");
+    assert_eq!(text[text.len() - 1], "enough");
+    let short = receipt_with(&[0, 1]).explain(Some(&policy())).unwrap();
+    assert_eq!(short.last().unwrap().output, "TOO FEW");
+    let strangers = receipt().explain(None).unwrap();
+    assert!(strangers.last().unwrap().output.starts_with("not judged"));
+    let mut forged = receipt();
+    forged.inclusion.index = 12;
+    assert!(forged.explain(None).unwrap().iter().any(|step| step.output == "DIFFERENT"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The explanation reaches the root for every leaf of every tree, also where a level ends alone.
+    #[test]
+    fn explained_steps_reach_the_root(size in 1_u64..200, at in any::<prop::sample::Index>()) {
+        let index = at.index(usize::try_from(size).unwrap()) as u64;
+        let tree = Tree::from_leaves((0..size).map(leaf));
+        let checkpoint = Checkpoint { origin: origin("test", &chain_id()), size, root: tree.root() };
+        let lines = vec![checkpoint.sign(&secret(3, 0))];
+        let receipt = Receipt {
+            leaf: STANDARD.encode(leaf(index)),
+            inclusion: tree.inclusion(index).unwrap(),
+            checkpoint: SignedCheckpoint { checkpoint, lines }.to_text(),
+            ..receipt()
+        };
+        prop_assert!(receipt.explain(None).unwrap().iter().any(|step| step.output == "equal"));
+    }
+
+    /// Arbitrary text never panics a parser.
+    #[test]
+    fn arbitrary_text_is_refused(text in "\\PC*", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let noise = String::from_utf8_lossy(&bytes).into_owned();
+        for text in [text, noise] {
+            prop_assert!(Receipt::parse(&text).is_err());
+            let proof = format!("c2sp.org/tlog-proof@v1\n{text}");
+            prop_assert!(TlogProof::parse(&proof).is_err());
+            prop_assert!(SignedCheckpoint::parse(&text).is_err());
+            prop_assert!(TrustPolicy::parse(&text).is_err());
+        }
+    }
+}

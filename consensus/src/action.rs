@@ -1,0 +1,130 @@
+//! What comes out of the engine.
+
+use chain_core::block::Header;
+use chain_core::certificate::Cert;
+use chain_core::id::{Height, ValidatorIx};
+use chain_core::lane::{BatchRef, SignedBatchHeader};
+
+use crate::message::{Message, Proposal};
+use crate::safety::SafetyRecord;
+
+/// Whom a message is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Peers {
+    /// Every other validator.
+    All,
+    /// One.
+    One(ValidatorIx),
+}
+
+/// One entry of a durable write.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Write {
+    /// The safety record, replacing the one before.
+    Safety(Box<SafetyRecord>),
+    /// A block that may be voted for or built on; kept by its digest.
+    Block(Box<Proposal>),
+    /// Blocks became final: the certificate, and the digest of each height it newly finalises, ascending.
+    Commit {
+        /// Commit certificate of the highest of them.
+        certificate: Cert,
+        /// The blocks, ascending without gaps.
+        blocks: Vec<Header>,
+    },
+    /// The next batch of this node's own lane: durable before it is pushed.
+    OwnBatch(SignedBatchHeader),
+}
+
+/// A numbered write. Numbers ascend by one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Persist {
+    /// Its number.
+    pub seq: u64,
+    /// Written together or not at all.
+    pub writes: Vec<Write>,
+}
+
+/// A block whose order is final and whose data is held.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Delivery {
+    /// Its header.
+    pub header: Header,
+    /// Every batch it orders, in execution order.
+    pub batches: Vec<BatchRef>,
+}
+
+/// Something an operator must hear about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Alarm {
+    /// A quorum certified another execution root than this node computed.
+    StateDivergence {
+        /// The height in question.
+        height: Height,
+    },
+    /// A peer holds a vote of this validator that its safety record does not know.
+    VoteEcho {
+        /// Who holds it.
+        peer: ValidatorIx,
+    },
+    /// A leader or author signed two conflicting things.
+    Equivocation {
+        /// Who.
+        offender: ValidatorIx,
+        /// What, in words.
+        what: &'static str,
+    },
+    /// Two conflicting blocks are certified as committed; the node must stop.
+    Fork {
+        /// Certificate held.
+        ours: Box<Cert>,
+        /// Certificate that contradicts it.
+        theirs: Box<Cert>,
+    },
+}
+
+/// What the owner must do, in the order given.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Write durably; report [`crate::Event::Persisted`]. One synced write may cover many of these.
+    Persist(Persist),
+    /// Send; when `after` is given, not before the write with that number is durable.
+    Send {
+        /// To whom.
+        to: Peers,
+        /// What.
+        message: Box<Message>,
+        /// The write it depends on.
+        after: Option<u64>,
+    },
+    /// The records announced with this token are now this batch: store it with its data (unsynced), and push
+    /// it to every peer once the write is durable. [`crate::Event::BatchStored`] is not needed for it.
+    Sealed {
+        /// Token of the local records.
+        token: u64,
+        /// The signed header.
+        header: SignedBatchHeader,
+        /// The write it depends on.
+        after: u64,
+    },
+    /// Get the batches of a lane from sequence `from` up to `tip`, from any of these validators, best first;
+    /// store each and report [`crate::Event::BatchStored`]. Repeats are harmless.
+    FetchBatches {
+        /// First sequence number wanted.
+        from: u64,
+        /// The newest batch wanted.
+        tip: BatchRef,
+        /// Whom to ask.
+        holders: Vec<ValidatorIx>,
+    },
+    /// Push this batch again to a peer that seems to lack it.
+    PushBatch {
+        /// To whom.
+        to: Peers,
+        /// Which.
+        batch: BatchRef,
+    },
+    /// Execute this block; deliveries ascend without gaps.
+    Deliver(Box<Delivery>),
+    /// Tell the operator.
+    Alarm(Alarm),
+}

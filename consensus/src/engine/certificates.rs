@@ -1,0 +1,303 @@
+//! Counting votes, COMMIT (R2), making blocks final (R4) and handing them to execution.
+
+use std::collections::BTreeMap;
+
+use chain_core::certificate::{Cert, VoteKind};
+use chain_core::id::{Height, ValidatorIx};
+use chain_core::lane::LaneAdvance;
+
+use super::{Engine, OwnVote};
+use crate::action::{Action, Alarm, Delivery, Peers, Write};
+use crate::event::Now;
+use crate::lanes::Uncovered;
+use crate::message::{EntryProof, Message, Proposal, SYNC_BLOCKS_MAX, Vote};
+use crate::verified::Verified;
+
+/// Waiting blocks whose data one look ahead covers.
+const FETCH_AHEAD_BLOCKS: usize = 128;
+/// Batches of one lane that one request may cover.
+const FETCH_AHEAD_BATCHES: u64 = 256;
+/// Most distinct (kind, slot, block) tallies held.
+const TALLIES_MAX: usize = 4_096;
+
+impl Engine {
+    pub(super) fn on_vote(
+        &mut self,
+        now: Now,
+        from: ValidatorIx,
+        vote: Vote,
+        executed: Height,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(peer) = self.peers.get_mut(from.index()) {
+            peer.executed = peer.executed.max(executed);
+        }
+        // The channel authenticates the sender: nobody votes for others (A6).
+        if vote.signer != from || vote.epoch != self.epoch() {
+            return;
+        }
+        if vote.view > self.view {
+            self.ask_for_help(now, from, out);
+        }
+        let committed = self.chain.committed().height;
+        let near = vote.height > committed
+            && vote.height.since(self.anchor()) <= 2 * self.params.window
+            && vote.view.get() <= self.view.get() + 1
+            && vote.view.get() + 2 > self.view.get();
+        if !near || self.votes.len() >= TALLIES_MAX {
+            return;
+        }
+        if !self.chain.contains(&vote.digest) {
+            self.fetch_block(now, vote.digest, vec![from, self.leader_of(vote.view)], out);
+        }
+        self.count(now, vote, false, out);
+    }
+
+    pub(super) fn count(&mut self, now: Now, vote: Vote, own: bool, out: &mut Vec<Action>) {
+        let counted = self.votes.add(vote, own, &self.judge);
+        if counted.equivocation {
+            out.push(Action::Alarm(Alarm::Equivocation {
+                offender: vote.signer,
+                what: "two votes for one slot",
+            }));
+        }
+        if let Some(cert) = counted.certificate {
+            self.accept(now, cert, out);
+        }
+    }
+
+    pub(super) fn on_certificate(&mut self, now: Now, from: ValidatorIx, cert: Cert, out: &mut Vec<Action>) {
+        let known = match cert.kind {
+            VoteKind::Prepare => self.high_qc.as_ref(),
+            VoteKind::Commit => self.sync_target.as_ref().or(self.certificate.as_ref()),
+        };
+        let stale = match (cert.kind, known) {
+            (VoteKind::Prepare, Some(known)) => known.rank() >= cert.rank(),
+            (VoteKind::Commit, Some(known)) => known.height >= cert.height && known.digest == cert.digest,
+            (_, None) => false,
+        };
+        if stale {
+            return;
+        }
+        let kind = cert.kind;
+        if let Ok(cert) = self.judge.cert(cert, kind) {
+            let digest = cert.digest;
+            let height = cert.height;
+            self.accept(now, cert, out);
+            if height > self.chain.committed().height && !self.chain.contains(&digest) {
+                self.fetch_block(now, digest, vec![from], out);
+            }
+        }
+    }
+
+    /// A whole certificate, formed here or received, is treated the same.
+    fn accept(&mut self, now: Now, cert: Verified<Cert>, out: &mut Vec<Action>) {
+        if cert.view > self.view {
+            let proof = EntryProof::Certificate(Box::new((*cert).clone()));
+            self.on_entry(now, proof, out);
+        }
+        match cert.kind {
+            VoteKind::Prepare => self.on_prepared(now, &cert, out),
+            VoteKind::Commit => self.on_committed(now, cert, out),
+        }
+    }
+
+    /// Remembers a PREPARE certificate if it is the highest, and marks its block.
+    pub(super) fn note_certificate(&mut self, cert: &Verified<Cert>) -> bool {
+        if let Some(entry) = self.chain.get_mut(&cert.digest)
+            && entry.certificate.is_none()
+        {
+            entry.certificate = Some(cert.clone());
+        }
+        let higher = self.high_qc.as_ref().is_none_or(|known| cert.rank() > known.rank());
+        if higher {
+            self.high_qc = Some(cert.clone());
+        }
+        higher
+    }
+
+    fn on_prepared(&mut self, now: Now, cert: &Verified<Cert>, out: &mut Vec<Action>) {
+        if !self.note_certificate(cert) {
+            return;
+        }
+        if let Some(safety) = self.safety.as_mut() {
+            let vote = safety.commit(cert);
+            if vote.is_err() && !safety.raise_high_qc(cert) {
+                return;
+            }
+            let mut writes = self.unstored(&cert.digest);
+            writes.extend(self.safety_write());
+            let after = self.persist(writes, out);
+            if let Ok(vote) = vote {
+                self.own_votes.push_back(OwnVote { after, vote });
+                self.send(Peers::All, Message::Vote(vote, self.executed), Some(after), out);
+            }
+        }
+        self.enter_by_term_end_now(now, out);
+    }
+
+    fn on_committed(&mut self, now: Now, cert: Verified<Cert>, out: &mut Vec<Action>) {
+        let committed = self.chain.committed();
+        if cert.height <= committed.height {
+            let ours = if cert.height == committed.height {
+                Some(committed.digest)
+            } else {
+                self.chain.committed_header(cert.height).map(chain_core::block::Header::digest)
+            };
+            if let (Some(ours), Some(certificate)) = (ours, &self.certificate)
+                && ours != cert.digest
+            {
+                out.push(Action::Alarm(Alarm::Fork {
+                    ours: Box::new((**certificate).clone()),
+                    theirs: Box::new(cert.into_inner()),
+                }));
+            }
+            return;
+        }
+        let higher = self.sync_target.as_ref().is_none_or(|target| cert.height > target.height);
+        if higher {
+            self.sync_target = Some(cert);
+        }
+        self.try_finalise(now, out);
+    }
+
+    /// R4: the target's block and all its ancestors are final, if they are here.
+    pub(super) fn try_finalise(&mut self, now: Now, out: &mut Vec<Action>) {
+        let Some(cert) = self.sync_target.clone() else { return };
+        let seen = self.chain.get(&cert.digest).map(|entry| entry.seen_ms);
+        if self.chain.path(&cert.digest).is_none() {
+            return;
+        }
+        let mut writes = self.unstored(&cert.digest);
+        let Some(blocks) = self.chain.finalise(&cert.digest) else { return };
+        let headers = blocks.iter().map(|proposal| proposal.header.clone()).collect();
+        writes.push(Write::Commit { certificate: (*cert).clone(), blocks: headers });
+        let durable = self.persist(writes, out);
+        if let Some(seen) = seen.filter(|at| *at > 0) {
+            let took = now.mono_ms.saturating_sub(seen);
+            // A slow average of the slower commits: up at once, down by an eighth.
+            self.latency_ms = if took > self.latency_ms { took } else { (self.latency_ms * 7 + took) / 8 };
+        }
+        self.sync_target = None;
+        self.sync_asked = None;
+        self.certificate = Some(cert);
+        self.failed_views /= 2;
+        self.commit_ms = now.mono_ms;
+        self.block_ms = now.mono_ms;
+        for proposal in &blocks {
+            if proposal.header.flags.contains(chain_core::block::Flags::CHECKPOINT) {
+                self.checkpoint_exec = self.checkpoint_exec.max(proposal.header.exec_height);
+            }
+            if proposal.header.exec_height >= self.uncovered.map_or(Height::ZERO, |(height, _)| height) {
+                self.uncovered = None;
+            }
+        }
+        self.deliveries.extend(blocks.into_iter().map(|proposal| (durable, proposal)));
+        let committed = self.chain.committed().height;
+        self.votes.prune(committed, self.view);
+        let lanes = self.chain.committed().lanes.clone();
+        if let Some(me) = self.me {
+            let next = lanes.next_seq(me);
+            self.pushed_ms.retain(|seq, _| *seq >= next);
+        }
+        self.forget_stale_blocks();
+    }
+
+    /// Hands final blocks to execution as soon as their commit is durable and their data is held.
+    pub(super) fn deliver(&mut self, now: Now, out: &mut Vec<Action>) {
+        while let Some((durable, proposal)) = self.deliveries.front() {
+            if *durable > self.persisted_seq {
+                return;
+            }
+            let mut batches = Vec::new();
+            let mut complete = true;
+            for advance in &proposal.advances {
+                match self.lanes.cover(advance, &self.delivered.lanes) {
+                    Ok(run) => batches.extend(run.batches),
+                    Err(Uncovered::Missing(_)) => complete = false,
+                    // A quorum held every batch of this block, so its lanes are sound.
+                    Err(Uncovered::Broken) => return,
+                }
+            }
+            if !complete {
+                self.fetch_ahead(now, out);
+                return;
+            }
+            let Some((_, proposal)) = self.deliveries.pop_front() else { return };
+            self.delivered = self.delivered.after(&proposal);
+            let lanes = self.delivered.lanes.clone();
+            self.lanes.prune(&lanes);
+            out.push(Action::Deliver(Box::new(Delivery { header: proposal.header, batches })));
+        }
+    }
+
+    /// Asks for the data of as many waiting blocks as one request may cover, lane by lane.
+    fn fetch_ahead(&mut self, now: Now, out: &mut Vec<Action>) {
+        let mut furthest: BTreeMap<ValidatorIx, (LaneAdvance, ValidatorIx)> = BTreeMap::new();
+        for (_, proposal) in self.deliveries.iter().take(FETCH_AHEAD_BLOCKS) {
+            for advance in &proposal.advances {
+                let near = advance.seq < self.delivered.lanes.next_seq(advance.author) + FETCH_AHEAD_BATCHES;
+                if near || !furthest.contains_key(&advance.author) {
+                    furthest.insert(advance.author, (*advance, proposal.header.proposer));
+                }
+            }
+        }
+        // One block just made final is usually waiting for something on its way.
+        let grace_ms = if self.deliveries.len() > 1 { 0 } else { super::sync::FETCH_GRACE_MS };
+        for (author, (advance, proposer)) in furthest {
+            if let Err(Uncovered::Missing(gap)) = self.lanes.cover(&advance, &self.delivered.lanes) {
+                let mut holders = vec![proposer, author];
+                holders.extend(self.signers_of_certificate());
+                self.fetch_batches(now, gap, holders, grace_ms, out);
+            }
+        }
+    }
+
+    fn signers_of_certificate(&self) -> Vec<ValidatorIx> {
+        let Some(cert) = self.certificate.as_deref() else { return Vec::new() };
+        let signs = |ix: &ValidatorIx| cert.signers().any(|bit| bit == ix.index());
+        self.judge.committee.indices().filter(signs).collect()
+    }
+
+    /// Committed blocks from a peer's store, verified against their certificate.
+    pub(super) fn on_blocks(
+        &mut self,
+        now: Now,
+        blocks: Vec<Proposal>,
+        certificate: Cert,
+        out: &mut Vec<Action>,
+    ) {
+        self.sync_asked = None;
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return };
+        let committed = self.chain.committed();
+        // Exactly what was asked for: connected to the tip, in order, no gaps, not more than allowed (D6).
+        if first.header.parent != committed.digest
+            || first.header.height != committed.height.next()
+            || blocks.len() as u64 > SYNC_BLOCKS_MAX
+            || last.header.digest() != certificate.digest
+            || last.header.height != certificate.height
+        {
+            return;
+        }
+        let linked = blocks.windows(2).all(|pair| {
+            pair[1].header.parent == pair[0].header.digest()
+                && pair[1].header.height == pair[0].header.height.next()
+        });
+        let covered =
+            blocks.iter().all(|one| one.header.lanes_root == chain_core::block::lanes_root(&one.advances));
+        if !linked || !covered {
+            return;
+        }
+        let Ok(cert) = self.judge.cert(certificate, VoteKind::Commit) else { return };
+        // The certificate covers every block by its hash links; a rival in the tree is no ancestor of it.
+        for proposal in blocks {
+            self.insert_block(now, proposal, false);
+        }
+        let target = self.sync_target.take();
+        self.accept(now, cert, out);
+        if let Some(target) = target.filter(|target| target.height > self.chain.committed().height) {
+            self.sync_target = Some(target);
+        }
+        self.request_sync(now, out);
+    }
+}

@@ -1,0 +1,322 @@
+//! The leader's side: when to propose and what (consensus.md 3.5, 3.8, 3.17).
+
+use chain_core::block::{
+    self, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, EXEC_LAG_MAX, Flags, HEADER_VERSION, Header, LANE_BATCHES_MAX,
+    VIEW_BLOCKS_MAX,
+};
+use chain_core::crypto::Digest;
+use chain_core::id::Height;
+use chain_core::lane::LaneAdvance;
+
+use super::{Engine, OwnVote, Tip};
+use crate::action::{Action, Peers, Write};
+use crate::chain::{Entry, Validity};
+use crate::event::Now;
+use crate::lanes::Run;
+use crate::message::{EntryProof, HighQc, Justification, Message, Proposal};
+use crate::safety::OwnedFoundation;
+
+/// What the leader stands on.
+struct Stand {
+    tip: Tip,
+    /// For the first block of the view.
+    first: Option<(OwnedFoundation, Option<Justification>)>,
+}
+
+/// Lane advances of the next block and what they order.
+struct Work {
+    advances: Vec<LaneAdvance>,
+    runs: Vec<Run>,
+    bytes: u32,
+    records: u32,
+}
+
+impl Engine {
+    /// Proposes as many blocks as window and pacing allow.
+    pub(super) fn try_propose(&mut self, now: Now, out: &mut Vec<Action>) {
+        while self.propose_one(now, out) {}
+    }
+
+    fn propose_one(&mut self, now: Now, out: &mut Vec<Action>) -> bool {
+        let Some(me) = self.me.filter(|me| *me == self.leader()) else { return false };
+        let Some(safety) = self.safety.as_ref() else { return false };
+        if !safety.voting() || safety.record().vc_view > self.view {
+            return false;
+        }
+        let Some(stand) = self.stand(now, out) else { return false };
+        let in_flight = stand.tip.height.since(self.anchor());
+        if in_flight >= self.params.window {
+            return false;
+        }
+        let work = self.work_above(&stand.tip);
+        let Some(flags) = self.reason_to_propose(now, &stand, in_flight, &work) else { return false };
+        let work = if flags.contains(Flags::SEAL) { None } else { Some(work) };
+        let header = self.next_header(now, me, &stand.tip, flags, work.as_ref());
+        self.issue(now, header, work, stand.first, out)
+    }
+
+    /// When the pacing interval ends, if that is what a proposal waits for.
+    pub(super) fn proposal_due_ms(&self, now: Now) -> Option<u64> {
+        let due = self.proposed_ms + self.params.interval_ms;
+        let waiting = Some(self.leader()) == self.me && self.voting() && !self.lanes.is_empty();
+        (waiting && due > now.mono_ms).then_some(due)
+    }
+
+    /// The block to build on: the newest own block of the view, or the view's justified base.
+    fn stand(&mut self, now: Now, out: &mut Vec<Action>) -> Option<Stand> {
+        let view = self.view;
+        let last = self.safety.as_ref()?.record().last_prepare.filter(|last| last.rank.view == view);
+        if let Some(last) = last {
+            // M17: what I prepared in my own view is what I proposed last.
+            let tip = self.chain.tip_of(&last.digest)?.clone();
+            let ended = tip.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
+            let long = tip.height.since(self.view_base()) >= VIEW_BLOCKS_MAX;
+            return (!ended && !long).then_some(Stand { tip, first: None });
+        }
+        let committed = self.chain.committed().clone();
+        if committed.header.is_some() && committed.view == view && committed.height > self.judge.base_height {
+            // My own earlier blocks of this view were committed and my memory of voting is gone: never build.
+            return None;
+        }
+        match self.entry.as_deref().cloned() {
+            _ if view.get() == 0 => {
+                let tip = self.chain.tip_of(&self.judge.base_digest)?.clone();
+                Some(Stand { tip, first: Some((OwnedFoundation::Base, None)) })
+            }
+            Some(EntryProof::Timeout(tc)) if tc.new_view == view => {
+                let digest = tc.best.digest();
+                let Some(tip) = self.chain.tip_of(&digest).cloned() else {
+                    let holders = match &tc.best {
+                        HighQc::Qc(cert) => {
+                            let signs = |ix: &chain_core::id::ValidatorIx| {
+                                cert.signers().any(|bit| bit == ix.index())
+                            };
+                            self.judge.committee.indices().filter(signs).collect()
+                        }
+                        HighQc::Base { .. } => Vec::new(),
+                    };
+                    self.fetch_block(now, digest, holders, out);
+                    return None;
+                };
+                let justification = Justification::Timeout(tc.clone());
+                let verified = self.judge.timeout(*tc).ok()?;
+                Some(Stand {
+                    tip,
+                    first: Some((OwnedFoundation::Timeout(Box::new(verified)), Some(justification))),
+                })
+            }
+            Some(EntryProof::TermEnd { certificate, header }) if certificate.view.next() == view => {
+                let tip = self.chain.tip_of(&certificate.digest)?.clone();
+                let justification = Justification::TermEnd(certificate.clone());
+                let verified =
+                    self.judge.cert(*certificate, chain_core::certificate::VoteKind::Prepare).ok()?;
+                Some(Stand {
+                    tip,
+                    first: Some((OwnedFoundation::TermEnd(verified, header), Some(justification))),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Height of the view's base.
+    fn view_base(&self) -> Height {
+        match self.entry.as_deref() {
+            Some(EntryProof::Timeout(tc)) if tc.new_view == self.view => tc.best.height(),
+            Some(EntryProof::TermEnd { certificate, .. }) if certificate.view.next() == self.view => {
+                certificate.height
+            }
+            _ => self.judge.base_height,
+        }
+    }
+
+    fn work_above(&self, tip: &Tip) -> Work {
+        let mut work = Work { advances: Vec::new(), runs: Vec::new(), bytes: 0, records: 0 };
+        let n = self.judge.committee.size();
+        // Start at another lane each time, so that a full block starves nobody.
+        let start = usize::try_from(tip.height.get() % n as u64).unwrap_or(0);
+        let mut order: Vec<_> = self.judge.committee.indices().collect();
+        order.rotate_left(start);
+        for author in order {
+            let bytes = BLOCK_BYTES_MAX - work.bytes;
+            let records = BLOCK_RECORDS_MAX - work.records;
+            let longest = self.lanes.longest(author, &tip.lanes, LANE_BATCHES_MAX, bytes, records);
+            if let Some((advance, run)) = longest {
+                work.bytes += run.bytes;
+                work.records += run.records;
+                work.advances.push(advance);
+                work.runs.push(run);
+            }
+        }
+        let mut pairs: Vec<_> = work.advances.into_iter().zip(work.runs).collect();
+        pairs.sort_by_key(|(advance, _)| advance.author);
+        (work.advances, work.runs) = pairs.into_iter().unzip();
+        work
+    }
+
+    /// Flags of the next block, or `None` when there is nothing to propose now.
+    fn reason_to_propose(&self, now: Now, stand: &Stand, in_flight: u64, work: &Work) -> Option<Flags> {
+        let tip = &stand.tip;
+        let term_over = now.mono_ms >= self.view_entered_ms + self.params.term_ms
+            || tip.height.since(self.view_base()) + 1 >= VIEW_BLOCKS_MAX
+            || self.handing_over;
+        let has_work = !work.advances.is_empty();
+        let first = stand.first.is_some();
+        let seal = self.seal_due(tip);
+        let heartbeat = now.mono_ms >= self.block_ms + self.params.heartbeat_ms && in_flight == 0;
+        let base_open = first && tip.height > self.chain.committed().height;
+        let wanted = has_work || seal || heartbeat || self.first_block_owed || self.handing_over;
+        if first {
+            // The first block of a view is empty (M2); it also commits an uncommitted base (M11).
+            let handover = base_open && now.mono_ms >= self.view_entered_ms + self.params.interval_ms;
+            return (wanted || handover).then(|| self.empty_flags(now, tip, term_over && self.handing_over));
+        }
+        if has_work {
+            let lag = tip.height.next().since(self.exec_for(tip).0);
+            let room = lag <= EXEC_LAG_MAX;
+            let empty_in_flight = tip.header.as_ref().is_some_and(Header::is_empty);
+            let paced = in_flight == 0
+                || empty_in_flight
+                || work.bytes >= self.params.target_bytes
+                || now.mono_ms >= self.proposed_ms + self.params.interval_ms;
+            if room && paced {
+                let flags = if term_over { Flags::TERM_END } else { Flags::NONE };
+                return Some(self.with_checkpoint(now, tip, flags));
+            }
+            if room {
+                return None;
+            }
+        }
+        let idle = in_flight == 0;
+        (idle && (seal || heartbeat || self.handing_over)).then(|| self.empty_flags(now, tip, term_over))
+    }
+
+    fn empty_flags(&self, now: Now, tip: &Tip, term_over: bool) -> Flags {
+        let flags = if term_over { Flags::SEAL.with(Flags::TERM_END) } else { Flags::SEAL };
+        self.with_checkpoint(now, tip, flags)
+    }
+
+    fn with_checkpoint(&self, now: Now, tip: &Tip, flags: Flags) -> Flags {
+        let fresh = self.exec_for(tip).0 > self.checkpoint_exec;
+        let due = now.mono_ms >= self.checkpoint_ms + self.params.checkpoint_ms;
+        if fresh && (due || flags.contains(Flags::SEAL)) { flags.with(Flags::CHECKPOINT) } else { flags }
+    }
+
+    /// A burst has ended and its last execution is not certified yet.
+    fn seal_due(&self, tip: &Tip) -> bool {
+        let Some((height, _)) = self.uncovered else { return false };
+        tip.header.as_ref().is_none_or(|one| one.exec_height < height) && self.exec_for(tip).0 >= height
+    }
+
+    /// The execution height and root to certify (M16): the q-th largest executed height heard of, at least
+    /// the parent's, and never one that is not executed here.
+    fn exec_for(&self, tip: &Tip) -> (Height, Option<Digest>) {
+        let parent = tip.header.as_ref().map_or(Height::ZERO, |one| one.exec_height);
+        let mut heights: Vec<Height> = self
+            .peers
+            .iter()
+            .enumerate()
+            .map(
+                |(ix, peer)| {
+                    if Some(ix) == self.me.map(|me| me.index()) { self.executed } else { peer.executed }
+                },
+            )
+            .collect();
+        heights.sort_unstable_by(|a, b| b.cmp(a));
+        let q = self.judge.committee.quorum();
+        let agreed = heights.get(q - 1).copied().unwrap_or(Height::ZERO).min(self.executed).min(tip.height);
+        match self.summaries.get(&agreed) {
+            Some(root) if agreed >= parent => (agreed, Some(*root)),
+            _ => (parent, tip.header.as_ref().map(|one| one.exec_root)),
+        }
+    }
+
+    fn next_header(
+        &self,
+        now: Now,
+        me: chain_core::id::ValidatorIx,
+        tip: &Tip,
+        flags: Flags,
+        work: Option<&Work>,
+    ) -> Header {
+        let (exec_height, exec_root) = self.exec_for(tip);
+        let exec_root =
+            exec_root.or_else(|| self.summaries.get(&exec_height).copied()).unwrap_or(Digest::ZERO);
+        let digests = || {
+            work.iter()
+                .flat_map(|work| work.runs.iter())
+                .flat_map(|run| run.batches.iter().map(|one| &one.digest))
+        };
+        let set = self.judge.set_hash;
+        #[expect(clippy::cast_possible_truncation, reason = "at most 16 batches of 100 lanes")]
+        let n_batches = digests().count() as u32;
+        Header {
+            version: HEADER_VERSION,
+            chain_id: self.judge.chain_id,
+            epoch: self.epoch(),
+            view: self.view,
+            height: tip.height.next(),
+            parent: tip.digest,
+            proposer: me,
+            time_ms: now.wall_ms.max(tip.time_ms + 1),
+            flags,
+            lanes_root: block::lanes_root(work.map_or(&[][..], |work| &work.advances)),
+            batches_root: block::batches_root(digests()),
+            n_batches,
+            n_records: work.map_or(0, |work| work.records),
+            n_bytes: work.map_or(0, |work| work.bytes),
+            exec_height,
+            exec_root,
+            history_root: tip.history.root(),
+            validators_hash: set,
+            next_validators_hash: set,
+        }
+    }
+
+    /// Signs and sends a block and the PREPARE for it as one durable act (M17).
+    fn issue(
+        &mut self,
+        now: Now,
+        header: Header,
+        work: Option<Work>,
+        first: Option<(OwnedFoundation, Option<Justification>)>,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let digest = header.digest();
+        let (foundation, justification) = first.unzip();
+        let (advances, runs) = work.map(|work| (work.advances, work.runs)).unwrap_or_default();
+        let borrowed = foundation.as_ref().map(OwnedFoundation::borrow);
+        let Some(safety) = self.safety.as_mut() else { return false };
+        let Ok((signature, vote)) = safety.propose(&[&header], borrowed) else { return false };
+        let checkpoint = header.flags.contains(Flags::CHECKPOINT).then_some(header.exec_height);
+        let parent = header.parent;
+        let proposal = Proposal { header, advances, signature, justification: justification.flatten() };
+        self.chain.insert(Entry {
+            proposal: proposal.clone(),
+            digest,
+            tip: None,
+            foundation,
+            validity: Validity::Valid,
+            timely: true,
+            certificate: None,
+            runs: Some(runs),
+            stored: true,
+            seen_ms: now.mono_ms,
+        });
+        let mut writes = self.unstored(&parent);
+        writes.push(Write::Block(Box::new(proposal.clone())));
+        writes.extend(self.safety_write());
+        let after = self.persist(writes, out);
+        self.send(Peers::All, Message::Propose(Box::new(proposal)), Some(after), out);
+        self.send(Peers::All, Message::Vote(vote, self.executed), Some(after), out);
+        self.own_votes.push_back(OwnVote { after, vote });
+        self.head = Some(digest);
+        self.proposed_ms = now.mono_ms;
+        self.first_block_owed = false;
+        if let Some(exec) = checkpoint {
+            self.checkpoint_exec = exec;
+            self.checkpoint_ms = now.mono_ms;
+        }
+        true
+    }
+}

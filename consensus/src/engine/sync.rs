@@ -1,0 +1,356 @@
+//! Keeping up: status, echo, help for those behind, retransmission, fetching (consensus.md 3.11-3.13).
+
+use chain_core::certificate::VoteKind;
+use chain_core::code::{Code, Refusal};
+use chain_core::crypto::Digest;
+use chain_core::id::ValidatorIx;
+
+use super::{Engine, Fetch};
+use crate::action::{Action, Alarm, Peers};
+use crate::event::Now;
+use crate::lanes::Missing;
+use crate::message::{EntryProof, Message, Status, Vote, VoteEcho};
+
+/// Least time between two volunteered answers to one peer.
+const HELP_MS: u64 = 100;
+/// What is missing is asked for only after this long.
+pub(super) const FETCH_GRACE_MS: u64 = 20;
+/// A fetch that nothing asked for again is forgotten after this long.
+const FETCH_FORGET_MS: u64 = 5_000;
+/// A fetch is asked of the next holder after this long.
+const FETCH_MS: u64 = 300;
+/// Final blocks that may wait for their data before no more are asked for.
+const DELIVERIES_MAX: usize = 2_048;
+/// Most fetches remembered.
+const FETCHES_MAX: usize = 256;
+/// Own batches sent again at a time.
+const RESEND_BATCHES: usize = 8;
+/// A sync request is given up after this long.
+const SYNC_MS: u64 = 1_000;
+
+impl Engine {
+    pub(super) fn on_connected(&mut self, now: Now, ix: ValidatorIx, out: &mut Vec<Action>) {
+        let Some(peer) = self.peers.get_mut(ix.index()) else { return };
+        peer.connected = true;
+        peer.heard_ms = Some(now.mono_ms);
+        let echo = self.echo_for(ix);
+        self.send(Peers::One(ix), Message::Echo(Box::new(echo)), None, out);
+        self.send(Peers::One(ix), self.status(), None, out);
+        self.resend_votes(Peers::One(ix), out);
+    }
+
+    /// The newest things I hold that this peer signed; certificates count as memory, too.
+    fn echo_for(&self, ix: ValidatorIx) -> VoteEcho {
+        let from_certificates = |kind: VoteKind| {
+            [self.high_qc.as_ref(), self.certificate.as_ref(), self.sync_target.as_ref()]
+                .into_iter()
+                .flatten()
+                .filter(|cert| cert.kind == kind)
+                .filter_map(|cert| {
+                    let place = cert.signers().position(|bit| bit == ix.index())?;
+                    Some(Vote {
+                        kind,
+                        epoch: cert.epoch,
+                        view: cert.view,
+                        height: cert.height,
+                        digest: cert.digest,
+                        signer: ix,
+                        signature: *cert.signatures.get(place)?,
+                    })
+                })
+                .max_by_key(Vote::rank)
+        };
+        let newest = |kind| {
+            let heard = self.votes.newest(ix, kind);
+            [heard, from_certificates(kind)].into_iter().flatten().max_by_key(Vote::rank)
+        };
+        let view_change = self.peers.get(ix.index()).and_then(|peer| peer.view_change.as_ref());
+        VoteEcho {
+            prepare: newest(VoteKind::Prepare),
+            commit: newest(VoteKind::Commit),
+            view_change: view_change.map(|one| (one.new_view, one.high_qc.claim(), one.signature)),
+            lane: self.lanes.newest(ix),
+        }
+    }
+
+    /// M19: votes only after q−1 peers have said what they remember of this validator.
+    pub(super) fn on_echo(&mut self, from: ValidatorIx, echo: &VoteEcho, out: &mut Vec<Action>) {
+        let Some(me) = self.me else { return };
+        let Some(safety) = self.safety.as_ref() else { return };
+        let mine = |vote: &Vote| vote.signer == me && self.judge.vote(vote);
+        let genuine = VoteEcho {
+            prepare: echo.prepare.filter(|vote| vote.kind == VoteKind::Prepare && mine(vote)),
+            commit: echo.commit.filter(|vote| vote.kind == VoteKind::Commit && mine(vote)),
+            view_change: echo
+                .view_change
+                .filter(|(view, claim, signature)| self.judge.claim(me, *view, *claim, signature).is_ok()),
+            lane: echo.lane.clone().filter(|batch| batch.header.author == me && self.judge.batch(batch)),
+        };
+        if safety.record().is_outranked_by(&genuine) {
+            let peer = self.judge.committee.get(from).map_or("a peer", |one| one.name.as_str());
+            let detail =
+                format!("{peer} holds a vote of this validator that its safety record does not know");
+            self.lost = Some(Refusal::new(Code::SafetyLost, detail));
+            out.push(Action::Alarm(Alarm::VoteEcho { peer: from }));
+            if let Some(safety) = self.safety.as_mut() {
+                safety.forbid_voting();
+            }
+            return;
+        }
+        self.echoed.insert(from);
+        if self.lost.is_none()
+            && self.echoed.len() + 1 >= self.judge.committee.quorum()
+            && let Some(safety) = self.safety.as_mut()
+            && !safety.voting()
+        {
+            safety.allow_voting();
+            self.resend_votes(Peers::All, out);
+            self.repeat_view_change(out);
+        }
+    }
+
+    fn status(&self) -> Message {
+        Message::Status(Box::new(Status {
+            epoch: self.epoch(),
+            view: self.view,
+            committed: self.chain.committed().height,
+            executed: self.executed,
+            certificate: self.certificate.as_deref().cloned().map(Box::new),
+            high_qc: self.high_qc.as_ref().map(|cert| cert.rank()),
+        }))
+    }
+
+    pub(super) fn on_status(&mut self, now: Now, from: ValidatorIx, status: Status, out: &mut Vec<Action>) {
+        if status.epoch != self.epoch() {
+            return;
+        }
+        let peer = &mut self.peers[from.index()];
+        peer.view = status.view;
+        peer.executed = peer.executed.max(status.executed);
+        peer.committed = status.committed;
+        if status.view < self.view {
+            self.help(now, from, out);
+        }
+        if status.high_qc > self.high_qc.as_ref().map(|cert| cert.rank()) {
+            self.send(Peers::One(from), Message::GetCertificate, None, out);
+        }
+        // A height without a certificate is a hint and moves nothing (D4).
+        if let Some(cert) = status.certificate
+            && cert.kind == VoteKind::Commit
+            && cert.height > self.chain.committed().height
+        {
+            self.on_certificate(now, from, *cert, out);
+        }
+        self.request_sync(now, out);
+    }
+
+    /// Asks one peer that should have it for the next committed blocks.
+    pub(super) fn request_sync(&mut self, now: Now, out: &mut Vec<Action>) {
+        let Some(target) = self.sync_target.as_ref() else { return };
+        if self.deliveries.len() > DELIVERIES_MAX {
+            return;
+        }
+        let committed = self.chain.committed().height;
+        let tried = match self.sync_asked {
+            Some((at, _)) if now.mono_ms < at + SYNC_MS => return,
+            Some((_, peer)) => Some(peer),
+            None => None,
+        };
+        // A short gap is usually a block on its way.
+        let holds = |ix: &ValidatorIx| {
+            Some(*ix) != self.me
+                && (self.peers[ix.index()].committed > committed
+                    || target.signers().any(|bit| bit == ix.index()))
+        };
+        let holders: Vec<ValidatorIx> = self.judge.committee.indices().filter(holds).collect();
+        let after = tried.and_then(|peer| holders.iter().find(|one| **one > peer));
+        let Some(holder) = after.or_else(|| holders.first()).copied() else { return };
+        self.sync_asked = Some((now.mono_ms, holder));
+        self.send(Peers::One(holder), Message::GetBlocks { from: committed.next() }, None, out);
+    }
+
+    /// Volunteers what one that is behind needs: the proof of my view and my commit certificate.
+    pub(super) fn help(&mut self, now: Now, to: ValidatorIx, out: &mut Vec<Action>) {
+        let peer = &mut self.peers[to.index()];
+        if peer.helped_ms.is_some_and(|at| now.mono_ms < at + HELP_MS) {
+            return;
+        }
+        peer.helped_ms = Some(now.mono_ms);
+        let certified = self.high_qc.as_ref().filter(|cert| cert.view == self.view);
+        let proof = match (&self.entry, certified) {
+            (Some(entry), _) => Some((**entry).clone()),
+            (None, Some(cert)) => Some(EntryProof::Certificate(Box::new((**cert).clone()))),
+            (None, None) => None,
+        };
+        if let Some(proof) = proof {
+            self.send(Peers::One(to), Message::Entry(proof), None, out);
+        }
+        if let Some(cert) = self.certificate.as_deref() {
+            self.send(Peers::One(to), Message::Certificate(Box::new(cert.clone())), None, out);
+        }
+    }
+
+    /// Shows a peer of a higher view where I stand, so that it helps.
+    pub(super) fn ask_for_help(&mut self, now: Now, from: ValidatorIx, out: &mut Vec<Action>) {
+        let peer = &mut self.peers[from.index()];
+        if peer.helped_ms.is_some_and(|at| now.mono_ms < at + HELP_MS) {
+            return;
+        }
+        peer.helped_ms = Some(now.mono_ms);
+        self.send(Peers::One(from), self.status(), None, out);
+    }
+
+    pub(super) fn on_get_proposal(&mut self, from: ValidatorIx, digest: &Digest, out: &mut Vec<Action>) {
+        if let Some(entry) = self.chain.get(digest) {
+            let message = Message::Propose(Box::new(entry.proposal.clone()));
+            self.send(Peers::One(from), message, Some(self.persist_seq), out);
+        }
+    }
+
+    pub(super) fn on_get_certificate(&mut self, from: ValidatorIx, out: &mut Vec<Action>) {
+        if let Some(cert) = self.high_qc.as_deref() {
+            self.send(Peers::One(from), Message::Certificate(Box::new(cert.clone())), None, out);
+        }
+    }
+
+    /// Whether this may be asked for now, and how often it was before. Nothing is asked for at once: most
+    /// of what is missing is on its way.
+    fn may_fetch(&mut self, now: Now, digest: Digest, grace_ms: u64) -> Option<usize> {
+        if !self.fetches.contains_key(&digest) && self.fetches.len() >= FETCHES_MAX {
+            self.fetches.retain(|_, fetch| now.mono_ms < fetch.first_ms + FETCH_FORGET_MS);
+            if self.fetches.len() >= FETCHES_MAX {
+                return None;
+            }
+        }
+        let fresh = Fetch { first_ms: now.mono_ms, asked: None, block_holders: Vec::new() };
+        let fetch = self.fetches.entry(digest).or_insert(fresh);
+        let (due, turn) = match fetch.asked {
+            None => (fetch.first_ms + grace_ms, 0),
+            Some((at, turn)) => (at + FETCH_MS, turn + 1),
+        };
+        if now.mono_ms < due {
+            return None;
+        }
+        fetch.asked = Some((now.mono_ms, turn));
+        Some(turn)
+    }
+
+    /// Asks for one block by its digest, of these validators in turn, until it comes or stops mattering.
+    pub(super) fn fetch_block(
+        &mut self,
+        now: Now,
+        digest: Digest,
+        holders: Vec<ValidatorIx>,
+        out: &mut Vec<Action>,
+    ) {
+        if self.chain.contains(&digest) || digest == self.chain.committed().digest {
+            return;
+        }
+        let turn = self.may_fetch(now, digest, FETCH_GRACE_MS);
+        let Some(fetch) = self.fetches.get_mut(&digest) else { return };
+        for holder in holders {
+            if Some(holder) != self.me && !fetch.block_holders.contains(&holder) {
+                fetch.block_holders.push(holder);
+            }
+        }
+        if let Some(turn) = turn
+            && let Some(holder) = fetch.block_holders.get(turn % fetch.block_holders.len().max(1)).copied()
+        {
+            self.send(Peers::One(holder), Message::GetProposal { digest }, None, out);
+        }
+    }
+
+    fn retry_fetches(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.fetches.retain(|_, fetch| now.mono_ms < fetch.first_ms + FETCH_FORGET_MS);
+        let blocks: Vec<Digest> = self
+            .fetches
+            .iter()
+            .filter(|(_, fetch)| !fetch.block_holders.is_empty())
+            .map(|(digest, _)| *digest)
+            .collect();
+        for digest in blocks {
+            if self.chain.contains(&digest) {
+                self.fetches.remove(&digest);
+            } else {
+                self.fetch_block(now, digest, Vec::new(), out);
+            }
+        }
+    }
+
+    pub(super) fn fetch_batches(
+        &mut self,
+        now: Now,
+        gap: Missing,
+        holders: Vec<ValidatorIx>,
+        grace_ms: u64,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(turn) = self.may_fetch(now, gap.tip.digest, grace_ms) else { return };
+        let mut ordered: Vec<ValidatorIx> = Vec::new();
+        for holder in holders.into_iter().chain(self.judge.committee.indices()) {
+            if Some(holder) != self.me && !ordered.contains(&holder) {
+                ordered.push(holder);
+            }
+        }
+        let len = ordered.len().max(1);
+        ordered.rotate_left(turn % len);
+        out.push(Action::FetchBatches { from: gap.from, tip: gap.tip, holders: ordered });
+    }
+
+    /// Own newest votes again: votes are cumulative along the chain, so the newest suffice (3.4).
+    pub(super) fn resend_votes(&self, to: Peers, out: &mut Vec<Action>) {
+        let Some(safety) = self.safety.as_ref() else { return };
+        let after = Some(self.persist_seq);
+        let committed = self.chain.committed().height;
+        if let Some(vote) = safety.repeat_prepare().filter(|vote| vote.height > committed) {
+            self.send(to, Message::Vote(vote, self.executed), after, out);
+        }
+        if let Some(vote) = safety.repeat_commit().filter(|vote| vote.height > committed) {
+            self.send(to, Message::Vote(vote, self.executed), after, out);
+        }
+    }
+
+    /// Whatever happens by the clock.
+    pub(super) fn periodic(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.check_timeouts(now, out);
+        self.retry_fetches(now, out);
+        if now.mono_ms >= self.next_status_ms {
+            self.next_status_ms = now.mono_ms + self.params.status_ms;
+            self.send(Peers::All, self.status(), None, out);
+            self.request_sync(now, out);
+        }
+        if now.mono_ms >= self.next_resend_ms {
+            self.next_resend_ms = now.mono_ms + self.params.resend_ms;
+            self.resend(now, out);
+        }
+    }
+
+    /// What may have been lost on the way goes out again while nothing commits.
+    fn resend(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.repeat_view_change(out);
+        let stuck = now.mono_ms >= self.commit_ms + self.params.resend_ms;
+        if stuck && self.chain.len() > 0 {
+            self.resend_votes(Peers::All, out);
+            if Some(self.leader()) == self.me && self.voting() {
+                let mine: Vec<Message> = self
+                    .chain
+                    .entries()
+                    .filter(|entry| entry.header().view == self.view)
+                    .map(|entry| Message::Propose(Box::new(entry.proposal.clone())))
+                    .collect();
+                for message in mine {
+                    self.send(Peers::All, message, Some(self.persist_seq), out);
+                }
+            }
+        }
+        let Some(me) = self.me else { return };
+        // The oldest ones first: without them the later ones cannot be ordered.
+        let pending = self.lanes.pending(me, &self.chain.committed().lanes);
+        for batch in pending.into_iter().take(RESEND_BATCHES) {
+            let pushed = self.pushed_ms.entry(batch.seq).or_insert(now.mono_ms);
+            if now.mono_ms >= *pushed + self.params.resend_ms {
+                out.push(Action::PushBatch { to: Peers::All, batch });
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Giving up on leaders and entering views (consensus.md 3.6, 3.7; R3).
+
+use chain_core::block::Flags;
+use chain_core::id::{ValidatorIx, View};
+
+use super::Engine;
+use crate::action::{Action, Peers};
+use crate::event::Now;
+use crate::message::{EntryProof, HighQc, Message, TimeoutCert, ViewChange};
+use crate::verified::Verified;
+
+/// Longest base timeout, whatever the measured latency (M6).
+const TIMEOUT_BASE_MAX_MS: u64 = 2_000;
+
+impl Engine {
+    /// τ(k): the base doubles with every view that failed in a row, up to the cap.
+    pub(super) fn timeout_ms(&self) -> u64 {
+        let base = self.params.timeout_base_ms.max((4 * self.latency_ms).min(TIMEOUT_BASE_MAX_MS));
+        base.saturating_mul(1 << self.failed_views.min(16)).min(self.params.timeout_cap_ms)
+    }
+
+    pub(super) fn on_view_change(
+        &mut self,
+        now: Now,
+        from: ValidatorIx,
+        message: ViewChange,
+        out: &mut Vec<Action>,
+    ) {
+        if message.signer != from {
+            return;
+        }
+        if message.new_view <= self.view {
+            // M18: one that is behind is answered with proof.
+            self.help(now, from, out);
+            return;
+        }
+        let known = self.peers[from.index()].view_change.as_ref();
+        let repeated = known.is_some_and(|known| {
+            known.new_view > message.new_view
+                || (known.new_view == message.new_view && known.high_qc.rank() >= message.high_qc.rank())
+        });
+        if repeated {
+            return;
+        }
+        let Ok(verified) = self.judge.view_change(message) else { return };
+        let (high_qc, entry, left) =
+            (verified.high_qc.clone(), verified.entry.clone(), verified.new_view.previous());
+        self.peers[from.index()].view_change = Some(verified);
+        if let HighQc::Qc(cert) = high_qc {
+            self.on_certificate(now, from, cert, out);
+        }
+        if let (Some(proof), Some(left)) = (entry, left)
+            && left > self.view
+        {
+            self.on_entry(now, proof, out);
+        }
+        self.join_or_enter(now, out);
+    }
+
+    /// T6: f+1 others gave up on this view, so one honest validator did. And with q of them, the next view
+    /// begins.
+    fn join_or_enter(&mut self, now: Now, out: &mut Vec<Action>) {
+        let own = self.safety.as_ref().map(|safety| safety.record().vc_view);
+        let mut asked: Vec<View> = self
+            .peers
+            .iter()
+            .filter_map(|peer| peer.view_change.as_ref().map(|one| one.new_view))
+            .filter(|view| *view > self.view && own.is_none_or(|own| *view > own))
+            .collect();
+        asked.sort_unstable();
+        if asked.len() > self.judge.committee.faults()
+            && let Some(&smallest) = asked.first()
+        {
+            self.ask_for_view(now, smallest, out);
+        }
+        self.form_timeout_certificate(now, out);
+    }
+
+    /// T1, T3, T4: this view's leader will not do.
+    pub(super) fn give_up(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.ask_for_view(now, self.view.next(), out);
+        self.form_timeout_certificate(now, out);
+    }
+
+    fn ask_for_view(&mut self, now: Now, view: View, out: &mut Vec<Action>) {
+        // One certificate at a time: only the view after the present one can be asked for.
+        if view != self.view.next() {
+            return;
+        }
+        let entry = self.entry_for_view_change();
+        let Some(safety) = self.safety.as_mut() else { return };
+        let Ok(message) = safety.view_change(view, entry) else { return };
+        let writes = self.safety_write().into_iter().collect();
+        let after = self.persist(writes, out);
+        self.send(Peers::All, Message::ViewChange(Box::new(message.clone())), Some(after), out);
+        self.note_own_view_change(message);
+        self.next_resend_ms = self.next_resend_ms.min(now.mono_ms + self.params.resend_ms);
+    }
+
+    /// The own VIEW-CHANGE is kept beside the peers'; it counts in a certificate once it is durable, which
+    /// the certificate's own dependence on the same write ensures.
+    fn note_own_view_change(&mut self, message: ViewChange) {
+        if let Some(me) = self.me
+            && let Ok(verified) = self.judge.view_change(message)
+        {
+            self.peers[me.index()].view_change = Some(verified);
+        }
+    }
+
+    /// Proof of being in the present view, where the high QC is not proof enough.
+    fn entry_for_view_change(&self) -> Option<EntryProof> {
+        let certified = self.high_qc.as_ref().is_some_and(|cert| cert.view == self.view);
+        if self.view == View::ZERO || certified { None } else { self.entry.as_deref().cloned() }
+    }
+
+    /// Sends the newest VIEW-CHANGE again while its view has not begun.
+    pub(super) fn repeat_view_change(&mut self, out: &mut Vec<Action>) {
+        let entry = self.entry_for_view_change();
+        let Some(safety) = self.safety.as_ref() else { return };
+        if safety.record().vc_view <= self.view {
+            return;
+        }
+        if let Some(message) = safety.repeat_view_change(entry) {
+            let after = self.persist_seq;
+            self.send(Peers::All, Message::ViewChange(Box::new(message.clone())), Some(after), out);
+            self.note_own_view_change(message);
+        }
+    }
+
+    fn form_timeout_certificate(&mut self, now: Now, out: &mut Vec<Action>) {
+        let next = self.view.next();
+        let asking: Vec<&Verified<ViewChange>> = self
+            .peers
+            .iter()
+            .filter_map(|peer| peer.view_change.as_ref())
+            .filter(|one| one.new_view == next)
+            .collect();
+        if asking.len() < self.judge.committee.quorum() {
+            return;
+        }
+        let mut claims: Vec<_> =
+            asking.iter().map(|one| (one.signer, one.high_qc.claim(), one.signature)).collect();
+        claims.sort_by_key(|(signer, ..)| *signer);
+        let Some(best) = asking.iter().map(|one| &one.high_qc).max_by_key(|high_qc| high_qc.rank()).cloned()
+        else {
+            return;
+        };
+        let tc = TimeoutCert { epoch: self.epoch(), new_view: next, claims, best };
+        let Ok(tc) = self.judge.timeout(tc) else { return };
+        let proof = EntryProof::Timeout(Box::new(tc.into_inner()));
+        let after = self.persist_seq;
+        self.send(Peers::All, Message::Entry(proof.clone()), Some(after), out);
+        self.on_entry(now, proof, out);
+    }
+
+    /// A proof of a view, from anywhere.
+    pub(super) fn on_entry(&mut self, now: Now, proof: EntryProof, out: &mut Vec<Action>) {
+        let leads_to = match &proof {
+            EntryProof::Timeout(tc) => tc.new_view,
+            EntryProof::TermEnd { certificate, .. } => certificate.view.next(),
+            EntryProof::Certificate(cert) => cert.view,
+        };
+        // A better proof of the same view matters to its leader only when it has none to build on.
+        let same =
+            leads_to == self.view && matches!(self.entry.as_deref(), Some(EntryProof::Certificate(_)) | None);
+        let useful = leads_to > self.view || (same && !matches!(proof, EntryProof::Certificate(_)));
+        if !useful || leads_to == View::ZERO {
+            return;
+        }
+        let Ok((view, verified)) = self.judge.entry(proof) else { return };
+        let carried = match &*verified {
+            EntryProof::Timeout(tc) => match &tc.best {
+                HighQc::Qc(cert) => Some(cert.clone()),
+                HighQc::Base { .. } => None,
+            },
+            EntryProof::TermEnd { certificate, .. } => Some((**certificate).clone()),
+            EntryProof::Certificate(_) => None,
+        };
+        self.enter(now, view, verified, out);
+        if let Some(cert) = carried {
+            let from = self.leader_of(cert.view);
+            self.on_certificate(now, from, cert, out);
+        }
+    }
+
+    fn enter(&mut self, now: Now, view: View, proof: Verified<EntryProof>, out: &mut Vec<Action>) {
+        let advanced = view > self.view;
+        let by_timeout = matches!(*proof, EntryProof::Timeout(_));
+        if let Some(safety) = self.safety.as_mut() {
+            safety.remember_entry(&proof);
+            let writes = self.safety_write().into_iter().collect();
+            self.persist(writes, out);
+        }
+        self.entry = Some(proof);
+        if !advanced {
+            return;
+        }
+        self.view = view;
+        self.view_entered_ms = now.mono_ms;
+        self.first_block_owed = by_timeout;
+        self.failed_views = if by_timeout { (self.failed_views + 1).min(16) } else { self.failed_views };
+        self.head = None;
+        self.handing_over = false;
+        self.forget_stale_blocks();
+        self.enter_by_term_end_now(now, out);
+    }
+
+    /// At start: the highest certificate may show the end of a term.
+    pub(super) fn enter_by_term_end(&mut self) {
+        if let Some((view, proof)) = self.term_end_proof() {
+            self.view = view;
+            self.entry = Some(proof);
+        }
+    }
+
+    /// A certified block that ends its term begins the next view, without raising `vc_view`, so that the
+    /// trailing COMMITs of the old one still go out.
+    pub(super) fn enter_by_term_end_now(&mut self, now: Now, out: &mut Vec<Action>) {
+        if let Some((view, proof)) = self.term_end_proof() {
+            self.enter(now, view, proof, out);
+        }
+    }
+
+    fn term_end_proof(&self) -> Option<(View, Verified<EntryProof>)> {
+        let cert = self.high_qc.as_ref().filter(|cert| cert.view >= self.view)?;
+        let header = self.chain.get(&cert.digest).map(|entry| entry.header()).or_else(|| {
+            self.chain.committed_header(cert.height).filter(|header| header.digest() == cert.digest)
+        })?;
+        if !header.flags.contains(Flags::TERM_END) {
+            return None;
+        }
+        let proof =
+            EntryProof::TermEnd { certificate: Box::new((**cert).clone()), header: Box::new(header.clone()) };
+        self.judge.entry(proof).ok()
+    }
+
+    /// T1 and T3: is progress owed and late, or the leader silent?
+    pub(super) fn check_timeouts(&mut self, now: Now, out: &mut Vec<Action>) {
+        if !self.voting() {
+            return;
+        }
+        let tau = self.timeout_ms();
+        // Alone, giving up helps nobody and costs this validator its votes in the view.
+        let quorum = self.judge.committee.quorum();
+        if self.alive(now, tau.max(3 * self.params.status_ms)) < quorum {
+            return;
+        }
+        let since = self.owed_since(now).map(|at| at.max(self.view_entered_ms).max(self.commit_ms));
+        let late = since.is_some_and(|at| now.mono_ms >= at + tau);
+        let leader = self.leader();
+        let heard = self.peers[leader.index()].heard_ms.unwrap_or(0).max(self.view_entered_ms);
+        let silent = Some(leader) != self.me && now.mono_ms >= heard + self.params.silence_ms;
+        if late || silent || self.term_overdue() {
+            self.give_up(now, out);
+        }
+    }
+
+    /// M6: a view that is older than two terms of block time without an end.
+    fn term_overdue(&self) -> bool {
+        let committed = self.chain.committed();
+        let Some(header) = committed.header.as_ref().filter(|one| one.view == self.view) else {
+            return false;
+        };
+        let base = match self.entry.as_deref() {
+            Some(EntryProof::Timeout(tc)) if tc.new_view == self.view => tc.best.height(),
+            Some(EntryProof::TermEnd { certificate, .. }) if certificate.view.next() == self.view => {
+                certificate.height
+            }
+            _ => self.judge.base_height,
+        };
+        let first = self.chain.committed_header(base.next());
+        first.is_some_and(|first| {
+            first.view == self.view && header.time_ms.saturating_sub(first.time_ms) > 2 * self.params.term_ms
+        })
+    }
+
+    /// Since when progress has been owed (M8): the earliest of an uncommitted block, a view without its
+    /// first block, an own batch that was pushed and not ordered, an overdue heartbeat, and an execution
+    /// that no header covers.
+    fn owed_since(&self, now: Now) -> Option<u64> {
+        let block = self.chain.entries().filter(|entry| entry.tip.is_some()).map(|entry| entry.seen_ms).min();
+        let first = self.first_block_owed.then_some(self.view_entered_ms);
+        let batch = self.pushed_ms.values().copied().min();
+        let quiet = self.block_ms + self.params.heartbeat_ms + self.params.timeout_base_ms;
+        let heartbeat = (now.mono_ms >= quiet).then_some(quiet);
+        let uncovered = self.uncovered.map(|(_, at)| at);
+        [block, first, batch, heartbeat, uncovered].into_iter().flatten().min()
+    }
+}

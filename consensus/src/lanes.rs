@@ -1,0 +1,154 @@
+//! Which batches of which lane are held, and whether a lane's advance is fully covered by them.
+
+use std::collections::BTreeMap;
+
+use chain_core::crypto::Digest;
+use chain_core::id::ValidatorIx;
+use chain_core::lane::{BatchHeader, BatchRef, LaneAdvance, LaneFrontier, SignedBatchHeader};
+
+/// Most batches remembered per lane above the committed frontier.
+pub(crate) const LANE_BATCHES_HELD_MAX: usize = 512;
+
+/// A run of batches that a lane advance orders.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Run {
+    /// The batches in order.
+    pub(crate) batches: Vec<BatchRef>,
+    /// Operations in them.
+    pub(crate) records: u32,
+    /// Bytes of them.
+    pub(crate) bytes: u32,
+}
+
+/// A batch that is needed but not held.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Missing {
+    /// First sequence number needed.
+    pub(crate) from: u64,
+    /// Newest batch needed and not held.
+    pub(crate) tip: BatchRef,
+}
+
+/// Why an advance is not covered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Uncovered {
+    /// Data is missing; it may still come.
+    Missing(Missing),
+    /// The lane does not lead from the frontier to the tip: it never will.
+    Broken,
+}
+
+/// Headers of the batches held.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    held: BTreeMap<(ValidatorIx, u64), Vec<(Digest, SignedBatchHeader)>>,
+}
+
+impl Lanes {
+    /// Remembers a batch. True when the author signed two different batches for one position.
+    pub(crate) fn add(&mut self, signed: SignedBatchHeader, frontier: &LaneFrontier) -> bool {
+        let BatchHeader { author, seq, .. } = signed.header;
+        let next = frontier.next_seq(author);
+        if seq < next || seq >= next + LANE_BATCHES_HELD_MAX as u64 {
+            return false;
+        }
+        let digest = signed.header.digest();
+        let slot = self.held.entry((author, seq)).or_default();
+        if slot.iter().any(|(held, _)| *held == digest) || slot.len() >= 2 {
+            return slot.len() > 1;
+        }
+        slot.push((digest, signed));
+        slot.len() > 1
+    }
+
+    fn get(&self, author: ValidatorIx, seq: u64, digest: &Digest) -> Option<&BatchHeader> {
+        let slot = self.held.get(&(author, seq))?;
+        slot.iter().find(|(held, _)| held == digest).map(|(_, signed)| &signed.header)
+    }
+
+    /// The batches from the frontier to the advance's tip, if all are held.
+    pub(crate) fn cover(&self, advance: &LaneAdvance, frontier: &LaneFrontier) -> Result<Run, Uncovered> {
+        let author = advance.author;
+        let from = frontier.next_seq(author);
+        let before = frontier.tip(author).map_or(Digest::ZERO, |(_, digest)| digest);
+        if advance.seq < from {
+            return Err(Uncovered::Broken);
+        }
+        let mut run = Run::default();
+        let (mut seq, mut digest) = (advance.seq, advance.tip);
+        loop {
+            let Some(header) = self.get(author, seq, &digest) else {
+                return Err(Uncovered::Missing(Missing { from, tip: BatchRef { author, seq, digest } }));
+            };
+            run.batches.push(BatchRef { author, seq, digest });
+            run.records = run.records.saturating_add(header.count);
+            run.bytes = run.bytes.saturating_add(header.bytes);
+            digest = header.prev;
+            if seq == from {
+                break;
+            }
+            seq -= 1;
+        }
+        run.batches.reverse();
+        if digest == before { Ok(run) } else { Err(Uncovered::Broken) }
+    }
+
+    /// The longest run of held batches above a frontier, at most `batches`, `bytes` and `records`.
+    pub(crate) fn longest(
+        &self,
+        author: ValidatorIx,
+        frontier: &LaneFrontier,
+        batches: u64,
+        mut bytes: u32,
+        mut records: u32,
+    ) -> Option<(LaneAdvance, Run)> {
+        let mut tip = frontier.tip(author).map_or(Digest::ZERO, |(_, digest)| digest);
+        let first = frontier.next_seq(author);
+        let mut run = Run::default();
+        for seq in first..first + batches {
+            let next = self
+                .held
+                .get(&(author, seq))
+                .and_then(|slot| slot.iter().find(|(_, signed)| signed.header.prev == tip));
+            let Some((digest, signed)) = next else { break };
+            let (size, count) = (signed.header.bytes, signed.header.count);
+            if size > bytes || count > records {
+                break;
+            }
+            bytes -= size;
+            records -= count;
+            run.bytes += size;
+            run.records += count;
+            run.batches.push(BatchRef { author, seq, digest: *digest });
+            tip = *digest;
+        }
+        let last = *run.batches.last()?;
+        Some((LaneAdvance { author, seq: last.seq, tip: last.digest }, run))
+    }
+
+    /// Newest batch header held of a lane.
+    pub(crate) fn newest(&self, author: ValidatorIx) -> Option<SignedBatchHeader> {
+        let (_, slot) = self.held.range((author, 0)..=(author, u64::MAX)).next_back()?;
+        slot.first().map(|(_, signed)| signed.clone())
+    }
+
+    /// Batches of a lane above the frontier, oldest first.
+    pub(crate) fn pending(&self, author: ValidatorIx, frontier: &LaneFrontier) -> Vec<BatchRef> {
+        self.held
+            .range((author, frontier.next_seq(author))..=(author, u64::MAX))
+            .flat_map(|((author, seq), slot)| {
+                slot.iter().map(|(digest, _)| BatchRef { author: *author, seq: *seq, digest: *digest })
+            })
+            .collect()
+    }
+
+    /// Forgets batches at or below the frontier.
+    pub(crate) fn prune(&mut self, frontier: &LaneFrontier) {
+        self.held.retain(|(author, seq), _| *seq >= frontier.next_seq(*author));
+    }
+
+    /// Whether this validator's own batch is pending.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}

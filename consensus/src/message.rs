@@ -1,0 +1,294 @@
+//! What validators say to each other.
+
+use serde::{Deserialize, Serialize};
+
+use chain_core::block::{Header, SlotPreimage};
+use chain_core::canonical::Writer;
+use chain_core::certificate::{Cert, Rank, VoteKind};
+use chain_core::codec::Wire;
+use chain_core::crypto::{Digest, Signable, Signature};
+use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
+use chain_core::lane::{LaneAdvance, SignedBatchHeader};
+
+/// Most blocks of one sync answer.
+pub const SYNC_BLOCKS_MAX: u64 = 128;
+
+/// A block as its leader proposes it. The signature makes it checkable from anybody.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Proposal {
+    /// The header.
+    pub header: Header,
+    /// Lane advances, sorted by author.
+    pub advances: Vec<LaneAdvance>,
+    /// The leader's signature, kind 1.
+    pub signature: Signature,
+    /// For the first block of a view: why it may extend its parent. Not part of the block.
+    pub justification: Option<Justification>,
+}
+
+/// Why the first block of a view may extend its parent.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Justification {
+    /// A timeout certificate of the view; the parent is the block of its best claim.
+    Timeout(Box<TimeoutCert>),
+    /// The leader of the view before ended its term with the parent.
+    TermEnd(Box<Cert>),
+}
+
+/// A PREPARE or COMMIT vote.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Vote {
+    /// Which.
+    pub kind: VoteKind,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// View of the block.
+    pub view: View,
+    /// Height of the block.
+    pub height: Height,
+    /// Digest of the block.
+    pub digest: Digest,
+    /// Who votes.
+    pub signer: ValidatorIx,
+    /// Kind 2 or 3.
+    pub signature: Signature,
+}
+
+impl Vote {
+    /// View and height of the block.
+    pub fn rank(&self) -> Rank {
+        Rank { view: self.view, height: self.height }
+    }
+
+    /// What is signed.
+    pub fn slot(&self, chain_id: ChainId) -> SlotPreimage {
+        SlotPreimage {
+            kind: self.kind.tag(),
+            chain_id,
+            epoch: self.epoch,
+            view: self.view.get(),
+            height: self.height,
+            digest: self.digest,
+        }
+    }
+}
+
+/// The highest PREPARE-QC a validator knows. The base of an epoch ranks below every certificate.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum HighQc {
+    /// No certificate in this epoch yet: its base.
+    Base {
+        /// Height of the base.
+        height: Height,
+        /// Digest of the base.
+        digest: Digest,
+    },
+    /// A PREPARE certificate.
+    Qc(Cert),
+}
+
+impl HighQc {
+    /// Rank; `None` is the base.
+    pub fn rank(&self) -> Option<Rank> {
+        match self {
+            Self::Base { .. } => None,
+            Self::Qc(cert) => Some(cert.rank()),
+        }
+    }
+
+    /// The block it certifies.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Base { digest, .. } => *digest,
+            Self::Qc(cert) => cert.digest,
+        }
+    }
+
+    /// Height of the block it certifies.
+    pub fn height(&self) -> Height {
+        match self {
+            Self::Base { height, .. } => *height,
+            Self::Qc(cert) => cert.height,
+        }
+    }
+
+    /// What a VIEW-CHANGE claims about it.
+    pub fn claim(&self) -> Claim {
+        match self {
+            Self::Base { height, digest } => Claim { view: None, height: *height, digest: *digest },
+            Self::Qc(cert) => Claim { view: Some(cert.view), height: cert.height, digest: cert.digest },
+        }
+    }
+}
+
+/// The position of a high QC as signed in a VIEW-CHANGE.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Claim {
+    /// View of the certificate; `None` is the base, signed as `u64::MAX`.
+    pub view: Option<View>,
+    /// Height of the block.
+    pub height: Height,
+    /// Digest of the block.
+    pub digest: Digest,
+}
+
+impl Claim {
+    /// Rank; `None`, the base, sorts lowest.
+    pub fn rank(&self) -> Option<Rank> {
+        self.view.map(|view| Rank { view, height: self.height })
+    }
+}
+
+/// Kind 4: 102 bytes with the new view and the claimed block, then eight bytes of the claim's view.
+#[derive(Clone, Copy, Debug)]
+pub struct ViewChangePreimage {
+    /// The chain.
+    pub chain_id: ChainId,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The view asked for.
+    pub new_view: View,
+    /// The claimed high QC.
+    pub claim: Claim,
+}
+
+impl Signable for ViewChangePreimage {
+    fn preimage(&self) -> Vec<u8> {
+        let slot = SlotPreimage {
+            kind: 4,
+            chain_id: self.chain_id,
+            epoch: self.epoch,
+            view: self.new_view.get(),
+            height: self.claim.height,
+            digest: self.claim.digest,
+        };
+        let mut writer = Writer::new();
+        writer.raw(&slot.preimage()).u64(self.claim.view.map_or(u64::MAX, View::get));
+        writer.finish()
+    }
+}
+
+/// A validator gives up on all views below `new_view`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ViewChange {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The view asked for: w.
+    pub new_view: View,
+    /// Its highest certificate.
+    pub high_qc: HighQc,
+    /// Proof that it was in view w−1; none is needed for w = 1.
+    pub entry: Option<EntryProof>,
+    /// Who.
+    pub signer: ValidatorIx,
+    /// Kind 4.
+    pub signature: Signature,
+}
+
+/// Why a validator may be in a view.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum EntryProof {
+    /// A quorum gave up on the view before.
+    Timeout(Box<TimeoutCert>),
+    /// The leader of the view before ended its term with this certified block.
+    TermEnd {
+        /// PREPARE certificate of the block.
+        certificate: Box<Cert>,
+        /// The block's header, which shows the flag.
+        header: Box<Header>,
+    },
+    /// A quorum voted in the view.
+    Certificate(Box<Cert>),
+}
+
+/// `q` VIEW-CHANGEs for one view.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TimeoutCert {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The view entered: w.
+    pub new_view: View,
+    /// Who claimed what, ascending by signer.
+    pub claims: Vec<(ValidatorIx, Claim, Signature)>,
+    /// The highest certificate claimed.
+    pub best: HighQc,
+}
+
+/// Where a validator stands; sent once a second and on every connection.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Status {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The view.
+    pub view: View,
+    /// Newest committed height.
+    pub committed: Height,
+    /// Newest executed height: a hint for leaders.
+    pub executed: Height,
+    /// Proof of the committed height; a claim without it is a hint only.
+    pub certificate: Option<Box<Cert>>,
+    /// Rank of its high QC.
+    pub high_qc: Option<Rank>,
+}
+
+/// On every new connection: the newest votes I hold of the one I greet, so that it notices a lost memory.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct VoteEcho {
+    /// Newest PREPARE of the peer.
+    pub prepare: Option<Vote>,
+    /// Newest COMMIT of the peer.
+    pub commit: Option<Vote>,
+    /// Newest VIEW-CHANGE of the peer: view, claim, signature.
+    pub view_change: Option<(View, Claim, Signature)>,
+    /// Newest batch header of the peer's lane.
+    pub lane: Option<SignedBatchHeader>,
+}
+
+/// Everything the engine sends and receives.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Message {
+    /// PRE-PREPARE.
+    Propose(Box<Proposal>),
+    /// PREPARE or COMMIT, with the voter's executed height as a hint.
+    Vote(Vote, Height),
+    /// A validator gives up on a view.
+    ViewChange(Box<ViewChange>),
+    /// Proof of the sender's view, for one that is behind.
+    Entry(EntryProof),
+    /// A whole certificate, PREPARE or COMMIT.
+    Certificate(Box<Cert>),
+    /// Where the sender stands.
+    Status(Box<Status>),
+    /// To the leader after executing a block with records: the executed height, so that it can certify it.
+    Executed(Height),
+    /// What the sender remembers of the receiver.
+    Echo(Box<VoteEcho>),
+    /// Ask for one uncommitted block by its digest.
+    GetProposal {
+        /// Digest of its header.
+        digest: Digest,
+    },
+    /// Ask for the highest PREPARE certificate.
+    GetCertificate,
+    /// Ask for committed blocks from a height on. Answered by the owner from its store.
+    GetBlocks {
+        /// First height wanted.
+        from: Height,
+    },
+    /// Committed blocks, ascending without gaps from the height asked for, and the commit certificate of
+    /// the last.
+    Blocks {
+        /// The blocks.
+        blocks: Vec<Proposal>,
+        /// Commit certificate of the last.
+        certificate: Box<Cert>,
+    },
+}
+
+impl Wire for Message {
+    const LIMIT: usize = 4 * 1024 * 1024;
+}
+
+impl Wire for Proposal {
+    const LIMIT: usize = 64 * 1024;
+}

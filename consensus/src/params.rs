@@ -1,0 +1,97 @@
+//! Protocol parameters: fixed by genesis, the same on every validator.
+
+use serde::{Deserialize, Serialize};
+
+/// Parameters of the protocol, in milliseconds and counts.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Params {
+    /// Shortest view timeout; at most 2,000.
+    pub timeout_base_ms: u64,
+    /// Longest view timeout; at most 8,000.
+    pub timeout_cap_ms: u64,
+    /// VIEW-CHANGE and unanswered votes are sent again this often; at most 2,000.
+    pub resend_ms: u64,
+    /// A leader silent for this long is suspected.
+    pub silence_ms: u64,
+    /// Uncommitted blocks a leader may have in flight: W. Voters tolerate twice as many.
+    pub window: u64,
+    /// Under load, least time between two proposals.
+    pub interval_ms: u64,
+    /// A block without records is proposed after this much idleness.
+    pub heartbeat_ms: u64,
+    /// A leader hands over after this much activity.
+    pub term_ms: u64,
+    /// Proposals with this many pending bytes do not wait for the interval.
+    pub target_bytes: u32,
+    /// Least time between two blocks that ask for a cosigned checkpoint.
+    pub checkpoint_ms: u64,
+    /// How far a block's time may lie ahead of a voter's clock.
+    pub clock_ahead_ms: u64,
+    /// How far it may lie behind; doubles with each view that fails in a row.
+    pub clock_behind_ms: u64,
+    /// Status is sent to every peer this often.
+    pub status_ms: u64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            timeout_base_ms: 500,
+            timeout_cap_ms: 8_000,
+            resend_ms: 1_000,
+            silence_ms: 5_000,
+            window: 16,
+            interval_ms: 10,
+            heartbeat_ms: 30_000,
+            term_ms: 60_000,
+            target_bytes: 512 * 1024,
+            checkpoint_ms: 200,
+            clock_ahead_ms: 500,
+            clock_behind_ms: 5_000,
+            status_ms: 1_000,
+        }
+    }
+}
+
+/// A parameter outside its bounds.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{name} is {got}, wants {min} to {max}")]
+pub struct ParamError {
+    /// Name of the parameter.
+    pub name: &'static str,
+    /// Value found.
+    pub got: u64,
+    /// Least value allowed.
+    pub min: u64,
+    /// Greatest value allowed.
+    pub max: u64,
+}
+
+impl Params {
+    /// Checks every parameter against its hard bounds.
+    ///
+    /// # Errors
+    /// Names the first that lies outside.
+    pub fn check(&self) -> Result<(), ParamError> {
+        let bounds = [
+            ("timeout_base_ms", self.timeout_base_ms, 50, 2_000),
+            ("timeout_cap_ms", self.timeout_cap_ms, self.timeout_base_ms, 8_000),
+            ("resend_ms", self.resend_ms, 50, 2_000),
+            ("silence_ms", self.silence_ms, 500, 60_000),
+            ("window", self.window, 1, 64),
+            ("interval_ms", self.interval_ms, 0, 1_000),
+            ("heartbeat_ms", self.heartbeat_ms, 1_000, 600_000),
+            ("term_ms", self.term_ms, 1_000, 3_600_000),
+            ("target_bytes", u64::from(self.target_bytes), 1, 4 * 1024 * 1024),
+            ("checkpoint_ms", self.checkpoint_ms, 200, 1_000),
+            ("clock_ahead_ms", self.clock_ahead_ms, 50, 60_000),
+            ("clock_behind_ms", self.clock_behind_ms, 500, 600_000),
+            ("status_ms", self.status_ms, 50, 5_000),
+        ];
+        match bounds.into_iter().find(|&(_, got, min, max)| got < min || got > max) {
+            Some((name, got, min, max)) => Err(ParamError { name, got, min, max }),
+            None => Ok(()),
+        }
+    }
+}

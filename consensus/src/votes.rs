@@ -1,0 +1,109 @@
+//! Who voted for what: bounded, verified lazily, one vote per validator and slot.
+
+use std::collections::BTreeMap;
+
+use chain_core::certificate::{Cert, Rank, VoteKind};
+use chain_core::crypto::{Digest, Signature};
+use chain_core::id::{Height, ValidatorIx, View};
+
+use crate::message::Vote;
+use crate::verified::{Judge, Verified};
+
+/// Votes for one block, by signer.
+#[derive(Debug, Default)]
+struct Tally {
+    votes: BTreeMap<ValidatorIx, (Signature, bool)>,
+    certified: bool,
+}
+
+/// What a vote led to.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    /// A quorum was reached by this vote.
+    pub(crate) certificate: Option<Verified<Cert>>,
+    /// The signer voted for another block at the same view and height before; both votes verified.
+    pub(crate) equivocation: bool,
+}
+
+/// All votes of the current window.
+#[derive(Debug, Default)]
+pub(crate) struct VoteBook {
+    tallies: BTreeMap<(VoteKind, Rank, Digest), Tally>,
+    /// The newest vote of each validator and kind, for the echo.
+    newest: BTreeMap<(ValidatorIx, VoteKind), Vote>,
+}
+
+impl VoteBook {
+    /// Counts a vote. `trusted` is this validator's own. The caller has checked window, view and signer.
+    pub(crate) fn add(&mut self, vote: Vote, trusted: bool, judge: &Judge) -> Counted {
+        let mut counted = Counted::default();
+        let other = self.other_vote(&vote);
+        let tally = self.tallies.entry((vote.kind, vote.rank(), vote.digest)).or_default();
+        if tally.certified || tally.votes.contains_key(&vote.signer) {
+            return counted;
+        }
+        let mut verified = trusted;
+        if let Some(other) = other {
+            // A second block in one slot: worth a check at once.
+            if !judge.vote(&vote) {
+                return counted;
+            }
+            verified = true;
+            counted.equivocation = judge.vote(&other);
+        }
+        tally.votes.insert(vote.signer, (vote.signature, verified));
+        let quorum = judge.committee.quorum();
+        if tally.votes.len() >= quorum {
+            let check = |signer, signature| judge.vote(&Vote { signer, signature, ..vote });
+            tally.votes.retain(|signer, (signature, verified)| {
+                *verified = *verified || check(*signer, *signature);
+                *verified
+            });
+            if tally.votes.len() >= quorum {
+                tally.certified = true;
+                let votes = tally.votes.iter().map(|(signer, (signature, _))| (*signer, *signature));
+                counted.certificate = Some(judge.cert_of_verified_votes(&vote, votes));
+            }
+        }
+        let newest = self.newest.entry((vote.signer, vote.kind)).or_insert(vote);
+        if vote.rank() > newest.rank() {
+            *newest = vote;
+        }
+        counted
+    }
+
+    /// A vote of the same signer and slot for another block.
+    fn other_vote(&self, vote: &Vote) -> Option<Vote> {
+        let low = (vote.kind, vote.rank(), Digest::ZERO);
+        let high = (vote.kind, vote.rank(), Digest::new([0xff; 32]));
+        self.tallies.range(low..=high).filter(|((.., digest), _)| *digest != vote.digest).find_map(
+            |((.., digest), tally)| {
+                let (signature, _) = tally.votes.get(&vote.signer)?;
+                Some(Vote { digest: *digest, signature: *signature, ..*vote })
+            },
+        )
+    }
+
+    /// The newest vote of a validator.
+    pub(crate) fn newest(&self, signer: ValidatorIx, kind: VoteKind) -> Option<Vote> {
+        self.newest.get(&(signer, kind)).copied()
+    }
+
+    /// Validators that sent a PREPARE for a block, best witnesses of its data.
+    pub(crate) fn voters(&self, rank: Rank, digest: Digest) -> Vec<ValidatorIx> {
+        self.tallies
+            .get(&(VoteKind::Prepare, rank, digest))
+            .map(|tally| tally.votes.keys().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// Forgets votes that can no longer matter: at or below the committed height.
+    pub(crate) fn prune(&mut self, committed: Height, view: View) {
+        self.tallies.retain(|(_, rank, _), _| rank.height > committed && rank.view.get() + 2 > view.get());
+    }
+
+    /// Distinct (kind, slot, block) combinations held: for the bound.
+    pub(crate) fn len(&self) -> usize {
+        self.tallies.len()
+    }
+}
