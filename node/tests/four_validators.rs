@@ -88,7 +88,7 @@ fn a_restarted_validator_catches_up_and_so_does_one_without_its_ledger() {
     city.until("v3 votes", |city| city.node(3).status().voting);
 
     city.stop(3);
-    city.remove(&city.data(3).ledger());
+    std::fs::remove_dir_all(city.data(3).ledger()).unwrap();
     city.start(3);
     city.executed(3, last);
     city.until("v3 votes again", |city| city.node(3).status().voting);
@@ -105,7 +105,7 @@ fn a_validator_that_lost_everything_follows_without_voting_and_says_why() {
     let tx = city.node(1).submit(licence(&city.genesis, 1, "one")).unwrap();
     city.executed(2, tx);
     city.stop(2);
-    city.remove(city.data(2).path());
+    std::fs::remove_dir_all(city.data(2).path()).unwrap();
     city.init(2);
     let later = city.node(1).submit(licence(&city.genesis, 1, "two")).unwrap();
     city.executed(1, later);

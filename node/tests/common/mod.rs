@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -28,18 +27,19 @@ use futures::future::BoxFuture;
 use serde_json::json;
 
 const NETWORK: &str = "test-city";
-/// Agency of validator 0, with a valid check character.
-pub const AGENCIES: [&str; 4] = ["register:CN-T:0", "register:CN-T:1", "register:CN-T:2", "register:CN-T:3"];
+/// The agency of each validator.
+pub(crate) const AGENCIES: [&str; 4] =
+    ["register:CN-T:0", "register:CN-T:1", "register:CN-T:2", "register:CN-T:3"];
 
-pub fn secret(kind: u8, ix: usize) -> SecretKey {
+pub(crate) fn secret(kind: u8, ix: usize) -> SecretKey {
     SecretKey::from_seed(*Digest::tagged(b"node-test", &[&[kind], &ix.to_be_bytes()]).as_bytes())
 }
 
-pub fn clerk(ix: usize) -> SecretKey {
+pub(crate) fn clerk(ix: usize) -> SecretKey {
     secret(4, ix)
 }
 
-pub fn genesis() -> Genesis {
+pub(crate) fn genesis() -> Genesis {
     let validator = |ix: usize| {
         let secrets =
             ValidatorSecrets { consensus: &secret(1, ix), network: &secret(2, ix), log: &secret(3, ix) };
@@ -116,7 +116,7 @@ pub fn genesis() -> Genesis {
 }
 
 /// A licence of an agency, signed by its clerk; its number is its idempotency key.
-pub fn licence(genesis: &Genesis, ix: usize, number: &str) -> Submission {
+pub(crate) fn licence(genesis: &Genesis, ix: usize, number: &str) -> Submission {
     let text = |text: &str| json!([{ "lang": "zh-Hans", "text": text }]);
     let body = json!({
         "subject": { "id": "uscc:91440300100012316L", "kind": "organisation", "name": "示例食品有限公司" },
@@ -156,9 +156,8 @@ pub fn licence(genesis: &Genesis, ix: usize, number: &str) -> Submission {
 
 /// Frames carried in memory, each peer's in order.
 #[derive(Default)]
-pub struct Wires {
+pub(crate) struct Wires {
     inboxes: Mutex<Vec<Option<Arc<dyn Inbox>>>>,
-    cut: Mutex<Vec<bool>>,
 }
 
 struct Port {
@@ -166,14 +165,10 @@ struct Port {
     wires: Arc<Wires>,
     outgoing: Vec<tokio::sync::mpsc::Sender<Vec<u8>>>,
     runtime: tokio::runtime::Handle,
-    closed: Arc<AtomicBool>,
 }
 
 impl Wires {
     fn inbox(&self, ix: ValidatorIx) -> Option<Arc<dyn Inbox>> {
-        if self.cut.lock().unwrap()[ix.index()] {
-            return None;
-        }
         self.inboxes.lock().unwrap()[ix.index()].clone()
     }
 }
@@ -210,9 +205,9 @@ impl Network for Port {
     }
 }
 
-pub struct City {
-    pub genesis: Genesis,
-    pub dir: tempfile::TempDir,
+pub(crate) struct City {
+    pub(crate) genesis: Genesis,
+    dir: tempfile::TempDir,
     wires: Arc<Wires>,
     nodes: Vec<Option<(Running, Arc<AtomicBool>)>>,
     runtime: tokio::runtime::Runtime,
@@ -220,11 +215,10 @@ pub struct City {
 
 impl City {
     /// Four validators with fresh keys, none running.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let genesis = genesis();
         let dir = tempfile::tempdir().unwrap();
-        let wires =
-            Wires { inboxes: Mutex::new(vec![None, None, None, None]), cut: Mutex::new(vec![false; 4]) };
+        let wires = Wires { inboxes: Mutex::new(vec![None, None, None, None]) };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let city =
@@ -237,7 +231,7 @@ impl City {
         city
     }
 
-    pub fn data(&self, ix: usize) -> DataDir {
+    pub(crate) fn data(&self, ix: usize) -> DataDir {
         DataDir::at(&self.dir.path().join(format!("v{ix}")))
     }
 
@@ -245,7 +239,7 @@ impl City {
         self.dir.path().join(format!("v{ix}.pem"))
     }
 
-    pub fn init(&self, ix: usize) {
+    pub(crate) fn init(&self, ix: usize) {
         let setup = self.setup(ix);
         setup.data.init(&setup.identity(), &self.key_file(ix)).unwrap();
     }
@@ -262,7 +256,7 @@ impl City {
         }
     }
 
-    pub fn start(&mut self, ix: usize) {
+    pub(crate) fn start(&mut self, ix: usize) {
         let _inside = self.runtime.enter();
         let running = Running::start(self.setup(ix)).unwrap();
         let me = ValidatorIx::new(u16::try_from(ix).unwrap());
@@ -284,14 +278,7 @@ impl City {
                 send
             })
             .collect();
-        let port = Port {
-            me,
-            wires: self.wires.clone(),
-            outgoing,
-            runtime: self.runtime.handle().clone(),
-            closed: closed.clone(),
-        };
-        let _ = &port.closed;
+        let port = Port { me, wires: self.wires.clone(), outgoing, runtime: self.runtime.handle().clone() };
         running.attach(Arc::new(port));
         self.wires.inboxes.lock().unwrap()[ix] = Some(running.inbox());
         let others: Vec<ValidatorIx> =
@@ -309,12 +296,12 @@ impl City {
         (0..4).map(ValidatorIx::new)
     }
 
-    pub fn start_all(&mut self) {
+    pub(crate) fn start_all(&mut self) {
         (0..4).for_each(|ix| self.start(ix));
     }
 
     /// Stops a validator as SIGTERM does.
-    pub fn stop(&mut self, ix: usize) {
+    pub(crate) fn stop(&mut self, ix: usize) {
         let (running, closed) = self.nodes[ix].take().unwrap();
         running.shut_down();
         let reason = self.runtime.block_on(running.ended());
@@ -329,12 +316,12 @@ impl City {
         running.join(reason).unwrap();
     }
 
-    pub fn node(&self, ix: usize) -> NodeHandle {
+    pub(crate) fn node(&self, ix: usize) -> NodeHandle {
         self.nodes[ix].as_ref().unwrap().0.handle()
     }
 
     /// Waits for a transaction to be executed at a node.
-    pub fn executed(&self, ix: usize, tx: TxId) -> TransactionStatus {
+    pub(crate) fn executed(&self, ix: usize, tx: TxId) -> TransactionStatus {
         let node = self.node(ix);
         self.runtime.block_on(async {
             let waited = tokio::time::timeout(Duration::from_secs(30), node.wait(tx, Stage::Executed)).await;
@@ -344,7 +331,7 @@ impl City {
     }
 
     /// Polls until a condition holds.
-    pub fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !holds(self) {
             assert!(start.elapsed() < Duration::from_secs(30), "{what}: {}", self.describe());
@@ -352,7 +339,7 @@ impl City {
         }
     }
 
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let lines = (0..4).filter(|ix| self.nodes[*ix].is_some()).map(|ix| {
             let status = self.node(ix).status();
             format!(
@@ -361,11 +348,6 @@ impl City {
             )
         });
         lines.collect::<Vec<_>>().join("\n")
-    }
-
-    /// Copies nothing: the directory of a store.
-    pub fn remove(&self, path: &Path) {
-        std::fs::remove_dir_all(path).unwrap();
     }
 }
 
