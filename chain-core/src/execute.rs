@@ -4,16 +4,37 @@
 //! [`LedgerRead`] and returns everything to be written as one [`BlockResult`]; it writes nothing itself.
 //! A transaction or operation that fails is an [`Outcome`] with a code, never an invalid block.
 
+mod automatic;
+mod content;
+mod genesis;
+mod governance;
+mod overlay;
+mod steps;
+
+use std::rc::Rc;
+
 use jmt::storage::{TreeReader, TreeUpdateBatch};
 use serde::{Deserialize, Serialize};
 
 use crate::block::{ExecSummary, Header};
-use crate::code::Refusal;
+use crate::canonical::Writer;
+use crate::code::{Code, Refusal};
 use crate::codec::Wire;
-use crate::id::{ChainId, RecordId, TxId};
-use crate::merkle::Frontier;
+use crate::crypto::{Digest, PublicKey};
+use crate::date::Date;
+use crate::id::{ChainId, Height, RecordId, TxId};
+use crate::layout::Layout as _;
+use crate::leaf::{Leaf, SealLeaf};
+use crate::merkle::{self, Frontier};
+use crate::operation::Operation;
 use crate::record::governance::{AgencyDetails, BasisDetails, MemberDetails};
-use crate::transaction::Batch;
+use crate::state::{AgencyEntry, MemberEntry, Status, key, tree};
+use crate::transaction::{
+    Batch, Body, OPERATIONS_MAX, Submission, TRANSACTION_VERSION, Transaction, VALIDITY_MS_MAX,
+};
+use overlay::{Fail, Overlay};
+
+pub use genesis::{genesis_block, genesis_header};
 
 /// Reading the ledger failed; the node stops.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -145,4 +166,305 @@ pub struct GenesisState {
     pub members: Vec<MemberDetails>,
     /// The catalogue of legal bases.
     pub bases: Vec<BasisDetails>,
+}
+
+/// Most automatic steps of one block; the rest follow in the next ones. Readers see dates, not steps, so
+/// nothing is shown too long meanwhile.
+pub const AUTOMATIC_STEPS_MAX: usize = 256;
+
+impl Outcome {
+    /// The canonical layout under the outcomes root: transaction, position, and either record, version, leaf
+    /// and duplicate flag, or the number of the code. The detail is for people and not part of it.
+    pub fn canonical(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.digest(self.tx.digest()).u16(self.operation);
+        match &self.verdict {
+            Verdict::Accepted { record, version, leaf_index, duplicate } => {
+                writer.u8(1).digest(record.digest()).u32(*version).u64(*leaf_index);
+                writer.u8(u8::from(*duplicate));
+            }
+            Verdict::Refused(refusal) => {
+                writer.u8(0).u16(refusal.code.number());
+            }
+        }
+        writer.finish()
+    }
+}
+
+/// Root over the outcomes of a block, in order.
+pub fn outcomes_root(outcomes: &[Outcome]) -> Digest {
+    merkle::root(outcomes.iter().map(Outcome::canonical))
+}
+
+/// Executes one block on top of the ledger after the previous one.
+///
+/// Automatic steps come first, then the transactions in order. The result depends on its arguments only.
+/// Bodies must have passed [`crate::rules::check_bodies`] before the block was voted for.
+///
+/// # Errors
+/// Only when the ledger cannot be read; whatever a member sends becomes an outcome.
+pub fn execute_block<L: LedgerRead>(
+    ledger: &L,
+    chain: &ChainParams,
+    previous: &ExecState,
+    block: &OrderedBlock<'_>,
+) -> Result<BlockResult, ReadError> {
+    let mut execution = Execution::new(ledger, chain, previous, block.header);
+    execution.automatic_steps()?;
+    execution.forget_transactions()?;
+    for ordered in &block.batches {
+        let mut recorded = ordered.recorded.map(<[Outcome]>::iter);
+        for (at, submission) in ordered.batch.submissions.iter().enumerate() {
+            let signature_ok = ordered.signatures_ok.get(at).copied().unwrap_or(false);
+            let operations = submission.signed.transaction.operations.len().max(1);
+            let recorded: Option<Vec<&Verdict>> = recorded
+                .as_mut()
+                .map(|outcomes| outcomes.take(operations).map(|outcome| &outcome.verdict).collect());
+            execution.transaction(submission, signature_ok, recorded.as_deref())?;
+        }
+    }
+    execution.finish(block.header)
+}
+
+/// A member in force, with its agency.
+struct Author {
+    key: PublicKey,
+    member: Rc<MemberEntry>,
+}
+
+/// What a step knows of the operation it carries out.
+struct Call<'a> {
+    tx: &'a TxId,
+    index: u16,
+    author: &'a Author,
+    operation: &'a Operation,
+    canonical: &'a [u8],
+    body: Option<&'a Body>,
+    recorded: Option<&'a Verdict>,
+}
+
+/// What an accepted step did.
+struct Done {
+    record: RecordId,
+    version: u32,
+    leaf_index: u64,
+    duplicate: bool,
+}
+
+/// One block being executed.
+struct Execution<'a, L> {
+    chain: &'a ChainParams,
+    height: Height,
+    time_ms: u64,
+    today: Date,
+    state: Overlay<'a, L>,
+    log: Frontier,
+    leaves: Vec<AppendedLeaf>,
+    outcomes: Vec<Outcome>,
+    previous: &'a ExecSummary,
+}
+
+impl<'a, L: LedgerRead> Execution<'a, L> {
+    fn new(ledger: &'a L, chain: &'a ChainParams, previous: &'a ExecState, header: &Header) -> Self {
+        Self {
+            chain,
+            height: header.height,
+            time_ms: header.time_ms,
+            today: Date::of_time(header.time_ms, chain.utc_offset_minutes),
+            state: Overlay::new(ledger),
+            log: previous.log.clone(),
+            leaves: Vec::new(),
+            outcomes: Vec::new(),
+            previous: &previous.summary,
+        }
+    }
+
+    fn transaction(
+        &mut self,
+        submission: &Submission,
+        signature_ok: bool,
+        recorded: Option<&[&Verdict]>,
+    ) -> Result<(), ReadError> {
+        let transaction = &submission.signed.transaction;
+        let canonical: Vec<Vec<u8>> = transaction.operations.iter().map(Operation::canonical).collect();
+        let tx = transaction.id_with(canonical.iter());
+        let author = match self.admit(transaction, &tx, signature_ok) {
+            Ok(author) => author,
+            Err(Fail::Read(error)) => return Err(error),
+            Err(Fail::Refused(refusal)) => {
+                // A transaction without operations still gets an answer.
+                let count = canonical.len().max(1);
+                self.report(&tx, (0..count).map(|_| Err(refusal.clone())).collect());
+                return Ok(());
+            }
+        };
+        let leaves = self.leaves.len();
+        let log = transaction.atomic.then(|| self.log.clone());
+        if transaction.atomic {
+            self.state.begin();
+        }
+        let mut verdicts = Vec::with_capacity(canonical.len());
+        for (at, (operation, canonical)) in transaction.operations.iter().zip(&canonical).enumerate() {
+            let call = Call {
+                tx: &tx,
+                index: u16::try_from(at).unwrap_or(u16::MAX),
+                author: &author,
+                operation,
+                canonical,
+                body: submission.bodies.get(at).and_then(Option::as_ref),
+                recorded: recorded.and_then(|recorded| recorded.get(at).copied()),
+            };
+            verdicts.push(match self.step(&call) {
+                Ok(done) => Ok(done),
+                Err(Fail::Refused(refusal)) => Err(refusal),
+                Err(Fail::Read(error)) => return Err(error),
+            });
+        }
+        if let Some(log) = log {
+            let failed = verdicts.iter().position(Result::is_err);
+            match failed {
+                None => self.state.commit(),
+                Some(first) => {
+                    self.state.rollback();
+                    self.leaves.truncate(leaves);
+                    self.log = log;
+                    for verdict in verdicts.iter_mut().filter(|verdict| verdict.is_ok()) {
+                        let detail = format!("operation {first} was refused");
+                        *verdict = Err(Refusal::new(Code::AtomicFailed, detail));
+                    }
+                }
+            }
+        }
+        self.report(&tx, verdicts);
+        Ok(())
+    }
+
+    fn report(&mut self, tx: &TxId, verdicts: Vec<Result<Done, Refusal>>) {
+        for (at, verdict) in verdicts.into_iter().enumerate() {
+            let verdict = match verdict {
+                Ok(done) => Verdict::Accepted {
+                    record: done.record,
+                    version: done.version,
+                    leaf_index: done.leaf_index,
+                    duplicate: done.duplicate,
+                },
+                Err(refusal) => Verdict::Refused(refusal),
+            };
+            let operation = u16::try_from(at).unwrap_or(u16::MAX);
+            self.outcomes.push(Outcome { tx: *tx, operation, verdict });
+        }
+    }
+
+    /// Checks a transaction as a whole and remembers its id.
+    fn admit(&mut self, transaction: &Transaction, tx: &TxId, signature_ok: bool) -> Result<Author, Fail> {
+        let refuse = |code, detail: String| Err(Fail::Refused(Refusal::new(code, detail)));
+        if transaction.version != TRANSACTION_VERSION {
+            let detail = format!("transaction version {}, wants {TRANSACTION_VERSION}", transaction.version);
+            return refuse(Code::UnsupportedVersion, detail);
+        }
+        if transaction.chain_id != self.chain.chain_id {
+            return refuse(Code::WrongChain, format!("signed for chain {}", transaction.chain_id));
+        }
+        match transaction.operations.len() {
+            0 => return refuse(Code::NoOperations, "no operation".to_owned()),
+            count if count > OPERATIONS_MAX => {
+                let detail = format!("{count} operations, at most {OPERATIONS_MAX}");
+                return refuse(Code::TooManyOperations, detail);
+            }
+            _ => {}
+        }
+        let author = self.author(&transaction.author)?;
+        if !signature_ok {
+            return refuse(Code::BadSignature, format!("signature of key {}", transaction.author.short()));
+        }
+        if transaction.valid_until_ms < self.time_ms {
+            let detail = format!("valid until {}, block time {}", transaction.valid_until_ms, self.time_ms);
+            return refuse(Code::Expired, detail);
+        }
+        if transaction.valid_until_ms - self.time_ms > VALIDITY_MS_MAX {
+            let ahead = transaction.valid_until_ms - self.time_ms;
+            return refuse(
+                Code::ValidityTooLong,
+                format!("valid for {ahead} ms, at most {VALIDITY_MS_MAX} from block time"),
+            );
+        }
+        let remembered = key::transaction(tx);
+        if self.state.get(&remembered)?.is_some() {
+            return refuse(Code::Replayed, format!("transaction {tx}"));
+        }
+        self.state.put(remembered, transaction.valid_until_ms.to_be_bytes().to_vec());
+        self.state.put(key::forget(transaction.valid_until_ms, tx), Vec::new());
+        Ok(author)
+    }
+
+    /// The member with a key, when it and its agency are in force.
+    fn author(&mut self, author: &PublicKey) -> Result<Author, Fail> {
+        let Some(member) = self.state.member(author)? else {
+            return Err(Refusal::new(Code::UnknownAuthor, format!("key {}", author.short())).into());
+        };
+        self.check_member(author, &member)?;
+        let agency = self.state.agency(&member.agency)?;
+        let in_force = agency.as_ref().is_some_and(|agency| self.agency_is_in_force(agency));
+        if !in_force {
+            return Err(Refusal::new(Code::AgencySuspended, format!("agency {}", member.agency)).into());
+        }
+        Ok(Author { key: *author, member })
+    }
+
+    fn check_member(&self, key: &PublicKey, member: &MemberEntry) -> Result<(), Refusal> {
+        let refuse =
+            |why: String| Err(Refusal::new(Code::MemberSuspended, format!("member {}: {why}", key.short())));
+        if member.status != Status::Effective {
+            return refuse(format!("status {}", member.status));
+        }
+        if self.today < member.from || member.to.is_some_and(|to| self.today > to) {
+            return refuse(format!("not in office on {}", self.today));
+        }
+        Ok(())
+    }
+
+    fn agency_is_in_force(&self, agency: &AgencyEntry) -> bool {
+        agency.status == Status::Effective
+            && agency.from <= self.today
+            && agency.to.is_none_or(|to| self.today <= to)
+    }
+
+    /// Appends a leaf; gives its index.
+    fn append(&mut self, record: Option<RecordId>, bytes: Vec<u8>) -> u64 {
+        let index = self.log.size();
+        self.log.push(&merkle::leaf_hash(&bytes));
+        self.leaves.push(AppendedLeaf { bytes, record });
+        index
+    }
+
+    fn finish(mut self, header: &Header) -> Result<BlockResult, ReadError> {
+        let state = self.state.take_writes();
+        let entries = tree::entries(&state);
+        let unchanged = entries.is_empty();
+        let (state_root, tree) = tree::update(self.state.ledger(), self.height, entries)?;
+        if unchanged && state_root != self.previous.state_root {
+            return Err(ReadError(format!(
+                "the state tree below height {} is not the ledger's",
+                self.height
+            )));
+        }
+        if !self.leaves.is_empty() {
+            let seal = SealLeaf {
+                height: self.height,
+                header_digest: header.digest(),
+                state_root,
+                epoch: header.epoch,
+            };
+            self.append(None, Leaf::Seal(seal).to_canonical());
+        }
+        let log_root = if self.leaves.is_empty() { self.previous.log_root } else { self.log.root() };
+        let summary = ExecSummary {
+            height: self.height,
+            log_size: self.log.size(),
+            log_root,
+            outcomes_root: outcomes_root(&self.outcomes),
+            state_root,
+        };
+        Ok(BlockResult { summary, outcomes: self.outcomes, leaves: self.leaves, log: self.log, state, tree })
+    }
 }

@@ -411,8 +411,16 @@ mod tests {
             Pbes::Pbes2(Parameters { kdf, encryption: EncryptionScheme::Aes256Cbc { iv: [0; 16] } })
         };
         affordable(&scrypt(1 << 14, 8, 1)).unwrap();
-        assert_eq!(code(affordable(&scrypt(1 << 40, 8, 1))), Code::KeyFileInvalid);
-        assert_eq!(code(affordable(&scrypt(1 << 14, u16::MAX, u16::MAX))), Code::KeyFileInvalid);
+        for hostile in [scrypt(1 << 40, 8, 1), scrypt(1 << 14, u16::MAX, u16::MAX)] {
+            let info = EncryptedPrivateKeyInfo {
+                encryption_algorithm: hostile,
+                encrypted_data: OctetString::new([0; 64]).unwrap(),
+            };
+            let pem = SecretDocument::try_from(&info).unwrap().to_pem(ENCRYPTED, LineEnding::LF).unwrap();
+            let refusal = decrypt(&pem, KeyRole::Log, Some(&passphrase())).unwrap_err();
+            assert_eq!(refusal.code, Code::KeyFileInvalid);
+            assert!(refusal.detail.contains("too dear"), "{refusal}");
+        }
     }
 
     #[test]

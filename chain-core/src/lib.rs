@@ -30,6 +30,7 @@ pub mod keyfile;
 pub mod lane;
 pub mod layout;
 pub mod leaf;
+pub mod ledger;
 pub mod merkle;
 pub mod money;
 pub mod operation;

@@ -99,8 +99,8 @@ fn check_governance_header(chain_id: ChainId, header: &Header) -> Result<(), Ref
         return Err(Refusal::new(Code::SchemaInvalid, detail));
     }
     match &header.details {
-        Details::Agency(details) => details.check(chain_id),
-        Details::Member(details) => details.check(chain_id),
+        Details::Agency(details) => details.check(Some(chain_id)),
+        Details::Member(details) => details.check(Some(chain_id)),
         Details::LegalBasis(details) => details.check(),
         Details::None | Details::Notary(_) => Ok(()),
     }

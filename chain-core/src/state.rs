@@ -15,6 +15,9 @@
 //! | 0x82 | `valid_until_ms`, transaction id | nothing; the queue of ids to forget |
 //! | 0x83 | due day, record id, step | nothing; the queue of automatic steps |
 //! | 0x84 | type, agency, natural key | record id |
+//! | 0x85 | nothing | time up to which transaction ids are forgotten |
+
+pub mod tree;
 
 use serde::{Deserialize, Serialize};
 
@@ -618,6 +621,11 @@ pub mod key {
         agency.write(&mut writer);
         writer.digest(natural_key);
         writer.finish()
+    }
+
+    /// Of the time up to which transaction ids are forgotten; spares the scan over what was removed.
+    pub fn forget_cursor() -> Vec<u8> {
+        vec![0x85]
     }
 
     /// First and last possible key of every record head, for walks over all records.

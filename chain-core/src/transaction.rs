@@ -43,11 +43,16 @@ pub struct Transaction {
 impl Transaction {
     /// SHA-256 over the canonical layout; what is signed and what replay protection remembers.
     pub fn id(&self) -> TxId {
+        self.id_with(self.operations.iter().map(Operation::canonical))
+    }
+
+    /// The id, given the operations as their canonical bytes.
+    pub(crate) fn id_with<B: AsRef<[u8]>>(&self, operations: impl ExactSizeIterator<Item = B>) -> TxId {
         let mut writer = Writer::new();
         writer.u16(self.version).digest(self.chain_id.digest()).public_key(&self.author);
-        writer.u64(self.valid_until_ms).u8(u8::from(self.atomic)).count(self.operations.len());
-        for operation in &self.operations {
-            writer.bytes(&operation.canonical());
+        writer.u64(self.valid_until_ms).u8(u8::from(self.atomic)).count(operations.len());
+        for operation in operations {
+            writer.bytes(operation.as_ref());
         }
         TxId::new(Digest::tagged(b"CL/tx/1", &[&writer.finish()]))
     }

@@ -211,9 +211,20 @@ pub struct Engine {
     next_status_ms: u64,
     next_resend_ms: u64,
     next_tick_ms: u64,
+    #[cfg(feature = "mutants")]
+    careless: bool,
 }
 
 impl Engine {
+    /// Removes one rule.
+    #[cfg(feature = "mutants")]
+    pub fn mutate(&mut self, mutant: crate::mutant::Mutant) {
+        self.careless = mutant == crate::mutant::Mutant::SendBeforeDurable;
+        if let Some(safety) = self.safety.as_mut() {
+            safety.mutate(mutant);
+        }
+    }
+
     /// Starts an engine from what the stores held. Feed it [`Event::Tick`] at once.
     ///
     /// `me` is `None` for an observer. A validator votes only after q−1 peers have echoed what they
@@ -287,6 +298,8 @@ impl Engine {
             next_status_ms: 0,
             next_resend_ms: 0,
             next_tick_ms: 0,
+            #[cfg(feature = "mutants")]
+            careless: false,
             judge,
         };
         engine.restore(restored.certificate, restored.blocks);
@@ -495,8 +508,8 @@ impl Engine {
     }
 
     fn send(&self, to: Peers, message: Message, after: Option<u64>, out: &mut Vec<Action>) {
-        #[cfg(feature = "mutant-send-before-durable")]
-        let after = after.and(None);
+        #[cfg(feature = "mutants")]
+        let after = after.filter(|_| !self.careless);
         out.push(Action::Send { to, message: Box::new(message), after });
     }
 

@@ -175,6 +175,8 @@ pub struct Safety {
     me: ValidatorIx,
     signer: Box<dyn Signer>,
     voting: bool,
+    #[cfg(feature = "mutants")]
+    mutant: Option<crate::mutant::Mutant>,
 }
 
 impl std::fmt::Debug for Safety {
@@ -186,7 +188,43 @@ impl std::fmt::Debug for Safety {
 impl Safety {
     /// Starts from the durable record. Not voting until [`Safety::allow_voting`].
     pub fn new(record: SafetyRecord, judge: Judge, me: ValidatorIx, signer: Box<dyn Signer>) -> Self {
-        Self { record, judge, me, signer, voting: false }
+        Self {
+            record,
+            judge,
+            me,
+            signer,
+            voting: false,
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+
+    /// Removes one rule.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn mutate(&mut self, mutant: crate::mutant::Mutant) {
+        self.mutant = Some(mutant);
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(crate) fn ignores_vote_chain(&self) -> bool {
+        self.mutant == Some(crate::mutant::Mutant::NoVoteChain)
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[allow(clippy::unused_self, reason = "one shape with and without mutants")]
+    pub(crate) const fn ignores_vote_chain(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "mutants")]
+    fn commits_after_view_change(&self) -> bool {
+        self.mutant == Some(crate::mutant::Mutant::CommitAfterViewChange)
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[allow(clippy::unused_self, reason = "one shape with and without mutants")]
+    const fn commits_after_view_change(&self) -> bool {
+        false
     }
 
     /// The record as it is now; durable once the write that holds it is.
@@ -271,9 +309,9 @@ impl Safety {
 
     /// R1b, and R1c for the newest PREPARE itself.
     fn check_same_view(&self, last: Slot, first: &Header) -> Result<(), Refused> {
-        #[cfg(feature = "mutant-no-vote-chain")]
-        return Ok(());
-        #[cfg(not(feature = "mutant-no-vote-chain"))]
+        if self.ignores_vote_chain() {
+            return Ok(());
+        }
         if first.parent == last.digest && first.height == last.rank.height.next() {
             Ok(())
         } else {
@@ -322,8 +360,7 @@ impl Safety {
         if !self.voting {
             return Err(Refused::NotVoting);
         }
-        #[cfg(not(feature = "mutant-commit-after-view-change"))]
-        if self.record.vc_view > cert.view {
+        if self.record.vc_view > cert.view && !self.commits_after_view_change() {
             return Err(Refused::ViewLeft);
         }
         if cert.kind != VoteKind::Prepare {

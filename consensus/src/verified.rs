@@ -74,6 +74,8 @@ pub struct Judge {
     pub base_height: Height,
     /// Digest of the epoch's base.
     pub base_digest: Digest,
+    /// Hash of the validator set, as headers carry it.
+    pub set_hash: Digest,
     verifier: Arc<dyn Verifier>,
 }
 
@@ -91,7 +93,8 @@ impl Judge {
         base: (Height, Digest),
         verifier: Arc<dyn Verifier>,
     ) -> Self {
-        Self { chain_id, committee, base_height: base.0, base_digest: base.1, verifier }
+        let set_hash = committee.hash();
+        Self { chain_id, committee, base_height: base.0, base_digest: base.1, set_hash, verifier }
     }
 
     /// The high QC of a validator that knows no certificate yet.

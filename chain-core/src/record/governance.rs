@@ -83,18 +83,20 @@ pub struct NewKey {
 }
 
 impl NewKey {
-    /// Checks key, label and proof of possession.
+    /// Checks key and label, and the proof of possession where a chain is given. A genesis gives none: its
+    /// keys cannot sign the id of the chain that they make, and its parts are signed as a whole.
     ///
     /// # Errors
     /// `BAD_PARAMETER` for a weak key or a false proof; the codes of texts for the label.
-    pub fn check(&self, chain_id: ChainId) -> Result<(), Refusal> {
+    pub fn check(&self, chain_id: Option<ChainId>) -> Result<(), Refusal> {
         check_text("label", &self.label, CODE_BYTES_MAX)?;
         let refuse = |why: &str| Refusal::new(Code::BadParameter, format!("key {}: {why}", self.key.short()));
         self.key.check().map_err(|error| refuse(&error.to_string()))?;
-        if self.key.verify(&Possession { chain_id, key: self.key }, &self.possession) {
-            Ok(())
-        } else {
-            Err(refuse("the proof of possession does not verify"))
+        match chain_id {
+            Some(chain_id) if !self.key.verify(&Possession { chain_id, key: self.key }, &self.possession) => {
+                Err(refuse("the proof of possession does not verify"))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -135,11 +137,11 @@ pub struct AgencyDetails {
 }
 
 impl AgencyDetails {
-    /// Checks content without state.
+    /// Checks content without state; see [`NewKey::check`] for the chain.
     ///
     /// # Errors
     /// The code of the first flaw.
-    pub fn check(&self, chain_id: ChainId) -> Result<(), Refusal> {
+    pub fn check(&self, chain_id: Option<ChainId>) -> Result<(), Refusal> {
         check_text("name", &self.name, NAME_BYTES_MAX)?;
         check_types(&self.types)?;
         if self.areas.len() > LIST_MAX {
@@ -211,11 +213,11 @@ pub struct MemberDetails {
 }
 
 impl MemberDetails {
-    /// Checks content without state.
+    /// Checks content without state; see [`NewKey::check`] for the chain.
     ///
     /// # Errors
     /// The code of the first flaw.
-    pub fn check(&self, chain_id: ChainId) -> Result<(), Refusal> {
+    pub fn check(&self, chain_id: Option<ChainId>) -> Result<(), Refusal> {
         check_order("from", Some(self.from), "to", self.to)?;
         self.key.check(chain_id)
     }

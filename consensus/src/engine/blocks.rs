@@ -182,7 +182,7 @@ impl Engine {
                     let Some(entry) = self.chain.get_mut(&digest) else { continue };
                     let provable = entry.validity == Validity::Open
                         && entry.header().view == self.view
-                        && matches!(entry.certificate, None);
+                        && entry.certificate.is_none();
                     entry.validity = Validity::Invalid;
                     if provable {
                         self.on_invalid(now, &digest, out);
@@ -257,6 +257,9 @@ impl Engine {
                     return Some((branch, None));
                 }
                 if first.height <= last.rank.height {
+                    if self.safety.as_ref()?.ignores_vote_chain() {
+                        return Some((vec![entry.header().clone()], None));
+                    }
                     return None;
                 }
             } else if let Some(ground) = self.ground_of(first) {
@@ -370,7 +373,7 @@ impl Engine {
             for (author, gap) in missing {
                 let mut holders = vec![proposer, author];
                 holders.extend(self.votes.voters(rank, *digest));
-                self.fetch_batches(now, gap, holders, out);
+                self.fetch_batches(now, gap, holders, super::sync::FETCH_GRACE_MS, out);
             }
             return Judged::Open;
         }
@@ -388,7 +391,7 @@ impl Engine {
     /// The part of V(B) that signed bytes alone decide.
     pub(super) fn follows_by_bytes(&self, proposal: &Proposal, parent: &Tip) -> bool {
         let header = &proposal.header;
-        let set = self.judge.committee.hash();
+        let set = self.judge.set_hash;
         let position = header.version == HEADER_VERSION
             && header.parent == parent.digest
             && header.height == parent.height.next()

@@ -247,7 +247,7 @@ impl Engine {
                 .flat_map(|work| work.runs.iter())
                 .flat_map(|run| run.batches.iter().map(|one| &one.digest))
         };
-        let set = self.judge.committee.hash();
+        let set = self.judge.set_hash;
         #[expect(clippy::cast_possible_truncation, reason = "at most 16 batches of 100 lanes")]
         let n_batches = digests().count() as u32;
         Header {

@@ -14,11 +14,13 @@ use crate::message::{EntryProof, Message, Status, Vote, VoteEcho};
 /// Least time between two volunteered answers to one peer.
 const HELP_MS: u64 = 100;
 /// What is missing is asked for only after this long.
-const FETCH_GRACE_MS: u64 = 20;
+pub(super) const FETCH_GRACE_MS: u64 = 20;
 /// A fetch that nothing asked for again is forgotten after this long.
 const FETCH_FORGET_MS: u64 = 5_000;
 /// A fetch is asked of the next holder after this long.
 const FETCH_MS: u64 = 300;
+/// Final blocks that may wait for their data before no more are asked for.
+const DELIVERIES_MAX: usize = 2_048;
 /// Most fetches remembered.
 const FETCHES_MAX: usize = 256;
 /// A sync request is given up after this long.
@@ -143,6 +145,9 @@ impl Engine {
     /// Asks one peer that should have it for the next committed blocks.
     pub(super) fn request_sync(&mut self, now: Now, out: &mut Vec<Action>) {
         let Some(target) = self.sync_target.as_ref() else { return };
+        if self.deliveries.len() > DELIVERIES_MAX {
+            return;
+        }
         let committed = self.chain.committed().height;
         let tried = match self.sync_asked {
             Some((at, _)) if now.mono_ms < at + SYNC_MS => return,
@@ -208,7 +213,7 @@ impl Engine {
 
     /// Whether this may be asked for now, and how often it was before. Nothing is asked for at once: most
     /// of what is missing is on its way.
-    fn may_fetch(&mut self, now: Now, digest: Digest) -> Option<usize> {
+    fn may_fetch(&mut self, now: Now, digest: Digest, grace_ms: u64) -> Option<usize> {
         if !self.fetches.contains_key(&digest) && self.fetches.len() >= FETCHES_MAX {
             self.fetches.retain(|_, fetch| now.mono_ms < fetch.first_ms + FETCH_FORGET_MS);
             if self.fetches.len() >= FETCHES_MAX {
@@ -218,7 +223,7 @@ impl Engine {
         let fresh = Fetch { first_ms: now.mono_ms, asked: None, block_holders: Vec::new() };
         let fetch = self.fetches.entry(digest).or_insert(fresh);
         let (due, turn) = match fetch.asked {
-            None => (fetch.first_ms + FETCH_GRACE_MS, 0),
+            None => (fetch.first_ms + grace_ms, 0),
             Some((at, turn)) => (at + FETCH_MS, turn + 1),
         };
         if now.mono_ms < due {
@@ -239,7 +244,7 @@ impl Engine {
         if self.chain.contains(&digest) || digest == self.chain.committed().digest {
             return;
         }
-        let turn = self.may_fetch(now, digest);
+        let turn = self.may_fetch(now, digest, FETCH_GRACE_MS);
         let Some(fetch) = self.fetches.get_mut(&digest) else { return };
         for holder in holders {
             if Some(holder) != self.me && !fetch.block_holders.contains(&holder) {
@@ -275,9 +280,10 @@ impl Engine {
         now: Now,
         gap: Missing,
         holders: Vec<ValidatorIx>,
+        grace_ms: u64,
         out: &mut Vec<Action>,
     ) {
-        let Some(turn) = self.may_fetch(now, gap.tip.digest) else { return };
+        let Some(turn) = self.may_fetch(now, gap.tip.digest, grace_ms) else { return };
         let mut ordered: Vec<ValidatorIx> = Vec::new();
         for holder in holders.into_iter().chain(self.judge.committee.indices()) {
             if Some(holder) != self.me && !ordered.contains(&holder) {

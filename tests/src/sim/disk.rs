@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chain_core::certificate::Cert;
 use chain_core::crypto::Digest;
 use chain_core::id::Height;
-use chain_core::lane::{BatchRef, SignedBatchHeader};
+use chain_core::lane::{BatchHeader, BatchRef, SignedBatchHeader};
 use consensus::action::Write;
 use consensus::message::Proposal;
 use consensus::safety::SafetyRecord;
@@ -15,8 +15,8 @@ use super::random::Random;
 /// One entry of the write-ahead log.
 #[derive(Clone, Debug)]
 pub enum Logged {
-    /// What the engine asked to persist.
-    Engine(Write),
+    /// What the engine asked to persist: one atomic write.
+    Engine(Vec<Write>),
     /// A batch of any lane, written without a sync.
     Batch(SignedBatchHeader),
 }
@@ -39,25 +39,30 @@ pub struct Tables {
 impl Tables {
     fn apply(&mut self, logged: Logged) {
         match logged {
-            Logged::Engine(Write::Safety(record)) => self.safety = Some(*record),
-            Logged::Engine(Write::Block(proposal)) => {
+            Logged::Engine(writes) => writes.into_iter().for_each(|write| self.apply_write(write)),
+            Logged::Batch(batch) => self.put_batch(batch),
+        }
+    }
+
+    fn apply_write(&mut self, write: Write) {
+        match write {
+            Write::Safety(record) => self.safety = Some(*record),
+            Write::Block(proposal) => {
                 self.blocks.insert(proposal.header.digest(), *proposal);
             }
-            Logged::Engine(Write::Commit { certificate, blocks }) => {
+            Write::Commit { certificate, blocks } => {
                 for header in blocks {
                     self.heights.insert(header.height, header.digest());
                 }
                 self.certificates.insert(certificate.height, certificate);
             }
-            Logged::Engine(Write::OwnBatch(batch)) | Logged::Batch(batch) => {
-                let name = BatchRef {
-                    author: batch.header.author,
-                    seq: batch.header.seq,
-                    digest: batch.header.digest(),
-                };
-                self.batches.insert(name, batch);
-            }
+            Write::OwnBatch(batch) => self.put_batch(batch),
         }
+    }
+
+    fn put_batch(&mut self, batch: SignedBatchHeader) {
+        let BatchHeader { author, seq, .. } = batch.header;
+        self.batches.insert(BatchRef { author, seq, digest: batch.header.digest() }, batch);
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Faults {
     pub blackout_per_mille: u64,
     /// Clock skew of a validator, at most, either way.
     pub skew_ms: u64,
+    /// Leaders that sign two blocks for one slot, at most f.
+    pub equivocators: usize,
     /// Mean time between two submissions.
     pub submit_every_ms: u64,
 }
@@ -46,6 +48,7 @@ impl Faults {
             ledger_loss_per_mille: 0,
             blackout_per_mille: 0,
             skew_ms: 0,
+            equivocators: 0,
             submit_every_ms: 300,
         }
     }
@@ -65,6 +68,7 @@ impl Faults {
             ledger_loss_per_mille: 100,
             blackout_per_mille: 60,
             skew_ms: [0, 50, 200][random.index(3)],
+            equivocators: usize::from(random.chance(300)),
             submit_every_ms: [200, 500, 1_500][random.index(3)],
         }
     }

@@ -1,7 +1,7 @@
 //! The observer outside every process: it sees each message that leaves and each block that is delivered,
 //! and remembers across crashes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chain_core::certificate::{Rank, VoteKind};
 use chain_core::crypto::Digest;
@@ -24,6 +24,14 @@ enum Kind {
 pub struct Observer {
     chain: BTreeMap<Height, (Digest, Option<Digest>)>,
     signed: BTreeMap<(ValidatorIx, Kind, u64, u64), Digest>,
+    /// Parent and height of every block that was ever proposed.
+    blocks: BTreeMap<Digest, (Digest, Height)>,
+    /// Newest PREPARE of each validator and view: I1.
+    prepared: BTreeMap<(ValidatorIx, View), (Height, Digest)>,
+    /// VIEW-CHANGEs sent, with the view and height of what each claimed: I3.
+    claims: BTreeMap<(ValidatorIx, View), Option<(u64, u64)>>,
+    /// Validators that lie; nothing they say is held against the protocol.
+    byzantine: BTreeSet<ValidatorIx>,
     /// First violation, in words.
     pub violation: Option<String>,
 }
@@ -56,6 +64,44 @@ impl Observer {
         self.chain.last_key_value().map_or(Height::ZERO, |(height, _)| *height)
     }
 
+    /// From now on this validator may lie.
+    pub fn expect_lies(&mut self, who: ValidatorIx) {
+        self.byzantine.insert(who);
+    }
+
+    /// Whether this validator may lie.
+    pub fn lies(&self, who: ValidatorIx) -> bool {
+        self.byzantine.contains(&who)
+    }
+
+    fn descends(&self, digest: Digest, ancestor: (Height, Digest)) -> bool {
+        let mut at = digest;
+        while let Some((parent, height)) = self.blocks.get(&at) {
+            if at == ancestor.1 {
+                return true;
+            }
+            if *height <= ancestor.0 {
+                return false;
+            }
+            at = *parent;
+        }
+        false
+    }
+
+    /// I1: an honest validator's PREPAREs of one view lie on one branch.
+    fn on_one_branch(&mut self, who: ValidatorIx, rank: Rank, digest: Digest) {
+        let last = self.prepared.get(&(who, rank.view)).copied();
+        match last {
+            Some(last) if last.0 < rank.height && !self.descends(digest, last) => {
+                let at = last.0;
+                self.fail(format!("{who} sent PREPARE {rank:?} on another branch than its PREPARE at {at}"));
+            }
+            Some(last) if last.0 > rank.height => return,
+            _ => {}
+        }
+        self.prepared.insert((who, rank.view), (rank.height, digest));
+    }
+
     fn once(&mut self, who: ValidatorIx, kind: Kind, slot: (u64, u64), digest: Digest) {
         let known = *self.signed.entry((who, kind, slot.0, slot.1)).or_insert(digest);
         if known != digest {
@@ -65,6 +111,9 @@ impl Observer {
 
     /// A batch left its author.
     pub fn pushed(&mut self, who: ValidatorIx, seq: u64, digest: Digest, durable: &Tables) {
+        if self.lies(who) {
+            return;
+        }
         self.once(who, Kind::Batch, (seq, 0), digest);
         if durable.safety.as_ref().and_then(|record| record.lane).is_none_or(|(known, _)| known < seq) {
             self.fail(format!("{who} pushed batch {seq} before its lane was durable"));
@@ -73,6 +122,13 @@ impl Observer {
 
     /// A message left a validator whose disk would now survive as `durable`.
     pub fn sent(&mut self, who: ValidatorIx, message: &Message, durable: &Tables) {
+        if let Message::Propose(proposal) = message {
+            let header = &proposal.header;
+            self.blocks.insert(header.digest(), (header.parent, header.height));
+        }
+        if self.lies(who) {
+            return;
+        }
         let record = durable.safety.as_ref();
         let prepared = record.and_then(|record| record.last_prepare).map(|slot| slot.rank);
         let high_qc = record.and_then(|record| record.high_qc.rank());
@@ -89,6 +145,16 @@ impl Observer {
             Message::Vote(vote, _) if vote.kind == VoteKind::Prepare => {
                 let rank = vote.rank();
                 self.once(who, Kind::Prepare, (rank.view.get(), rank.height.get()), vote.digest);
+                // A block may be known only from the disk: its proposal was lost with a crash.
+                let mut at = vote.digest;
+                while let Some(block) = durable.blocks.get(&at) {
+                    let known = self.blocks.insert(at, (block.header.parent, block.header.height));
+                    if known.is_some() {
+                        break;
+                    }
+                    at = block.header.parent;
+                }
+                self.on_one_branch(who, rank, vote.digest);
                 if prepared < Some(rank) {
                     self.fail(format!("{who} sent PREPARE {rank:?} before it was durable"));
                 }
@@ -110,6 +176,18 @@ impl Observer {
             Message::Vote(vote, _) => {
                 let rank = vote.rank();
                 self.once(who, Kind::Commit, (rank.view.get(), rank.height.get()), vote.digest);
+                let slot = (rank.view.get(), rank.height.get());
+                let later = (who, rank.view.next())..=(who, View::new(u64::MAX));
+                let forgot = self
+                    .claims
+                    .range(later)
+                    .find(|(_, claim)| **claim < Some(slot))
+                    .map(|((_, view), _)| *view);
+                if let Some(view) = forgot {
+                    self.fail(format!(
+                        "{who} sent COMMIT {rank:?} after VIEW-CHANGE({view}) that claimed less"
+                    ));
+                }
                 if high_qc < Some(rank) {
                     self.fail(format!("{who} sent COMMIT {rank:?} before the certificate was durable"));
                 }
@@ -123,6 +201,9 @@ impl Observer {
                     HighQc::Base { .. } => None,
                     HighQc::Qc(cert) => Some((cert.view.get(), cert.height.get())),
                 };
+                // A repeated VIEW-CHANGE may claim more; the least claim is what others may build on.
+                let least = self.claims.entry((who, message.new_view)).or_insert(claimed);
+                *least = (*least).min(claimed);
                 let low = (who, Kind::Commit, 0, 0);
                 let high = (who, Kind::Commit, message.new_view.get(), 0);
                 let committed =

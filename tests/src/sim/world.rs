@@ -10,8 +10,10 @@ use chain_core::lane::{BatchRef, SignedBatchHeader};
 use consensus::action::{Action, Alarm, Delivery, Peers};
 use consensus::engine::{Restored, SafetyAtStart, Tip};
 use consensus::event::{Event, Now};
-use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX};
+use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX, Vote};
+use consensus::mutant::Mutant;
 use consensus::safety::SafetyRecord;
+use consensus::signer::Signer as _;
 use consensus::verified::Judge;
 use consensus::{Engine, Params};
 
@@ -92,6 +94,8 @@ pub struct Report {
     pub partitions: u64,
     /// Fetches of data or blocks that were missing.
     pub fetches: u64,
+    /// Times a validator noticed two signed statements of a liar.
+    pub equivocations: u64,
     /// Ledger stores rebuilt from the consensus store.
     pub ledger_rebuilds: u64,
     /// Messages sent.
@@ -115,6 +119,7 @@ impl Report {
         self.crashes += other.crashes;
         self.partitions += other.partitions;
         self.fetches += other.fetches;
+        self.equivocations += other.equivocations;
         self.ledger_rebuilds += other.ledger_rebuilds;
         self.messages += other.messages;
         self.virtual_ms += other.virtual_ms;
@@ -140,11 +145,14 @@ pub struct World {
     payloads: Payloads,
     blocked: BTreeSet<(usize, usize)>,
     partition: u64,
+    /// Blocks of liars and the twins they showed to others.
+    twins: BTreeMap<Digest, Digest>,
     observer: Observer,
     report: Report,
     views_by_timeout: BTreeSet<View>,
     calm: bool,
     transcript: Option<Vec<String>>,
+    mutant: Option<Mutant>,
 }
 
 impl std::fmt::Debug for World {
@@ -205,12 +213,17 @@ impl World {
             payloads,
             blocked: BTreeSet::new(),
             partition: 0,
+            twins: BTreeMap::new(),
             observer: Observer::default(),
             report: Report::default(),
             views_by_timeout: BTreeSet::new(),
             calm: false,
             transcript: None,
+            mutant: None,
         };
+        for ix in 0..world.faults.equivocators.min(world.judge.committee.faults()) {
+            world.observer.expect_lies(world.nodes[ix].ix);
+        }
         for node in 0..world.n {
             let at = world.random.between(0, 400_000);
             world.schedule(at, Due::Restart { node, wipe_ledger: false });
@@ -219,6 +232,11 @@ impl World {
         world.schedule_fault(Due::Crash, world.faults.crash_every_ms);
         world.schedule_fault(Due::Partition, world.faults.partition_every_ms);
         world
+    }
+
+    /// Removes one rule from every engine that starts from now on.
+    pub fn mutate(&mut self, mutant: Mutant) {
+        self.mutant = Some(mutant);
     }
 
     /// Keeps a readable line for every step from now on.
@@ -424,9 +442,7 @@ impl World {
         match action {
             Action::Persist(persist) => {
                 self.nodes[node].written_seq = persist.seq;
-                for write in persist.writes {
-                    self.nodes[node].disk.write(Logged::Engine(write));
-                }
+                self.nodes[node].disk.write(Logged::Engine(persist.writes));
             }
             Action::Send { to, message, after } => match after {
                 Some(after) if after > self.nodes[node].durable_seq => {
@@ -466,18 +482,14 @@ impl World {
                 }
             }
             Action::Alarm(alarm) => {
-                let honest = matches!(
-                    alarm,
-                    Alarm::VoteEcho { .. }
-                        | Alarm::StateDivergence { .. }
-                        | Alarm::Fork { .. }
-                        | Alarm::Equivocation { .. }
-                );
-                if honest {
+                let blames_a_liar =
+                    matches!(alarm, Alarm::Equivocation { offender, .. } if self.observer.lies(offender));
+                self.report.equivocations += u64::from(blames_a_liar);
+                if !blames_a_liar {
                     let who = self.nodes[node].ix;
                     self.observer
                         .violation
-                        .get_or_insert(format!("{who} raised {alarm:?} among honest validators"));
+                        .get_or_insert(format!("{who} raised {alarm:?} against the honest"));
                 }
             }
         }
@@ -566,10 +578,47 @@ impl World {
         }
         match to {
             Peers::One(ix) => self.post(node, ix.index(), parcel),
+            Peers::All if self.observer.lies(who) => self.send_two_faced(node, parcel),
             Peers::All => {
                 for other in (0..self.n).filter(|other| *other != node) {
                     self.post(node, other, parcel.clone());
                 }
+            }
+        }
+    }
+
+    /// A liar shows half of the others another block for the same slot, and votes for both.
+    fn send_two_faced(&mut self, node: usize, parcel: Parcel) {
+        let ix = self.nodes[node].ix;
+        let signer = SimSigner::new(ix);
+        let twin = match &parcel {
+            Parcel::Message(message) => match &**message {
+                Message::Propose(proposal) if proposal.header.proposer == ix => {
+                    let mut twin = (**proposal).clone();
+                    twin.header.time_ms += 1;
+                    twin.signature = signer.sign(&twin.header.proposal());
+                    self.twins.insert(proposal.header.digest(), twin.header.digest());
+                    Some(Message::Propose(Box::new(twin)))
+                }
+                Message::Vote(vote, executed) => self.twins.get(&vote.digest).map(|twin| {
+                    let mut vote = Vote { digest: *twin, ..*vote };
+                    vote.signature = signer.sign(&vote.slot(self.chain_id));
+                    Message::Vote(vote, *executed)
+                }),
+                _ => None,
+            },
+            _ => None,
+        };
+        let twin = twin.map(|message| Parcel::Message(Box::new(message)));
+        if let Some(Parcel::Message(message)) = &twin {
+            self.observer.sent(ix, message, self.nodes[node].disk.durable());
+        }
+        for other in (0..self.n).filter(|other| *other != node) {
+            match &twin {
+                Some(twin) if (other + self.n - node) % self.n > self.n / 2 => {
+                    self.post(node, other, twin.clone())
+                }
+                _ => self.post(node, other, parcel.clone()),
             }
         }
     }
@@ -752,7 +801,11 @@ impl World {
         one.durable_seq = 0;
         one.tick_at = 0;
         let signer = Box::new(SimSigner::new(one.ix));
-        let engine = Engine::new(self.params.clone(), self.judge.clone(), Some((one.ix, signer)), restored);
+        let mut engine =
+            Engine::new(self.params.clone(), self.judge.clone(), Some((one.ix, signer)), restored);
+        if let Some(mutant) = self.mutant {
+            engine.mutate(mutant);
+        }
         one.engine = Some(engine);
         self.feed(node, Event::Tick);
         for other in (0..self.n).filter(|other| *other != node) {

@@ -1,0 +1,189 @@
+//! The state of height 0.
+
+use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
+use jmt::{KeyHash, OwnedValue, Version};
+
+use super::overlay::{Fail, Overlay};
+use super::{
+    BlockResult, ChainParams, ExecState, Execution, GenesisState, LedgerRead, ReadError, outcomes_root,
+};
+use crate::block::ExecSummary;
+use crate::code::{Code, Refusal};
+use crate::crypto::Digest;
+use crate::date::Date;
+use crate::id::Height;
+use crate::layout::Layout as _;
+use crate::leaf::{GenesisLeaf, Leaf};
+use crate::merkle::{self, Frontier};
+use crate::org::OrgId;
+use crate::record::{Class, Details, Header, RecordType, SubjectKind, record_id};
+use crate::state::{Needs, RecordHead, Status, VersionHead, tree};
+
+/// The ledger before anything.
+struct Nothing;
+
+impl LedgerRead for Nothing {
+    fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(None)
+    }
+
+    fn range(&self, _: &[u8], _: &[u8], _: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+        Ok(Vec::new())
+    }
+}
+
+impl TreeReader for Nothing {
+    fn get_node_option(&self, _: &NodeKey) -> anyhow::Result<Option<Node>> {
+        Ok(None)
+    }
+
+    fn get_value_option(&self, _: Version, _: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
+        Ok(None)
+    }
+
+    fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
+        Ok(None)
+    }
+}
+
+/// The header of a record that genesis lays down. Its id follows from chain, agency and content.
+pub fn genesis_header(chain: &ChainParams, agency: &OrgId, details: Details) -> Header {
+    let record_type = match &details {
+        Details::Agency(_) => RecordType::Agency,
+        Details::LegalBasis(_) => RecordType::LegalBasis,
+        Details::Member(_) | Details::None | Details::Notary(_) => RecordType::Member,
+    };
+    let idempotency = Digest::tagged(b"cityledger/genesis-record/1", &[&details.to_canonical()]);
+    Header {
+        record: record_id(chain.chain_id, agency, record_type, &idempotency),
+        record_type,
+        schema_version: crate::rules::SCHEMA_VERSION,
+        version: 1,
+        idempotency,
+        agency: agency.clone(),
+        legal_basis: None,
+        class: Class::P0,
+        subject_kind: SubjectKind::None,
+        body_commit: None,
+        subject_commit: None,
+        natural_key: None,
+        decided_on: None,
+        conduct_on: None,
+        effective_from: None,
+        effective_to: None,
+        publish_from: None,
+        publish_min_until: None,
+        publish_until: None,
+        dispose_on: None,
+        severity: None,
+        heard: false,
+        officers: Vec::new(),
+        refs: Vec::new(),
+        attachments_root: None,
+        details,
+    }
+}
+
+/// Lays down agencies, members and legal bases as height 0: state, tree and one leaf per record. There is no
+/// seal leaf, for there is no block. Proofs of possession are not looked at: the parts of a genesis are
+/// signed as a whole.
+///
+/// # Errors
+/// `GENESIS_INVALID` with the flaw: a name or key used twice, an unknown agency, a bad text or term.
+pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<BlockResult, Refusal> {
+    let invalid = |detail: String| Refusal::new(Code::GenesisInvalid, detail);
+    if chain.council_threshold == 0 {
+        return Err(invalid("council threshold is 0, wants 1 or more".to_owned()));
+    }
+    let Some(first) = genesis.agencies.first() else {
+        return Err(invalid("there is no agency".to_owned()));
+    };
+    let previous = ExecState {
+        summary: ExecSummary {
+            height: Height::ZERO,
+            log_size: 0,
+            log_root: merkle::root::<&[u8]>([]),
+            outcomes_root: outcomes_root(&[]),
+            state_root: tree::EMPTY_ROOT,
+        },
+        log: Frontier::default(),
+    };
+    let mut execution = Execution {
+        chain,
+        height: Height::ZERO,
+        time_ms: 0,
+        today: Date::MIN,
+        state: Overlay::new(&Nothing),
+        log: Frontier::default(),
+        leaves: Vec::new(),
+        outcomes: Vec::new(),
+        previous: &previous.summary,
+    };
+    for agency in &genesis.agencies {
+        agency.check(None).map_err(|error| invalid(format!("agency {}: {error}", agency.id)))?;
+        let header = genesis_header(chain, &agency.id, Details::Agency(Box::new(agency.clone())));
+        execution.lay_down(&header)?;
+    }
+    for basis in &genesis.bases {
+        basis.check().map_err(|error| invalid(format!("legal basis {}: {error}", basis.id)))?;
+        let header = genesis_header(chain, &first.id, Details::LegalBasis(Box::new(basis.clone())));
+        execution.lay_down(&header)?;
+    }
+    for member in &genesis.members {
+        let short = member.key.key.short();
+        member.check(None).map_err(|error| invalid(format!("member {short}: {error}")))?;
+        let header = genesis_header(chain, &member.agency, Details::Member(Box::new(member.clone())));
+        execution.lay_down(&header)?;
+    }
+    execution.close_genesis().map_err(|error| invalid(error.to_string()))
+}
+
+impl Execution<'_, Nothing> {
+    fn lay_down(&mut self, header: &Header) -> Result<(), Refusal> {
+        self.try_lay_down(header).map_err(|fail| match fail {
+            Fail::Refused(refusal) => Refusal::new(Code::GenesisInvalid, refusal.to_string()),
+            Fail::Read(error) => Refusal::new(Code::GenesisInvalid, error.to_string()),
+        })
+    }
+
+    fn try_lay_down(&mut self, header: &Header) -> Result<(), Fail> {
+        self.check_governance(header, None)?;
+        let version = VersionHead {
+            version: 1,
+            status: Status::Effective,
+            header_digest: header.digest(),
+            body_commit: None,
+            leaf_index: self.log.size(),
+            needs: Needs::NONE,
+            signers: Vec::new(),
+            officers: Vec::new(),
+            notary: None,
+            natural_key: None,
+            legal_basis: None,
+            effective_to: None,
+            publish_from: None,
+            publish_until: None,
+        };
+        let leaf = Leaf::Genesis(Box::new(GenesisLeaf { header: header.clone() }));
+        self.append(Some(header.record), leaf.to_canonical());
+        let head = RecordHead::first(header, version, self.height);
+        self.file_governance(header)?;
+        self.made_effective(&header.record, &head, None)?;
+        self.put_head(header.record, &head);
+        Ok(())
+    }
+
+    fn close_genesis(mut self) -> Result<BlockResult, ReadError> {
+        let state = self.state.take_writes();
+        let entries = tree::entries(&state);
+        let (state_root, tree) = tree::update(&Nothing, Height::ZERO, entries)?;
+        let summary = ExecSummary {
+            height: Height::ZERO,
+            log_size: self.log.size(),
+            log_root: self.log.root(),
+            outcomes_root: outcomes_root(&[]),
+            state_root,
+        };
+        Ok(BlockResult { summary, outcomes: Vec::new(), leaves: self.leaves, log: self.log, state, tree })
+    }
+}
