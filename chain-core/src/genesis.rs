@@ -12,6 +12,7 @@ mod check;
 pub mod document;
 pub mod possession;
 mod read_aloud;
+mod state;
 mod time;
 
 use serde::de::DeserializeOwned;

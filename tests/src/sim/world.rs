@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use chain_core::committee::{Committee, Validator};
 use chain_core::crypto::{Digest, PublicKey};
-use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
+use chain_core::id::{ChainId, Epoch, Height, TxId, ValidatorIx, View};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
+use chain_core::transaction::Submission;
 use consensus::action::{Action, Alarm, Delivery, Peers};
 use consensus::engine::{Restored, SafetyAtStart, Tip};
 use consensus::event::{Event, Now};
@@ -72,7 +73,7 @@ struct Node {
     doomed: bool,
     tick_at: u64,
     skew_ms: i64,
-    tokens: BTreeMap<u64, Vec<Digest>>,
+    tokens: BTreeMap<u64, Vec<Submission>>,
 }
 
 /// How often things happened, summed over a run.
@@ -98,6 +99,10 @@ pub struct Report {
     pub equivocations: u64,
     /// Ledger stores rebuilt from the consensus store.
     pub ledger_rebuilds: u64,
+    /// Operations that took effect, counted on one validator.
+    pub accepted: u64,
+    /// Operations refused with a code, counted on one validator.
+    pub refused: u64,
     /// Messages sent.
     pub messages: u64,
     /// Virtual milliseconds.
@@ -121,6 +126,8 @@ impl Report {
         self.fetches += other.fetches;
         self.equivocations += other.equivocations;
         self.ledger_rebuilds += other.ledger_rebuilds;
+        self.accepted += other.accepted;
+        self.refused += other.refused;
         self.messages += other.messages;
         self.virtual_ms += other.virtual_ms;
         self.healed_in_ms = self.healed_in_ms.max(other.healed_in_ms);
@@ -322,7 +329,7 @@ impl World {
         let start = self.now_us;
         // Markers go in at every node; each must come out everywhere.
         self.run_ms(10)?;
-        let markers: Vec<Digest> = (0..self.n).filter_map(|node| self.submit_at(node)).collect();
+        let markers: Vec<TxId> = (0..self.n).filter_map(|node| self.submit_at(node)).collect();
         loop {
             let done = self.nodes.iter().all(|node| markers.iter().all(|one| node.ledger.holds(one)));
             if done && !markers.is_empty() {
@@ -341,6 +348,7 @@ impl World {
         }
         self.report.healed_in_ms = (self.now_us - start) / 1_000;
         self.report.virtual_ms = self.now_us / 1_000;
+        (self.report.accepted, self.report.refused) = self.nodes[0].ledger.verdicts;
         self.report.blocks = self.observer.height().get();
         self.report.views = self
             .nodes
@@ -393,7 +401,7 @@ impl World {
     }
 
     /// A client hands a transaction to a node.
-    fn submit_at(&mut self, node: usize) -> Option<Digest> {
+    fn submit_at(&mut self, node: usize) -> Option<TxId> {
         if !self.up(node) {
             return None;
         }
@@ -402,7 +410,7 @@ impl World {
         let batch = self.payloads.make(count, time_ms, &mut self.random);
         let token = self.queued;
         let marker = batch.marker;
-        self.nodes[node].tokens.insert(token, batch.ids.clone());
+        self.nodes[node].tokens.insert(token, batch.submissions);
         let event =
             Event::LocalBatch { token, payload_root: batch.root, bytes: batch.bytes, count: batch.count };
         self.feed(node, event);
@@ -451,8 +459,8 @@ impl World {
                 _ => self.send(node, to, Parcel::Message(message)),
             },
             Action::Sealed { token, header, after } => {
-                if let Some(ids) = self.nodes[node].tokens.remove(&token) {
-                    self.payloads.sealed(header.header.digest(), &ids);
+                if let Some(submissions) = self.nodes[node].tokens.remove(&token) {
+                    self.payloads.sealed(header.header.digest(), submissions);
                 }
                 self.nodes[node].held.push_back(Held::Batch { header, after });
             }
@@ -512,7 +520,11 @@ impl World {
             return;
         };
         let summary = self.nodes[node].ledger.execute(&proposal, &delivery.batches, &self.payloads);
-        self.observer.executed(self.nodes[node].ix, summary.height, summary.root());
+        let who = self.nodes[node].ix;
+        self.observer.executed(who, summary.height, summary.root());
+        if let Some(tx) = self.nodes[node].ledger.twice {
+            self.observer.violation.get_or_insert(format!("{who} let {tx} take effect twice"));
+        }
         if !self.nodes[node].executing.is_empty() {
             self.schedule_execution(node);
         }

@@ -1,0 +1,139 @@
+//! From the genesis document to the state of height 0: names and codes become the record rules' types.
+
+use std::str::FromStr;
+
+use super::Genesis;
+use super::document::{AgencyEntry, LegalBasisEntry, MemberEntry};
+use crate::code::{Code, Refusal};
+use crate::execute::{ChainParams, GenesisState, genesis_block};
+use crate::record::governance::{
+    AgencyDetails, BasisDetails, MemberDetails, NewKey, PublicationRules, RepairRules, Role, Term,
+};
+
+impl Genesis {
+    /// What execution needs to know of the chain.
+    pub fn chain_params(&self) -> ChainParams {
+        ChainParams {
+            chain_id: self.chain_id(),
+            utc_offset_minutes: self.document().utc_offset_minutes,
+            council_threshold: self.document().council.threshold,
+        }
+    }
+
+    /// Agencies with their administrators, members and the catalogue, as the state of height 0 has them.
+    ///
+    /// # Errors
+    /// `GENESIS_INVALID`, naming the entry that breaks a rule of its record type.
+    pub fn state(&self) -> Result<GenesisState, Refusal> {
+        let document = self.document();
+        let admin = |member: &&MemberEntry| member.role == Role::AgencyAdmin.name();
+        let state = GenesisState {
+            agencies: document
+                .agencies
+                .iter()
+                .map(|one| {
+                    agency(
+                        one,
+                        document.members.iter().filter(admin).filter(|member| member.agency == one.id),
+                    )
+                })
+                .collect::<Result<_, _>>()?,
+            members: document
+                .members
+                .iter()
+                .filter(|member| !admin(member))
+                .map(member)
+                .collect::<Result<_, _>>()?,
+            bases: document.legal_bases.iter().map(basis).collect::<Result<_, _>>()?,
+        };
+        // Lays it down once, so that a genesis that passes here starts on every validator.
+        genesis_block(&self.chain_params(), &state)
+            .map_err(|refusal| Refusal::new(Code::GenesisInvalid, refusal.to_string()))?;
+        Ok(state)
+    }
+}
+
+fn field<T: FromStr>(entry: &str, name: &str, text: &str) -> Result<T, Refusal>
+where
+    T::Err: std::fmt::Display,
+{
+    let invalid = |error: T::Err| Refusal::new(Code::GenesisInvalid, format!("{entry}: `{name}`: {error}"));
+    text.parse().map_err(invalid)
+}
+
+fn list<T: FromStr + Ord>(entry: &str, name: &str, texts: &[String]) -> Result<Vec<T>, Refusal>
+where
+    T::Err: std::fmt::Display,
+{
+    let mut values: Vec<T> = texts.iter().map(|text| field(entry, name, text)).collect::<Result<_, _>>()?;
+    values.sort();
+    Ok(values)
+}
+
+fn new_key(member: &MemberEntry) -> NewKey {
+    NewKey { key: member.key, label: member.label.clone(), possession: member.possession }
+}
+
+fn agency<'a>(
+    entry: &AgencyEntry,
+    admins: impl Iterator<Item = &'a MemberEntry>,
+) -> Result<AgencyDetails, Refusal> {
+    let named = format!("agency {}", entry.id);
+    Ok(AgencyDetails {
+        id: field(&named, "id", &entry.id)?,
+        name: entry.name.clone(),
+        types: list(&named, "types", &entry.types)?,
+        areas: Vec::new(),
+        admins: admins.map(new_key).collect(),
+        from: field(&named, "from", &entry.from)?,
+        to: entry.to.as_deref().map(|text| field(&named, "to", text)).transpose()?,
+    })
+}
+
+fn member(entry: &MemberEntry) -> Result<MemberDetails, Refusal> {
+    let named = format!("member {}", entry.key.short());
+    Ok(MemberDetails {
+        key: new_key(entry),
+        agency: field(&named, "agency", &entry.agency)?,
+        role: field(&named, "role", &entry.role)?,
+        from: field(&named, "from", &entry.from)?,
+        to: entry.to.as_deref().map(|text| field(&named, "to", text)).transpose()?,
+    })
+}
+
+fn basis(entry: &LegalBasisEntry) -> Result<BasisDetails, Refusal> {
+    let named = format!("legal basis {} version {}", entry.id, entry.version);
+    let publication = &entry.publication;
+    let term = |min: Option<u16>, max: Option<u16>| Term { min_months: min.unwrap_or(0), max_months: max };
+    let years = entry.retention_months.div_ceil(12);
+    let retention_years = u16::try_from(years).map_err(|_| {
+        Refusal::new(Code::GenesisInvalid, format!("{named}: `retention_months` is too large"))
+    })?;
+    Ok(BasisDetails {
+        id: entry.id.clone(),
+        version: entry.version,
+        title: entry.title.clone(),
+        instrument: field(&named, "instrument", &entry.instrument)?,
+        issuer: entry.issuer.clone(),
+        doc_no: entry.doc_no.clone(),
+        article: entry.article.clone(),
+        text: entry.text_hash,
+        in_force: field(&named, "in_force", &entry.in_force)?,
+        ends: entry.ends.as_deref().map(|text| field(&named, "ends", text)).transpose()?,
+        types: list(&named, "permits.types", &entry.permits.types)?,
+        subject_kinds: list(&named, "permits.subject_kinds", &entry.permits.subject_kinds)?,
+        max_class: field(&named, "permits.class_max", &entry.permits.class_max)?,
+        publication: PublicationRules {
+            allowed: publication.allowed,
+            minor: term(publication.months_min.minor, publication.months_max.minor),
+            ordinary: term(publication.months_min.ordinary, publication.months_max.ordinary),
+            serious: term(publication.months_min.serious, publication.months_max.serious),
+            unclassified: term(None, None),
+        },
+        repair: RepairRules { allowed: false, after_months: 0 },
+        deadlines: Vec::new(),
+        legal_review: entry.countersign_roles.iter().any(|role| role == Role::LegalReviewer.name()),
+        expiry_required: entry.expiry_required,
+        retention_years,
+    })
+}
