@@ -12,6 +12,7 @@
 //! big-endian layout of everything that is hashed or signed.
 
 pub mod api;
+pub mod archive;
 pub mod block;
 pub mod canonical;
 pub mod certificate;
