@@ -14,6 +14,7 @@
 pub mod api;
 pub mod archive;
 pub mod block;
+pub mod build;
 pub mod canonical;
 pub mod certificate;
 pub mod checkpoint;
@@ -38,6 +39,7 @@ pub mod operation;
 pub mod org;
 pub mod proof;
 pub mod receipt;
+pub mod read;
 pub mod record;
 pub mod rules;
 pub mod state;
