@@ -12,7 +12,6 @@
 //! big-endian layout of everything that is hashed or signed.
 
 pub mod api;
-pub mod archive;
 pub mod block;
 pub mod build;
 pub mod canonical;

@@ -9,7 +9,7 @@ use chain_core::crypto::{Digest, PublicKey, Signature, VerifyKey};
 use chain_core::execute::Verdict;
 use chain_core::genesis::Genesis;
 use chain_core::id::{ChainId, Height, TxId, ValidatorIx};
-use chain_core::archive::RawBlock;
+use chain_core::api::RawBlock;
 use chain_core::transaction::{Batch, Submission, TransactionPreimage, payload_root};
 
 use super::finding::Finding;

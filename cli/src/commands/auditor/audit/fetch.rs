@@ -1,10 +1,10 @@
-//! Blocks from the nodes of a context: several pages at a time, handed out in order, no more than a few ahead.
+//! Blocks from the nodes of a context: several at a time, handed out in order, no more than a few ahead.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use chain_core::archive::{RawBlock, RawBlocks};
+use chain_core::api::RawBlock;
 use chain_core::code::Code;
 use chain_core::codec;
 use chain_core::id::Height;
@@ -13,11 +13,11 @@ use crate::client::{Client, paths};
 use crate::error::{CliError, CliResult};
 
 /// Requests under way at once.
-const FETCHERS: usize = 3;
-/// Heights of one page; a full block has four megabytes.
-const PAGE: u64 = 16;
+const FETCHERS: usize = 4;
+/// Heights that one fetcher takes in a row; a full block has four megabytes.
+const PAGE: u64 = 8;
 /// Pages held at most, those under way included.
-const PAGES_MAX: u64 = 4;
+const PAGES_MAX: u64 = 6;
 
 /// The blocks of a range, ascending. A height that no node has is left out: the walk names it.
 #[derive(Debug)]
@@ -136,42 +136,32 @@ impl Shared {
         }
     }
 
-    /// The blocks of one page; a node may answer with fewer at a time.
+    /// The blocks of one page, one request each: a full block is as large as a request should be.
     fn page(&self, from: u64, to: u64) -> CliResult<Vec<RawBlock>> {
-        let mut blocks: Vec<RawBlock> = Vec::new();
-        let mut next = from;
-        while next <= to {
-            let wanted = to - next + 1;
-            let mut answer = self.ask(next, wanted)?;
-            answer.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
-            let Some(last) = answer.last() else { break };
-            // What else the answer says is for the walk to judge; going on must only not go back.
-            next = last.header.height.get().max(next) + 1;
-            blocks.append(&mut answer);
+        let mut blocks = Vec::new();
+        for height in from..=to {
+            if self.lock().stopped {
+                break;
+            }
+            blocks.extend(self.block(Height::new(height))?);
         }
         Ok(blocks)
     }
 
     /// Asks the preferred node, and where it has nothing, every other one.
-    fn ask(&self, from: u64, limit: u64) -> CliResult<Vec<RawBlock>> {
-        let path = paths::raw_blocks(Height::new(from), usize::try_from(limit).unwrap_or(usize::MAX));
-        let first = match self.client.get_bytes(&path) {
-            Ok(bytes) => decode(&bytes)?,
-            Err(error) if is_absent(error.code()) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        if !first.is_empty() {
-            return Ok(first);
+    fn block(&self, height: Height) -> CliResult<Option<RawBlock>> {
+        let path = paths::raw_block(height);
+        match self.client.get_bytes(&path) {
+            Ok(bytes) => return decode(height, &bytes).map(Some),
+            Err(error) if !is_absent(error.code()) => return Err(error),
+            Err(_) => {}
         }
         for node in 0..self.client.len() {
             if let Ok(bytes) = self.client.bytes_from(node, &path) {
-                let blocks = decode(&bytes)?;
-                if !blocks.is_empty() {
-                    return Ok(blocks);
-                }
+                return decode(height, &bytes).map(Some);
             }
         }
-        Ok(Vec::new())
+        Ok(None)
     }
 }
 
@@ -179,14 +169,9 @@ fn is_absent(code: Code) -> bool {
     matches!(code, Code::NotFound | Code::NotYetExecuted)
 }
 
-/// Reads a page in either encoding.
-pub(crate) fn decode(bytes: &[u8]) -> CliResult<Vec<RawBlock>> {
-    let malformed = |error: String| CliError::new(Code::ProofInvalid, format!("the node's blocks: {error}"));
-    let page = match bytes.first() {
-        Some(b'{' | b'[') => {
-            serde_json::from_slice::<RawBlocks>(bytes).map_err(|error| malformed(error.to_string()))
-        }
-        _ => codec::decode::<RawBlocks>(bytes).map_err(|error| malformed(error.to_string())),
-    };
-    page.map(|page| page.blocks)
+fn decode(height: Height, bytes: &[u8]) -> CliResult<RawBlock> {
+    codec::decode(bytes).map_err(|error| {
+        let detail = format!("block {height}: the node's answer is no block: {error}");
+        CliError::new(Code::ProofInvalid, detail)
+    })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use chain_core::archive::RawBlock;
+use chain_core::api::RawBlock;
 use chain_core::code::Code;
 use chain_core::crypto::Digest;
 use chain_core::genesis::Genesis;
