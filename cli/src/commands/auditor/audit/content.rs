@@ -93,11 +93,13 @@ impl Judge {
             for (submission, id) in batch.submissions.iter().zip(&ids) {
                 let holds = self.author(submission, *id);
                 let operations = submission.signed.transaction.operations.len().max(1);
+                // Counted to the end: every transaction takes its own outcomes off the list.
                 let accepted = outcomes
                     .by_ref()
                     .take(operations)
-                    .any(|outcome| matches!(outcome.verdict, Verdict::Accepted { .. }));
-                if accepted && !holds {
+                    .filter(|outcome| outcome.tx == *id && matches!(outcome.verdict, Verdict::Accepted { .. }))
+                    .count();
+                if accepted > 0 && !holds {
                     let author = submission.signed.transaction.author.short();
                     let detail = format!(
                         "transaction {id} of {}: the signature of key {author} does not verify, yet it was accepted",

@@ -181,13 +181,16 @@ fn conclude(walk: &mut Walk<'_>, plan: &Plan) -> Result<Verified, Stopped> {
     let found = |finding: Finding| Stopped::Found(Box::new(finding), None);
     walk.finish().map_err(found)?;
     let (Some(newest), Some(digest)) = (walk.height(), walk.digest()) else {
-        return Err(CliError::new(Code::NotFound, format!("there is no block {}", plan.from)).into());
+        return Err(no_block(plan));
     };
+    if walk.totals.blocks == 0 {
+        return Err(no_block(plan));
+    }
     let certified = walk.covered().unwrap_or(Height::ZERO);
     let open = newest.since(certified.max(Height::new(plan.from.get().saturating_sub(1))));
     if open > OPEN_MAX || walk.covered().is_none() {
         let first = Height::new(newest.get() - open).next();
-        let detail = format!("no commit certificate covers it, nor the {} blocks after it", open - 1);
+        let detail = format!("no commit certificate covers it, nor any of the {} blocks to {newest}", open);
         return Err(found(Finding::unknown(first, Code::QuorumNotMet, detail)));
     }
     if let Some(to) = plan.to.filter(|to| certified < *to) {
@@ -204,4 +207,8 @@ fn conclude(walk: &mut Walk<'_>, plan: &Plan) -> Result<Verified, Stopped> {
         log: walk.log(),
         roots: roots.collect(),
     })
+}
+
+fn no_block(plan: &Plan) -> Stopped {
+    CliError::new(Code::NotFound, format!("there is no block {}", plan.from)).into()
 }
