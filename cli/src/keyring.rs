@@ -25,6 +25,9 @@ struct List {
     /// File with the passphrase of every key here; for services and development networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     passphrase_file: Option<PathBuf>,
+    /// Members' keys are written without encryption: the whole network is on one machine anyway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    development: bool,
     #[serde(default, rename = "key")]
     keys: Vec<Entry>,
     /// Dedupe key files by agency.
@@ -92,6 +95,12 @@ impl KeyRing {
         self.save()
     }
 
+    /// Makes this the ring of a development network: members' keys are not encrypted from now on.
+    pub(crate) fn set_development(&mut self) -> CliResult {
+        self.list.development = true;
+        self.save()
+    }
+
     /// Every key in order of addition.
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.list.keys
@@ -121,8 +130,12 @@ impl KeyRing {
         }
         files::make_dir(&self.folder)?;
         let secret = SecretKey::from_seed(files::random()?);
-        let randomness = Randomness::from_bytes(files::random()?);
-        let text = keyfile::encrypt(&secret, kind, self.chosen_passphrase()?, randomness)?;
+        let text = if self.list.development && kind == KeyRole::Member {
+            keyfile::development_plaintext(&secret, kind)
+        } else {
+            let randomness = Randomness::from_bytes(files::random()?);
+            keyfile::encrypt(&secret, kind, self.chosen_passphrase()?, randomness)?
+        };
         let file = PathBuf::from(format!("{name}.pem"));
         files::create_secret(&self.folder.join(&file), &text)?;
         let entry = Entry {

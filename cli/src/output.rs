@@ -208,6 +208,12 @@ impl Output {
     }
 }
 
+/// Rows as CSV text, for report files.
+pub(crate) fn csv_text(shape: Shape, rows: &[Value]) -> CliResult<String> {
+    let columns: Vec<String> = shape.columns.iter().map(|&name| name.to_owned()).collect();
+    csv::text(&columns, rows)
+}
+
 fn document(value: &Value) -> CliResult<String> {
     serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(CliError::internal)
 }

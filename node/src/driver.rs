@@ -26,7 +26,7 @@ use chain_core::id::Height;
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 use chain_core::transaction::{Submission, payload_root};
 use consensus::action::{Alarm, Delivery};
-use consensus::message::{Message, Proposal};
+use consensus::message::Message;
 use consensus::safety::HelloPreimage;
 use consensus::{Action, Engine, Event, Now, Peers};
 
@@ -39,7 +39,6 @@ use batches::CheckedBatch;
 use core::{Core, EngineView};
 use hooks::{Point, hit};
 use inbox::Input;
-pub(crate) use pool::Pool;
 pub(crate) use recorder::Recorder;
 
 /// Most batches of the own lane that are not ordered yet.
@@ -427,6 +426,7 @@ impl Driver {
     }
 
     fn delivered(&mut self, height: Height, names: &[BatchRef]) {
+        self.core.tracker.order(height, names);
         for (batch, name) in (0..).zip(names) {
             if let Some(bytes) = self.lane.remove(name) {
                 self.lane_bytes -= bytes;
@@ -515,7 +515,3 @@ fn unrecorded(error: std::io::Error) -> Refusal {
     Refusal::new(Code::StorageFailed, format!("the vote recorder does not take a line: {error}"))
 }
 
-/// The tip after a run of blocks.
-pub(crate) fn tip_after(tip: &consensus::engine::Tip, blocks: &[Proposal]) -> consensus::engine::Tip {
-    blocks.iter().fold(tip.clone(), |tip, block| tip.after(block))
-}

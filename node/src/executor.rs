@@ -78,6 +78,7 @@ impl<'a> Executor<'a> {
         let log = ledger.log_frontier().map_err(refuse)?;
         check_log(&log, &summary)?;
         let recent = ledger.recent_summaries(tip.height).map_err(refuse)?.into();
+        core.note_executed(tip.height);
         Ok(Self { core, view: ledger.execution_view(), tip, state: ExecState { summary, log }, recent })
     }
 
@@ -164,7 +165,7 @@ impl<'a> Executor<'a> {
         let result = execute_block(&self.view, &self.core.chain, &self.state, &block)
             .map_err(|error| Refusal::new(Code::StorageFailed, error.to_string()))?;
         self.write(proposal, &batches, &result)?;
-        self.core.tracker.executed(batches.iter().flat_map(|batch| &batch.ids));
+        self.core.tracker.executed(header.height, batches.iter().flat_map(|batch| &batch.ids));
         self.count(&result, start);
         let summary = result.summary;
         self.state = ExecState { summary, log: result.log };
@@ -198,6 +199,7 @@ impl<'a> Executor<'a> {
         hit(Point::AfterExecuteWrite);
         self.view.apply(result).map_err(refuse)?;
         self.tip = tip;
+        self.core.note_executed(height);
         self.core.batches.remove(&names);
         Ok(())
     }

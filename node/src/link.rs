@@ -166,6 +166,11 @@ pub trait Network: Send + Sync + 'static {
 
     /// What is known of the connection to each validator: connected, and the last refusal if any.
     fn peers(&self) -> Vec<PeerConnection>;
+
+    /// Its gauges and counters.
+    fn metrics(&self) -> Vec<crate::handle::Metric> {
+        Vec::new()
+    }
 }
 
 /// The state of the connection to one validator.

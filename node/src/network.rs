@@ -190,6 +190,10 @@ impl NetworkHandle {
 }
 
 impl Network for NetworkHandle {
+    fn metrics(&self) -> Vec<Metric> {
+        Self::metrics(self)
+    }
+
     fn send(&self, to: Peers, frame: Frame) {
         let bytes: Arc<[u8]> = match frame.to_bytes() {
             Ok(bytes) => Arc::from(bytes),

@@ -6,7 +6,7 @@ use chain_core::api::Stage;
 use chain_core::id::{Height, RecordId, TxId};
 
 /// Media type of an encoded submission.
-pub(crate) const SUBMISSION_TYPE: &str = "application/json";
+pub(crate) const SUBMISSION_TYPE: &str = "application/octet-stream";
 /// What a node says about itself.
 pub(crate) const STATUS: &str = "/v1/status";
 /// The newest cosigned checkpoint.

@@ -65,6 +65,19 @@ pub(crate) fn fen(field: &str, text: &str, unit: Unit) -> Result<u64, Refusal> {
     }
 }
 
+/// Moves the decimal point to the minor unit without judging the number: `-0.5` of 万元 is `-500000`.
+pub(crate) fn shifted(text: &str, unit: Unit) -> String {
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let places = unit.places as usize;
+    let moved: String = fraction.chars().chain(std::iter::repeat('0')).take(places).collect();
+    let rest: String = fraction.chars().skip(places).collect();
+    let joined = format!("{whole}{moved}");
+    let trimmed = joined.trim_start_matches('0');
+    let number = if trimmed.is_empty() { "0" } else { trimmed };
+    if rest.is_empty() { format!("{sign}{number}") } else { format!("{sign}{number}.{rest}") }
+}
+
 fn shown(text: &str) -> &str {
     if text.len() <= 16 { text } else { "the amount" }
 }
@@ -92,6 +105,13 @@ mod tests {
         }
         assert_eq!(fen("fine", "12.3", Unit::YUAN), Ok(1_230));
         assert_eq!(fen("fine", "12", Unit::FEN), Ok(12));
+    }
+
+    #[test]
+    fn the_point_moves_without_a_verdict() {
+        for (text, want) in [("-0.5", "-500000"), ("1.2345678", "1234567.8"), ("x", "x000000"), ("0", "0")] {
+            assert_eq!(shifted(text, Unit::WAN_YUAN), want, "{text}");
+        }
     }
 
     #[test]

@@ -152,6 +152,10 @@ pub(crate) enum Value {
     Amount(u64),
     /// One or several names.
     Choices(Vec<String>),
+    /// A cell that could not be read, in raw mode: the validators shall judge it.
+    Unread(String),
+    /// An amount that could not be read, in raw mode, as minor units with a sign or decimals.
+    UnreadAmount(String),
 }
 
 /// What kind of subject a row names.
@@ -246,7 +250,7 @@ impl Mapping {
     ///
     /// # Errors
     /// The refusal of the first cell that cannot be read.
-    pub(crate) fn map(&self, row: Row<'_>) -> Result<Mapped, Refusal> {
+    pub(crate) fn map(&self, row: Row<'_>, raw: bool) -> Result<Mapped, Refusal> {
         if row.overflows() {
             let detail = format!("the row has {} cells, more than the heading", row.cells().len());
             return Err(Refusal::new(Code::BadSpreadsheet, detail));
@@ -275,8 +279,15 @@ impl Mapping {
         }
         let mut fields = BTreeMap::new();
         for field in &self.fields {
-            if let Some(value) = field.read(row, &mut notes)? {
-                fields.insert(field.name.clone(), value);
+            match field.read(row, &mut notes) {
+                Ok(Some(value)) => {
+                    fields.insert(field.name.clone(), value);
+                }
+                Ok(None) => {}
+                Err(_) if raw => {
+                    fields.extend(field.unread(row).map(|value| (field.name.clone(), value)));
+                }
+                Err(refusal) => return Err(refusal),
             }
         }
         let prose = |heading: &String| normalise::prose(row.cell(heading)).to_owned();
@@ -367,6 +378,21 @@ impl Field {
                 Value::Choices(names)
             }
         }))
+    }
+
+    /// What stands for a cell that cannot be read; nothing for an empty one.
+    fn unread(&self, row: Row<'_>) -> Option<Value> {
+        let text = normalise::number(row.cell(self.column.as_deref()?)).text;
+        if text.is_empty() {
+            return None;
+        }
+        Some(match self.kind {
+            Kind::Amount => {
+                let unit = self.unit.as_deref().and_then(Unit::from_name).unwrap_or(Unit::YUAN);
+                Value::UnreadAmount(amount::shifted(&text, unit))
+            }
+            _ => Value::Unread(text),
+        })
     }
 
     fn choice(&self, heading: &str, text: &str) -> Result<String, Refusal> {

@@ -30,7 +30,6 @@ use crate::storage::ledger::LedgerStore;
 use crate::vault::Vault;
 
 /// What every thread may use.
-#[derive(Debug)]
 pub struct Core {
     /// The chain.
     pub chain: ChainParams,
@@ -64,8 +63,28 @@ pub struct Core {
     /// Counters for `/metrics`.
     pub(crate) counters: Counters,
     pub(crate) stop: Stop,
+    executed: AtomicU64,
     /// Zero of the monotonic clock.
     pub(crate) started: Instant,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Core(chain {}, validator {:?})", self.chain_id(), self.me)
+    }
+}
+
+/// What a core is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) chain: ChainParams,
+    pub(crate) committee: Arc<Committee>,
+    pub(crate) me: Option<ValidatorIx>,
+    pub(crate) consensus: ConsensusStore,
+    pub(crate) ledger: LedgerStore,
+    pub(crate) vault: Option<Vault>,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) runtime: tokio::runtime::Handle,
 }
 
 /// What the engine said about itself after its last turn.
@@ -172,6 +191,39 @@ impl Stop {
 }
 
 impl Core {
+    /// Puts a core together and starts its pool.
+    ///
+    /// # Errors
+    /// When the system has no more threads.
+    pub(crate) fn new(parts: Parts) -> std::io::Result<Self> {
+        let Parts { chain, committee, me, consensus, ledger, vault, checkpoints, runtime } = parts;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            chain,
+            me,
+            consensus,
+            ledger,
+            vault,
+            checkpoints,
+            intake: Intake::default(),
+            batches: BatchCache::default(),
+            judge: BatchJudge::new(chain.chain_id, committee.clone()),
+            inputs: Inputs::default(),
+            tracker: Tracker::default(),
+            fetches: Fetches::default(),
+            pool: Pool::start(threads)?,
+            allowances: Allowances::new(committee.size()),
+            network: OnceLock::new(),
+            runtime,
+            view: Mutex::default(),
+            counters: Counters::default(),
+            stop: Stop::default(),
+            executed: AtomicU64::new(0),
+            started: Instant::now(),
+            committee,
+        })
+    }
+
     /// The chain's id.
     pub fn chain_id(&self) -> ChainId {
         self.chain.chain_id
@@ -196,6 +248,15 @@ impl Core {
     /// Attaches the network. Only the first one counts.
     pub fn attach(&self, network: Arc<dyn Network>) {
         let _ = self.network.set(network);
+    }
+
+    /// Newest executed height.
+    pub fn executed(&self) -> Height {
+        Height::new(self.executed.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn note_executed(&self, height: Height) {
+        self.executed.store(height.get(), Ordering::Release);
     }
 
     /// A copy of what the engine last said.

@@ -22,11 +22,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::link::{Frame, Stream};
 
 /// Small messages of one peer that may wait.
-pub const VOTES_PER_PEER: usize = 512;
+pub(crate) const VOTES_PER_PEER: usize = 512;
 /// Proposals and blocks of one peer that may wait.
-pub const DATA_PER_PEER: usize = 64;
+pub(crate) const DATA_PER_PEER: usize = 64;
 /// KiB of batches of one peer that may be checked or wait for it.
-pub const BATCH_KIB_PER_PEER: u32 = 8 * 1024;
+pub(crate) const BATCH_KIB_PER_PEER: u32 = 8 * 1024;
 /// Most inputs handled between two synced writes.
 const DRAIN_MAX: usize = 2_048;
 

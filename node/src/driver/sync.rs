@@ -9,7 +9,7 @@ use chain_core::lane::BatchRef;
 use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX};
 
 use super::core::Core;
-use crate::link::{Network, SYNC_BATCHES_MAX, SYNC_BYTES_MAX, SyncRequest, SyncResponse};
+use crate::link::{SYNC_BATCHES_MAX, SYNC_BYTES_MAX, SyncRequest, SyncResponse};
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 

@@ -149,6 +149,15 @@ impl Host {
         }
     }
 
+    async fn all_up(&mut self, peers: impl IntoIterator<Item = usize>) {
+        let mut missing: Vec<ValidatorIx> = peers.into_iter().map(ix).collect();
+        while !missing.is_empty() {
+            if let Heard::Up(peer) = self.next().await {
+                missing.retain(|&one| one != peer);
+            }
+        }
+    }
+
     async fn down(&mut self, peer: usize) {
         loop {
             if matches!(self.next().await, Heard::Down(one) if one == ix(peer)) {
@@ -219,12 +228,7 @@ async fn three_hosts_exchange_votes_batches_and_sync() {
     let committee = committee();
     let mut hosts = [host(&committee, 0).await, host(&committee, 1).await, host(&committee, 2).await];
     for (n, host) in hosts.iter_mut().enumerate() {
-        let mut missing: Vec<usize> = (0..3).filter(|&peer| peer != n).collect();
-        while !missing.is_empty() {
-            if let Heard::Up(peer) = host.next().await {
-                missing.retain(|&one| ix(one) != peer);
-            }
-        }
+        host.all_up((0..3).filter(|&peer| peer != n)).await;
     }
     hosts[0].net.send(Peers::All, status(7));
     let batch: Arc<[u8]> = (0..1_000_000_u32).map(|n| n.to_be_bytes()[3]).collect::<Vec<u8>>().into();
@@ -354,19 +358,16 @@ async fn a_slow_reader_is_reconnected_and_delays_nobody() {
     let mut quick = host(&committee, 2).await;
     slow.up(0).await;
     quick.up(0).await;
-    zero.up(1).await;
+    zero.all_up([1, 2]).await;
     let batch: Arc<[u8]> = vec![7; 1024 * 1024].into();
     let began = Instant::now();
-    let mut sent = 0_u64;
     while zero.metric("peer_slow") < 1.0 {
         assert!(began.elapsed() < Duration::from_secs(40), "never judged slow");
         zero.net.send(Peers::All, Frame::Batch(Arc::clone(&batch)));
-        sent += 1;
         let (from, _) = quick.frame().await;
         assert_eq!(from, ix(0));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(zero.metric("peer_frames_dropped") > 0.0 || sent > 0);
     zero.down(1).await;
     zero.up(1).await;
 }

@@ -11,6 +11,7 @@
 //! | `records` | record, position | nothing: the leaves of a record |
 //! | `lists` | list, position | record first accepted there, see [`super::keys::List`] |
 //! | `txs` | half a transaction id | height, batch, position |
+//! | `digests` | half a block digest | height |
 //! | `ordered` | height | the batches the block orders |
 //! | `tips` | height | [`Tip`] of recent heights |
 //! | `summaries` | height | [`ExecSummary`] |
@@ -52,6 +53,7 @@ const FAMILIES: &[Family] = &[
     Family::hashed("records"),
     Family::ordered("lists"),
     Family::hashed("txs"),
+    Family::hashed("digests"),
     Family::ordered("ordered"),
     Family::ordered("tips"),
     Family::ordered("summaries"),
@@ -309,6 +311,8 @@ impl LedgerStore {
             let ordered = encoded("ordered batches", &Batches(block.batches.to_vec()))?;
             batch.put_cf(family(&self.db, "ordered"), key, ordered);
         }
+        let half = &block.tip.digest.as_bytes()[..16];
+        batch.put_cf(family(&self.db, "digests"), half, key);
         let tips = family(&self.db, "tips");
         batch.put_cf(tips, key, encoded("tip", block.tip)?);
         if let Some(old) = height.get().checked_sub(TIPS_KEPT) {

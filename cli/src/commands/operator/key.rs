@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use chain_core::code::Code;
+use chain_core::crypto::PublicKey;
 use chain_core::keyfile::KeyRole;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -94,7 +95,7 @@ pub(crate) fn make(ring: &mut KeyRing, name: &str, kind: Kind, owner: Owner) -> 
     let one = |ring: &mut KeyRing, name: &str, role: KeyRole| -> CliResult<Entry> {
         let entry = ring.create(name, role, owner.clone())?;
         if role == KeyRole::Consensus {
-            mark_fresh(&ring.folder().join(&entry.file))?;
+            mark_fresh(&ring.folder().join(&entry.file), &entry.public)?;
         }
         Ok(entry)
     };
@@ -123,10 +124,10 @@ pub(crate) fn make(ring: &mut KeyRing, name: &str, kind: Kind, owner: Owner) -> 
 
 /// Leaves the marker that lets a validator start with this key exactly once: a key without it may have
 /// signed before, and only its safety record would know what.
-fn mark_fresh(key_file: &Path) -> CliResult {
+fn mark_fresh(key_file: &Path, public: &PublicKey) -> CliResult {
     let mut name = key_file.as_os_str().to_owned();
     name.push(".fresh");
-    files::create_secret(Path::new(&name), "this key has signed nothing yet\n")
+    files::create_secret(Path::new(&name), &format!("{public}\n"))
 }
 
 fn check_name(name: &str) -> CliResult {

@@ -1,9 +1,9 @@
 //! `city devnet`: a real network on this machine, four processes and a sample city.
 
 pub(crate) mod bench;
-mod create;
+pub(crate) mod create;
 mod demo;
-mod layout;
+pub(crate) mod layout;
 mod process;
 
 mod status;

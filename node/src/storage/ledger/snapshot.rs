@@ -126,6 +126,15 @@ impl<'a> Snapshot<'a> {
         self.bytes("txs", &keys::transaction(tx))?.map(|bytes| Place::from_bytes(&bytes)).transpose()
     }
 
+    /// The height of the block whose digest begins like this one. The caller compares the whole digest.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn height_of(&self, digest: &Digest) -> Result<Option<Height>, StorageError> {
+        let found = self.bytes("digests", &digest.as_bytes()[..16])?;
+        found.map(|bytes| number(&bytes).map(Height::new)).transpose()
+    }
+
     /// A leaf of the record log.
     ///
     /// # Errors

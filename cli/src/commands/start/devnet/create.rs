@@ -14,7 +14,6 @@ use crate::keyring::KeyRing;
 use crate::{files, passphrase};
 
 use super::layout::{Layout, Validator};
-use super::process;
 
 /// The sample city.
 const EXAMPLE: &str = include_str!("../../../../../genesis/example-city.toml");
@@ -37,19 +36,20 @@ pub(super) fn create(city: &City, root: &Path, validators: u16, base_port: u16) 
         let detail = format!("{} exists and is no development network", root.display());
         return Err(CliError::new(Code::FileExists, detail).hint("choose another folder: --dir"));
     }
-    let layout = fill(city, &making, root, validators, base_port)?;
+    let begun = std::time::Instant::now();
+    let layout = fill(&making, root, validators, base_port)?;
     if root.exists() {
         std::fs::remove_dir(root).map_err(|error| CliError::file(root, &error))?;
     }
     std::fs::rename(&making, root).map_err(|error| CliError::file(root, &error))?;
     files::sync_parent(root)?;
-    // Configurations name absolute paths, so they are written where they stay.
-    layout.configure()?;
-    layout.save()?;
+    let chain = crate::app::read_genesis(&layout.genesis())?.chain_id().to_string();
+    city.out.done(format!("genesis   chain {}   {:.1} s", &chain[..16], begun.elapsed().as_secs_f64()));
     Ok(layout)
 }
 
-fn fill(city: &City, making: &Path, root: &Path, count: u16, base_port: u16) -> CliResult<Layout> {
+/// Holds the ceremony in `making` for a network that will stand in `root`.
+pub(crate) fn fill(making: &Path, root: &Path, count: u16, base_port: u16) -> CliResult<Layout> {
     let draft = draft(count)?;
     let validators = seats(&draft, count, base_port)?;
     let here = Layout::new(making, base_port, validators.clone())?;
@@ -62,6 +62,7 @@ fn fill(city: &City, making: &Path, root: &Path, count: u16, base_port: u16) -> 
     files::create_secret(&here.keys().join(PASSPHRASE), &passphrase)?;
     let mut ring = KeyRing::open(&here.keys(), passphrase::Source { file: None, no_input: true })?;
     ring.set_passphrase_file(PASSPHRASE.into())?;
+    ring.set_development()?;
     files::create(&here.root().join("draft.toml"), &draft.to_toml())?;
     let mut parts = Vec::new();
     for validator in &validators {
@@ -88,11 +89,10 @@ fn fill(city: &City, making: &Path, root: &Path, count: u16, base_port: u16) -> 
     signatures.verify(&genesis)?;
     files::create(&here.root().join("genesis.sigs"), &signatures.to_toml())?;
     contexts(&here)?.save(&here.contexts())?;
-    city.out.done(format!(
-        "genesis   {}   chain {}",
-        genesis.document().network,
-        &genesis.chain_id().to_string()[..16]
-    ));
+    for validator in &validators {
+        configure(&here, validator)?;
+    }
+    here.save()?;
     Layout::new(root, base_port, validators)
 }
 
@@ -115,11 +115,16 @@ fn draft(count: u16) -> CliResult<Draft> {
 
 /// Who runs which validator: the homes the sample names, then further ones of its agencies in turn.
 fn seats(draft: &Draft, count: u16, base_port: u16) -> CliResult<Vec<Validator>> {
-    let mut named: Vec<(String, String)> = Vec::new();
     let agencies = &draft.document().agencies;
+    let slug = |name: &str| name.to_ascii_lowercase().replace(" and ", "-").replace(' ', "-");
+    let mut named: Vec<(String, String)> = Vec::new();
     for agency in agencies {
-        if !named.iter().any(|(name, _)| *name == agency.home_validator) {
-            named.push((agency.home_validator.clone(), agency.id.clone()));
+        let home = &agency.home_validator;
+        match named.iter_mut().find(|(name, _)| name == home) {
+            // The validator that bears an agency's name is run by that agency; its other guests follow.
+            Some((_, runner)) if slug(&agency.name_en) == *home => runner.clone_from(&agency.id),
+            Some(_) => {}
+            None => named.push((home.clone(), agency.id.clone())),
         }
     }
     (1..=count)
@@ -160,43 +165,34 @@ fn contexts(layout: &Layout) -> CliResult<Contexts> {
     Ok(contexts)
 }
 
-impl Layout {
-    /// Writes the configuration of every validator and initialises its data, once.
-    fn configure(&self) -> CliResult {
-        for validator in self.validators() {
-            files::create(&self.config(validator), &self.node_config(validator))?;
-            process::initialise(self, validator)?;
-        }
-        Ok(())
-    }
-
-    fn node_config(&self, validator: &Validator) -> String {
-        let key = |kind: &str| self.keys().join(format!("{}-{kind}.pem", validator.name));
-        format!(
-            "# Validator {number} of a development network.\n\
-             genesis = {genesis:?}\n\
-             data_dir = {data:?}\n\
-             \n\
-             [keys]\n\
-             consensus = {consensus:?}\n\
-             network = {network:?}\n\
-             log = {log:?}\n\
-             passphrase_file = {passphrase:?}\n\
-             \n\
-             [p2p]\n\
-             listen = \"{p2p}\"\n\
-             \n\
-             [api]\n\
-             listen = \"127.0.0.1:{api}\"\n",
-            number = validator.number,
-            genesis = self.genesis(),
-            data = self.data(validator),
-            consensus = key("consensus"),
-            network = key("network"),
-            log = key("log"),
-            passphrase = self.keys().join(PASSPHRASE),
-            p2p = validator.multiaddr(),
-            api = validator.api_port,
-        )
-    }
+/// Writes a validator's configuration; its paths are relative, so the network may be moved.
+fn configure(here: &Layout, validator: &Validator) -> CliResult {
+    let vault: [u8; 32] = files::random()?;
+    let vault: String = vault.iter().map(|byte| format!("{byte:02x}")).collect();
+    files::create_secret(&here.home(validator).join("vault.key"), &vault)?;
+    let text = format!(
+        "# Validator {number} of a development network.\n\
+         genesis = \"../genesis.toml\"\n\
+         data_dir = \"data\"\n\
+         \n\
+         [keys]\n\
+         consensus = \"../keys/{name}-consensus.pem\"\n\
+         network = \"../keys/{name}-network.pem\"\n\
+         log = \"../keys/{name}-log.pem\"\n\
+         passphrase_file = \"../keys/{PASSPHRASE}\"\n\
+         \n\
+         [p2p]\n\
+         listen = \"{p2p}\"\n\
+         \n\
+         [api]\n\
+         listen = \"127.0.0.1:{api}\"\n\
+         \n\
+         [vault]\n\
+         key = \"vault.key\"\n",
+        number = validator.number,
+        name = validator.name,
+        p2p = validator.multiaddr(),
+        api = validator.api_port,
+    );
+    files::create(&here.config(validator), &text)
 }

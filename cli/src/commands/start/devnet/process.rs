@@ -32,8 +32,12 @@ pub(crate) fn node_program() -> CliResult<PathBuf> {
     places.find(|path| path.is_file()).ok_or_else(|| CliError::new(Code::NodeProgramMissing, ""))
 }
 
-/// Initialises a validator's data directory, once in its life.
-pub(super) fn initialise(layout: &Layout, validator: &Validator) -> CliResult {
+/// Initialises a validator's data directory, once in its life. What `init` did not finish, it completes.
+fn initialise(layout: &Layout, validator: &Validator) -> CliResult {
+    let done = layout.home(validator).join("initialised");
+    if done.exists() {
+        return Ok(());
+    }
     let output = Command::new(node_program()?)
         .arg("init")
         .arg("--config")
@@ -42,7 +46,7 @@ pub(super) fn initialise(layout: &Layout, validator: &Validator) -> CliResult {
         .output()
         .map_err(|error| CliError::new(Code::NodeProgramMissing, error.to_string()))?;
     if output.status.success() {
-        return Ok(());
+        return files::replace(&done, "");
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let detail = format!("{} could not be initialised: {}", validator.name, said.trim());
@@ -57,6 +61,7 @@ pub(super) fn start(layout: &Layout, validator: &Validator) -> CliResult {
     for port in [validator.api_port, validator.p2p_port] {
         free(port)?;
     }
+    initialise(layout, validator)?;
     let path = layout.log(validator);
     let log: File = OpenOptions::new()
         .create(true)
