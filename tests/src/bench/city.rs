@@ -62,7 +62,8 @@ impl City {
         let mut clerks: Vec<(String, SecretKey)> = Vec::new();
         for entry in list.get("key").and_then(toml::Value::as_array).into_iter().flatten() {
             let field = |name: &str| entry.get(name).and_then(toml::Value::as_str);
-            let (Some("clerk"), Some(agency), Some(path)) = (field("role"), field("agency"), field("file")) else {
+            let (Some("clerk"), Some(agency), Some(path)) = (field("role"), field("agency"), field("file"))
+            else {
                 continue;
             };
             if clerks.len() < CLERKS_MAX && !clerks.iter().any(|(known, _)| known == agency) {
@@ -74,7 +75,8 @@ impl City {
         if clerks.is_empty() {
             return Err(format!("{} holds no clerk's key", keys.display()).into());
         }
-        let run = Digest::tagged(b"bench-run", &[&now_ms()?.to_be_bytes(), &std::process::id().to_be_bytes()]);
+        let run =
+            Digest::tagged(b"bench-run", &[&now_ms()?.to_be_bytes(), &std::process::id().to_be_bytes()]);
         Ok(Self { genesis: genesis.clone(), basis, clerks, run, next: 0 })
     }
 

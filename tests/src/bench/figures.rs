@@ -150,7 +150,10 @@ impl Bench<'_> {
             measured.times.text()
         );
         if measured.ran_out {
-            remark.push_str(&format!("; the signed transactions ran out after {:.1} s: raise --ceiling", measured.seconds));
+            remark.push_str(&format!(
+                "; the signed transactions ran out after {:.1} s: raise --ceiling",
+                measured.seconds
+            ));
         }
         self.rows.push(Row {
             figure: name,
@@ -183,7 +186,10 @@ impl Bench<'_> {
         let clients = u16::try_from((load / 2).clamp(16, OPEN_CLIENTS_MAX)).unwrap_or(u16::MAX);
         let pace = Pace::Rate { per_second: load, clients };
         let measured = self.load("latency-half", load, 1, pace, self.span())?;
-        let remark = format!("{load} records/s offered, {} reached, timed from when each was due", measured.per_second());
+        let remark = format!(
+            "{load} records/s offered, {} reached, timed from when each was due",
+            measured.per_second()
+        );
         self.latency("latency-half", faulty, &measured, remark);
         Ok(())
     }
@@ -204,14 +210,20 @@ impl Bench<'_> {
             figure: "limits",
             faulty: 0,
             value: format!("{} signatures/s", limits.verify_all),
-            remark: format!("Ed25519 verified on all cores; {} on one; key decoded before", limits.verify_one),
+            remark: format!(
+                "Ed25519 verified on all cores; {} on one; key decoded before",
+                limits.verify_one
+            ),
             json: limits.json(),
         });
         self.rows.push(Row {
             figure: "limits",
             faulty: 0,
             value: format!("{} synced writes/s", limits.syncs),
-            remark: format!("4 KiB appended with fdatasync on the disk of the network, {}", limits.sync.text()),
+            remark: format!(
+                "4 KiB appended with fdatasync on the disk of the network, {}",
+                limits.sync.text()
+            ),
             json: limits.json(),
         });
     }
@@ -244,7 +256,8 @@ impl Bench<'_> {
     }
 
     fn table(&self) -> Table {
-        let clients = "signed before the clock starts; final at the client's node, proof verified by the client";
+        let clients =
+            "signed before the clock starts; final at the client's node, proof verified by the client";
         Table {
             machine: Machine::here(),
             setting: vec![

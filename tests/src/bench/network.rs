@@ -40,7 +40,9 @@ pub(super) struct Network {
 impl Network {
     /// Starts or finds the network.
     pub(super) fn open(options: &Options) -> BenchResult<Self> {
-        if let (false, Some(genesis), Some(keys)) = (options.nodes.is_empty(), &options.genesis, &options.keys) {
+        if let (false, Some(genesis), Some(keys)) =
+            (options.nodes.is_empty(), &options.genesis, &options.keys)
+        {
             let seat = |(number, url): (u16, &String)| Seat { number, url: url.clone(), home: None };
             return Ok(Self {
                 seats: (1..).zip(&options.nodes).map(seat).collect(),

@@ -68,7 +68,13 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     /// Nodes of another network, in place of a development network's; wants --genesis and --keys
-    #[arg(long = "node", value_name = "URL", requires = "genesis", requires = "keys", conflicts_with = "dir")]
+    #[arg(
+        long = "node",
+        value_name = "URL",
+        requires = "genesis",
+        requires = "keys",
+        conflicts_with = "dir"
+    )]
     pub nodes: Vec<String>,
     /// Genesis of that network
     #[arg(long, value_name = "FILE", requires = "nodes")]

@@ -44,7 +44,8 @@ impl Table {
         let (names, values) = (width(|row| row.figure.len()), width(|row| row.value.chars().count()));
         text.push_str(&format!("\n{:names$}  faulty  {:values$}  how\n", "figure", "value"));
         for row in &self.rows {
-            let line = format!("{:names$}  {:6}  {:values$}  {}", row.figure, row.faulty, row.value, row.remark);
+            let line =
+                format!("{:names$}  {:6}  {:values$}  {}", row.figure, row.faulty, row.value, row.remark);
             text.push_str(line.trim_end());
             text.push('\n');
         }

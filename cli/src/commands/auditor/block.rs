@@ -112,7 +112,9 @@ fn name(text: &str) -> CliResult<String> {
     if known {
         return Ok(text.to_owned());
     }
-    Err(CliError::usage(format!("{text:?} is no height, no digest of 64 hexadecimal digits, and not `latest`")))
+    Err(CliError::usage(format!(
+        "{text:?} is no height, no digest of 64 hexadecimal digits, and not `latest`"
+    )))
 }
 
 /// The node must give the block that was asked for.
@@ -135,7 +137,10 @@ fn row(genesis: &Genesis, block: &BlockView) -> CliResult<Value> {
     let header = &block.header;
     let committee = genesis.committee();
     if header.chain_id != genesis.chain_id() {
-        return Err(CliError::new(Code::GenesisMismatch, format!("block {} is of another chain", header.height)));
+        return Err(CliError::new(
+            Code::GenesisMismatch,
+            format!("block {} is of another chain", header.height),
+        ));
     }
     let mut signers = Vec::new();
     if let Some(certificate) = &block.certificate {
@@ -150,9 +155,12 @@ fn row(genesis: &Genesis, block: &BlockView) -> CliResult<Value> {
         {
             return Err(broken(format!("the certificate is for block {}", certificate.height)));
         }
-        signers.extend(certificate.signers().filter_map(|at| committee.validators().get(at)).map(|one| &one.name));
+        signers.extend(
+            certificate.signers().filter_map(|at| committee.validators().get(at)).map(|one| &one.name),
+        );
     }
-    let proposer = committee.get(header.proposer).map_or_else(|| header.proposer.to_string(), |one| one.name.clone());
+    let proposer =
+        committee.get(header.proposer).map_or_else(|| header.proposer.to_string(), |one| one.name.clone());
     let shown = |flag, name: &str| header.flags.contains(flag).then(|| name.to_owned());
     let flags: Vec<String> = [
         shown(chain_core::block::Flags::SEAL, "seal"),

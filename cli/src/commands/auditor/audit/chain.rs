@@ -75,7 +75,10 @@ pub(super) fn run(args: &ChainArgs, city: &City) -> CliResult {
             }
             written(&report)?;
             let hint = match kept {
-                Ok(path) => format!("the evidence is in {}; keep it and show it to the other agencies", path.display()),
+                Ok(path) => format!(
+                    "the evidence is in {}; keep it and show it to the other agencies",
+                    path.display()
+                ),
                 Err(error) => format!("no evidence file could be written: {}", error.refusal.detail),
             };
             Err(CliError::from(*finding).hint(hint))
@@ -103,10 +106,12 @@ fn audit(
     };
     let status: NodeStatus = client.get(paths::STATUS)?;
     if status.chain_id != genesis.chain_id() {
-        let detail = format!("the node is of chain {}, the genesis file of {}", status.chain_id, genesis.chain_id());
+        let detail =
+            format!("the node is of chain {}, the genesis file of {}", status.chain_id, genesis.chain_id());
         return Err(CliError::new(Code::GenesisMismatch, detail).into());
     }
-    let last = args.to.map_or(status.executed, |to| status.executed.min(Height::new(to.saturating_add(BEYOND))));
+    let last =
+        args.to.map_or(status.executed, |to| status.executed.min(Height::new(to.saturating_add(BEYOND))));
     let plan = Plan {
         jobs: args.jobs.map_or_else(cores, usize::from),
         from: Height::new(args.from),
@@ -167,7 +172,10 @@ fn complete(args: &ChainArgs, verified: &Verified, last: Height) -> Result<(), S
     let newest = verified.newest.0;
     if args.to.is_none() && newest < last {
         let detail = format!("the block is missing: the node says it has executed {last}");
-        return Err(Stopped::Found(Box::new(Finding::tampered(newest.next(), Code::ChainBroken, detail)), None));
+        return Err(Stopped::Found(
+            Box::new(Finding::tampered(newest.next(), Code::ChainBroken, detail)),
+            None,
+        ));
     }
     Ok(())
 }

@@ -61,7 +61,9 @@ impl Cosigned {
             Some(root) if *root == self.signed.checkpoint.root => Ok(()),
             Some(root) => {
                 let theirs = self.signed.checkpoint.root;
-                let detail = format!("{which} of {size} leaves: a quorum cosigned root {theirs}, the blocks give {root}");
+                let detail = format!(
+                    "{which} of {size} leaves: a quorum cosigned root {theirs}, the blocks give {root}"
+                );
                 found(Grade::Tampered, Code::HistoryAltered, detail)
             }
             None if verified.log.is_some_and(|(ours, _)| ours > size) => {
@@ -70,7 +72,8 @@ impl Cosigned {
             }
             None => {
                 let ours = verified.log.map_or(0, |(ours, _)| ours);
-                let detail = format!("{which}: a quorum cosigned {size} leaves, the blocks given hold {ours}");
+                let detail =
+                    format!("{which}: a quorum cosigned {size} leaves, the blocks given hold {ours}");
                 found(Grade::Tampered, Code::HistoryAltered, detail)
             }
         }

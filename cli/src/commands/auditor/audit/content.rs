@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chain_core::api::RawBlock;
 use chain_core::block::Header;
 use chain_core::certificate::VoteKind;
 use chain_core::code::Code;
@@ -9,7 +10,6 @@ use chain_core::crypto::{Digest, PublicKey, Signature, VerifyKey};
 use chain_core::execute::Verdict;
 use chain_core::genesis::Genesis;
 use chain_core::id::{ChainId, Height, TxId, ValidatorIx};
-use chain_core::api::RawBlock;
 use chain_core::transaction::{Batch, Submission, TransactionPreimage, payload_root};
 
 use super::finding::Finding;
@@ -86,8 +86,7 @@ impl Judge {
         let mut outcomes = block.outcomes.iter();
         for batch in &block.batches {
             let (bodies, erased) = self.bodies(height, batch)?;
-            let ids: Vec<TxId> =
-                batch.submissions.iter().map(|one| one.signed.transaction.id()).collect();
+            let ids: Vec<TxId> = batch.submissions.iter().map(|one| one.signed.transaction.id()).collect();
             self.batch(height, batch, &ids)?;
             let mut signatures = Vec::with_capacity(ids.len());
             for (submission, id) in batch.submissions.iter().zip(&ids) {
@@ -97,7 +96,9 @@ impl Judge {
                 let accepted = outcomes
                     .by_ref()
                     .take(operations)
-                    .filter(|outcome| outcome.tx == *id && matches!(outcome.verdict, Verdict::Accepted { .. }))
+                    .filter(|outcome| {
+                        outcome.tx == *id && matches!(outcome.verdict, Verdict::Accepted { .. })
+                    })
                     .count();
                 if accepted > 0 && !holds {
                     let author = submission.signed.transaction.author.short();
@@ -156,7 +157,10 @@ impl Judge {
             return Err(Box::new(Finding::wrong(header.height, Code::CertificateInvalid, detail)));
         }
         if certificate.height == header.height && certificate.digest != *digest {
-            let detail = format!("a quorum committed block {} at this height, the node gave {digest}", certificate.digest);
+            let detail = format!(
+                "a quorum committed block {} at this height, the node gave {digest}",
+                certificate.digest
+            );
             return Err(Box::new(Finding::tampered(header.height, Code::ForkDetected, detail)));
         }
         if (certificate.height, certificate.view) != (header.height, header.view) {
@@ -212,11 +216,15 @@ impl Judge {
                     (Some(_), None) => erased += 1,
                     (Some(commit), Some(body)) if body.commitment() == commit => held += 1,
                     (Some(_), Some(_)) => {
-                        let what = format!("the body of record {record} is not the one its header commits to");
+                        let what =
+                            format!("the body of record {record} is not the one its header commits to");
                         return Err(wrong(Code::BodyCommitment, what));
                     }
                     (None, Some(_)) => {
-                        return Err(wrong(Code::BodyNotAllowed, format!("a body of record {record} stands where none may")));
+                        return Err(wrong(
+                            Code::BodyNotAllowed,
+                            format!("a body of record {record} stands where none may"),
+                        ));
                     }
                 }
             }

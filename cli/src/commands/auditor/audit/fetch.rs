@@ -54,8 +54,7 @@ impl Blocks {
     pub(crate) fn fetch(client: Arc<Client>, from: Height, to: Height) -> Self {
         let (from, to) = (from.get(), to.get());
         let pages = if to < from { 0 } else { (to - from) / PAGE + 1 };
-        let shared =
-            Arc::new(Shared { client, from, to, state: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared { client, from, to, state: Mutex::default(), changed: Condvar::new() });
         let fetchers = (0..FETCHERS)
             .map(|_| {
                 let shared = Arc::clone(&shared);

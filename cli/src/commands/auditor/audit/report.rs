@@ -51,7 +51,10 @@ impl Report {
         report.set("chain_id", json!(genesis.chain_id()));
         report.set("read_aloud", json!(genesis.read_aloud()));
         report.set("quorum", json!(genesis.committee().quorum()));
-        report.set("validators", json!(genesis.committee().validators().iter().map(|one| &one.name).collect::<Vec<_>>()));
+        report.set(
+            "validators",
+            json!(genesis.committee().validators().iter().map(|one| &one.name).collect::<Vec<_>>()),
+        );
         report.set("program", json!(concat!("city ", env!("CARGO_PKG_VERSION"))));
         report.set("from", json!(from));
         report
@@ -144,7 +147,9 @@ impl Report {
         let mut document = Map::new();
         document.insert("schema".to_owned(), json!("city/v1/audit"));
         document.extend(self.fields.clone());
-        serde_json::to_string_pretty(&Value::Object(document)).map(|text| text + "\n").map_err(CliError::internal)
+        serde_json::to_string_pretty(&Value::Object(document))
+            .map(|text| text + "\n")
+            .map_err(CliError::internal)
     }
 
     /// Prints the result of an audit that found nothing.
@@ -240,7 +245,10 @@ pub(crate) fn keep_evidence(folder: &Path, report: &Report, block: Option<&RawBl
             result => return result.map(|()| path),
         }
     }
-    Err(CliError::new(chain_core::code::Code::FileExists, format!("{} holds much evidence already", folder.display())))
+    Err(CliError::new(
+        chain_core::code::Code::FileExists,
+        format!("{} holds much evidence already", folder.display()),
+    ))
 }
 
 /// Thousands apart, as people read numbers.

@@ -86,7 +86,11 @@ pub(crate) fn genesis(created: &str) -> Genesis {
                 subject_kinds: vec!["none".into()],
                 class_max: "P1".into(),
             },
-            publication: Publication { allowed: true, months_max: Months::default(), months_min: Months::default() },
+            publication: Publication {
+                allowed: true,
+                months_max: Months::default(),
+                months_min: Months::default(),
+            },
             countersign_roles: Vec::new(),
             expiry_required: false,
             hearing: false,
@@ -293,8 +297,7 @@ pub(crate) fn sign(block: &mut RawBlock) {
 /// A commit certificate for what the header says now.
 pub(crate) fn certificate(header: &Header, signers: &[u8]) -> Cert {
     let rank = chain_core::certificate::Rank { view: header.view, height: header.height };
-    let blank =
-        Cert::from_votes(VoteKind::Commit, header.epoch, rank, header.digest(), usize::from(N), []);
+    let blank = Cert::from_votes(VoteKind::Commit, header.epoch, rank, header.digest(), usize::from(N), []);
     let slot = blank.slot(header.chain_id);
     let votes = signers.iter().map(|&ix| (ValidatorIx::new(u16::from(ix)), secret(1, ix).sign(&slot)));
     Cert::from_votes(VoteKind::Commit, header.epoch, rank, header.digest(), usize::from(N), votes)

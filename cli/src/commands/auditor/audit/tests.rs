@@ -147,7 +147,9 @@ fn what_a_quorum_signed_against_the_rules_is_tampering() {
         (Code::ChainBroken, |block| block.header.flags = chain_core::block::Flags::NONE),
         (Code::ChainBroken, |block| block.header.exec_height = block.header.height),
         (Code::ChainBroken, |block| block.header.exec_height = Height::new(1)),
-        (Code::ChainBroken, |block| block.header.proposer = ValidatorIx::new((block.header.proposer.get() + 1) % 4)),
+        (Code::ChainBroken, |block| {
+            block.header.proposer = ValidatorIx::new((block.header.proposer.get() + 1) % 4)
+        }),
         (Code::StateMismatch, |block| block.header.exec_root = Digest::ZERO),
     ];
     for (code, change) in changes {
@@ -278,8 +280,7 @@ fn the_cosigned_checkpoint_is_the_log_executed_here() {
     let wanting = Plan { sizes: vec![good.size()], ..plan(2) };
     let verified = audit(&chain.genesis, &wanting, chain.blocks.clone()).unwrap();
     assert_eq!(good.compare(&verified, "checkpoint"), Ok(()));
-    let other =
-        Cosigned::judge(&chain.genesis, chain.checkpoint(Some(Digest::ZERO), &[0, 2, 3])).unwrap();
+    let other = Cosigned::judge(&chain.genesis, chain.checkpoint(Some(Digest::ZERO), &[0, 2, 3])).unwrap();
     let finding = other.compare(&verified, "checkpoint").unwrap_err();
     assert_eq!((finding.refusal.code, finding.grade), (Code::HistoryAltered, Grade::Tampered));
     // Fewer blocks than were cosigned.

@@ -199,7 +199,11 @@ impl<'g> Walk<'g> {
         };
         if header.height > height.next() {
             let detail = format!("the node skips from block {height} to {}", header.height);
-            return Err(Finding::tampered(height.next(), Code::ChainBroken, format!("the block is missing: {detail}")));
+            return Err(Finding::tampered(
+                height.next(),
+                Code::ChainBroken,
+                format!("the block is missing: {detail}"),
+            ));
         }
         if header.height != height.next() {
             let detail = format!("wants height {}", height.next());
@@ -235,7 +239,10 @@ impl<'g> Walk<'g> {
         }
         let leader = committee.leader(self.genesis.chain_id().digest(), header.view);
         if header.proposer != leader {
-            return broken(format!("proposer {}, leader of view {} is {leader}", header.proposer, header.view));
+            return broken(format!(
+                "proposer {}, leader of view {} is {leader}",
+                header.proposer, header.view
+            ));
         }
         if header.view < self.view {
             return broken(format!("view {} after view {}", header.view, self.view));
@@ -288,7 +295,10 @@ impl<'g> Walk<'g> {
         }
         if let Some(parent) = &self.header {
             if header.exec_height < parent.exec_height {
-                return broken(format!("exec_height falls from {} to {}", parent.exec_height, header.exec_height));
+                return broken(format!(
+                    "exec_height falls from {} to {}",
+                    parent.exec_height, header.exec_height
+                ));
             }
             if header.exec_height == parent.exec_height && header.exec_root != parent.exec_root {
                 return broken(format!("two execution roots for height {}", header.exec_height));
@@ -367,7 +377,10 @@ impl<'g> Walk<'g> {
                 if let Lane::At { next, tip } = lane
                     && (header.seq, header.prev) != (next, tip)
                 {
-                    return broken(format!("batch {} does not follow the one before, wants {next}", header.seq));
+                    return broken(format!(
+                        "batch {} does not follow the one before, wants {next}",
+                        header.seq
+                    ));
                 }
                 lane = Lane::At { next: header.seq.saturating_add(1), tip: *digest };
                 taken += 1;
@@ -400,7 +413,11 @@ impl<'g> Walk<'g> {
         let ordered = OrderedBlock {
             header: &block.header,
             batches: batches
-                .map(|((batch, signatures_ok), recorded)| OrderedBatch { batch, signatures_ok, recorded: *recorded })
+                .map(|((batch, signatures_ok), recorded)| OrderedBatch {
+                    batch,
+                    signatures_ok,
+                    recorded: *recorded,
+                })
                 .collect(),
         };
         let outcomes = ledger.execute(&ordered).map_err(|error| {
@@ -477,7 +494,8 @@ fn recorded(judged: &Judged) -> Vec<Option<&[Outcome]>> {
     let batches = judged.block.batches.iter().zip(&judged.erased);
     batches
         .map(|(batch, erased)| {
-            let operations = batch.submissions.iter().map(|one| one.signed.transaction.operations.len().max(1));
+            let operations =
+                batch.submissions.iter().map(|one| one.signed.transaction.operations.len().max(1));
             let (mine, after) = rest.split_at(operations.sum::<usize>().min(rest.len()));
             rest = after;
             (*erased > 0).then_some(mine)
