@@ -166,10 +166,30 @@ pub struct RecordView {
     pub leaf_index: u64,
     /// Signers so far: key and role.
     pub signers: Vec<SignerView>,
+    /// Approvals still missing, e.g. `supervisor`; empty unless submitted.
+    #[serde(default)]
+    pub missing: Vec<String>,
+    /// An amendment, or a step to revoke, suspend or resume, that waits for approvals.
+    pub pending: Option<PendingView>,
     /// Height of the last change.
     pub changed_at: Height,
     /// Height at which the answer holds.
     pub height: Height,
+}
+
+/// Something about a record that waits for approvals.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PendingView {
+    /// The step, e.g. `revoke` or `amend`.
+    pub operation: String,
+    /// Version to name when countersigning.
+    pub version: u32,
+    /// Digest to name when countersigning.
+    pub digest: Digest,
+    /// Approvals still missing.
+    pub missing: Vec<String>,
+    /// Signers so far.
+    pub signers: Vec<SignerView>,
 }
 
 /// Who signed a record in which role.

@@ -153,6 +153,12 @@ pub async fn start(config: NetworkConfig, inbox: Arc<dyn Inbox>) -> Result<Netwo
     Ok(NetworkHandle { shared, commands, listening })
 }
 
+impl std::fmt::Debug for NetworkHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NetworkHandle({} at {})", self.shared.me, self.listening)
+    }
+}
+
 impl NetworkHandle {
     /// The address listened on, with the port that was given.
     pub fn listening(&self) -> &Multiaddr {

@@ -1,13 +1,14 @@
 //! Reading records: one, its history, lists.
 
-use chain_core::api::{HistoryEntry, Page, RecordView, SignerView};
+use chain_core::api::{HistoryEntry, Page, PendingView, RecordView, SignerView};
 use chain_core::code::{Code, Refusal};
 use chain_core::date::Date;
 use chain_core::execute::LedgerRead as _;
 use chain_core::id::RecordId;
 use chain_core::layout::Layout as _;
 use chain_core::leaf::Leaf;
-use chain_core::state::{Flags, RecordHead, Status, VersionHead, key};
+use chain_core::operation::Step;
+use chain_core::state::{Flags, RecordHead, Signer, Status, key};
 use chain_core::transaction::Body;
 use serde_json::Value;
 
@@ -76,7 +77,9 @@ impl Local {
             header,
             body: body.map_err(|error| corrupt("body", error))?,
             leaf_index: current.leaf_index,
-            signers: signers(current),
+            signers: signers(&current.signers),
+            missing: current.needs.names(),
+            pending: pending(head),
             changed_at: head.changed_at,
             height: snapshot.height(),
         })
@@ -180,13 +183,33 @@ fn page(items: Vec<RecordView>, next: Option<u64>, snapshot: &Snapshot<'_>) -> P
     Page { items, next_cursor: next.map(|at| at.to_string()), height: snapshot.height() }
 }
 
-fn signers(version: &VersionHead) -> Vec<SignerView> {
-    let view = |signer: &chain_core::state::Signer| SignerView {
+/// What waits for approvals beside the version that counts.
+fn pending(head: &RecordHead) -> Option<PendingView> {
+    if let Some(step) = &head.pending {
+        return Some(PendingView {
+            operation: step.step.name().to_owned(),
+            version: head.current.version,
+            digest: step.digest,
+            missing: step.needs.names(),
+            signers: signers(&step.signers),
+        });
+    }
+    head.next.as_ref().map(|next| PendingView {
+        operation: Step::Amend.name().to_owned(),
+        version: next.version,
+        digest: next.header_digest,
+        missing: next.needs.names(),
+        signers: signers(&next.signers),
+    })
+}
+
+fn signers(signers: &[Signer]) -> Vec<SignerView> {
+    let view = |signer: &Signer| SignerView {
         key: signer.key,
         role: signer.role.name().to_owned(),
         operation: signer.step.name().to_owned(),
     };
-    version.signers.iter().map(view).collect()
+    signers.iter().map(view).collect()
 }
 
 fn entry(leaf_index: u64, leaf: &Leaf) -> HistoryEntry {

@@ -119,9 +119,8 @@ impl Session {
         if !slot.claim(&active) {
             return End::Replaced;
         }
-        let end = self.take_turn(&shared, slot, &active, hello, votes, data).await;
-        slot.release(&active);
-        end
+        let _claim = Claim { slot, active: &active };
+        self.take_turn(&shared, slot, &active, hello, votes, data).await
     }
 
     async fn take_turn(
@@ -139,11 +138,9 @@ impl Session {
         }
         active.heard();
         shared.inbox.connected(self.peer);
+        let _announced = Announced { claim: Claim { slot, active }, shared, peer: self.peer };
         shared.metrics.connections.add(1);
-        let end = self.pump(shared, active, hello, votes, data).await;
-        slot.release(active);
-        shared.inbox.disconnected(self.peer);
-        end
+        self.pump(shared, active, hello, votes, data).await
     }
 
     /// Moves frames both ways until something ends it.
@@ -200,6 +197,32 @@ impl Session {
             }
             shared.inbox.deliver(self.peer, frame).await;
         }
+    }
+}
+
+/// Lets go of the slot however the connection's task ends, a panic included.
+struct Claim<'a> {
+    slot: &'a Slot,
+    active: &'a Arc<Active>,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.slot.release(self.active);
+    }
+}
+
+/// Tells the inbox that the connection is gone, after the slot was let go and before the next one's turn.
+struct Announced<'a> {
+    claim: Claim<'a>,
+    shared: &'a Shared,
+    peer: ValidatorIx,
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        self.claim.slot.release(self.claim.active);
+        self.shared.inbox.disconnected(self.peer);
     }
 }
 

@@ -57,7 +57,7 @@ enum Heard {
     Frame(ValidatorIx, Frame),
 }
 
-struct Box_ {
+struct Letterbox {
     chain_id: ChainId,
     consensus: SecretKey,
     heard: mpsc::UnboundedSender<Heard>,
@@ -65,7 +65,7 @@ struct Box_ {
     room: Semaphore,
 }
 
-impl Inbox for Box_ {
+impl Inbox for Letterbox {
     fn connected(&self, peer: ValidatorIx) {
         let _ = self.heard.send(Heard::Up(peer));
     }
@@ -114,7 +114,7 @@ fn options(n: usize) -> Options {
 
 async fn host_with(committee: &Arc<Committee>, n: usize, options: Options) -> Host {
     let (heard, receiver) = mpsc::unbounded_channel();
-    let inbox = Box_ {
+    let inbox = Letterbox {
         chain_id: options.chain_id,
         consensus: options.consensus,
         heard,
@@ -149,6 +149,15 @@ impl Host {
         }
     }
 
+    async fn all_up(&mut self, peers: impl IntoIterator<Item = usize>) {
+        let mut missing: Vec<ValidatorIx> = peers.into_iter().map(ix).collect();
+        while !missing.is_empty() {
+            if let Heard::Up(peer) = self.next().await {
+                missing.retain(|&one| one != peer);
+            }
+        }
+    }
+
     async fn down(&mut self, peer: usize) {
         loop {
             if matches!(self.next().await, Heard::Down(one) if one == ix(peer)) {
@@ -176,6 +185,15 @@ impl Host {
             }
             assert!(Instant::now() < deadline, "no refusal in time");
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits for a counter: the task that counts comes after the inbox has heard.
+    async fn counted(&self, name: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.metric(name) < 1.0 {
+            assert!(Instant::now() < deadline, "{name} stayed 0");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -210,19 +228,14 @@ async fn three_hosts_exchange_votes_batches_and_sync() {
     let committee = committee();
     let mut hosts = [host(&committee, 0).await, host(&committee, 1).await, host(&committee, 2).await];
     for (n, host) in hosts.iter_mut().enumerate() {
-        let mut missing: Vec<usize> = (0..3).filter(|&peer| peer != n).collect();
-        while !missing.is_empty() {
-            if let Heard::Up(peer) = host.next().await {
-                missing.retain(|&one| ix(one) != peer);
-            }
-        }
+        host.all_up((0..3).filter(|&peer| peer != n)).await;
     }
     hosts[0].net.send(Peers::All, status(7));
     let batch: Arc<[u8]> = (0..1_000_000_u32).map(|n| n.to_be_bytes()[3]).collect::<Vec<u8>>().into();
-    for n in 1..3 {
-        let (from, frame) = hosts[n].frame().await;
+    for host in &mut hosts[1..] {
+        let (from, frame) = host.frame().await;
         assert_eq!((from, committed(&frame)), (ix(0), 7));
-        hosts[n].net.send(Peers::One(ix(0)), Frame::Batch(Arc::clone(&batch)));
+        host.net.send(Peers::One(ix(0)), Frame::Batch(Arc::clone(&batch)));
     }
     for _ in 1..3 {
         let (_, frame) = hosts[0].frame().await;
@@ -248,11 +261,7 @@ async fn a_stranger_is_refused_before_any_protocol_and_counted() {
     let host = host(&committee, 0).await;
     let treatment = knock(host.net.listening().clone(), PATIENCE).await;
     assert_eq!(treatment, Treatment::RefusedBeforeProtocols);
-    let deadline = Instant::now() + PATIENCE;
-    while host.metric("peer_strangers") < 1.0 {
-        assert!(Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    host.counted("peer_strangers").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -281,7 +290,7 @@ async fn an_oversized_batch_ends_the_connection_and_cuts_the_peer_off() {
     one.up(0).await;
     zero.net.send(Peers::All, Frame::Batch(vec![0; 2 * 1024 * 1024].into()));
     one.down(0).await;
-    assert!(one.metric("peer_malformed") >= 1.0);
+    one.counted("peer_malformed").await;
     zero.up(1).await;
 }
 
@@ -325,7 +334,7 @@ async fn a_port_in_use_is_named() {
     let committee = committee();
     let _first = host(&committee, 0).await;
     let (heard, _receiver) = mpsc::unbounded_channel();
-    let inbox = Box_ { chain_id: chain("city"), consensus: key(1, 0), heard, room: Semaphore::new(1) };
+    let inbox = Letterbox { chain_id: chain("city"), consensus: key(1, 0), heard, room: Semaphore::new(1) };
     let config = NetworkConfig {
         listen: committee.validators()[0].address.clone(),
         me: ix(0),
@@ -349,19 +358,16 @@ async fn a_slow_reader_is_reconnected_and_delays_nobody() {
     let mut quick = host(&committee, 2).await;
     slow.up(0).await;
     quick.up(0).await;
-    zero.up(1).await;
+    zero.all_up([1, 2]).await;
     let batch: Arc<[u8]> = vec![7; 1024 * 1024].into();
     let began = Instant::now();
-    let mut sent = 0_u64;
     while zero.metric("peer_slow") < 1.0 {
         assert!(began.elapsed() < Duration::from_secs(40), "never judged slow");
         zero.net.send(Peers::All, Frame::Batch(Arc::clone(&batch)));
-        sent += 1;
         let (from, _) = quick.frame().await;
         assert_eq!(from, ix(0));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(zero.metric("peer_frames_dropped") > 0.0 || sent > 0);
     zero.down(1).await;
     zero.up(1).await;
 }
@@ -387,12 +393,13 @@ async fn forward(
     mut to: tokio::net::tcp::OwnedWriteHalf,
     mut frozen: tokio::sync::watch::Receiver<bool>,
 ) {
+    let cut = async { frozen.wait_for(|&frozen| frozen).await.is_ok() };
     tokio::select! {
-        _ = tokio::io::copy(&mut from, &mut to) => {}
-        _ = frozen.wait_for(|&frozen| frozen) => {
-            tokio::time::sleep(Duration::from_secs(60)).await;
-        }
+        _ = tokio::io::copy(&mut from, &mut to) => return,
+        _ = cut => {}
     }
+    // Both sockets stay open and mute.
+    tokio::time::sleep(Duration::from_secs(60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
