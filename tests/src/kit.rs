@@ -194,7 +194,7 @@ impl Kit {
             height: parent.height.next(),
             parent: parent.digest,
             proposer: self.leader(view),
-            time_ms: (parent.time_ms + 1).max(WALL_MS),
+            time_ms: parent.time_ms.saturating_add(1).max(WALL_MS),
             flags: flags.with(Flags::SEAL),
             lanes_root: block::lanes_root(&[]),
             batches_root: block::batches_root([]),
