@@ -30,4 +30,4 @@ bench: setup ## measure, where benchmarks exist
 	@.ci/bench
 
 campaign: setup ## the slow lane: the same tests with many seeds (SEEDS=n, FIRST=n)
-	@CITY_SEEDS=$(or $(SEEDS),5000) CITY_SEED_FIRST=$(or $(FIRST),0) .ci/test-summary --workspace -- --include-ignored
+	@CITY_SEEDS=$(or $(SEEDS),5000) CITY_SEED_FIRST=$(or $(FIRST),0) .ci/test-summary -- --include-ignored

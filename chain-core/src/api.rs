@@ -9,10 +9,13 @@ use serde_json::Value;
 use crate::block::Header;
 use crate::certificate::Cert;
 use crate::code::{Code, Refusal};
+use crate::codec::Wire;
 use crate::committee::Committee;
-use crate::crypto::{Digest, PublicKey};
+use crate::crypto::{Digest, PublicKey, Signature};
 use crate::execute::Outcome;
 use crate::id::{ChainId, Epoch, Height, RecordId, TxId, View};
+use crate::lane::LaneAdvance;
+use crate::transaction::Batch;
 
 /// An error answer (RFC 9457, `application/problem+json`).
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -101,6 +104,30 @@ pub struct BlockView {
     pub transactions: Vec<TxId>,
 }
 
+/// A block with everything an auditor needs to check and re-execute it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct RawBlock {
+    /// The header.
+    pub header: Header,
+    /// Lane advances, under `lanes_root`.
+    pub advances: Vec<LaneAdvance>,
+    /// The proposer's signature, kind 1.
+    pub proposer_signature: Signature,
+    /// Every batch ordered here, in execution order, with the bodies still held.
+    pub batches: Vec<Batch>,
+    /// Outcomes, under `outcomes_root`.
+    pub outcomes: Vec<Outcome>,
+    /// Commit certificate of this block, where it is the one that was certified.
+    pub certificate: Option<Cert>,
+    /// `exec_root` that this node computed for this height.
+    pub exec_root: Digest,
+}
+
+impl Wire for RawBlock {
+    /// All lanes full, each batch at its limit, and the outcomes of every operation.
+    const LIMIT: usize = 256 * 1024 * 1024;
+}
+
 /// A page of a list.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Page<T> {
@@ -139,10 +166,30 @@ pub struct RecordView {
     pub leaf_index: u64,
     /// Signers so far: key and role.
     pub signers: Vec<SignerView>,
+    /// Approvals still missing, e.g. `supervisor`; empty unless submitted.
+    #[serde(default)]
+    pub missing: Vec<String>,
+    /// An amendment, or a step to revoke, suspend or resume, that waits for approvals.
+    pub pending: Option<PendingView>,
     /// Height of the last change.
     pub changed_at: Height,
     /// Height at which the answer holds.
     pub height: Height,
+}
+
+/// Something about a record that waits for approvals.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PendingView {
+    /// The step, e.g. `revoke` or `amend`.
+    pub operation: String,
+    /// Version to name when countersigning.
+    pub version: u32,
+    /// Digest to name when countersigning.
+    pub digest: Digest,
+    /// Approvals still missing.
+    pub missing: Vec<String>,
+    /// Signers so far.
+    pub signers: Vec<SignerView>,
 }
 
 /// Who signed a record in which role.

@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod block;
+pub mod build;
 pub mod canonical;
 pub mod certificate;
 pub mod checkpoint;
@@ -36,6 +37,7 @@ pub mod money;
 pub mod operation;
 pub mod org;
 pub mod proof;
+pub mod read;
 pub mod receipt;
 pub mod record;
 pub mod rules;

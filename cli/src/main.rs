@@ -1,2 +1,41 @@
-//! The city command.
-fn main() {}
+//! The `city` command: file records, keep receipts, audit a ledger, run a validator.
+//!
+//! It links the ledger's rules and an HTTP client and nothing of the node, so that an auditor need not trust
+//! what is being audited. One file per command under [`commands`]; results go to stdout, talk to stderr, and
+//! [`exit`] lists what scripts may rely on.
+
+mod app;
+mod args;
+mod client;
+mod commands;
+mod context;
+mod draft;
+mod duration;
+mod error;
+mod exit;
+mod files;
+mod filing;
+mod import;
+mod interrupt;
+mod keyring;
+mod output;
+mod passphrase;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let city = app::City::new(args.manners);
+    let result =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commands::run(args.command, &city)));
+    let error = match result {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(error)) => error,
+        Err(_) => error::CliError::internal("the command panicked; the lines above say where"),
+    };
+    city.out.failure(&error);
+    ExitCode::from(error.exit.code())
+}

@@ -364,6 +364,11 @@ impl Engine {
         self.safety.as_ref().is_some_and(Safety::voting)
     }
 
+    /// Whether [`Event::LocalBatch`] may be given now: this validator may sign batches, and few wait.
+    pub fn accepts_local(&self) -> bool {
+        self.voting() && self.local.len() < LOCAL_BATCHES_MAX
+    }
+
     /// Why it does not vote and will not in this epoch, if so.
     pub fn lost(&self) -> Option<&Refusal> {
         self.lost.as_ref()

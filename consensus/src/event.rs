@@ -42,7 +42,8 @@ pub enum Event {
     /// A batch of any lane, checked against its header and its author's signature, is stored (not
     /// necessarily durable: the next synced write makes it so).
     BatchStored(SignedBatchHeader),
-    /// Records of this node's own clients are ready to become the next batch of its lane.
+    /// Records of this node's own clients are ready to become the next batch of its lane. Only while
+    /// [`crate::Engine::accepts_local`]; the owner keeps them otherwise.
     LocalBatch {
         /// Names the batch in the answer, [`crate::Action::Sealed`].
         token: u64,

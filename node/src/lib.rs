@@ -1,1 +1,21 @@
-//! The node.
+//! A validator of City Ledger: the only crate that knows libp2p, RocksDB and HTTP.
+//!
+//! One thread owns the consensus engine ([`driver`]) and one executes ordered blocks ([`executor`]); the
+//! network ([`network`], behind [`link`]) and the HTTP API ([`api`], behind [`handle`]) talk to them through
+//! bounded queues. [`storage`] holds the two stores, [`datadir`] the directory around them, [`start`] puts
+//! everything together. Begin at `main.rs`, which reads [`config`], builds, runs and shuts down.
+
+pub mod api;
+pub mod checkpoints;
+pub mod config;
+pub mod datadir;
+pub mod driver;
+mod executor;
+pub mod handle;
+pub mod keys;
+pub mod link;
+mod local;
+pub mod network;
+pub mod start;
+pub mod storage;
+pub mod vault;

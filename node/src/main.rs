@@ -1,2 +1,251 @@
-//! The validator binary.
-fn main() {}
+//! The program `city-node`.
+//!
+//! Exit codes: 0 stopped as told · 1 failed, a restart may help · 2 wrong usage · 3 configuration, key or
+//! genesis does not fit · 4 storage · 5 stopped for safety (divergence, fork): do not restart · 6 another
+//! process holds the directory or the port. For systemd: `Restart=on-failure`,
+//! `RestartPreventExitStatus=2 3 5`.
+
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chain_core::code::{Code, Refusal};
+use chain_core::crypto::SecretKey;
+use city_node::api::{self, ApiConfig, Limits, TlsFiles};
+use city_node::config::Config;
+use city_node::datadir::{Initialised, take};
+use city_node::network::{self, NetworkConfig};
+use city_node::start::{Running, Setup};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A validator of City Ledger
+#[derive(Debug, Parser)]
+#[command(name = "city-node", version)]
+struct Args {
+    #[command(subcommand)]
+    command: NodeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum NodeCommand {
+    /// Make the data directory of a new validator, once
+    Init {
+        /// The node's configuration
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Run the validator until SIGTERM or Ctrl-C
+    Start {
+        /// The node's configuration
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Check configuration, keys, genesis and data directory of a stopped node
+    Check {
+        /// The node's configuration
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+/// Longest time from SIGTERM to the end.
+const STOP_TIME: Duration = Duration::from_secs(9);
+
+fn main() -> ExitCode {
+    if std::env::var_os("SSLKEYLOGFILE").is_some() {
+        // Libraries would write TLS secrets there. Changing the environment of a running process is not
+        // sound, so the program starts itself again without it.
+        let error = match std::env::current_exe() {
+            Ok(program) => {
+                Command::new(program).args(std::env::args_os().skip(1)).env_remove("SSLKEYLOGFILE").exec()
+            }
+            Err(error) => error,
+        };
+        eprintln!("city-node: cannot start again without SSLKEYLOGFILE: {error}");
+        return ExitCode::from(1);
+    }
+    let result = match Args::parse().command {
+        NodeCommand::Init { config } => init(&config),
+        NodeCommand::Start { config } => start(&config),
+        NodeCommand::Check { config } => check(&config),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refusal) => {
+            let code = refusal.code;
+            eprintln!("city-node: {refusal}\n  {}\n  hint: {}", code.meaning(), code.hint());
+            ExitCode::from(exit_code(code))
+        }
+    }
+}
+
+fn exit_code(code: Code) -> u8 {
+    match code {
+        Code::StateDivergence | Code::ForkDetected => 5,
+        Code::LockHeld | Code::PortInUse => 6,
+        Code::GenesisMismatch => 3,
+        _ => match code.number() / 100 {
+            8 => 4,
+            9 if code != Code::Internal => 3,
+            _ => 1,
+        },
+    }
+}
+
+fn init(path: &std::path::Path) -> Result<(), Refusal> {
+    let config = Config::read(path)?;
+    let setup = Setup::read(&config)?;
+    let name = setup.genesis.committee().get(setup.me).map(|one| one.name.clone()).unwrap_or_default();
+    match setup.data.init(&setup.identity(), &config.keys.consensus)? {
+        Initialised::Voting => {
+            println!("initialised {} for validator {name}", config.data_dir.display());
+        }
+        Initialised::Following => {
+            println!("initialised {} for validator {name}, without a vote", config.data_dir.display());
+            eprintln!(
+                "The consensus key is not fresh: it may have signed before, and only its safety record would know \
+                 what. The node will follow the chain without voting. If the record is lost, give the validator a \
+                 new consensus key."
+            );
+        }
+    }
+    Ok(())
+}
+
+fn check(path: &std::path::Path) -> Result<(), Refusal> {
+    let config = Config::read(path)?;
+    let setup = Setup::read(&config)?;
+    let report = setup.inspect()?;
+    println!("{report:#}");
+    Ok(())
+}
+
+fn start(path: &std::path::Path) -> Result<(), Refusal> {
+    let config = Config::read(path)?;
+    log_to_stderr(&config.log.filter)?;
+    end_on_panic();
+    let setup = Setup::read(&config)?;
+    let data = setup.data.clone();
+    let mut lock = data.lock_file()?;
+    let _held = take(&mut lock, data.path())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Refusal::new(Code::Internal, format!("starting the runtime: {error}")))?;
+    let _inside = runtime.enter();
+
+    let committee = Arc::new(setup.genesis.committee().clone());
+    let addresses = addresses(&config, &setup)?;
+    let (chain_id, me) = (setup.genesis.chain_id(), setup.me);
+    let network_key = SecretKey::from_seed(*setup.keys.network.seed());
+    let running = Running::start(setup)?;
+    let failer = running.failer();
+    let network_config = NetworkConfig {
+        listen: config.p2p.listen.clone(),
+        me,
+        committee,
+        addresses,
+        chain_id,
+        network_key,
+        on_failure: Box::new(move |detail| failer(Refusal::new(Code::Internal, detail))),
+    };
+    let reason = runtime.block_on(serve(&running, network_config, api_config(&config)?));
+    // What hangs now is not worth waiting for: everything that counts is durable or can be redone.
+    std::thread::spawn(|| {
+        std::thread::sleep(STOP_TIME);
+        tracing::error!("stopping took too long");
+        std::process::exit(1);
+    });
+    let result = running.join(reason);
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    match &result {
+        Ok(()) => tracing::info!("stopped"),
+        Err(refusal) => tracing::error!(code = refusal.code.name(), detail = refusal.detail, "stopped"),
+    }
+    result
+}
+
+/// Runs network and API until the node ends or is told to.
+async fn serve(running: &Running, network: NetworkConfig, api: ApiConfig) -> Result<(), Refusal> {
+    let result = serve_until(running, network, api).await;
+    if let Err(refusal) = &result {
+        running.fail(refusal.clone());
+    }
+    result
+}
+
+async fn serve_until(running: &Running, network: NetworkConfig, api: ApiConfig) -> Result<(), Refusal> {
+    let signals = |error: std::io::Error| Refusal::new(Code::Internal, format!("signal handlers: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+    let network = network::start(network, running.inbox()).await?;
+    running.attach(Arc::new(network.clone()));
+    let mut server = api::start(api, running.handle()).await?;
+    tracing::info!(api = %server.address(), p2p = %network.listening(), "started");
+    let early = tokio::select! {
+        ended = running.ended() => Some(ended),
+        () = server.ended() => Some(Err(Refusal::new(Code::Internal, "the API's accept loop ended"))),
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+    };
+    let result = match early {
+        Some(result) => result,
+        None => {
+            tracing::info!("stopping");
+            running.shut_down();
+            running.ended().await
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), server.shutdown()).await;
+    network.shutdown().await;
+    result
+}
+
+fn addresses(
+    config: &Config,
+    setup: &Setup,
+) -> Result<std::collections::BTreeMap<chain_core::id::ValidatorIx, String>, Refusal> {
+    let committee = setup.genesis.committee();
+    let index = |name: &String| {
+        committee.indices().find(|ix| committee.get(*ix).is_some_and(|one| one.name == *name)).ok_or_else(
+            || Refusal::new(Code::ConfigInvalid, format!("`p2p.addresses`: no validator {name:?}")),
+        )
+    };
+    config.p2p.addresses.iter().map(|(name, address)| Ok((index(name)?, address.clone()))).collect()
+}
+
+fn api_config(config: &Config) -> Result<ApiConfig, Refusal> {
+    let listen: SocketAddr = config.api.listen;
+    let tls = match (&config.api.tls_certificate, &config.api.tls_key) {
+        (Some(certificate), Some(key)) => {
+            Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })
+        }
+        _ => None,
+    };
+    Ok(ApiConfig { listen, tls, limits: Limits::default() })
+}
+
+fn log_to_stderr(filter: &str) -> Result<(), Refusal> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|error| Refusal::new(Code::ConfigInvalid, format!("`log.filter`: {error}")))?;
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init()
+        .map_err(|error| Refusal::new(Code::Internal, format!("logging: {error}")))
+}
+
+/// A panic anywhere ends the process: a node that lost a thread only looks alive.
+fn end_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        tracing::error!(thread = thread.name(), detail = %panic, "panic");
+        std::process::abort();
+    }));
+}

@@ -69,6 +69,25 @@ fn no_dependency_switches_on_a_forbidden_feature() {
     assert_none(forbidden_features(&cargo_metadata(&["--filter-platform", &host()])));
 }
 
+#[test]
+fn only_the_tests_can_remove_safety_rules() {
+    assert_none(mutant_users(&cargo_metadata(&["--no-deps"])));
+}
+
+/// Packages other than city-tests that ask for the feature which lets tests remove safety rules.
+fn mutant_users(metadata: &Value) -> Vec<String> {
+    let asks = |dependency: &Value| {
+        text(&dependency["name"]) == "city-consensus"
+            && list(&dependency["features"]).iter().any(|feature| text(feature) == "mutants")
+    };
+    list(&metadata["packages"])
+        .iter()
+        .filter(|package| text(&package["name"]) != "city-tests")
+        .filter(|package| list(&package["dependencies"]).iter().any(asks))
+        .map(|package| format!("{} switches on city-consensus/mutants", text(&package["name"])))
+        .collect()
+}
+
 fn assert_none(faults: Vec<String>) {
     assert!(faults.is_empty(), "\n  {}\n", faults.join("\n  "));
 }
@@ -333,5 +352,17 @@ mod synthetic {
         let packages: Vec<Package> =
             SOUND.iter().copied().filter(|(name, _)| *name != "serde_json").collect();
         assert_eq!(forbidden_features(&workspace(&packages, &[])).len(), 1);
+    }
+
+    #[test]
+    fn a_program_that_could_lose_its_safety_rules_is_named() {
+        let dependency =
+            |features: &[&str]| serde_json::json!({"name": "city-consensus", "features": features});
+        let metadata = serde_json::json!({"packages": [
+            {"name": "city-node", "dependencies": [dependency(&["mutants"])]},
+            {"name": "city-cli", "dependencies": [dependency(&[])]},
+            {"name": "city-tests", "dependencies": [dependency(&["mutants"])]},
+        ]});
+        assert_eq!(mutant_users(&metadata), ["city-node switches on city-consensus/mutants"]);
     }
 }

@@ -134,5 +134,9 @@ catalogue! {
     Interrupted = 910, "INTERRUPTED", "The command was interrupted; nothing is lost.", "Run the resume command that was printed.";
     DevnetState = 911, "DEVNET_STATE", "The development network is not in the state this needs.", "See `city devnet status`.";
     ClockSkew = 912, "CLOCK_SKEW", "The clock of this machine differs from the network's.", "Synchronise the clock.";
+    BadSpreadsheet = 920, "BAD_SPREADSHEET", "The spreadsheet is not UTF-8 CSV with one heading row, or a row does not fit the headings.", "Save it as CSV in UTF-8 and quote cells that hold commas.";
+    BadMapping = 921, "BAD_MAPPING", "The mapping file is wrong.", "Compare it with the mapping files that are shipped.";
+    JournalMismatch = 922, "JOURNAL_MISMATCH", "The journal belongs to another file, network or mapping.", "Resume with the same file, or start over with another journal.";
+    NodeProgramMissing = 923, "NODE_PROGRAM_MISSING", "The program city-node is not installed beside city or in PATH.", "Build it with `make build`, or set CITY_NODE_BIN.";
     Internal = 999, "INTERNAL", "A bug in this program.", "Report it with the log.";
 }

@@ -8,6 +8,7 @@ use super::{
     BlockResult, ChainParams, ExecState, Execution, GenesisState, LedgerRead, ReadError, outcomes_root,
 };
 use crate::block::ExecSummary;
+use crate::build::governance_header;
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::date::Date;
@@ -16,7 +17,7 @@ use crate::layout::Layout as _;
 use crate::leaf::{GenesisLeaf, Leaf};
 use crate::merkle::{self, Frontier};
 use crate::org::OrgId;
-use crate::record::{Class, Details, Header, RecordType, SubjectKind, record_id};
+use crate::record::{Details, Header};
 use crate::state::{Needs, RecordHead, Status, VersionHead, tree};
 
 /// The ledger before anything.
@@ -48,40 +49,8 @@ impl TreeReader for Nothing {
 
 /// The header of a record that genesis lays down. Its id follows from chain, agency and content.
 pub fn genesis_header(chain: &ChainParams, agency: &OrgId, details: Details) -> Header {
-    let record_type = match &details {
-        Details::Agency(_) => RecordType::Agency,
-        Details::LegalBasis(_) => RecordType::LegalBasis,
-        Details::Member(_) | Details::None | Details::Notary(_) => RecordType::Member,
-    };
-    let idempotency = Digest::tagged(b"cityledger/genesis-record/1", &[&details.to_canonical()]);
-    Header {
-        record: record_id(chain.chain_id, agency, record_type, &idempotency),
-        record_type,
-        schema_version: crate::rules::SCHEMA_VERSION,
-        version: 1,
-        idempotency,
-        agency: agency.clone(),
-        legal_basis: None,
-        class: Class::P0,
-        subject_kind: SubjectKind::None,
-        body_commit: None,
-        subject_commit: None,
-        natural_key: None,
-        decided_on: None,
-        conduct_on: None,
-        effective_from: None,
-        effective_to: None,
-        publish_from: None,
-        publish_min_until: None,
-        publish_until: None,
-        dispose_on: None,
-        severity: None,
-        heard: false,
-        officers: Vec::new(),
-        refs: Vec::new(),
-        attachments_root: None,
-        details,
-    }
+    let content = Digest::tagged(b"cityledger/genesis-record/1", &[&details.to_canonical()]);
+    governance_header(chain.chain_id, agency, &[], &content.to_string(), 1, details)
 }
 
 /// Lays down agencies, members and legal bases as height 0: state, tree and one leaf per record. There is no

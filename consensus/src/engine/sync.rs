@@ -27,6 +27,8 @@ const DELIVERIES_MAX: usize = 2_048;
 const FETCHES_MAX: usize = 256;
 /// Most fetches remembered that one peer's bare word calls for.
 const FETCHES_CAUSED_MAX: usize = 16;
+/// Own batches sent again at a time.
+const RESEND_BATCHES: usize = 8;
 /// A sync request is given up after this long.
 const SYNC_MS: u64 = 1_000;
 
@@ -358,7 +360,9 @@ impl Engine {
             }
         }
         let Some(me) = self.me else { return };
-        for batch in self.lanes.pending(me, &self.chain.committed().lanes) {
+        // The oldest ones first: without them the later ones cannot be ordered.
+        let pending = self.lanes.pending(me, &self.chain.committed().lanes);
+        for batch in pending.into_iter().take(RESEND_BATCHES) {
             let pushed = self.pushed_ms.entry(batch.seq).or_insert(now.mono_ms);
             if now.mono_ms >= *pushed + self.params.resend_ms {
                 out.push(Action::PushBatch { to: Peers::All, batch });

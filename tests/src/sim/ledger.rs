@@ -124,7 +124,7 @@ impl Payloads {
         let sha256 = Digest::tagged(b"sim-document", &[&number]);
         let json = format!(
             concat!(
-                r#"{{"custody":[],"media_type":"application/pdf","origin":{{"method":"manual","system":"sim"}},"#,
+                r#"{{"custody":[{{"lang":"en","text":"desk"}}],"media_type":"application/pdf","origin":{{"method":"manual","system":"sim"}},"#,
                 r#""purpose":"archive","sha256":"{}","size":4096}}"#
             ),
             sha256

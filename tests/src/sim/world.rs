@@ -327,12 +327,16 @@ impl World {
             }
         }
         let start = self.now_us;
-        // Markers go in at every node; each must come out everywhere.
-        self.run_ms(10)?;
-        let markers: Vec<TxId> = (0..self.n).filter_map(|node| self.submit_at(node)).collect();
+        // A marker goes in at every node as soon as it takes one; each must come out everywhere.
+        let mut markers: Vec<Option<TxId>> = vec![None; self.n];
         loop {
-            let done = self.nodes.iter().all(|node| markers.iter().all(|one| node.ledger.holds(one)));
-            if done && !markers.is_empty() {
+            for (node, marker) in markers.iter_mut().enumerate() {
+                *marker = marker.or_else(|| self.submit_at(node));
+            }
+            let held = |one: &Option<TxId>| {
+                one.is_some_and(|tx| self.nodes.iter().all(|node| node.ledger.holds(&tx)))
+            };
+            if markers.iter().all(held) {
                 break;
             }
             if self.now_us >= start + within_ms * 1_000 {
@@ -402,7 +406,7 @@ impl World {
 
     /// A client hands a transaction to a node.
     fn submit_at(&mut self, node: usize) -> Option<TxId> {
-        if !self.up(node) {
+        if !self.nodes[node].engine.as_ref().is_some_and(Engine::accepts_local) {
             return None;
         }
         let time_ms = EPOCH_MS + self.now_us / 1_000;

@@ -1,0 +1,186 @@
+//! What a reader sees of a record.
+//!
+//! Nothing is stored for readers: status, flags and disclosure follow from head, dates and block time at the
+//! moment of asking. A publication that ends on a day is shown to 24:00 local time of that day, whether or
+//! not a block has come since (safeguard G4: publication stops by itself).
+
+use serde_json::Value;
+
+use crate::api::{HistoryEntry, PendingView, RecordView, SignerView};
+use crate::code::{Code, Refusal};
+use crate::date::Date;
+use crate::execute::ChainParams;
+use crate::id::{Height, RecordId};
+use crate::leaf::Leaf;
+use crate::operation::Step;
+use crate::org::OrgId;
+use crate::record::{Class, Header};
+use crate::state::{Flags, RecordHead, Signer, Status, VersionHead};
+
+/// Who is asking.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Reader {
+    /// Anybody.
+    Public,
+    /// An officer of an agency.
+    Agency(OrgId),
+    /// An auditor.
+    Auditor,
+}
+
+/// When is asked: block time and height of the answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Height at which the answer holds.
+    pub height: Height,
+    /// Local date of the block at that height.
+    pub today: Date,
+}
+
+impl Moment {
+    /// The moment of a block.
+    pub fn new(chain: &ChainParams, height: Height, time_ms: u64) -> Self {
+        Self { height, today: Date::of_time(time_ms, chain.utc_offset_minutes) }
+    }
+}
+
+/// Status and flags as they hold on a day: dates that have passed count even before a block wrote the step.
+pub fn derived_status(head: &RecordHead, version: &VersionHead, today: Date) -> (Status, Flags) {
+    let live = matches!(version.status, Status::Effective | Status::Suspended | Status::Repaired);
+    let (mut status, mut flags) = (version.status, head.flags);
+    if live && version.effective_to.is_some_and(|last| today > last) {
+        status = Status::Expired;
+        flags = flags.with(Flags::PUBLICATION_STOPPED);
+    }
+    let published = version.publish_from.is_some();
+    if live && published && version.publish_until.is_some_and(|last| today > last) {
+        flags = flags.with(Flags::PUBLICATION_STOPPED);
+    }
+    (status, flags)
+}
+
+/// Whether a reader may see the record and its body (domain section 3.2).
+pub fn is_disclosed(head: &RecordHead, version: &VersionHead, reader: &Reader, today: Date) -> bool {
+    match reader {
+        Reader::Auditor => return true,
+        Reader::Agency(agency) if *agency == head.agency => return true,
+        Reader::Agency(agency) if version.notary.as_ref() == Some(agency) => return true,
+        Reader::Agency(_) | Reader::Public => {}
+    }
+    if head.record_type.is_governance() {
+        return true;
+    }
+    let (status, flags) = derived_status(head, version, today);
+    let was_in_effect = !matches!(
+        status,
+        Status::Submitted | Status::Withdrawn | Status::Rejected | Status::Sealed | Status::Erased
+    );
+    let shown = !flags.contains(Flags::PUBLICATION_STOPPED);
+    match head.class {
+        // Public acts stay readable after they ended; their status says so.
+        Class::P0 => {
+            let stopped = matches!(status, Status::Effective | Status::Suspended) && !shown;
+            was_in_effect && !stopped && version.publish_from.is_none_or(|from| from <= today)
+        }
+        Class::P1 => {
+            let published = version.publish_from.is_some_and(|from| from <= today);
+            matches!(status, Status::Effective | Status::Suspended) && published && shown
+        }
+        Class::P2 | Class::P3 | Class::P4 => false,
+    }
+}
+
+/// A record as a reader sees it. `header` is that of the version shown, `body` its body where this node has
+/// it; an amendment that waits is shown in `pending`.
+///
+/// # Errors
+/// `NOT_DISCLOSED`.
+pub fn record_view(
+    record: &RecordId,
+    head: &RecordHead,
+    header: &Header,
+    body: Option<&str>,
+    reader: &Reader,
+    moment: Moment,
+) -> Result<RecordView, Refusal> {
+    let version = head.next.as_ref().filter(|next| next.version == header.version).unwrap_or(&head.current);
+    if !is_disclosed(head, version, reader, moment.today) {
+        return Err(Refusal::new(Code::NotDisclosed, format!("record {record}")));
+    }
+    let (status, flags) = derived_status(head, version, moment.today);
+    Ok(RecordView {
+        record: *record,
+        record_type: head.record_type.name().to_owned(),
+        agency: head.agency.to_string(),
+        version: version.version,
+        status: status.name().to_owned(),
+        flags: flags.names().into_iter().map(str::to_owned).collect(),
+        class: head.class.name().to_owned(),
+        header_digest: version.header_digest,
+        header: serde_json::to_value(header).unwrap_or(Value::Null),
+        body: body.and_then(|body| serde_json::from_str(body).ok()),
+        leaf_index: version.leaf_index,
+        signers: signers(&version.signers),
+        missing: version.needs.names(),
+        pending: pending(head),
+        changed_at: head.changed_at,
+        height: moment.height,
+    })
+}
+
+fn pending(head: &RecordHead) -> Option<PendingView> {
+    if let Some(step) = &head.pending {
+        return Some(PendingView {
+            operation: step.step.name().to_owned(),
+            version: head.current.version,
+            digest: step.digest,
+            missing: step.needs.names(),
+            signers: signers(&step.signers),
+        });
+    }
+    head.next.as_ref().map(|next| PendingView {
+        operation: Step::Amend.name().to_owned(),
+        version: next.version,
+        digest: next.header_digest,
+        missing: next.needs.names(),
+        signers: signers(&next.signers),
+    })
+}
+
+fn signers(signers: &[Signer]) -> Vec<SignerView> {
+    let view = |signer: &Signer| SignerView {
+        key: signer.key,
+        role: signer.role.name().to_owned(),
+        operation: signer.step.name().to_owned(),
+    };
+    signers.iter().map(view).collect()
+}
+
+/// One step of a history, from its leaf. A seal is no step of a record.
+pub fn history_entry(leaf: &Leaf, leaf_index: u64) -> Option<HistoryEntry> {
+    let entry = |height, time_ms, operation: Step, author, version, status: Status| HistoryEntry {
+        height,
+        time_ms,
+        leaf_index,
+        operation: operation.name().to_owned(),
+        author,
+        version,
+        status: status.name().to_owned(),
+        leaf: leaf.to_json(),
+    };
+    match leaf {
+        Leaf::Signed(step) => Some(entry(
+            step.height,
+            step.time_ms,
+            step.operation.step(),
+            Some(step.author),
+            step.version,
+            step.status,
+        )),
+        Leaf::Automatic(step) => {
+            Some(entry(step.height, step.time_ms, step.step, None, step.version, step.status))
+        }
+        Leaf::Genesis(_) => Some(entry(Height::ZERO, 0, Step::Genesis, None, 1, Status::Effective)),
+        Leaf::Seal(_) => None,
+    }
+}

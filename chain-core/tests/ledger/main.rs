@@ -1,0 +1,17 @@
+//! The ledger acted on as members, time and adversaries act on it, one story per file.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod amendment;
+mod automatic;
+mod city;
+mod content;
+mod countersign;
+mod governance;
+mod official_data;
+mod reading;
+mod replay;
+mod rights;
+mod state_tree;
+mod transactions;
+mod vectors;

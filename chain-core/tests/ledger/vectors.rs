@@ -1,0 +1,379 @@
+//! Frozen bytes: what is hashed, signed, stored or sent must never change by accident.
+//!
+//! Each vector is one hexadecimal text file under `chain-core/vectors/`. With `CITY_VECTORS=write` in the
+//! environment the files are written anew; review the difference like code.
+
+use std::path::PathBuf;
+
+use chain_core::canonical::Writer;
+use chain_core::code::{Code, Refusal};
+use chain_core::codec::{self, Wire};
+use chain_core::crypto::{Digest, Signature};
+use chain_core::execute::{Outcome, Verdict};
+use chain_core::id::{Epoch, Height, RecordId, TxId};
+use chain_core::json;
+use chain_core::layout::Layout;
+use chain_core::leaf::{AutomaticLeaf, GenesisLeaf, Leaf, SealLeaf, SignedLeaf};
+use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason, Step};
+use chain_core::org::OrgId;
+use chain_core::record::governance::{Possession, Role};
+use chain_core::record::{
+    BasisRef, Class, Details, Header, RecordType, Reference, Relation, Severity, SubjectKind,
+};
+use chain_core::state::{
+    AgencyEntry, BasisEntry, Flags, MemberEntry, Needs, Pending, RecordHead, Signer, Status, VersionHead,
+};
+use chain_core::transaction::{Body, Submission, Transaction};
+
+use crate::city::{
+    agency, agency_details, basis_details, chain, date, member_details, new_key, public, secret,
+};
+
+fn vectors() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for line in bytes.chunks(32) {
+        line.iter().for_each(|byte| out.push_str(&format!("{byte:02x}")));
+        out.push('\n');
+    }
+    out
+}
+
+fn compare(name: &str, bytes: &[u8], failures: &mut Vec<String>) {
+    let path = vectors().join(format!("{name}.hex"));
+    let got = hex(bytes);
+    if std::env::var("CITY_VECTORS").is_ok_and(|value| value == "write") {
+        std::fs::write(&path, got).unwrap();
+        return;
+    }
+    if std::fs::read_to_string(&path).ok().as_deref() != Some(got.as_str()) {
+        failures.push(name.to_owned());
+    }
+}
+
+fn digest(name: &str) -> Digest {
+    Digest::tagged(b"vector", &[name.as_bytes()])
+}
+
+fn record() -> RecordId {
+    RecordId::new(digest("record"))
+}
+
+/// A header with every field filled.
+fn full_header() -> Header {
+    Header {
+        record: record(),
+        record_type: RecordType::Penalty,
+        schema_version: 1,
+        version: 2,
+        idempotency: digest("idempotency"),
+        agency: agency("A1"),
+        legal_basis: Some(BasisRef { id: "food-safety".to_owned(), version: 3 }),
+        class: Class::P1,
+        subject_kind: SubjectKind::Organisation,
+        body_commit: Some(digest("body")),
+        subject_commit: Some(digest("subject")),
+        natural_key: Some(digest("natural")),
+        decided_on: Some(date("2026-05-06")),
+        conduct_on: Some(date("2026-03-01")),
+        effective_from: Some(date("2026-05-06")),
+        effective_to: Some(date("2027-05-06")),
+        publish_from: Some(date("2026-05-07")),
+        publish_min_until: Some(date("2026-08-06")),
+        publish_until: Some(date("2027-05-06")),
+        dispose_on: Some(date("2032-05-06")),
+        severity: Some(Severity::Ordinary),
+        heard: true,
+        officers: vec![public("A1/clerk1"), public("A1/clerk2")],
+        refs: vec![Reference { rel: Relation::Concerns, record: record() }],
+        attachments_root: Some(digest("attachments")),
+        details: Details::Notary(agency("N")),
+    }
+}
+
+/// A header with nothing that may be absent.
+fn bare_header(details: Details) -> Header {
+    let header = chain_core::build::governance_header(
+        chain().chain_id,
+        &"lei:2138001CY61HDFJ5ZA27".parse::<OrgId>().unwrap(),
+        b"dedupe",
+        "key",
+        1,
+        details,
+    );
+    Header { record_type: RecordType::DocFingerprint, ..header }
+}
+
+fn operations() -> Vec<(&'static str, Operation)> {
+    let (record, version) = (record(), 7);
+    vec![
+        ("submit", Operation::Submit(Box::new(full_header()))),
+        ("submit_bare", Operation::Submit(Box::new(bare_header(Details::None)))),
+        ("countersign", Operation::Countersign { record, version, header_digest: digest("header") }),
+        (
+            "reject",
+            Operation::Reject {
+                record,
+                version,
+                header_digest: Some(digest("header")),
+                reason: "金额有误".to_owned(),
+            },
+        ),
+        ("withdraw", Operation::Withdraw { record, version }),
+        (
+            "amend",
+            Operation::Amend { header: Box::new(full_header()), reason: AmendReason::CourtOrReviewOrder },
+        ),
+        (
+            "revoke",
+            Operation::Revoke {
+                record,
+                version,
+                reason: RevokeReason::Cancelled,
+                effect: Effect::FromStart,
+                note: "file 1".to_owned(),
+            },
+        ),
+        (
+            "stop_publication",
+            Operation::StopPublication { record, version, reason: "court_order".to_owned() },
+        ),
+        (
+            "suspend",
+            Operation::Suspend {
+                record,
+                version,
+                until: Some(date("2026-12-31")),
+                reason: "review".to_owned(),
+            },
+        ),
+        ("resume", Operation::Resume { record, version }),
+    ]
+}
+
+fn leaves() -> Vec<(&'static str, Leaf)> {
+    let flags = Flags::PUBLICATION_STOPPED.with(Flags::DISPUTED);
+    vec![
+        (
+            "signed",
+            Leaf::Signed(Box::new(SignedLeaf {
+                height: Height::new(258),
+                time_ms: 1_778_029_200_000,
+                tx: TxId::new(digest("tx")),
+                operation_index: 3,
+                author: public("A1/clerk1"),
+                agency: agency("A1"),
+                role: Role::Clerk,
+                version: 2,
+                status: Status::Submitted,
+                flags,
+                operation: Operation::Submit(Box::new(full_header())),
+            })),
+        ),
+        (
+            "automatic",
+            Leaf::Automatic(AutomaticLeaf {
+                height: Height::new(259),
+                time_ms: 1_778_029_200_001,
+                step: Step::Expire,
+                record: record(),
+                version: 2,
+                status: Status::Expired,
+                flags,
+                due: date("2027-05-07"),
+            }),
+        ),
+        (
+            "seal",
+            Leaf::Seal(SealLeaf {
+                height: Height::new(260),
+                header_digest: digest("block"),
+                state_root: digest("state"),
+                epoch: Epoch::new(1),
+            }),
+        ),
+        (
+            "genesis",
+            Leaf::Genesis(Box::new(GenesisLeaf {
+                header: bare_header(Details::Member(Box::new(member_details("A1", "clerk1")))),
+            })),
+        ),
+    ]
+}
+
+fn head() -> RecordHead {
+    let signer = Signer { key: public("A1/clerk1"), role: Role::Clerk, step: Step::Submit };
+    let version = VersionHead {
+        version: 1,
+        status: Status::Effective,
+        header_digest: digest("header"),
+        body_commit: Some(digest("body")),
+        leaf_index: 12,
+        needs: Needs::SECOND_CLERK.with(Needs::SUPERVISOR),
+        signers: vec![signer],
+        officers: vec![public("A1/clerk1"), public("A1/clerk2")],
+        notary: Some(agency("N")),
+        natural_key: Some(digest("natural")),
+        legal_basis: Some(BasisRef { id: "food-safety".to_owned(), version: 1 }),
+        effective_to: Some(date("2027-05-06")),
+        publish_from: Some(date("2026-05-06")),
+        publish_until: Some(date("2027-05-06")),
+    };
+    let pending = Pending {
+        step: Step::Revoke,
+        digest: digest("operation"),
+        needs: Needs::council(2),
+        signers: vec![signer],
+    };
+    RecordHead {
+        record_type: RecordType::Penalty,
+        agency: agency("A1"),
+        class: Class::P1,
+        subject_kind: SubjectKind::Organisation,
+        first_digest: digest("first"),
+        first_leaf: 11,
+        flags: Flags::LEGAL_HOLD,
+        next: Some(VersionHead { version: 2, status: Status::Submitted, ..version.clone() }),
+        current: version,
+        pending: Some(pending),
+        changed_at: Height::new(9),
+    }
+}
+
+fn submission() -> Submission {
+    let operations: Vec<Operation> = operations().into_iter().map(|(_, operation)| operation).collect();
+    let mut bodies = vec![None; operations.len()];
+    bodies[0] = Some(Body { salt: digest("salt"), json: "{\"a\":1}".to_owned() });
+    let transaction = Transaction {
+        version: 1,
+        chain_id: chain().chain_id,
+        author: public("A1/clerk1"),
+        valid_until_ms: 1_778_029_260_000,
+        atomic: true,
+        operations,
+    };
+    Submission { signed: transaction.sign(&secret("A1/clerk1")), bodies }
+}
+
+fn outcomes() -> [(&'static str, Outcome); 2] {
+    let outcome = |verdict| Outcome { tx: TxId::new(digest("tx")), operation: 5, verdict };
+    [
+        (
+            "accepted",
+            outcome(Verdict::Accepted { record: record(), version: 1, leaf_index: 99, duplicate: true }),
+        ),
+        ("refused", outcome(Verdict::Refused(Refusal::new(Code::UsccCheckChar, "got x")))),
+    ]
+}
+
+fn canonical<T: Layout + PartialEq + std::fmt::Debug>(name: &str, value: &T, failures: &mut Vec<String>) {
+    let bytes = value.to_canonical();
+    assert_eq!(T::from_canonical(&bytes).as_ref(), Ok(value), "{name} reads back");
+    for cut in 0..bytes.len() {
+        assert!(T::from_canonical(&bytes[..cut]).is_err(), "{name} cut at {cut}");
+    }
+    let mut longer = bytes.clone();
+    longer.push(0);
+    assert!(T::from_canonical(&longer).is_err(), "{name} with a byte more");
+    compare(name, &bytes, failures);
+}
+
+#[test]
+fn bytes_are_frozen_and_read_back() {
+    let mut failures = Vec::new();
+    for (name, operation) in operations() {
+        canonical(&format!("operation_{name}"), &operation, &mut failures);
+    }
+    for (name, leaf) in leaves() {
+        canonical(&format!("leaf_{name}"), &leaf, &mut failures);
+    }
+    canonical("header_full", &full_header(), &mut failures);
+    let agency_record = Details::Agency(Box::new(agency_details("A1", &[RecordType::Licence])));
+    canonical("details_agency", &agency_record, &mut failures);
+    let member = Details::Member(Box::new(member_details("A1", "clerk1")));
+    canonical("details_member", &member, &mut failures);
+    let basis = Details::LegalBasis(Box::new(basis_details("food-safety")));
+    canonical("details_legal_basis", &basis, &mut failures);
+    canonical("state_record_head", &head(), &mut failures);
+    let agency_entry = AgencyEntry {
+        id: agency("A1"),
+        name: "示例市市场监督管理局".to_owned(),
+        types: vec![RecordType::Licence, RecordType::Penalty],
+        from: date("2020-01-01"),
+        to: Some(date("2030-12-31")),
+        status: Status::Effective,
+        record: record(),
+    };
+    canonical("state_agency", &agency_entry, &mut failures);
+    let member_entry = MemberEntry {
+        agency: agency("A1"),
+        role: Role::Supervisor,
+        from: date("2020-01-01"),
+        to: None,
+        label: "supervisor 1".to_owned(),
+        status: Status::Suspended,
+        record: record(),
+    };
+    canonical("state_member", &member_entry, &mut failures);
+    let basis_entry =
+        BasisEntry { details: basis_details("food-safety"), status: Status::Effective, record: record() };
+    canonical("state_basis", &basis_entry, &mut failures);
+    for (name, outcome) in outcomes() {
+        compare(&format!("outcome_{name}_canonical"), &outcome.canonical(), &mut failures);
+        wire(&format!("outcome_{name}_wire"), &outcome, &mut failures);
+    }
+    wire("submission_wire", &submission(), &mut failures);
+    let mut names = Writer::new();
+    let transaction = submission().signed.transaction;
+    names.digest(transaction.id().digest()).digest(&full_header().digest());
+    names.digest(&operations()[6].1.digest()).signature(&submission().signed.signature);
+    let possession = Possession::prove(chain().chain_id, &secret("A1/clerk1"));
+    names.signature(&possession).signature(&Signature::ZERO);
+    compare("digests_and_signatures", &names.finish(), &mut failures);
+    assert!(failures.is_empty(), "changed or missing vectors: {failures:?}");
+}
+
+fn wire<T: Wire + PartialEq + std::fmt::Debug>(name: &str, value: &T, failures: &mut Vec<String>) {
+    let bytes = codec::encode(value).unwrap();
+    assert_eq!(codec::decode::<T>(&bytes).as_ref(), Ok(value), "{name} decodes");
+    compare(name, &bytes, failures);
+}
+
+#[test]
+fn json_forms_read_back() {
+    for (name, operation) in operations() {
+        let text = serde_json::to_string(&operation).unwrap();
+        assert_eq!(serde_json::from_str::<Operation>(&text).unwrap(), operation, "{name}");
+        let odd = text.replacen("\"version\":", "\"colour\":1,\"version\":", 1);
+        assert!(serde_json::from_str::<Operation>(&odd).is_err(), "{name} with an unknown field");
+    }
+    for (name, leaf) in leaves() {
+        let text = serde_json::to_string(&leaf).unwrap();
+        assert_eq!(serde_json::from_str::<Leaf>(&text).unwrap(), leaf, "{name}");
+    }
+    let text = serde_json::to_string(&submission()).unwrap();
+    assert_eq!(serde_json::from_str::<Submission>(&text).unwrap(), submission());
+    let _ = new_key("A1/clerk1");
+}
+
+/// The texts of the encoding set: what is refused, and where each member comes in canonical order.
+#[test]
+fn json_texts_are_judged_as_listed() {
+    let cases: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(vectors().join("json_texts.json")).unwrap()).unwrap();
+    for case in cases.as_array().unwrap() {
+        let [name, text, expect] = ["name", "text", "expect"].map(|field| case[field].as_str().unwrap());
+        if expect.starts_with("refuse") {
+            assert!(json::parse(text).is_err(), "{name}");
+        } else if let Some(want) = expect.strip_prefix("canonical bytes are ") {
+            assert_eq!(json::canonicalise(text).as_deref(), Ok(want), "{name}");
+        } else {
+            assert!(expect.starts_with("the first name sorts first"), "{name}: unknown expectation");
+            let plain = text.replace("\\ud83d\\ude00", "😀").replace("\\ufb33", "\u{fb33}");
+            assert_eq!(json::canonicalise(text).as_deref(), Ok(plain.as_str()), "{name}");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Talking to nodes: several URLs, fail-over, back-off, and no trust in what they say.
+//!
+//! A submission may be sent again to any node: its id is the digest of what was signed, so the ledger knows it.
+
+pub(crate) mod paths;
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use chain_core::api::{NodeStatus, Problem, Stage, TransactionStatus};
+use chain_core::code::Code;
+use chain_core::genesis::Genesis;
+use chain_core::id::{Height, TxId};
+use serde::de::DeserializeOwned;
+
+use crate::error::{CliError, CliResult};
+use crate::interrupt;
+
+/// Longest answer read.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// First and longest wait between rounds over all nodes.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// How long one connection attempt may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The nodes of a context.
+#[derive(Debug)]
+pub(crate) struct Client {
+    agent: ureq::Agent,
+    nodes: Vec<Node>,
+    preferred: AtomicUsize,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Node {
+    url: String,
+    name: OnceLock<String>,
+}
+
+/// What one request to one node came to.
+enum Answer {
+    Done(Vec<u8>),
+    /// The node understood and refuses; another would too.
+    Refused(CliError),
+    /// Another node, or this one later, may do better.
+    Retry(CliError, Option<Duration>),
+}
+
+impl Client {
+    /// A client for these base URLs.
+    pub(crate) fn new(urls: &[String], timeout: Duration, tls_ca: Option<&Path>) -> CliResult<Self> {
+        if urls.is_empty() {
+            return Err(CliError::new(Code::NoContext, "no node is known"));
+        }
+        let mut config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .max_idle_connections(256)
+            .max_idle_connections_per_host(64)
+            .user_agent(concat!("city/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = tls_ca {
+            let pem = std::fs::read(path).map_err(|error| CliError::file(path, &error))?;
+            let certificate = ureq::tls::Certificate::from_pem(&pem).map_err(|error| {
+                CliError::new(Code::ConfigInvalid, format!("{}: {error}", path.display()))
+            })?;
+            let roots = ureq::tls::RootCerts::new_with_certs(&[certificate]);
+            config = config.tls_config(ureq::tls::TlsConfig::builder().root_certs(roots).build());
+        }
+        let nodes = urls
+            .iter()
+            .map(|url| Node { url: url.trim_end_matches('/').to_owned(), name: OnceLock::new() })
+            .collect();
+        Ok(Self { agent: config.build().into(), nodes, preferred: AtomicUsize::new(0), timeout })
+    }
+
+    /// How many nodes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Base URL of a node.
+    pub(crate) fn url(&self, node: usize) -> &str {
+        &self.nodes[node].url
+    }
+
+    /// Reads JSON from whichever node answers.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> CliResult<T> {
+        json(path, &self.anywhere(path, None, self.timeout)?)
+    }
+
+    /// Reads bytes from whichever node answers.
+    pub(crate) fn get_bytes(&self, path: &str) -> CliResult<Vec<u8>> {
+        self.anywhere(path, None, self.timeout)
+    }
+
+    /// Reads JSON from one node, once, without fail-over.
+    pub(crate) fn get_from<T: DeserializeOwned>(&self, node: usize, path: &str) -> CliResult<T> {
+        json(path, &self.bytes_from(node, path)?)
+    }
+
+    /// Reads bytes from one node, once, without fail-over.
+    pub(crate) fn bytes_from(&self, node: usize, path: &str) -> CliResult<Vec<u8>> {
+        match self.once(node, path, None, self.timeout) {
+            Answer::Done(bytes) => Ok(bytes),
+            Answer::Refused(error) | Answer::Retry(error, _) => Err(error),
+        }
+    }
+
+    /// Sends an encoded submission to one of the nodes and waits until it reaches a stage or the time is
+    /// over. With `home`, only that validator's node is used: it keeps bodies that must not travel.
+    pub(crate) fn submit(
+        &self,
+        bytes: &[u8],
+        wait: Stage,
+        home: Option<&str>,
+        timeout: Duration,
+    ) -> CliResult<TransactionStatus> {
+        let path = paths::submit(wait, timeout);
+        let answer = match home {
+            Some(name) => {
+                let node = self.named(name)?;
+                self.retrying(|_| node, 1, &path, Some(bytes), timeout)
+            }
+            None => self.anywhere(&path, Some(bytes), timeout),
+        };
+        json(&path, &answer?)
+    }
+
+    /// Asks where a transaction stands.
+    pub(crate) fn transaction(
+        &self,
+        tx: &TxId,
+        wait: Stage,
+        timeout: Duration,
+    ) -> CliResult<TransactionStatus> {
+        let path = paths::transaction(tx, wait, timeout);
+        json(&path, &self.anywhere(&path, None, timeout)?)
+    }
+
+    /// Goes on with the next node from now on.
+    pub(crate) fn turn(&self) {
+        self.preferred.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Name of the validator behind a node.
+    pub(crate) fn name(&self, node: usize) -> CliResult<&str> {
+        if let Some(name) = self.nodes[node].name.get() {
+            return Ok(name);
+        }
+        let status: NodeStatus = self.get_from(node, paths::STATUS)?;
+        Ok(self.nodes[node].name.get_or_init(|| status.name))
+    }
+
+    fn named(&self, name: &str) -> CliResult<usize> {
+        let mut down = None;
+        for node in 0..self.nodes.len() {
+            match self.name(node) {
+                Ok(found) if found == name => return Ok(node),
+                Ok(_) => {}
+                Err(error) => down = Some(error),
+            }
+        }
+        Err(down.unwrap_or_else(|| {
+            CliError::new(Code::NotOwnNode, format!("no node of the context belongs to validator {name}"))
+                .hint("add the agency's own node to the context: bodies about persons go nowhere else")
+        }))
+    }
+
+    fn anywhere(&self, path: &str, body: Option<&[u8]>, timeout: Duration) -> CliResult<Vec<u8>> {
+        let nodes = self.nodes.len();
+        let first = self.preferred.load(Ordering::Relaxed);
+        self.retrying(|attempt| (first + attempt) % nodes, nodes, path, body, timeout)
+    }
+
+    /// Tries nodes in turn until one answers, the time is over, or Ctrl-C.
+    fn retrying(
+        &self,
+        node_of: impl Fn(usize) -> usize,
+        round: usize,
+        path: &str,
+        body: Option<&[u8]>,
+        timeout: Duration,
+    ) -> CliResult<Vec<u8>> {
+        let deadline = Instant::now() + timeout;
+        let mut back_off = BACK_OFF.0;
+        for attempt in 0.. {
+            let node = node_of(attempt);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (error, wait) = match self.once(node, path, body, left + Duration::from_secs(2)) {
+                Answer::Done(bytes) => {
+                    if attempt > 0 && round > 1 {
+                        self.preferred.store(node, Ordering::Relaxed);
+                    }
+                    return Ok(bytes);
+                }
+                Answer::Refused(error) => return Err(error),
+                Answer::Retry(error, wait) => (error, wait),
+            };
+            let round_over = (attempt + 1) % round == 0;
+            let pause = match wait {
+                Some(wait) => wait,
+                None if round_over => back_off,
+                None => Duration::ZERO,
+            };
+            if round_over {
+                back_off = (back_off * 2).min(BACK_OFF.1);
+            }
+            if Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            if !interrupt::sleep(pause) {
+                return Err(CliError::new(Code::Interrupted, "stopped while waiting for a node"));
+            }
+        }
+        Err(CliError::internal("unreachable end of retries"))
+    }
+
+    fn once(&self, node: usize, path: &str, body: Option<&[u8]>, timeout: Duration) -> Answer {
+        let url = format!("{}{path}", self.nodes[node].url);
+        let timeout = Some(timeout.max(Duration::from_millis(200)));
+        let sent = match body {
+            None => self.agent.get(&url).config().timeout_global(timeout).build().call(),
+            Some(bytes) => self
+                .agent
+                .post(&url)
+                .config()
+                .timeout_global(timeout)
+                .build()
+                .content_type(paths::SUBMISSION_TYPE)
+                .send(bytes),
+        };
+        let unreachable = |error: &ureq::Error| {
+            CliError::new(Code::Unreachable, format!("{}: {error}", self.nodes[node].url))
+        };
+        let mut response = match sent {
+            Ok(response) => response,
+            Err(error) => return Answer::Retry(unreachable(&error), None),
+        };
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(|seconds: u64| Duration::from_secs(seconds.min(60)));
+        let bytes = match response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec() {
+            Ok(bytes) => bytes,
+            Err(error) => return Answer::Retry(unreachable(&error), None),
+        };
+        match status {
+            200..=299 => Answer::Done(bytes),
+            408 | 429 | 502 | 503 | 504 => Answer::Retry(problem(status, &url, &bytes), retry_after),
+            _ => Answer::Refused(problem(status, &url, &bytes)),
+        }
+    }
+}
+
+/// What a node said that is no success.
+fn problem(status: u16, url: &str, bytes: &[u8]) -> CliError {
+    match serde_json::from_slice::<Problem>(bytes) {
+        Ok(problem) => CliError::from(problem.refusal()).hint(problem.hint),
+        Err(_) => CliError::new(Code::NotReady, format!("{url} answered {status} without saying why"))
+            .hint("is this the URL of a node? See `city doctor`"),
+    }
+}
+
+fn json<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> CliResult<T> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        CliError::new(Code::MalformedJson, format!("answer to {path}: {error}"))
+            .hint("is this the URL of a node? See `city doctor`")
+    })
+}
+
+/// Checks the proof in a status with the client's own trust and returns the height that orders it.
+pub(crate) fn verified_height(genesis: &Genesis, status: &TransactionStatus, tx: &TxId) -> CliResult<Height> {
+    let proof = status.proof.as_ref().ok_or_else(|| {
+        CliError::new(Code::NotFinal, format!("transaction {tx} is {:?} and has no proof yet", status.stage))
+    })?;
+    Ok(proof.verify(genesis.chain_id(), genesis.committee(), tx)?)
+}

@@ -1,0 +1,83 @@
+//! Addresses of the HTTP API, in one place.
+
+use std::time::Duration;
+
+use chain_core::api::Stage;
+use chain_core::id::{Height, RecordId, TxId};
+
+/// Media type of an encoded submission.
+pub(crate) const SUBMISSION_TYPE: &str = "application/octet-stream";
+/// What a node says about itself.
+pub(crate) const STATUS: &str = "/v1/status";
+/// The newest cosigned checkpoint.
+pub(crate) const CHECKPOINT: &str = "/checkpoint";
+
+fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Unknown | Stage::Accepted => "accepted",
+        Stage::Final => "final",
+        Stage::Executed => "executed",
+    }
+}
+
+/// Submitting, and waiting for a stage.
+pub(crate) fn submit(wait: Stage, timeout: Duration) -> String {
+    format!("/v1/transactions?wait={}&timeout_ms={}", stage(wait), timeout.as_millis())
+}
+
+/// Where a transaction stands.
+pub(crate) fn transaction(tx: &TxId, wait: Stage, timeout: Duration) -> String {
+    format!("/v1/transactions/{tx}?wait={}&timeout_ms={}", stage(wait), timeout.as_millis())
+}
+
+/// A record.
+pub(crate) fn record(record: &RecordId) -> String {
+    format!("/v1/records/{record}")
+}
+
+/// A record's life.
+pub(crate) fn history(record: &RecordId, cursor: Option<&str>) -> String {
+    let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
+    format!("/v1/records/{record}/history?limit=500{cursor}")
+}
+
+/// A record's receipt in a form.
+pub(crate) fn receipt(record: &RecordId, version: Option<u32>, form: &str) -> String {
+    let version = version.map_or_else(String::new, |version| format!("&version={version}"));
+    format!("/v1/records/{record}/receipt?form={form}{version}")
+}
+
+/// A page of records; the filters are already encoded.
+pub(crate) fn records(filters: &[(&str, &str)], limit: usize, cursor: Option<&str>) -> String {
+    let mut path = format!("/v1/records?limit={limit}");
+    for (name, value) in filters.iter().copied().chain(cursor.map(|cursor| ("cursor", cursor))) {
+        path.push_str(&format!("&{name}={}", encode(value)));
+    }
+    path
+}
+
+/// A block.
+pub(crate) fn block(height: Height) -> String {
+    format!("/v1/blocks/{height}")
+}
+
+/// A page of blocks, newest first.
+pub(crate) fn blocks(limit: usize) -> String {
+    format!("/v1/blocks?limit={limit}")
+}
+
+/// Whole blocks for an audit.
+pub(crate) fn raw_blocks(from: Height, limit: usize) -> String {
+    format!("/v1/raw-blocks?from={from}&limit={limit}")
+}
+
+fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,33 @@
+//! One file per command, grouped as the help shows them.
+
+pub(crate) mod auditor;
+pub(crate) mod clerk;
+pub(crate) mod general;
+pub(crate) mod operator;
+pub(crate) mod start;
+
+use crate::app::City;
+use crate::args::Command;
+use crate::error::CliResult;
+
+/// Runs a command.
+pub(crate) fn run(command: Command, city: &City) -> CliResult {
+    match command {
+        Command::Devnet(command) => start::devnet::run(command, city),
+        Command::Doctor(args) => start::doctor::run(&args, city),
+        Command::Explain(args) => start::explain::run(&args, city),
+        Command::Genesis(command) => operator::genesis::run(command, city),
+        Command::Node(command) => operator::node::run(command, city),
+        Command::Key(command) => operator::key::run(command, city),
+        Command::Agency(command) => operator::agency::run(command, city),
+        Command::Record(command) => clerk::record::run(command, city),
+        Command::Batch(command) => clerk::batch::run(command, city),
+        Command::Receipt(command) => clerk::receipt::run(command, city),
+        Command::Block(command) => auditor::block::run(command, city),
+        Command::Audit(command) => auditor::audit::run(command, city),
+        Command::Context(command) => general::context::run(command, city),
+        Command::Completions(args) => general::completions::run(&args, city),
+        Command::HelpTopic(args) => general::topic::run(&args, city),
+        Command::Version(args) => general::version::run(&args, city),
+    }
+}

@@ -1,0 +1,3 @@
+//! Commands.
+pub(crate) mod audit;
+pub(crate) mod block;

@@ -1,0 +1,4 @@
+//! Commands.
+pub(crate) mod batch;
+pub(crate) mod receipt;
+pub(crate) mod record;

@@ -1,0 +1,353 @@
+//! `city batch`: a spreadsheet in, a verdict for every row out.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use chain_core::code::{Code, Refusal};
+use chain_core::date::Date;
+use chain_core::genesis::Genesis;
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::app::City;
+use crate::error::{CliError, CliResult};
+use crate::files;
+use crate::import::catalogue::Catalogue;
+use crate::import::journal::{Journal, Start, resume_hint};
+use crate::import::mapping::{BUILT_IN, Mapping};
+use crate::import::plan::{Judged, Judging, judge_sheet, sign};
+use crate::import::send::{Sending, send_all};
+use crate::import::sheet::Sheet;
+use crate::interrupt;
+use crate::output::Shape;
+
+/// File a spreadsheet: check it, submit it, resume it, report on it
+///
+/// A mapping says which column is which field; two are built in, for the official columns of licences and
+/// penalties. Every row is judged before anything is sent and keeps its own verdict and receipt. A journal
+/// beside the sheet remembers what was sent, so that Ctrl-C, a crash or a dead node never file a row twice.
+///
+/// city batch check licences.csv --map licences
+///
+/// city batch submit licences.csv --map licences --report licences.report.csv
+///
+/// city batch resume licences.csv
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum BatchCommand {
+    /// Judge every row; send nothing
+    Check {
+        /// The sheet: CSV in UTF-8, `-` for stdin
+        sheet: PathBuf,
+        /// Mapping file, or `licences` or `penalties`
+        #[arg(long, value_name = "MAP")]
+        map: String,
+    },
+    /// Judge every row and file the good ones
+    Submit(SubmitArgs),
+    /// Go on with an import that was interrupted
+    Resume {
+        /// The sheet or its journal
+        path: PathBuf,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Show what became of every row
+    Report {
+        /// The sheet or its journal
+        path: PathBuf,
+    },
+    /// Print a built-in mapping, to be adapted
+    Mappings {
+        /// Its name; without one the names are listed
+        name: Option<String>,
+    },
+}
+
+/// What `submit` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct SubmitArgs {
+    /// The sheet: CSV in UTF-8
+    pub(crate) sheet: PathBuf,
+    /// Mapping file, or `licences` or `penalties`
+    #[arg(long, value_name = "MAP")]
+    pub(crate) map: String,
+    /// Journal, in place of SHEET.journal
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+    /// Records under one signature
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
+    pub(crate) group: u16,
+    /// Skip local checks and let the validators judge; for tests
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Judge and sign, but send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+/// How an import is sent.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct How {
+    /// Transactions under way at once
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), value_name = "N")]
+    pub(crate) window: u16,
+    /// Give up when nothing has become final for this long
+    #[arg(long, value_parser = crate::duration::parse, default_value = "2m", value_name = "TIME")]
+    pub(crate) stall: Duration,
+    /// Write the verdict of every row to this file as CSV
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+const ROWS: Shape = Shape {
+    schema: "batch-rows",
+    columns: &["row", "outcome", "notes", "detail", "record", "height"],
+    id: "record",
+    empty: "the sheet has no rows",
+};
+const MAPPINGS: Shape = Shape { schema: "mappings", columns: &["name", "type"], id: "name", empty: "" };
+
+pub(crate) fn run(command: BatchCommand, city: &City) -> CliResult {
+    match command {
+        BatchCommand::Check { sheet, map } => check(city, &sheet, &map),
+        BatchCommand::Submit(args) => submit(city, &args),
+        BatchCommand::Resume { path, how } => resume(city, &path, &how),
+        BatchCommand::Report { path } => {
+            let journal = Journal::open(&journal_of(&path))?;
+            city.out.list(ROWS, &rows(&journal))
+        }
+        BatchCommand::Mappings { name: None } => {
+            let rows = BUILT_IN.iter().map(|(name, _)| {
+                Mapping::load(name).map(|(mapping, _)| json!({ "name": name, "type": mapping.record_type }))
+            });
+            city.out.list(MAPPINGS, &rows.collect::<CliResult<Vec<_>>>()?)
+        }
+        BatchCommand::Mappings { name: Some(name) } => city.out.data(&Mapping::load(&name)?.1),
+    }
+}
+
+fn check(city: &City, sheet: &Path, map: &str) -> CliResult {
+    let genesis = city.genesis()?;
+    let catalogue = Catalogue::of(&genesis)?;
+    let (mapping, _) = Mapping::load(map)?;
+    let sheet = Sheet::read(sheet)?;
+    let ring = city.ring()?;
+    // A clerk may check a sheet before having any key; with a ring, rows without a key are named too.
+    let ring = (!ring.entries().is_empty()).then_some(&ring);
+    let judging =
+        Judging { catalogue: &catalogue, mapping: &mapping, today: today(&genesis), raw: false, ring };
+    let judged = judge_sheet(judging, &sheet, &BTreeSet::new())?;
+    let mut view: Vec<(u64, Value)> = judged
+        .ready
+        .iter()
+        .map(|(row, _)| {
+            (row.row, json!({ "row": row.row, "outcome": "accept", "notes": row.notes.to_string() }))
+        })
+        .collect();
+    view.extend(judged.refused.iter().map(|row| (row.row, refused_view(row.row, &row.refusal, None))));
+    view.sort_by_key(|(row, _)| *row);
+    let view: Vec<Value> = view.into_iter().map(|(_, view)| view).collect();
+    city.out.list(Shape { columns: &["row", "outcome", "notes", "detail"], ..ROWS }, &view)?;
+    let (good, wrong) = (judged.ready.len(), judged.refused.len());
+    city.out.say(format!("  {good} rows are good, {wrong} are not"));
+    if wrong == 0 {
+        return Ok(());
+    }
+    let detail = format!("{wrong} of {} rows would be refused", good + wrong);
+    Err(CliError::new(Code::BatchIncomplete, detail)
+        .exit(if good == 0 { crate::exit::Exit::Refused } else { crate::exit::Exit::Partly })
+        .hint("correct the rows named above in the source system"))
+}
+
+/// Judges, journals and sends a sheet; returns the journal at its end.
+pub(crate) fn file(city: &City, args: &SubmitArgs) -> CliResult<Journal> {
+    interrupt::install();
+    let genesis = city.genesis()?;
+    let bytes = read(&args.sheet)?;
+    let sheet = Sheet::parse(&args.sheet.display().to_string(), &bytes)?;
+    let (mapping, text) = Mapping::load(&args.map)?;
+    let start = Start::new(
+        genesis.chain_id(),
+        (&args.sheet, &bytes),
+        (&args.map, &text),
+        sheet.len() as u64,
+        args.raw,
+        usize::from(args.group),
+    );
+    let path = args.journal.clone().unwrap_or_else(|| Journal::beside(&args.sheet));
+    let mut journal = Journal::create(&path, start)?;
+    proceed(city, &genesis, &sheet, &mapping, &mut journal, &args.how)?;
+    Ok(journal)
+}
+
+fn submit(city: &City, args: &SubmitArgs) -> CliResult {
+    if args.dry_run {
+        return check(city, &args.sheet, &args.map);
+    }
+    let journal = file(city, args)?;
+    finish(city, &journal, args.how.report.as_deref())
+}
+
+/// Goes on with a journal; returns it at its end.
+pub(crate) fn go_on(city: &City, path: &Path, how: &How) -> CliResult<Journal> {
+    interrupt::install();
+    let mut journal = Journal::open(&journal_of(path))?;
+    let genesis = city.genesis()?;
+    let beside = journal.path().to_string_lossy().strip_suffix(".journal").map(PathBuf::from);
+    let place = Some(journal.start.sheet.clone()).filter(|sheet| sheet.exists()).or(beside);
+    let place = place.unwrap_or_else(|| journal.start.sheet.clone());
+    let bytes = read(&place)?;
+    let sheet = Sheet::parse(&place.display().to_string(), &bytes)?;
+    let (mapping, text) = Mapping::load(&journal.start.mapping)?;
+    let start = Start::new(
+        genesis.chain_id(),
+        (&place, &bytes),
+        (&journal.start.mapping, &text),
+        sheet.len() as u64,
+        journal.start.raw,
+        journal.start.group,
+    );
+    journal.check(&start)?;
+    proceed(city, &genesis, &sheet, &mapping, &mut journal, how)?;
+    Ok(journal)
+}
+
+fn resume(city: &City, path: &Path, how: &How) -> CliResult {
+    let journal = go_on(city, path, how)?;
+    finish(city, &journal, how.report.as_deref())
+}
+
+/// Signs the rows that the journal does not know, then sends everything that has no verified end.
+fn proceed(
+    city: &City,
+    genesis: &Genesis,
+    sheet: &Sheet,
+    mapping: &Mapping,
+    journal: &mut Journal,
+    how: &How,
+) -> CliResult {
+    let catalogue = Catalogue::of(genesis)?;
+    let ring = city.ring()?;
+    let raw = journal.start.raw;
+    let judging = Judging { catalogue: &catalogue, mapping, today: today(genesis), raw, ring: Some(&ring) };
+    let Judged { ready, refused } = judge_sheet(judging, sheet, &journal.known_rows())?;
+    city.out.say(format!(
+        "  check      {}/{}   {} rows wrong",
+        sheet.len(),
+        sheet.len(),
+        refused.len() + journal.refused.len()
+    ));
+    let sent = sign(&ring, genesis, ready, journal.start.group, now_ms())?;
+    journal.refuse(refused)?;
+    journal.sending(sent)?;
+    let queue = journal.unfinished();
+    if queue.is_empty() {
+        return Ok(());
+    }
+    // Rows with one decision number must be judged in their order, which only one at a time keeps.
+    let window = if raw { 1 } else { usize::from(how.window).min(queue.len()) };
+    let client = city.client()?;
+    let result = {
+        let journal = Mutex::new(&mut *journal);
+        send_all(&client, genesis, &journal, queue, Sending { window, stall: how.stall })
+    };
+    let open: usize = journal.unfinished().iter().map(|sent| sent.rows.len()).sum();
+    let done: usize = journal.finals.values().map(|end| end.outcomes.len()).sum();
+    if open > 0 && interrupt::asked() {
+        let detail = format!("stopped safely: {done} rows are final, {open} are not known to be");
+        return Err(CliError::new(Code::Interrupted, detail).hint(resume_hint(journal.path())));
+    }
+    result.map_err(|error| error.hint(resume_hint(journal.path())))
+}
+
+fn finish(city: &City, journal: &Journal, report: Option<&Path>) -> CliResult {
+    let rows = rows(journal);
+    if let Some(path) = report {
+        files::replace(path, &report_csv(&rows)?)?;
+        city.out.done(format!("report in {}", path.display()));
+    }
+    city.out.list(ROWS, &rows)?;
+    let refused = rows.iter().filter(|row| row["outcome"] == "reject").count();
+    let accepted = rows.len() - refused;
+    city.out.done(format!("{accepted} rows are final, {refused} were refused"));
+    match (refused, accepted) {
+        (0, _) => Ok(()),
+        (_, 0) => Err(CliError::new(Code::BatchIncomplete, "every row was refused")
+            .exit(crate::exit::Exit::Refused)
+            .hint("see the table above")),
+        _ => Err(CliError::new(
+            Code::BatchIncomplete,
+            format!("{refused} of {} rows were refused", rows.len()),
+        )
+        .hint(format!("city batch report {}", journal.path().display()))),
+    }
+}
+
+/// What became of every row, in order.
+pub(crate) fn rows(journal: &Journal) -> Vec<Value> {
+    let mut rows: Vec<(u64, Value)> =
+        journal.refused.iter().map(|(row, refusal)| (*row, refused_view(*row, refusal, None))).collect();
+    for sent in &journal.sent {
+        let end = journal.finals.get(&sent.tx.to_string());
+        for (at, (&row, notes)) in sent.rows.iter().zip(&sent.notes).enumerate() {
+            let outcome = end.and_then(|end| Some((end.height, end.outcomes.get(at)?)));
+            let view = match outcome {
+                None => json!({ "row": row, "outcome": "open", "notes": notes.to_string() }),
+                Some((height, outcome)) => match &outcome.refusal {
+                    Some(refusal) => refused_view(row, refusal, Some(height.get())),
+                    None => json!({
+                        "row": row,
+                        "outcome": "accept",
+                        "notes": notes.to_string(),
+                        "detail": if outcome.duplicate { "filed before" } else { "" },
+                        "record": outcome.record,
+                        "height": height,
+                    }),
+                },
+            };
+            rows.push((row, view));
+        }
+    }
+    rows.sort_by_key(|(row, _)| *row);
+    rows.into_iter().map(|(_, view)| view).collect()
+}
+
+fn refused_view(row: u64, refusal: &Refusal, height: Option<u64>) -> Value {
+    json!({
+        "row": row,
+        "outcome": "reject",
+        "notes": refusal.code.name(),
+        "detail": refusal.detail,
+        "height": height,
+    })
+}
+
+fn report_csv(rows: &[Value]) -> CliResult<String> {
+    crate::output::csv_text(ROWS, rows)
+}
+
+fn journal_of(path: &Path) -> PathBuf {
+    if path.extension().is_some_and(|extension| extension == "journal") {
+        path.to_owned()
+    } else {
+        Journal::beside(path)
+    }
+}
+
+fn read(path: &Path) -> CliResult<Vec<u8>> {
+    std::fs::read(path).map_err(|error| CliError::file(path, &error))
+}
+
+/// The local day of the network.
+pub(crate) fn today(genesis: &Genesis) -> Date {
+    Date::of_time(now_ms(), genesis.document().utc_offset_minutes)
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}

@@ -1,0 +1,531 @@
+//! `city record`: one record at a time.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use chain_core::api::{HistoryEntry, Page, RecordView};
+use chain_core::code::Code;
+use chain_core::crypto::SecretKey;
+use chain_core::genesis::Genesis;
+use chain_core::id::RecordId;
+use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason};
+use chain_core::org::OrgId;
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::app::City;
+use crate::client::{Client, paths};
+use crate::commands::clerk::batch::today;
+use crate::commands::clerk::receipt::{Form, fetch};
+use crate::draft::{Before, Draft, Office, shown_header};
+use crate::error::{CliError, CliResult};
+use crate::files;
+use crate::filing::{self, Filed, Step};
+use crate::import::plan::home_of;
+use crate::keyring::KeyRing;
+use crate::output::Shape;
+
+/// File, read, approve and end single records
+///
+/// A record is a JSON file with its type, its legal basis and its body; issuer, data source and origin are
+/// filled in. Every command that writes waits until a quorum has ordered the step and checks its proof.
+///
+/// city record submit licence.json
+///
+/// city record countersign 5f0c… --role supervisor
+///
+/// city record list --type credit.penalty --status submitted -o id | city record countersign - --role supervisor
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum RecordCommand {
+    /// Judge record files with the ledger's rules; send nothing
+    Check {
+        /// The files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Key to sign with, by name
+        #[arg(long)]
+        key: Option<String>,
+    },
+    /// File a record
+    Submit {
+        /// The file
+        file: PathBuf,
+        /// Key to sign with, in place of the agency's first clerk
+        #[arg(long)]
+        key: Option<String>,
+        /// Name under which filing it again is recognised; the decision number unless given
+        #[arg(long)]
+        idempotency_key: Option<String>,
+        /// Write the receipt to this file
+        #[arg(long, value_name = "FILE")]
+        receipt: Option<PathBuf>,
+        /// Judge and sign, but send nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show a record
+    Get {
+        /// Its id
+        record: RecordId,
+    },
+    /// Show every step of a record's life
+    History {
+        /// Its id
+        record: RecordId,
+    },
+    /// List records
+    List {
+        /// Type, e.g. credit.licence
+        #[arg(long = "type", value_name = "TYPE")]
+        record_type: Option<String>,
+        /// Acting agency, e.g. uscc:11320100MAXP23YC3L
+        #[arg(long)]
+        agency: Option<String>,
+        /// Status, e.g. effective
+        #[arg(long)]
+        status: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// File a new version of a record
+    Amend {
+        /// Its id
+        record: RecordId,
+        /// The new version, a whole record file
+        file: PathBuf,
+        /// clerical, correction_after_objection, change_on_application, renewal, court_or_review_order
+        #[arg(long)]
+        reason: String,
+        /// Key to sign with
+        #[arg(long)]
+        key: Option<String>,
+    },
+    /// End a record
+    Revoke {
+        /// Its id
+        record: RecordId,
+        /// withdrawn, revoked, cancelled, annulled, unlawful, filed_in_error, ended, key_compromised
+        #[arg(long)]
+        reason: String,
+        /// from_start or from_now
+        #[arg(long, default_value = "from_now")]
+        effect: String,
+        /// Order or file number
+        #[arg(long, default_value = "")]
+        note: String,
+        #[command(flatten)]
+        signer: Signer,
+    },
+    /// Approve records as a second officer, supervisor or legal reviewer
+    Countersign {
+        /// Their ids; `-` reads them from stdin
+        #[arg(required = true)]
+        records: Vec<String>,
+        #[command(flatten)]
+        signer: Signer,
+    },
+    /// Refuse a submitted record
+    Reject {
+        /// Its id
+        record: RecordId,
+        /// Why; for records about persons a code of a-z, 0-9 and _
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        signer: Signer,
+    },
+    /// Take a submitted record back
+    Withdraw {
+        /// Its id
+        record: RecordId,
+        #[command(flatten)]
+        signer: Signer,
+    },
+    /// End publication at once
+    StopPublication {
+        /// Its id
+        record: RecordId,
+        /// Why; for records about persons a code of a-z, 0-9 and _
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        signer: Signer,
+    },
+}
+
+/// Who signs a step.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Signer {
+    /// Role of the officer; the ring's first key of the record's agency in it signs
+    #[arg(long)]
+    role: Option<String>,
+    /// Which of several officers in that role, from 1
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    nth: usize,
+    /// Key by name, in place of the role
+    #[arg(long, conflicts_with = "role")]
+    key: Option<String>,
+}
+
+const FILED: Shape = Shape {
+    schema: "filed",
+    columns: &["outcome", "record", "version", "height", "code", "detail"],
+    id: "record",
+    empty: "",
+};
+const RECORDS: Shape = Shape {
+    schema: "records",
+    columns: &["record", "type", "agency", "version", "status", "class", "changed_at"],
+    id: "record",
+    empty: "no records; file some: city batch submit SHEET --map licences",
+};
+const RECORD: Shape = Shape {
+    schema: "record",
+    columns: &[
+        "record",
+        "type",
+        "agency",
+        "version",
+        "status",
+        "flags",
+        "class",
+        "header_digest",
+        "leaf_index",
+        "changed_at",
+        "signers",
+        "body",
+    ],
+    id: "record",
+    empty: "",
+};
+const HISTORY: Shape = Shape {
+    schema: "history",
+    columns: &["height", "time", "operation", "version", "status", "author", "leaf_index"],
+    id: "leaf_index",
+    empty: "the record has no history here yet",
+};
+const CHECKED: Shape =
+    Shape { schema: "checked", columns: &["file", "verdict", "record", "class"], id: "record", empty: "" };
+/// Countersignatures under one signature.
+const GROUP: usize = 100;
+
+pub(crate) fn run(command: RecordCommand, city: &City) -> CliResult {
+    match command {
+        RecordCommand::Check { files, key } => check(city, &files, key.as_deref()),
+        RecordCommand::Submit { file, key, idempotency_key, receipt, dry_run } => {
+            if dry_run {
+                return check(city, &[file], key.as_deref());
+            }
+            submit(city, &file, key.as_deref(), idempotency_key.as_deref(), receipt.as_deref())
+        }
+        RecordCommand::Get { record } => {
+            let view: RecordView = city.client()?.get(&paths::record(&record))?;
+            shown_header(&view)?;
+            city.out.item(RECORD, &record_json(&view))
+        }
+        RecordCommand::History { record } => history(city, &record),
+        RecordCommand::List { record_type, agency, status, limit } => {
+            let filters = [("type", record_type), ("agency", agency), ("status", status)];
+            let rows = list(&city.client()?, &filters, limit)?;
+            city.out.list(RECORDS, &rows.iter().map(record_json).collect::<Vec<_>>())
+        }
+        RecordCommand::Amend { record, file, reason, key } => {
+            amend(city, &record, &file, &reason, key.as_deref())
+        }
+        RecordCommand::Revoke { record, reason, effect, note, signer } => {
+            let reason: RevokeReason = choice("--reason", &reason)?;
+            let effect: Effect = choice("--effect", &effect)?;
+            step(city, &record, &signer, |view| Operation::Revoke {
+                record,
+                version: view.version,
+                reason,
+                effect,
+                note: note.clone(),
+            })
+        }
+        RecordCommand::Countersign { records, signer } => {
+            let ids = ids(&records)?;
+            let filed = countersign(city, &ids, &signer)?;
+            report(city, &filed)
+        }
+        RecordCommand::Reject { record, reason, signer } => step(city, &record, &signer, |view| {
+            let header_digest = Some(view.header_digest);
+            Operation::Reject { record, version: view.version, header_digest, reason: reason.clone() }
+        }),
+        RecordCommand::Withdraw { record, signer } => {
+            step(city, &record, &signer, |view| Operation::Withdraw { record, version: view.version })
+        }
+        RecordCommand::StopPublication { record, reason, signer } => step(city, &record, &signer, |view| {
+            Operation::StopPublication { record, version: view.version, reason: reason.clone() }
+        }),
+    }
+}
+
+/// Reads records by filter, page by page.
+pub(crate) fn list(
+    client: &Client,
+    filters: &[(&str, Option<String>)],
+    limit: usize,
+) -> CliResult<Vec<RecordView>> {
+    let filters: Vec<(&str, &str)> =
+        filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
+    let (mut items, mut cursor): (Vec<RecordView>, Option<String>) = (Vec::new(), None);
+    while items.len() < limit {
+        let size = (limit - items.len()).min(500);
+        let page: Page<RecordView> = client.get(&paths::records(&filters, size, cursor.as_deref()))?;
+        items.extend(page.items);
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    items.truncate(limit);
+    Ok(items)
+}
+
+/// Countersigns records, one transaction per agency and hundred.
+pub(crate) fn countersign(city: &City, records: &[RecordId], signer: &Signer) -> CliResult<Vec<Filed>> {
+    let (client, genesis, ring) = (city.client()?, city.genesis()?, city.ring()?);
+    let mut by_agency: std::collections::BTreeMap<String, Vec<Step>> = std::collections::BTreeMap::new();
+    for &record in records {
+        let view: RecordView = client.get(&paths::record(&record))?;
+        shown_header(&view)?;
+        let operation =
+            Operation::Countersign { record, version: view.version, header_digest: view.header_digest };
+        by_agency.entry(view.agency).or_default().push((operation, None));
+    }
+    let mut filed = Vec::new();
+    for (agency, steps) in by_agency {
+        let secret = signer.secret(&ring, &agency)?;
+        for chunk in steps.chunks(GROUP) {
+            let submission = filing::sign(&genesis, &secret, chunk.to_vec(), false);
+            filed.push(filing::file(&client, &genesis, &submission, None, city.manners.timeout)?);
+        }
+    }
+    Ok(filed)
+}
+
+impl Signer {
+    /// The officer of a role.
+    pub(crate) fn role(role: &str, nth: usize) -> Self {
+        Self { role: Some(role.to_owned()), nth, key: None }
+    }
+
+    fn secret(&self, ring: &KeyRing, agency: &str) -> CliResult<Rc<SecretKey>> {
+        if let Some(name) = &self.key {
+            return ring.secret(ring.find(name)?);
+        }
+        let role = self.role.as_deref().unwrap_or("supervisor");
+        let keys = ring.of(agency, role);
+        let entry = keys.get(self.nth.saturating_sub(1)).ok_or_else(|| {
+            let detail = format!("the key ring has {} keys of {agency} in the role {role}", keys.len());
+            CliError::new(Code::NoKeyForAuthority, detail).hint("see `city key list`, and --role or --key")
+        })?;
+        ring.secret(entry)
+    }
+}
+
+fn check(city: &City, files: &[PathBuf], key: Option<&str>) -> CliResult {
+    let (genesis, ring) = (city.genesis()?, city.ring()?);
+    let mut rows = Vec::new();
+    let mut failed = None;
+    for file in files {
+        match build(&genesis, &ring, file, key, None, None) {
+            Ok((_, header, _, _)) => {
+                rows.push(json!({ "file": file, "verdict": "good", "record": header.record, "class": header.class }));
+            }
+            Err(error) => {
+                rows.push(json!({ "file": file, "verdict": error.refusal.to_string() }));
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    city.out.list(CHECKED, &rows)?;
+    failed.map_or(Ok(()), Err)
+}
+
+type Built = (Rc<SecretKey>, chain_core::record::Header, chain_core::transaction::Body, OrgId);
+
+fn build(
+    genesis: &Genesis,
+    ring: &KeyRing,
+    file: &Path,
+    key: Option<&str>,
+    idempotency: Option<&str>,
+    before: Option<&Before>,
+) -> CliResult<Built> {
+    let draft = Draft::parse(&file.display().to_string(), &files::read(file)?)?;
+    let agency = match (&draft.agency, key, before) {
+        (_, _, Some(before)) => before.header.agency.to_string(),
+        (Some(agency), _, _) => agency.clone(),
+        (None, Some(key), _) => ring.find(key)?.agency.clone().unwrap_or_default(),
+        (None, None, _) => only_agency(ring)?,
+    };
+    let clerks = ring.of(&agency, "clerk");
+    let entry = match key {
+        Some(key) => ring.find(key)?,
+        None => *clerks.first().ok_or_else(|| {
+            CliError::new(Code::NoKeyForAuthority, format!("the key ring has no clerk key of {agency}"))
+        })?,
+    };
+    let mut officers = vec![entry.public];
+    officers.extend(clerks.iter().map(|clerk| clerk.public).filter(|public| *public != entry.public).take(1));
+    let dedupe = ring.dedupe(&agency)?;
+    let agency: OrgId = agency.parse()?;
+    let office = Office { agency: agency.clone(), dedupe: dedupe.secret(), officers };
+    let (header, body) = draft.build(genesis, &office, idempotency, before, today(genesis))?;
+    Ok((ring.secret(entry)?, header, body, agency))
+}
+
+fn only_agency(ring: &KeyRing) -> CliResult<String> {
+    let mut agencies: Vec<&str> = ring
+        .entries()
+        .iter()
+        .filter(|entry| entry.role.as_deref() == Some("clerk"))
+        .filter_map(|entry| entry.agency.as_deref())
+        .collect();
+    agencies.sort_unstable();
+    agencies.dedup();
+    match agencies[..] {
+        [one] => Ok(one.to_owned()),
+        [] => Err(CliError::new(Code::NoKeyForAuthority, "the key ring has no clerk key")
+            .hint("make one: city key new NAME --agency ID --role clerk")),
+        _ => Err(CliError::usage(format!("the key ring has clerks of {} agencies", agencies.len()))
+            .hint("name the agency in the file, or the key with --key")),
+    }
+}
+
+fn submit(
+    city: &City,
+    file: &Path,
+    key: Option<&str>,
+    idempotency: Option<&str>,
+    receipt: Option<&Path>,
+) -> CliResult {
+    let (genesis, ring) = (city.genesis()?, city.ring()?);
+    let (secret, header, body, agency) = build(&genesis, &ring, file, key, idempotency, None)?;
+    city.out.done(format!("checked against the rules of {}", header.record_type));
+    let home =
+        (!header.class.body_is_shared()).then(|| home_of(&genesis, &agency.to_string())).transpose()?;
+    let record = header.record;
+    let steps = vec![(Operation::Submit(Box::new(header)), Some(body))];
+    let submission = filing::sign(&genesis, &secret, steps, false);
+    city.out.done(format!("signed with key {}", secret.public().short()));
+    let begun = std::time::Instant::now();
+    let client = city.client()?;
+    let filed = filing::file(&client, &genesis, &submission, home.as_deref(), city.manners.timeout)?;
+    filed.verdict()?;
+    city.out.done(format!(
+        "final in block {}   {} ms, proof verified",
+        filed.height,
+        begun.elapsed().as_millis()
+    ));
+    if let Some(path) = receipt {
+        let text = fetch(&client, &record, None, Form::Bundle, city.manners.timeout)?;
+        files::replace(path, &text)?;
+        city.out.done(format!("receipt {}   verify: city receipt verify {}", path.display(), path.display()));
+    }
+    city.out.list(FILED, &filed.rows())
+}
+
+fn amend(city: &City, record: &RecordId, file: &Path, reason: &str, key: Option<&str>) -> CliResult {
+    let reason: AmendReason = choice("--reason", reason)?;
+    let (client, genesis, ring) = (city.client()?, city.genesis()?, city.ring()?);
+    let view: RecordView = client.get(&paths::record(record))?;
+    let before = Before { header: shown_header(&view)? };
+    let (secret, header, body, agency) = build(&genesis, &ring, file, key, None, Some(&before))?;
+    let home =
+        (!header.class.body_is_shared()).then(|| home_of(&genesis, &agency.to_string())).transpose()?;
+    let steps = vec![(Operation::Amend { header: Box::new(header), reason }, Some(body))];
+    let submission = filing::sign(&genesis, &secret, steps, false);
+    let filed = filing::file(&client, &genesis, &submission, home.as_deref(), city.manners.timeout)?;
+    report(city, &[filed])
+}
+
+/// One step on one record, as it is now.
+fn step(
+    city: &City,
+    record: &RecordId,
+    signer: &Signer,
+    operation: impl Fn(&RecordView) -> Operation,
+) -> CliResult {
+    let (client, genesis, ring) = (city.client()?, city.genesis()?, city.ring()?);
+    let view: RecordView = client.get(&paths::record(record))?;
+    shown_header(&view)?;
+    let secret = signer.secret(&ring, &view.agency)?;
+    let submission = filing::sign(&genesis, &secret, vec![(operation(&view), None)], false);
+    report(city, &[filing::file(&client, &genesis, &submission, None, city.manners.timeout)?])
+}
+
+fn report(city: &City, filed: &[Filed]) -> CliResult {
+    let rows: Vec<Value> = filed.iter().flat_map(Filed::rows).collect();
+    city.out.list(FILED, &rows)?;
+    filed.iter().try_for_each(Filed::verdict)
+}
+
+fn history(city: &City, record: &RecordId) -> CliResult {
+    let client = city.client()?;
+    let (mut rows, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let page: Page<HistoryEntry> = client.get(&paths::history(record, cursor.as_deref()))?;
+        rows.extend(page.items.iter().map(|entry| {
+            let ms = i64::try_from(entry.time_ms).unwrap_or(0);
+            json!({
+                "height": entry.height,
+                "time": jiff::Timestamp::from_millisecond(ms).unwrap_or_default().to_string(),
+                "operation": entry.operation,
+                "version": entry.version,
+                "status": entry.status,
+                "author": entry.author.map(|author| author.short()),
+                "leaf_index": entry.leaf_index,
+                "leaf": entry.leaf,
+            })
+        }));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return city.out.list(HISTORY, &rows);
+        }
+    }
+}
+
+fn record_json(view: &RecordView) -> Value {
+    let signers: Vec<String> = view
+        .signers
+        .iter()
+        .map(|one| format!("{} {} ({})", one.operation, one.role, one.key.short()))
+        .collect();
+    json!({
+        "record": view.record,
+        "type": view.record_type,
+        "agency": view.agency,
+        "version": view.version,
+        "status": view.status,
+        "flags": view.flags,
+        "class": view.class,
+        "header_digest": view.header_digest,
+        "header": view.header,
+        "leaf_index": view.leaf_index,
+        "changed_at": view.changed_at,
+        "signers": signers,
+        "body": view.body,
+    })
+}
+
+fn ids(texts: &[String]) -> CliResult<Vec<RecordId>> {
+    let mut ids = Vec::new();
+    for text in texts {
+        let lines = if text == "-" { files::read(Path::new("-"))? } else { text.clone() };
+        for word in lines.split_whitespace() {
+            ids.push(word.parse().map_err(|error| CliError::usage(format!("record id {word:?}: {error}")))?);
+        }
+    }
+    Ok(ids)
+}
+
+fn choice<T: std::str::FromStr>(flag: &str, text: &str) -> CliResult<T>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error| CliError::usage(format!("{flag}: {error}")))
+}

@@ -1,0 +1,6 @@
+//! Commands of whoever runs an agency's validator.
+
+pub(crate) mod agency;
+pub(crate) mod genesis;
+pub(crate) mod key;
+pub(crate) mod node;

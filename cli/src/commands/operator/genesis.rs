@@ -1,0 +1,331 @@
+//! `city genesis`: how several agencies make one genesis without trusting a coordinator.
+
+use std::path::{Path, PathBuf};
+
+use chain_core::code::Code;
+use chain_core::genesis::ceremony::{Part, Signatures, assemble, sign};
+use chain_core::genesis::{
+    Council, Document, Draft, Genesis, KeyRole, MemberEntry, Parameters, SCHEMA, ValidatorEntry, prove,
+};
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::app::{City, read_genesis};
+use crate::error::{CliError, CliResult};
+use crate::files;
+use crate::keyring::{KeyRing, Owner};
+use crate::output::Shape;
+
+use super::key::{Kind, make};
+
+/// Make and check the genesis of a network
+///
+/// One agency drafts (`new`), each agency makes its own part offline with keys that never leave it (`join`),
+/// anybody puts the parts together (`assemble`), every agency compares the hash by telephone (`hash`) and
+/// signs (`sign`), and everybody checks the signatures (`verify`).
+///
+/// city genesis new --network example-city --from genesis/example-city.toml --out draft.toml
+///
+/// city genesis join draft.toml --validator market --agency uscc:11320100MAXP23YC3L
+///     --address /ip4/10.0.0.1/tcp/7101 --member clerk --member supervisor --out market.part.toml
+///
+/// city genesis assemble draft.toml *.part.toml --out genesis.toml
+#[derive(Clone, Debug, Subcommand)]
+#[command(verbatim_doc_comment)]
+pub(crate) enum GenesisCommand {
+    /// Draft a genesis: agencies and legal bases, no keys yet
+    New {
+        /// Name of the network: lower-case letters, digits and hyphens
+        #[arg(long)]
+        network: String,
+        /// Take agencies, legal bases, council and parameters from this document
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+        /// File to write
+        #[arg(long, default_value = "draft.toml", value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Make this agency's part: its validator, its members, its signature
+    Join(JoinArgs),
+    /// Put draft and parts together
+    Assemble {
+        /// The draft
+        draft: PathBuf,
+        /// The parts, in any order
+        #[arg(required = true)]
+        parts: Vec<PathBuf>,
+        /// File to write
+        #[arg(long, default_value = "genesis.toml", value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Sign the finished genesis as one of its validators
+    Sign {
+        /// The genesis
+        genesis: PathBuf,
+        /// Name of the validator's consensus key in the ring
+        #[arg(long, value_name = "NAME")]
+        key: String,
+        /// Signature file, added to when it exists
+        #[arg(long, default_value = "genesis.sigs", value_name = "FILE")]
+        signatures: PathBuf,
+    },
+    /// Show what a genesis says
+    Show {
+        /// The genesis
+        genesis: PathBuf,
+    },
+    /// Print the hash, and the words to compare by telephone
+    Hash {
+        /// The genesis
+        genesis: PathBuf,
+    },
+    /// Check a genesis and, when given, every validator's signature under it
+    Verify {
+        /// The genesis
+        genesis: PathBuf,
+        /// Signature file
+        #[arg(long, value_name = "FILE")]
+        signatures: Option<PathBuf>,
+        /// Hash that was agreed on
+        #[arg(long, value_name = "HASH")]
+        expect: Option<String>,
+    },
+}
+
+/// What `join` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct JoinArgs {
+    /// The draft
+    pub(crate) draft: PathBuf,
+    /// Name of the validator
+    #[arg(long)]
+    pub(crate) validator: String,
+    /// Agency that runs it
+    #[arg(long)]
+    pub(crate) agency: String,
+    /// Where peers reach it, e.g. /ip4/10.0.0.1/tcp/7101
+    #[arg(long)]
+    pub(crate) address: String,
+    /// Role of a member to make a key for; repeat it, twice for two clerks. ROLE@AGENCY for another agency
+    /// that is at home at this validator
+    #[arg(long = "member", value_name = "ROLE[@AGENCY]")]
+    pub(crate) members: Vec<String>,
+    /// First day of the members, YYYY-MM-DD
+    #[arg(long, default_value = "2026-01-01", value_name = "DATE")]
+    pub(crate) from: String,
+    /// File to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+const SHAPE: Shape = Shape {
+    schema: "genesis",
+    columns: &[
+        "network",
+        "chain_id",
+        "read_aloud",
+        "created",
+        "validators",
+        "agencies",
+        "members",
+        "legal_bases",
+    ],
+    id: "chain_id",
+    empty: "",
+};
+
+pub(crate) fn run(command: GenesisCommand, city: &City) -> CliResult {
+    match command {
+        GenesisCommand::New { network, from, out } => new(city, network, from.as_deref(), &out),
+        GenesisCommand::Join(args) => {
+            let draft = read_draft(&args.draft)?;
+            let mut ring = city.ring()?;
+            let part = join(&draft, &args, &mut ring)?;
+            files::create(&args.out, &part.to_toml())?;
+            city.out.done(format!("part of {} in {}", args.validator, args.out.display()));
+            city.out.say("  Send the part to the coordinator. The keys stay here.");
+            Ok(())
+        }
+        GenesisCommand::Assemble { draft, parts, out } => {
+            let draft = read_draft(&draft)?;
+            let parts = parts
+                .iter()
+                .map(|path| Part::parse(&files::read(path)?).map_err(|refusal| in_file(refusal, path)))
+                .collect::<CliResult<Vec<Part>>>()?;
+            let genesis = assemble(&draft, &parts)?;
+            files::create(&out, &genesis.to_toml())?;
+            city.out.done(format!("genesis in {}", out.display()));
+            show(city, &genesis)
+        }
+        GenesisCommand::Sign { genesis, key, signatures } => {
+            let genesis = read_genesis(&genesis)?;
+            let ring = city.ring()?;
+            let secret = ring.secret(ring.find(&key)?)?;
+            let mut file = if signatures.exists() {
+                Signatures::parse(&files::read(&signatures)?)
+                    .map_err(|refusal| in_file(refusal, &signatures))?
+            } else {
+                Signatures::new(&genesis)
+            };
+            if file.chain_id != genesis.chain_id() {
+                let detail = format!("{} signs another genesis", signatures.display());
+                return Err(CliError::new(Code::GenesisMismatch, detail));
+            }
+            file.add(sign(&genesis, &secret)?);
+            files::replace(&signatures, &file.to_toml())?;
+            city.out.done(format!("signed; missing: {}", none_or(&file.missing(&genesis))));
+            Ok(())
+        }
+        GenesisCommand::Show { genesis } | GenesisCommand::Hash { genesis } => {
+            show(city, &read_genesis(&genesis)?)
+        }
+        GenesisCommand::Verify { genesis, signatures, expect } => {
+            let genesis = read_genesis(&genesis)?;
+            if let Some(expect) = expect {
+                let plain: String = expect.chars().filter(|c| !c.is_whitespace()).collect();
+                if plain != genesis.chain_id().to_string() {
+                    let detail = format!("the genesis is {}, expected {expect}", genesis.chain_id());
+                    return Err(CliError::new(Code::GenesisMismatch, detail));
+                }
+                city.out.done("the hash is the expected one");
+            }
+            if let Some(path) = signatures {
+                Signatures::parse(&files::read(&path)?)
+                    .and_then(|file| file.verify(&genesis))
+                    .map_err(|refusal| in_file(refusal, &path))?;
+                city.out.done(format!("signed by all {} validators", genesis.committee().size()));
+            }
+            show(city, &genesis)
+        }
+    }
+}
+
+fn new(city: &City, network: String, from: Option<&Path>, out: &Path) -> CliResult {
+    let document = match from {
+        Some(path) => {
+            let template = read_draft(path)?;
+            Document { network, ..template.document().clone() }
+        }
+        None => Document {
+            schema: SCHEMA.to_owned(),
+            network,
+            suite: chain_core::crypto::SUITE,
+            sig_rule: 1,
+            created: now(),
+            utc_offset_minutes: 0,
+            parameters: Parameters::default(),
+            council: Council { threshold: 1 },
+            validators: Vec::new(),
+            agencies: Vec::new(),
+            members: Vec::new(),
+            legal_bases: Vec::new(),
+        },
+    };
+    let draft = Draft::from_document(document)?;
+    files::create(out, &draft.to_toml())?;
+    city.out.done(format!("draft in {}", out.display()));
+    city.out.say("  Send it to every agency; each answers with a part: city genesis join");
+    Ok(())
+}
+
+/// Makes the keys of a validator and its agency's members, and signs them into a part.
+pub(crate) fn join(draft: &Draft, args: &JoinArgs, ring: &mut KeyRing) -> CliResult<Part> {
+    let network = &draft.document().network;
+    let keys = make(ring, &args.validator, Kind::Validator, Owner::default())?;
+    let secrets = keys.iter().map(|entry| ring.secret(entry)).collect::<CliResult<Vec<_>>>()?;
+    let possession = |at: usize, role: KeyRole| prove(network, &args.validator, role, &secrets[at]);
+    let validator = ValidatorEntry {
+        name: args.validator.clone(),
+        agency: args.agency.clone(),
+        consensus_key: keys[0].public,
+        network_key: keys[1].public,
+        log_key: keys[2].public,
+        address: args.address.clone(),
+        consensus_possession: possession(0, KeyRole::Consensus),
+        network_possession: possession(1, KeyRole::Network),
+        log_possession: possession(2, KeyRole::Log),
+    };
+    let mut members = Vec::new();
+    for (at, member) in args.members.iter().enumerate() {
+        let (role, agency) = member.split_once('@').unwrap_or((member, &args.agency));
+        let short = short_name(draft, args, agency);
+        if ring.dedupe(agency).is_err() {
+            make(ring, &short, Kind::Dedupe, Owner { agency: Some(agency.to_owned()), ..Owner::default() })?;
+        }
+        let nth = args.members[..at].iter().filter(|earlier| *earlier == member).count() + 1;
+        let label = format!("{} {nth}", role.replace('_', " "));
+        let owner = Owner {
+            agency: Some(agency.to_owned()),
+            role: Some(role.to_owned()),
+            label: Some(label.clone()),
+        };
+        let name = format!("{short}-{}-{nth}", role.replace('_', "-"));
+        let made = make(ring, &name, Kind::Member, owner)?;
+        let secret = ring.secret(&made[0])?;
+        members.push(MemberEntry {
+            key: secret.public(),
+            agency: agency.to_owned(),
+            role: role.to_owned(),
+            label,
+            from: args.from.clone(),
+            to: None,
+            possession: prove(network, agency, KeyRole::Member, &secret),
+        });
+    }
+    Ok(Part::new(draft, vec![validator], Vec::new(), members, &[secrets[0].as_ref()])?)
+}
+
+/// A name for an agency's files: its validator's, or its English name in small letters.
+fn short_name(draft: &Draft, args: &JoinArgs, agency: &str) -> String {
+    let entry = draft.document().agencies.iter().find(|entry| entry.id == agency);
+    let name = match entry {
+        _ if agency == args.agency => args.validator.as_str(),
+        Some(entry) if !entry.name_en.is_empty() => entry.name_en.as_str(),
+        _ => agency,
+    };
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    name.chars().map(plain).collect()
+}
+
+fn show(city: &City, genesis: &Genesis) -> CliResult {
+    let document = genesis.document();
+    let validators: Vec<String> = document
+        .validators
+        .iter()
+        .map(|one| format!("{} ({}) {}", one.name, one.agency, one.address))
+        .collect();
+    let agencies: Vec<String> =
+        document.agencies.iter().map(|one| format!("{} {}", one.id, one.name)).collect();
+    let bases: Vec<String> =
+        document.legal_bases.iter().map(|one| format!("{} v{}", one.id, one.version)).collect();
+    let view = json!({
+        "network": document.network,
+        "chain_id": genesis.chain_id(),
+        "read_aloud": genesis.read_aloud(),
+        "created": document.created,
+        "validators": validators,
+        "agencies": agencies,
+        "members": document.members.len(),
+        "legal_bases": bases,
+    });
+    city.out.item(SHAPE, &view)
+}
+
+/// Reads and checks a draft.
+pub(crate) fn read_draft(path: &Path) -> CliResult<Draft> {
+    Draft::parse(&files::read(path)?).map_err(|refusal| in_file(refusal, path))
+}
+
+fn in_file(refusal: chain_core::code::Refusal, path: &Path) -> CliError {
+    CliError::from(refusal).hint(format!("the file is {}", path.display()))
+}
+
+fn none_or(names: &[&str]) -> String {
+    if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+}
+
+/// The present second, RFC 3339 in UTC.
+pub(crate) fn now() -> String {
+    let second = jiff::Timestamp::now().as_second();
+    jiff::Timestamp::from_second(second).unwrap_or_default().to_string()
+}

@@ -1,0 +1,5 @@
+//! Commands to begin with.
+
+pub(crate) mod devnet;
+pub(crate) mod doctor;
+pub(crate) mod explain;

@@ -1,0 +1,198 @@
+//! Making the sample city: one genesis ceremony with every agency's part, all on this machine.
+
+use std::path::Path;
+
+use chain_core::code::Code;
+use chain_core::genesis::ceremony::{Signatures, assemble, sign};
+use chain_core::genesis::{Document, Draft};
+
+use crate::app::City;
+use crate::commands::operator::genesis::{JoinArgs, join, now};
+use crate::context::{Context, Contexts};
+use crate::error::{CliError, CliResult};
+use crate::keyring::KeyRing;
+use crate::{files, passphrase};
+
+use super::layout::{Layout, Validator};
+
+/// The sample city.
+const EXAMPLE: &str = include_str!("../../../../../genesis/example-city.toml");
+/// Officers of every agency: enough for every countersignature.
+const OFFICERS: [&str; 6] =
+    ["clerk", "clerk", "supervisor", "legal_reviewer", "agency_admin", "agency_admin"];
+/// File with the passphrase of every key of the network.
+const PASSPHRASE: &str = "passphrase";
+
+/// Makes a network in a folder that must not exist. An interrupted attempt leaves nothing behind that a
+/// second one would stumble over.
+pub(super) fn create(city: &City, root: &Path, validators: u16, base_port: u16) -> CliResult<Layout> {
+    let mut name = root.as_os_str().to_owned();
+    name.push(".new");
+    let making = std::path::PathBuf::from(name);
+    if making.exists() {
+        std::fs::remove_dir_all(&making).map_err(|error| CliError::file(&making, &error))?;
+    }
+    if root.exists() && std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some()) {
+        let detail = format!("{} exists and is no development network", root.display());
+        return Err(CliError::new(Code::FileExists, detail).hint("choose another folder: --dir"));
+    }
+    let begun = std::time::Instant::now();
+    let layout = fill(&making, root, validators, base_port)?;
+    if root.exists() {
+        std::fs::remove_dir(root).map_err(|error| CliError::file(root, &error))?;
+    }
+    std::fs::rename(&making, root).map_err(|error| CliError::file(root, &error))?;
+    files::sync_parent(root)?;
+    let chain = crate::app::read_genesis(&layout.genesis())?.chain_id().to_string();
+    city.out.done(format!("genesis   chain {}   {:.1} s", &chain[..16], begun.elapsed().as_secs_f64()));
+    Ok(layout)
+}
+
+/// Holds the ceremony in `making` for a network that will stand in `root`.
+pub(crate) fn fill(making: &Path, root: &Path, count: u16, base_port: u16) -> CliResult<Layout> {
+    let draft = draft(count)?;
+    let validators = seats(&draft, count, base_port)?;
+    let here = Layout::new(making, base_port, validators.clone())?;
+    for validator in &validators {
+        files::make_dir(&here.home(validator))?;
+    }
+    files::make_dir(&here.keys())?;
+    let random: [u8; 24] = files::random()?;
+    let passphrase: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    files::create_secret(&here.keys().join(PASSPHRASE), &passphrase)?;
+    let mut ring = KeyRing::open(&here.keys(), passphrase::Source { file: None, no_input: true })?;
+    ring.set_passphrase_file(PASSPHRASE.into())?;
+    ring.set_development()?;
+    files::create(&here.root().join("draft.toml"), &draft.to_toml())?;
+    let mut parts = Vec::new();
+    for validator in &validators {
+        let args = JoinArgs {
+            draft: here.root().join("draft.toml"),
+            validator: validator.name.clone(),
+            agency: validator.agency.clone(),
+            address: validator.multiaddr(),
+            members: members(&draft, validator),
+            from: "2026-01-01".to_owned(),
+            out: here.home(validator).join("part.toml"),
+        };
+        let part = join(&draft, &args, &mut ring)?;
+        files::create(&args.out, &part.to_toml())?;
+        parts.push(part);
+    }
+    let genesis = assemble(&draft, &parts)?;
+    files::create(&here.genesis(), &genesis.to_toml())?;
+    let mut signatures = Signatures::new(&genesis);
+    for validator in &validators {
+        let entry = ring.find(&format!("{}-consensus", validator.name))?;
+        signatures.add(sign(&genesis, ring.secret(entry)?.as_ref())?);
+    }
+    signatures.verify(&genesis)?;
+    files::create(&here.root().join("genesis.sigs"), &signatures.to_toml())?;
+    contexts(&here)?.save(&here.contexts())?;
+    for validator in &validators {
+        configure(&here, validator)?;
+    }
+    here.save()?;
+    Layout::new(root, base_port, validators)
+}
+
+/// The sample city, beginning now.
+fn draft(count: u16) -> CliResult<Draft> {
+    let example = Draft::parse(EXAMPLE)?;
+    let suffix: [u8; 2] = files::random()?;
+    let document = Document {
+        network: format!("devnet-{:02x}{:02x}", suffix[0], suffix[1]),
+        created: now(),
+        ..example.document().clone()
+    };
+    if count < 4 {
+        return Err(CliError::usage(format!(
+            "{count} validators; four is the fewest that tolerate one fault"
+        )));
+    }
+    Ok(Draft::from_document(document)?)
+}
+
+/// Who runs which validator: the homes the sample names, then further ones of its agencies in turn.
+fn seats(draft: &Draft, count: u16, base_port: u16) -> CliResult<Vec<Validator>> {
+    let agencies = &draft.document().agencies;
+    let slug = |name: &str| name.to_ascii_lowercase().replace(" and ", "-").replace(' ', "-");
+    let mut named: Vec<(String, String)> = Vec::new();
+    for agency in agencies {
+        let home = &agency.home_validator;
+        match named.iter_mut().find(|(name, _)| name == home) {
+            // The validator that bears an agency's name is run by that agency; its other guests follow.
+            Some((_, runner)) if slug(&agency.name_en) == *home => runner.clone_from(&agency.id),
+            Some(_) => {}
+            None => named.push((home.clone(), agency.id.clone())),
+        }
+    }
+    (1..=count)
+        .map(|number| {
+            let at = usize::from(number - 1);
+            match named.get(at) {
+                Some((name, agency)) => Validator::new(number, name, agency, base_port),
+                None => {
+                    let agency = &agencies[at % agencies.len()].id;
+                    Validator::new(number, &format!("validator-{number}"), agency, base_port)
+                }
+            }
+        })
+        .collect()
+}
+
+/// Officers of every agency at home at a validator; one council member each for the agencies that run one.
+fn members(draft: &Draft, validator: &Validator) -> Vec<String> {
+    let mut members = Vec::new();
+    for agency in draft.document().agencies.iter().filter(|agency| agency.home_validator == validator.name) {
+        members.extend(OFFICERS.iter().map(|role| format!("{role}@{}", agency.id)));
+        if agency.id == validator.agency {
+            members.push(format!("council_member@{}", agency.id));
+        }
+    }
+    members
+}
+
+fn contexts(layout: &Layout) -> CliResult<Contexts> {
+    let mut contexts = Contexts { current: Some("devnet".to_owned()), ..Contexts::default() };
+    let context = Context {
+        nodes: layout.urls(),
+        genesis: Some("genesis.toml".into()),
+        keys: Some("keys".into()),
+        tls_ca: None,
+    };
+    contexts.by_name.insert("devnet".to_owned(), context);
+    Ok(contexts)
+}
+
+/// Writes a validator's configuration; its paths are relative, so the network may be moved.
+fn configure(here: &Layout, validator: &Validator) -> CliResult {
+    let vault: [u8; 32] = files::random()?;
+    let vault: String = vault.iter().map(|byte| format!("{byte:02x}")).collect();
+    files::create_secret(&here.home(validator).join("vault.key"), &vault)?;
+    let text = format!(
+        "# Validator {number} of a development network.\n\
+         genesis = \"../genesis.toml\"\n\
+         data_dir = \"data\"\n\
+         \n\
+         [keys]\n\
+         consensus = \"../keys/{name}-consensus.pem\"\n\
+         network = \"../keys/{name}-network.pem\"\n\
+         log = \"../keys/{name}-log.pem\"\n\
+         passphrase_file = \"../keys/{PASSPHRASE}\"\n\
+         \n\
+         [p2p]\n\
+         listen = \"{p2p}\"\n\
+         \n\
+         [api]\n\
+         listen = \"127.0.0.1:{api}\"\n\
+         \n\
+         [vault]\n\
+         key = \"vault.key\"\n",
+        number = validator.number,
+        name = validator.name,
+        p2p = validator.multiaddr(),
+        api = validator.api_port,
+    );
+    files::create(&here.config(validator), &text)
+}

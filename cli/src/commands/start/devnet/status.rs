@@ -1,0 +1,99 @@
+//! `city devnet status`.
+
+use std::time::Duration;
+
+use chain_core::api::NodeStatus;
+use serde_json::{Value, json};
+
+use crate::app::City;
+use crate::client::{Client, paths};
+use crate::error::CliResult;
+use crate::output::Shape;
+
+use super::layout::Layout;
+use super::process;
+
+const SHAPE: Shape = Shape {
+    schema: "devnet-status",
+    columns: &[
+        "number",
+        "name",
+        "pid",
+        "height",
+        "executed",
+        "records",
+        "view",
+        "voting",
+        "memory_mb",
+        "url",
+    ],
+    id: "name",
+    empty: "no validators",
+};
+
+pub(super) fn run(layout: &Layout, city: &City) -> CliResult {
+    let rows = view(layout)?;
+    let agreed = agree(layout)?;
+    match agreed {
+        Some((height, digest)) => {
+            city.out.say(format!("  all running validators agree on block {height}  {}", &digest[..16]));
+        }
+        None => city.out.warn("the running validators do not agree on a block yet"),
+    }
+    city.out.list(SHAPE, &rows)
+}
+
+fn view(layout: &Layout) -> CliResult<Vec<Value>> {
+    let client = Client::new(&layout.urls(), Duration::from_secs(2), None)?;
+    Ok(layout
+        .validators()
+        .iter()
+        .enumerate()
+        .map(|(at, validator)| {
+            let pid = process::running(layout, validator);
+            let status = pid.and_then(|_| client.get_from::<NodeStatus>(at, paths::STATUS).ok());
+            json!({
+                "number": validator.number,
+                "name": validator.name,
+                "pid": pid,
+                "height": status.as_ref().map(|status| status.committed),
+                "executed": status.as_ref().map(|status| status.executed),
+                "records": status.as_ref().map(|status| status.log_size),
+                "view": status.as_ref().map(|status| status.view),
+                "voting": status.as_ref().map(|status| status.voting),
+                "memory_mb": pid.and_then(process::memory).map(|bytes| bytes / 1_048_576),
+                "url": validator.url(),
+            })
+        })
+        .collect())
+}
+
+/// The newest height that every running validator has executed, and its digest where all name the same one.
+pub(super) fn agree(layout: &Layout) -> CliResult<Option<(u64, String)>> {
+    let client = Client::new(&layout.urls(), Duration::from_secs(5), None)?;
+    let running: Vec<usize> = layout
+        .validators()
+        .iter()
+        .enumerate()
+        .filter(|(_, validator)| process::running(layout, validator).is_some())
+        .map(|(at, _)| at)
+        .collect();
+    let mut lowest = None;
+    for &at in &running {
+        let status: NodeStatus = client.get_from(at, paths::STATUS)?;
+        lowest = Some(
+            lowest.map_or(status.executed, |height: chain_core::id::Height| height.min(status.executed)),
+        );
+    }
+    let Some(height) = lowest else { return Ok(None) };
+    let mut digests = Vec::new();
+    for &at in &running {
+        let block: chain_core::api::BlockView = client.get_from(at, &paths::block(height))?;
+        digests.push(block.digest.to_string());
+    }
+    digests.dedup();
+    Ok(match &digests[..] {
+        [one] => Some((height.get(), one.clone())),
+        _ => None,
+    })
+}

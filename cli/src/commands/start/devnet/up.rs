@@ -1,0 +1,139 @@
+//! `city devnet up`.
+
+use std::time::{Duration, Instant};
+
+use chain_core::api::NodeStatus;
+use chain_core::code::Code;
+use serde_json::json;
+
+use crate::app::City;
+use crate::client::{Client, paths};
+use crate::context::{Contexts, user_file};
+use crate::error::{CliError, CliResult};
+use crate::interrupt;
+use crate::output::Shape;
+
+use super::layout::Layout;
+use super::{DirArgs, create, process};
+
+/// Start the network, and make it first if there is none
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) dir: DirArgs,
+    /// How many validators a new network gets
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=31))]
+    pub(crate) validators: u16,
+    /// First port a new network uses
+    #[arg(long, default_value_t = 7100, value_parser = clap::value_parser!(u16).range(1024..))]
+    pub(crate) base_port: u16,
+    /// How long to wait for the first block
+    #[arg(long, value_parser = crate::duration::parse, default_value = "60s", value_name = "TIME")]
+    pub(crate) patience: Duration,
+}
+
+const SHAPE: Shape = Shape {
+    schema: "devnet",
+    columns: &["dir", "chain_id", "validators", "height", "nodes", "first_block_ms"],
+    id: "dir",
+    empty: "",
+};
+
+pub(crate) fn run(args: &UpArgs, city: &City) -> CliResult<Layout> {
+    interrupt::install();
+    let begun = Instant::now();
+    let root = &args.dir.dir;
+    let layout = if Layout::exists(root) {
+        Layout::open(root)?
+    } else {
+        process::node_program()?;
+        for number in 1..=args.validators {
+            let seat = super::layout::Validator::new(number, "", "", args.base_port)?;
+            process::free(seat.api_port)?;
+            process::free(seat.p2p_port)?;
+        }
+        create::create(city, root, args.validators, args.base_port)?
+    };
+    let started = Instant::now();
+    for validator in layout.validators() {
+        process::start(&layout, validator)?;
+    }
+    let status = first_block(&layout, args.patience)?;
+    let places: Vec<String> =
+        layout.validators().iter().map(|one| format!("v{} :{}", one.number, one.p2p_port)).collect();
+    city.out.done(format!(
+        "{}   first block in {:.1} s",
+        places.join("   "),
+        started.elapsed().as_secs_f64()
+    ));
+    remember(city, &layout);
+    let api = layout.validators().first().map_or_else(String::new, super::layout::Validator::url);
+    city.out
+        .say(format!("  Node API  {api}/v1/status      ready after {:.1} s", begun.elapsed().as_secs_f64()));
+    city.out.say(format!(
+        "  Try:  cd {}   city record list      city audit chain      city devnet kill 2",
+        root.display()
+    ));
+    let view = json!({
+        "dir": layout.root(),
+        "chain_id": status.chain_id,
+        "validators": layout.validators().len(),
+        "height": status.committed,
+        "nodes": layout.urls(),
+        "first_block_ms": u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+    city.out.item(SHAPE, &view)?;
+    Ok(layout)
+}
+
+/// Waits until a quorum of validators has committed a block.
+pub(super) fn first_block(layout: &Layout, patience: Duration) -> CliResult<NodeStatus> {
+    let client = Client::new(&layout.urls(), Duration::from_secs(2), None)?;
+    let deadline = Instant::now() + patience;
+    let need = chain_core::committee::quorum(layout.validators().len());
+    loop {
+        let mut newest: Option<NodeStatus> = None;
+        let mut committed = 0;
+        for (at, validator) in layout.validators().iter().enumerate() {
+            if process::running(layout, validator).is_none() {
+                let words = process::last_words(layout, validator);
+                let detail = format!("{} ended at once; its last words:\n{words}", validator.name);
+                return Err(CliError::new(Code::DevnetState, detail)
+                    .hint(format!("see the log: city devnet logs {}", validator.number)));
+            }
+            if let Ok(status) = client.get_from::<NodeStatus>(at, paths::STATUS) {
+                committed += usize::from(status.committed.get() > 0);
+                newest = Some(status);
+            }
+        }
+        if let Some(status) = newest.filter(|_| committed >= need) {
+            return Ok(status);
+        }
+        if Instant::now() >= deadline {
+            let detail = format!("no quorum has a block after {} s", patience.as_secs());
+            return Err(CliError::new(Code::DevnetState, detail).hint("see the logs: city devnet logs"));
+        }
+        if !interrupt::sleep(Duration::from_millis(50)) {
+            return Err(CliError::new(Code::Interrupted, "the validators go on starting")
+                .hint("city devnet status, or city devnet down"));
+        }
+    }
+}
+
+/// Makes the network the user's context `devnet`; a home that cannot be written is no failure.
+fn remember(city: &City, layout: &Layout) {
+    let kept = (|| {
+        let mine = Contexts::load(&layout.contexts())?;
+        let file = user_file()?;
+        let mut contexts = Contexts::load(&file)?;
+        if let Some((_, context)) = mine.find(None) {
+            contexts.by_name.insert("devnet".to_owned(), context.clone());
+            contexts.current.get_or_insert_with(|| "devnet".to_owned());
+            contexts.save(&file)?;
+        }
+        CliResult::Ok(())
+    })();
+    if let Err(error) = kept {
+        city.out.warn(format!("the context devnet was not saved: {}", error.refusal));
+    }
+}

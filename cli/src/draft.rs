@@ -1,0 +1,225 @@
+//! One record from a file: a JSON document with its type and body becomes header and body.
+//!
+//! ```json
+//! {"type": "credit.licence", "legal_basis": "cn-administrative-licensing", "body": { … }}
+//! ```
+//! What the header says is read out of the body by the ledger's own rules, so the two cannot differ.
+
+use chain_core::code::{Code, Refusal};
+use chain_core::crypto::{Digest, PublicKey};
+use chain_core::date::Date;
+use chain_core::genesis::Genesis;
+use chain_core::json::to_canonical;
+use chain_core::org::OrgId;
+use chain_core::record::body::{self, Derived};
+use chain_core::record::{
+    BasisRef, Class, Details, Header, RecordType, SubjectKind, idempotency_digest, natural_key, record_id,
+    subject_commit,
+};
+use chain_core::rules::{self, SCHEMA_VERSION};
+use chain_core::transaction::Body;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::error::{CliError, CliResult};
+use crate::files;
+use crate::import::catalogue::Catalogue;
+
+/// The document.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Draft {
+    /// Record type, e.g. `credit.licence`.
+    #[serde(rename = "type")]
+    record_type: String,
+    /// Acting agency; needed when the key ring holds keys of several.
+    #[serde(default)]
+    pub(crate) agency: Option<String>,
+    /// Id of the legal basis.
+    legal_basis: String,
+    /// Privacy class, in place of the one that type and subject ask for.
+    #[serde(default)]
+    class: Option<Class>,
+    /// The content.
+    body: Map<String, Value>,
+}
+
+/// Who files it.
+#[derive(Debug)]
+pub(crate) struct Office<'a> {
+    /// The acting agency.
+    pub(crate) agency: OrgId,
+    /// What recognises its numbers.
+    pub(crate) dedupe: &'a [u8; 32],
+    /// Its officers; needed for penalties.
+    pub(crate) officers: Vec<PublicKey>,
+}
+
+/// The version that an amendment follows.
+#[derive(Clone, Debug)]
+pub(crate) struct Before {
+    /// The header as it is.
+    pub(crate) header: Header,
+}
+
+impl Draft {
+    /// Reads a document.
+    pub(crate) fn parse(name: &str, text: &str) -> CliResult<Self> {
+        serde_json::from_str(text).map_err(|error| {
+            let source = text.lines().nth(error.line().saturating_sub(1)).unwrap_or("").trim();
+            let detail = format!(
+                "{name}:{}:{}: {error}\n  {}",
+                error.line(),
+                error.column(),
+                chain_core::text::shown(source)
+            );
+            CliError::new(Code::MalformedJson, detail)
+                .hint("wanted: {\"type\": …, \"legal_basis\": …, \"body\": {…}}")
+        })
+    }
+
+    /// Builds header and body and judges them as the validators will.
+    pub(crate) fn build(
+        mut self,
+        genesis: &Genesis,
+        office: &Office<'_>,
+        key: Option<&str>,
+        before: Option<&Before>,
+        today: Date,
+    ) -> CliResult<(Header, Body)> {
+        let record_type: RecordType = self.record_type.parse().map_err(|_| {
+            let known: Vec<&str> = RecordType::ALL.iter().map(|one| one.name()).collect();
+            CliError::new(Code::UnknownType, format!("no type {}", self.record_type))
+                .hint(format!("one of {}", known.join(", ")))
+        })?;
+        let class = self.class.unwrap_or_else(|| class_of(record_type, &self.body));
+        self.complete(record_type, &office.agency)?;
+        let body =
+            Body { salt: Digest::new(files::random()?), json: to_canonical(&Value::Object(self.body))? };
+        let derived = body::judge(record_type, class, &body.json)?;
+        let catalogue = Catalogue::of(genesis)?;
+        let basis = catalogue.by_id(&self.legal_basis, derived.decided_on).ok_or_else(|| {
+            let detail = format!("the catalogue has no legal basis {}", self.legal_basis);
+            CliError::new(Code::LegalBasisMissing, detail)
+        })?;
+        let generated;
+        let key = match key {
+            Some(key) => key,
+            None => {
+                generated = match &derived.number {
+                    Some(number) => number.clone(),
+                    None => Digest::tagged(b"city/draft/1", &[body.json.as_bytes()]).to_string(),
+                };
+                &generated
+            }
+        };
+        let basis_ref = BasisRef { id: basis.details.id.clone(), version: basis.details.version };
+        let header = header(genesis, office, record_type, class, &derived, &body, basis_ref, key, before);
+        rules::check_submission(genesis.chain_id(), &header, Some(&body), Some(&basis.details), today)?;
+        Ok((header, body))
+    }
+
+    /// Fills in what the clerk need not type.
+    fn complete(&mut self, record_type: RecordType, agency: &OrgId) -> CliResult {
+        let body = &mut self.body;
+        let mut default = |name: &str, value: Value| {
+            body.entry(name).or_insert(value);
+        };
+        default("origin", json!({ "method": "manual", "system": "city" }));
+        match record_type {
+            RecordType::Licence | RecordType::Penalty => {
+                default("issuer", json!(agency));
+                default("data_source", json!(agency));
+            }
+            RecordType::Decision => default("body", json!(agency)),
+            _ => {}
+        }
+        let identified = self.body.get("subject").and_then(|subject| subject.get("id")).is_some();
+        if identified && !self.body.contains_key("subject_salt") {
+            self.body.insert("subject_salt".to_owned(), json!(Digest::new(files::random()?)));
+        }
+        Ok(())
+    }
+}
+
+fn class_of(record_type: RecordType, body: &Map<String, Value>) -> Class {
+    let kind = body.get("subject").and_then(|subject| subject.get("kind")).and_then(Value::as_str);
+    let personal = matches!(kind, Some("person" | "individual_business"));
+    match record_type {
+        RecordType::Licence | RecordType::Penalty if !personal => Class::P1,
+        _ if personal => Class::P3,
+        _ => Class::P0,
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is one part of what a header says")]
+fn header(
+    genesis: &Genesis,
+    office: &Office<'_>,
+    record_type: RecordType,
+    class: Class,
+    derived: &Derived,
+    body: &Body,
+    legal_basis: BasisRef,
+    key: &str,
+    before: Option<&Before>,
+) -> Header {
+    let chain = genesis.chain_id();
+    let idempotency = match before {
+        Some(before) => before.header.idempotency,
+        None => idempotency_digest(office.dedupe, record_type, key),
+    };
+    let penalty = record_type == RecordType::Penalty;
+    let shown = derived.decided_on.filter(|_| record_type == RecordType::Licence && class == Class::P1);
+    let [publish_from, publish_min_until, publish_until] = derived.publication.unwrap_or([shown, None, None]);
+    Header {
+        record: record_id(chain, &office.agency, record_type, &idempotency),
+        record_type,
+        schema_version: SCHEMA_VERSION,
+        version: before.map_or(1, |before| before.header.version + 1),
+        idempotency,
+        agency: office.agency.clone(),
+        legal_basis: Some(legal_basis),
+        class,
+        subject_kind: derived.subject_kind.unwrap_or(SubjectKind::None),
+        body_commit: Some(body.commitment()),
+        subject_commit: match (&derived.subject_salt, &derived.subject) {
+            (Some(salt), Some(subject)) => Some(subject_commit(salt, subject)),
+            _ => None,
+        },
+        natural_key: derived
+            .number
+            .as_deref()
+            .filter(|_| record_type.has_natural_key())
+            .map(|number| natural_key(office.dedupe, record_type, number)),
+        decided_on: derived.decided_on,
+        conduct_on: derived.conduct_on,
+        effective_from: derived.effective_from,
+        effective_to: derived.effective_to,
+        publish_from,
+        publish_min_until,
+        publish_until,
+        dispose_on: None,
+        severity: derived.severity,
+        heard: derived.heard,
+        officers: if penalty { office.officers.clone() } else { Vec::new() },
+        refs: derived.refs.clone(),
+        attachments_root: derived.attachments_root,
+        details: derived.notary.clone().map_or(Details::None, Details::Notary),
+    }
+}
+
+/// The header of a record as a node showed it, after checking that it is the one the digest names: what an
+/// officer approves must be what the officer saw.
+pub(crate) fn shown_header(view: &chain_core::api::RecordView) -> CliResult<Header> {
+    let header: Header = serde_json::from_value(view.header.clone()).map_err(|error| {
+        Refusal::new(Code::HeaderMismatch, format!("the node's header does not parse: {error}"))
+    })?;
+    if header.digest() != view.header_digest {
+        let detail = format!("the node shows another header of {} than its digest names", view.record);
+        return Err(
+            CliError::new(Code::HeaderMismatch, detail).hint("ask another node, and tell its operator")
+        );
+    }
+    Ok(header)
+}

@@ -1,0 +1,138 @@
+//! Signing a few operations as one officer and following them to a verified end.
+
+use std::time::Duration;
+
+use chain_core::api::{Stage, TransactionStatus};
+use chain_core::code::Code;
+use chain_core::codec;
+use chain_core::crypto::SecretKey;
+use chain_core::execute::{Outcome, Verdict};
+use chain_core::genesis::Genesis;
+use chain_core::id::Height;
+use chain_core::operation::Operation;
+use chain_core::transaction::{Body, Submission, TRANSACTION_VERSION, Transaction};
+use serde_json::{Value, json};
+
+use crate::client::{Client, verified_height};
+use crate::error::{CliError, CliResult};
+use crate::interrupt;
+
+/// How long such a transaction stays good.
+const VALIDITY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// One step with what goes beside it.
+pub(crate) type Step = (Operation, Option<Body>);
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub(crate) struct Filed {
+    /// The block that orders it; verified.
+    pub(crate) height: Height,
+    /// One per step.
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+/// Signs steps as one transaction.
+pub(crate) fn sign(genesis: &Genesis, secret: &SecretKey, steps: Vec<Step>, atomic: bool) -> Submission {
+    let (operations, bodies) = steps.into_iter().unzip();
+    let signed = Transaction {
+        version: TRANSACTION_VERSION,
+        chain_id: genesis.chain_id(),
+        author: secret.public(),
+        valid_until_ms: now_ms() + VALIDITY_MS.min(genesis.parameters().validity_ms_max / 2),
+        atomic,
+        operations,
+    }
+    .sign(secret);
+    Submission { signed, bodies }
+}
+
+/// Sends a transaction and waits until it is executed and its finality is verified.
+pub(crate) fn file(
+    client: &Client,
+    genesis: &Genesis,
+    submission: &Submission,
+    home: Option<&str>,
+    timeout: Duration,
+) -> CliResult<Filed> {
+    let tx = submission.signed.transaction.id();
+    let bytes = codec::encode(submission).map_err(CliError::internal)?;
+    let deadline = std::time::Instant::now() + timeout;
+    let mut status = client.submit(&bytes, Stage::Executed, home, timeout)?;
+    loop {
+        if let Some(filed) = ended(genesis, &status, &tx, submission.bodies.len())? {
+            return Ok(filed);
+        }
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        if left.is_zero() || !interrupt::sleep(Duration::from_millis(20)) {
+            let detail = format!("transaction {tx} was sent and is not final after {} s", timeout.as_secs());
+            return Err(CliError::new(Code::NotFinal, detail));
+        }
+        status = client.transaction(&tx, Stage::Executed, left)?;
+    }
+}
+
+fn ended(
+    genesis: &Genesis,
+    status: &TransactionStatus,
+    tx: &chain_core::id::TxId,
+    steps: usize,
+) -> CliResult<Option<Filed>> {
+    if status.stage != Stage::Executed || status.proof.is_none() || status.outcomes.len() != steps {
+        return Ok(None);
+    }
+    let height = verified_height(genesis, status, tx)?;
+    Ok(Some(Filed { height, outcomes: status.outcomes.clone() }))
+}
+
+impl Filed {
+    /// One row per step, for tables.
+    pub(crate) fn rows(&self) -> Vec<Value> {
+        let row = |outcome: &Outcome| match &outcome.verdict {
+            Verdict::Accepted { record, version, duplicate, .. } => json!({
+                "outcome": if *duplicate { "filed before" } else { "accepted" },
+                "record": record,
+                "version": version,
+                "height": self.height,
+                "tx": outcome.tx,
+            }),
+            Verdict::Refused(refusal) => json!({
+                "outcome": "refused",
+                "code": refusal.code.name(),
+                "detail": refusal.detail,
+                "height": self.height,
+                "tx": outcome.tx,
+            }),
+        };
+        self.outcomes.iter().map(row).collect()
+    }
+
+    /// The refusal, when any step was refused: of the whole when all were, else that it is in part.
+    pub(crate) fn verdict(&self) -> CliResult {
+        let refusals: Vec<_> = self
+            .outcomes
+            .iter()
+            .filter_map(|outcome| match &outcome.verdict {
+                Verdict::Refused(refusal) => Some(refusal.clone()),
+                Verdict::Accepted { .. } => None,
+            })
+            .collect();
+        match refusals.first() {
+            None => Ok(()),
+            Some(first) if refusals.len() == self.outcomes.len() => Err(CliError::from(first.clone())),
+            Some(first) => {
+                let detail = format!(
+                    "{} of {} steps were refused, first: {first}",
+                    refusals.len(),
+                    self.outcomes.len()
+                );
+                Err(CliError::new(Code::BatchIncomplete, detail))
+            }
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}

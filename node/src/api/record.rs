@@ -1,0 +1,181 @@
+//! Records, their history and receipts, and the registries that are records too.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+use axum::response::Response;
+use chain_core::code::Code;
+use chain_core::id::RecordId;
+use serde::Deserialize;
+
+use super::Api;
+use super::answer::{Freshness, bytes_as, json};
+use super::problem::ApiError;
+use super::request::{Params, Segment, parse};
+use crate::handle::{PAGE_MAX, ReceiptForm, RecordFilter};
+
+/// Items of a page when the client does not say.
+const PAGE_DEFAULT: usize = 50;
+
+/// How many items a page shall have.
+pub(super) fn page_size(limit: Option<usize>) -> Result<usize, ApiError> {
+    match limit.unwrap_or(PAGE_DEFAULT) {
+        size @ 1..=PAGE_MAX => Ok(size),
+        size => Err(ApiError::new(Code::BadParameter, format!("limit is {size}, wants 1 to {PAGE_MAX}"))),
+    }
+}
+
+/// No parameters.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// Which page.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageParams {
+    pub(super) cursor: Option<String>,
+    pub(super) limit: Option<usize>,
+}
+
+/// Which records.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParams {
+    agency: Option<String>,
+    #[serde(rename = "type")]
+    record_type: Option<String>,
+    status: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Which receipt.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReceiptParams {
+    version: Option<u32>,
+    form: Option<String>,
+}
+
+/// `GET /v1/records/{id}`.
+pub(super) async fn one(
+    State(api): State<Arc<Api>>,
+    Segment(id): Segment,
+    Params(Nothing {}): Params<Nothing>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let record: RecordId = parse("the record id", &id)?;
+    json(&api.read(move |node| node.record(record)).await?, Freshness::Revalidate, &headers)
+}
+
+/// `GET /v1/records/{id}/history`.
+pub(super) async fn history(
+    State(api): State<Arc<Api>>,
+    Segment(id): Segment,
+    Params(page): Params<PageParams>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let record: RecordId = parse("the record id", &id)?;
+    let limit = page_size(page.limit)?;
+    let page = api.read(move |node| node.history(record, page.cursor.as_deref(), limit)).await?;
+    json(&page, Freshness::Revalidate, &headers)
+}
+
+/// `GET /v1/records/{id}/receipt`.
+pub(super) async fn receipt(
+    State(api): State<Arc<Api>>,
+    Segment(id): Segment,
+    Params(params): Params<ReceiptParams>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let record: RecordId = parse("the record id", &id)?;
+    let form = form(params.form.as_deref(), &headers)?;
+    let bytes = api.read(move |node| node.receipt(record, params.version, form)).await?;
+    let media_type = match form {
+        ReceiptForm::Bundle => "application/json",
+        ReceiptForm::TlogProof => TLOG_PROOF,
+    };
+    Ok(bytes_as(media_type, bytes, Freshness::Revalidate, &headers))
+}
+
+const TLOG_PROOF: &str = "application/vnd.c2sp.tlog-proof";
+
+/// The form asked for: by parameter, else by `Accept`, else the bundle.
+fn form(param: Option<&str>, headers: &HeaderMap) -> Result<ReceiptForm, ApiError> {
+    match param {
+        Some("bundle" | "json") => return Ok(ReceiptForm::Bundle),
+        Some("tlog-proof") => return Ok(ReceiptForm::TlogProof),
+        Some(_) => return Err(ApiError::new(Code::BadParameter, "form wants bundle or tlog-proof")),
+        None => {}
+    }
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut media_types =
+        accepted.flat_map(|list| list.split(',')).map(|one| one.split(';').next().unwrap_or_default().trim());
+    Ok(match media_types.find(|one| ["application/json", TLOG_PROOF, "text/plain"].contains(one)) {
+        Some(TLOG_PROOF | "text/plain") => ReceiptForm::TlogProof,
+        _ => ReceiptForm::Bundle,
+    })
+}
+
+/// `GET /v1/records`.
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Params(params): Params<ListParams>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let filter =
+        RecordFilter { agency: params.agency, record_type: params.record_type, status: params.status };
+    records(&api, filter, params.cursor, params.limit, &headers).await
+}
+
+/// `GET /v1/agencies`.
+pub(super) async fn agencies(
+    State(api): State<Arc<Api>>,
+    Params(params): Params<PageParams>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    registry(&api, "gov.agency", params, &headers).await
+}
+
+/// `GET /v1/members`.
+pub(super) async fn members(
+    State(api): State<Arc<Api>>,
+    Params(params): Params<PageParams>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    registry(&api, "gov.member", params, &headers).await
+}
+
+/// `GET /v1/legal-bases`.
+pub(super) async fn legal_bases(
+    State(api): State<Arc<Api>>,
+    Params(params): Params<PageParams>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    registry(&api, "gov.legal_basis", params, &headers).await
+}
+
+async fn registry(
+    api: &Arc<Api>,
+    record_type: &str,
+    page: PageParams,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let filter = RecordFilter { record_type: Some(record_type.to_owned()), ..RecordFilter::default() };
+    records(api, filter, page.cursor, page.limit, headers).await
+}
+
+async fn records(
+    api: &Arc<Api>,
+    filter: RecordFilter,
+    cursor: Option<String>,
+    limit: Option<usize>,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let limit = page_size(limit)?;
+    let page = api.read(move |node| node.records(&filter, cursor.as_deref(), limit)).await?;
+    json(&page, Freshness::Revalidate, headers)
+}

@@ -1,0 +1,229 @@
+//! The node's private file: where things are and where to listen. Everything that all validators must agree
+//! on stands in the genesis instead.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use chain_core::code::{Code, Refusal};
+use serde::Deserialize;
+
+/// Longest configuration, bytes.
+const BYTES_MAX: u64 = 256 * 1024;
+
+/// The configuration of one node. Relative paths are relative to the file's directory.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The genesis document.
+    pub genesis: PathBuf,
+    /// Where the node keeps its data.
+    pub data_dir: PathBuf,
+    /// The validator's keys.
+    pub keys: Keys,
+    /// The network between validators.
+    pub p2p: P2p,
+    /// The HTTP API.
+    pub api: Api,
+    /// The agency's vault for bodies about persons.
+    #[serde(default)]
+    pub vault: Option<VaultConfig>,
+    /// What is logged.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// Key files: PKCS#8 in PEM, mode 0600.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// Signs proposals and votes.
+    pub consensus: PathBuf,
+    /// Identity on the network between validators.
+    pub network: PathBuf,
+    /// Cosigns checkpoints.
+    pub log: PathBuf,
+    /// One line that opens them; may be a systemd credential. Absent for keys without a passphrase.
+    #[serde(default)]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// The network between validators.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct P2p {
+    /// Where to listen, a multiaddr.
+    pub listen: String,
+    /// Where to dial validators whose address differs from the genesis, by name.
+    #[serde(default)]
+    pub addresses: BTreeMap<String, String>,
+}
+
+/// The HTTP API.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// Where to listen, e.g. `127.0.0.1:8101`.
+    pub listen: SocketAddr,
+    /// PEM file with the certificate chain.
+    #[serde(default)]
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file with the certificate's key.
+    #[serde(default)]
+    pub tls_key: Option<PathBuf>,
+    /// Whose eyes answers are for.
+    #[serde(default)]
+    pub reader: ApiReader,
+}
+
+/// For whom the API shows bodies of records.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum ApiReader {
+    /// Anybody: only what is published.
+    #[default]
+    Public,
+    /// Officers and auditors, who alone reach this address: also what waits for approval or is no longer
+    /// published. Bodies in a vault are never shown.
+    Auditor,
+}
+
+/// The agency's vault.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaultConfig {
+    /// 64 hexadecimal digits, mode 0600.
+    pub key: PathBuf,
+}
+
+/// What is logged, as JSON lines on standard error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Least level, or a filter such as `info,city_node::network=debug`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned() }
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// `FILE_NOT_FOUND`, `CONFIG_INVALID` with line, key and value.
+    pub fn read(path: &Path) -> Result<Self, Refusal> {
+        let text = read_text(path, BYTES_MAX)?;
+        let mut config = Self::parse(&text).map_err(|refusal| {
+            Refusal::new(refusal.code, format!("{}: {}", path.display(), refusal.detail))
+        })?;
+        config.resolve(path.parent().unwrap_or_else(|| Path::new(".")));
+        Ok(config)
+    }
+
+    /// Parses a configuration.
+    ///
+    /// # Errors
+    /// `CONFIG_INVALID`.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let invalid = |detail: String| Refusal::new(Code::ConfigInvalid, detail);
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let line =
+                error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            invalid(format!("line {line}: {}", error.message()))
+        })?;
+        if config.api.tls_certificate.is_some() != config.api.tls_key.is_some() {
+            return Err(invalid("`api.tls_certificate` and `api.tls_key` go together".to_owned()));
+        }
+        if !config.p2p.listen.starts_with('/') {
+            let detail = format!(
+                "`p2p.listen` is {:?}, wants a multiaddr like /ip4/0.0.0.0/tcp/7101",
+                config.p2p.listen
+            );
+            return Err(invalid(detail));
+        }
+        Ok(config)
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        let Self { genesis, data_dir, keys, api, vault, .. } = self;
+        let paths = [genesis, data_dir, &mut keys.consensus, &mut keys.network, &mut keys.log];
+        let optional = [&mut keys.passphrase_file, &mut api.tls_certificate, &mut api.tls_key];
+        let optional = optional.into_iter().flatten().chain(vault.as_mut().map(|vault| &mut vault.key));
+        for path in paths.into_iter().chain(optional) {
+            if path.is_relative() {
+                *path = base.join(&*path);
+            }
+        }
+    }
+}
+
+/// Reads a text file of bounded size.
+///
+/// # Errors
+/// `FILE_NOT_FOUND`, `CONFIG_INVALID` when it is too long or no text.
+pub fn read_text(path: &Path, bytes_max: u64) -> Result<String, Refusal> {
+    use std::io::Read as _;
+    let missing = |error| Refusal::new(Code::FileNotFound, format!("{}: {error}", path.display()));
+    let file = std::fs::File::open(path).map_err(missing)?;
+    let mut text = String::new();
+    file.take(bytes_max + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| Refusal::new(Code::ConfigInvalid, format!("{}: {error}", path.display())))?;
+    if text.len() as u64 > bytes_max {
+        let detail = format!("{} is longer than {bytes_max} bytes", path.display());
+        return Err(Refusal::new(Code::ConfigInvalid, detail));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+genesis = "genesis.toml"
+data_dir = "/var/lib/city"
+[keys]
+consensus = "c.pem"
+network = "n.pem"
+log = "l.pem"
+[p2p]
+listen = "/ip4/127.0.0.1/tcp/7101"
+[api]
+listen = "127.0.0.1:8101"
+"#;
+
+    #[test]
+    fn a_good_file_is_read_with_its_paths_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.toml");
+        std::fs::write(&path, GOOD).unwrap();
+        let config = Config::read(&path).unwrap();
+        assert_eq!(config.genesis, dir.path().join("genesis.toml"));
+        assert_eq!(config.data_dir, Path::new("/var/lib/city"));
+        assert_eq!(config.log.filter, "info");
+    }
+
+    #[test]
+    fn every_flaw_is_named() {
+        // (what is changed, into what, what the refusal says)
+        for (from, to, says) in [
+            ("[api]", "[api]\nport = 1", "unknown field `port`"),
+            ("data_dir", "data_dri", "data_dri"),
+            ("127.0.0.1:8101", "8101", "invalid socket address"),
+            ("/ip4/127.0.0.1/tcp/7101", "127.0.0.1:7101", "multiaddr"),
+            ("log = \"l.pem\"", "", "missing field `log`"),
+            ("[api]", "[api]\ntls_key = \"k\"", "go together"),
+            ("[keys]", "[keys", "line 4"),
+            ("[p2p]", "[keys]", "duplicate"),
+        ] {
+            let refusal = Config::parse(&GOOD.replacen(from, to, 1)).unwrap_err();
+            assert_eq!(refusal.code, Code::ConfigInvalid, "{to}");
+            assert!(refusal.detail.contains(says), "{to}: {}", refusal.detail);
+        }
+    }
+}

@@ -1,0 +1,516 @@
+//! The engine thread: everything that decides what this validator says, and when it may leave.
+//!
+//! One turn of the loop takes whatever has happened, lets the engine handle it, makes **one** synced write of
+//! everything it asked to persist, and only then lets the messages go that depend on it. A message that
+//! names a write ([`Action::Send`]) never leaves before that write is durable; see [`Driver::release`].
+
+pub mod batches;
+pub mod core;
+pub mod hooks;
+mod inbox;
+pub mod intake;
+mod pool;
+mod recorder;
+mod sync;
+mod tracker;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use chain_core::code::{Code, Refusal};
+use chain_core::crypto::SecretKey;
+use chain_core::id::Height;
+use chain_core::lane::{BatchRef, SignedBatchHeader};
+use chain_core::transaction::{Submission, payload_root};
+use consensus::action::{Alarm, Delivery};
+use consensus::message::Message;
+use consensus::safety::HelloPreimage;
+use consensus::{Action, Engine, Event, Now, Peers};
+
+use crate::link::Frame;
+use crate::storage::StorageError;
+use crate::storage::consensus::SyncedWrite;
+use crate::storage::high_water::{HighWater, Mark};
+use crate::storage::ledger::Place;
+use batches::CheckedBatch;
+use core::{Core, EngineView};
+use hooks::{Point, hit};
+use inbox::Input;
+pub(crate) use recorder::Recorder;
+
+/// Most batches of the own lane that are not ordered yet.
+const LANE_BATCHES_MAX: usize = 64;
+/// Most bytes of them.
+const LANE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Deliveries that wait for the executor before blocks from sync are turned away.
+const BACKLOG_MAX: usize = 512;
+/// Longest wait of one turn.
+const TURN_MS: u64 = 50;
+/// How often the high-water file is synced and the stores are asked for background errors.
+const CHECK_MS: u64 = 1_000;
+/// How long a leader may take to hand over at shutdown.
+const HAND_OVER_MS: u64 = 300;
+
+/// A message that waits for a write.
+#[derive(Debug)]
+enum Held {
+    Message { to: Peers, message: Box<Message>, after: u64 },
+    Batch { batch: Arc<CheckedBatch>, after: u64 },
+}
+
+impl Held {
+    fn after(&self) -> u64 {
+        match self {
+            Self::Message { after, .. } | Self::Batch { after, .. } => *after,
+        }
+    }
+}
+
+/// Local records between being announced to the engine and being sealed by it.
+#[derive(Debug)]
+struct Sealing {
+    submissions: Vec<Submission>,
+    bytes: usize,
+}
+
+/// What the engine thread owns.
+pub(crate) struct Driver {
+    core: Arc<Core>,
+    engine: Engine,
+    /// Signs HELLO for a validator whose safety record is lost: it may be heard, it may not vote.
+    hello_key: Option<SecretKey>,
+    high_water: Option<HighWater>,
+    recorder: Recorder,
+    executor: SyncSender<Delivery>,
+
+    held: VecDeque<Held>,
+    durable: u64,
+    /// Actions that the engine gave when it heard of the last write.
+    carried: Vec<Action>,
+    deliveries: VecDeque<Delivery>,
+    next_token: u64,
+    sealing: BTreeMap<u64, Sealing>,
+    /// Own batches that are not ordered yet, with their bytes.
+    lane: BTreeMap<BatchRef, usize>,
+    lane_bytes: usize,
+    check_at: Instant,
+    stop_at: Option<Instant>,
+}
+
+/// What a driver starts from.
+pub(crate) struct Start {
+    pub(crate) core: Arc<Core>,
+    pub(crate) engine: Engine,
+    pub(crate) hello_key: Option<SecretKey>,
+    pub(crate) high_water: Option<HighWater>,
+    pub(crate) recorder: Recorder,
+    pub(crate) executor: SyncSender<Delivery>,
+    /// Own batches in the store that are not ordered yet.
+    pub(crate) pending: Vec<SignedBatchHeader>,
+}
+
+impl Driver {
+    pub(crate) fn new(start: Start) -> Self {
+        let Start { core, engine, hello_key, high_water, recorder, executor, pending } = start;
+        let mut lane = BTreeMap::new();
+        let mut lane_bytes = 0;
+        for signed in pending.iter().filter(|signed| Some(signed.header.author) == core.me) {
+            let header = &signed.header;
+            let name = BatchRef { author: header.author, seq: header.seq, digest: header.digest() };
+            lane.insert(name, header.bytes as usize);
+            lane_bytes += header.bytes as usize;
+        }
+        Self {
+            core,
+            engine,
+            hello_key,
+            high_water,
+            recorder,
+            executor,
+            held: VecDeque::new(),
+            durable: 0,
+            carried: Vec::new(),
+            deliveries: VecDeque::new(),
+            next_token: 0,
+            sealing: BTreeMap::new(),
+            lane,
+            lane_bytes,
+            check_at: Instant::now(),
+            stop_at: None,
+        }
+    }
+
+    /// Runs until the node stops.
+    pub(crate) fn run(mut self) {
+        match self.turns() {
+            Ok(()) => self.core.stop.done(),
+            Err(refusal) => self.core.stop.fail(refusal),
+        }
+    }
+
+    fn turns(&mut self) -> Result<(), Refusal> {
+        let mut inputs = Vec::new();
+        let mut actions = Vec::new();
+        self.engine.handle(self.now(), Event::Tick, &mut actions);
+        loop {
+            actions.append(&mut self.carried);
+            self.carry_out(&mut actions)?;
+            self.deliver()?;
+            self.publish();
+            if self.core.stop.stopping() {
+                return Ok(());
+            }
+            if self.stop_at.is_some_and(|at| Instant::now() >= at) {
+                return self.finish();
+            }
+            let until = if self.carried.is_empty() { self.wake_at() } else { Instant::now() };
+            self.core.inputs.drain(until, &mut inputs);
+            for input in inputs.drain(..) {
+                self.take(input, &mut actions);
+            }
+            self.announce(&mut actions);
+            let now = self.now();
+            if now.mono_ms >= self.engine.deadline() {
+                self.engine.handle(now, Event::Tick, &mut actions);
+            }
+            if Instant::now() >= self.check_at {
+                self.check()?;
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { mono_ms: self.core.mono_ms(), wall_ms: Core::wall_ms() }
+    }
+
+    /// When the next turn must come even if nothing happens.
+    fn wake_at(&self) -> Instant {
+        let now = self.core.mono_ms();
+        let mut at = self.engine.deadline().min(now + TURN_MS);
+        if self.may_seal()
+            && let Some(due) = self.core.intake.due_ms(self.lane_idle())
+        {
+            at = at.min(due);
+        }
+        if !self.deliveries.is_empty() {
+            at = at.min(now + 1);
+        }
+        Instant::now() + Duration::from_millis(at.saturating_sub(now))
+    }
+
+    fn take(&mut self, input: Input, actions: &mut Vec<Action>) {
+        let now = self.now();
+        let event = match input {
+            Input::Message { from, message, permit } => {
+                drop(permit);
+                let flooded = self.deliveries.len() >= BACKLOG_MAX;
+                if flooded && matches!(*message, Message::Blocks { .. }) {
+                    return;
+                }
+                Event::Message { from, message }
+            }
+            Input::Connected(peer) => Event::Connected(peer),
+            Input::Disconnected(peer) => Event::Disconnected(peer),
+            Input::BatchStored(header) => Event::BatchStored(header),
+            Input::Executed(summary) => Event::Executed { summary },
+            Input::Hello { network_key, challenge, reply } => {
+                let signature = self.engine.hello(network_key, challenge).or_else(|| {
+                    let (chain_id, epoch) = (self.core.chain_id(), self.engine.epoch());
+                    let preimage = HelloPreimage { chain_id, epoch, network_key, challenge };
+                    self.hello_key.as_ref().map(|key| key.sign(&preimage))
+                });
+                let _ = reply.send(signature);
+                return;
+            }
+            Input::Wake => return,
+            Input::Shutdown => {
+                self.stop_at.get_or_insert(Instant::now() + Duration::from_millis(HAND_OVER_MS));
+                Event::Shutdown
+            }
+        };
+        self.engine.handle(now, event, actions);
+    }
+
+    fn lane_idle(&self) -> bool {
+        self.lane.is_empty() && self.sealing.is_empty()
+    }
+
+    fn may_seal(&self) -> bool {
+        let sealing: usize = self.sealing.values().map(|one| one.bytes).sum();
+        self.engine.voting()
+            && self.lane.len() + self.sealing.len() < LANE_BATCHES_MAX
+            && self.lane_bytes + sealing < LANE_BYTES_MAX
+    }
+
+    /// Announces local records as the next batches of the own lane, as far as they are due and it has room.
+    fn announce(&mut self, actions: &mut Vec<Action>) {
+        while self.may_seal()
+            && self.core.intake.due_ms(self.lane_idle()).is_some_and(|due| due <= self.core.mono_ms())
+        {
+            let taken = self.core.intake.take();
+            if taken.is_empty() {
+                return;
+            }
+            let ids: Vec<_> = taken.iter().map(|one| one.id).collect();
+            let bytes: u32 = taken.iter().map(|one| one.bytes).sum();
+            let operations: usize =
+                taken.iter().map(|one| one.submission.signed.transaction.operations.len()).sum();
+            let count = u32::try_from(operations).unwrap_or(u32::MAX);
+            let token = self.next_token;
+            self.next_token += 1;
+            let submissions = taken.into_iter().map(|one| one.submission).collect();
+            self.sealing.insert(token, Sealing { submissions, bytes: bytes as usize });
+            let event = Event::LocalBatch { token, payload_root: payload_root(&ids), bytes, count };
+            let now = self.now();
+            self.engine.handle(now, event, actions);
+        }
+    }
+
+    /// Carries out one turn's actions: one synced write for all of them, then what depends on it.
+    fn carry_out(&mut self, actions: &mut Vec<Action>) -> Result<(), Refusal> {
+        let mut write = SyncedWrite::default();
+        let mut highest = self.durable;
+        for action in actions.drain(..) {
+            match action {
+                Action::Persist(persist) => {
+                    highest = highest.max(persist.seq);
+                    for entry in &persist.writes {
+                        self.core.consensus.add(&mut write, entry).map_err(refuse)?;
+                    }
+                }
+                Action::Send { to, message, after } => match after {
+                    Some(after) if after > self.durable && !hold_is_off() => {
+                        self.held.push_back(Held::Message { to, message, after });
+                    }
+                    _ => self.send(to, message)?,
+                },
+                Action::Sealed { token, header, after } => self.sealed(token, header, after, &mut write)?,
+                Action::FetchBatches { from, tip, holders } => sync::fetch(&self.core, from, tip, holders),
+                Action::PushBatch { to, batch } => self.push_again(to, &batch)?,
+                Action::Deliver(delivery) => self.deliveries.push_back(*delivery),
+                Action::Alarm(alarm) => self.alarm(&alarm)?,
+            }
+        }
+        if highest > self.durable {
+            self.write(write, highest)?;
+            self.release()?;
+        }
+        Ok(())
+    }
+
+    /// The one synced write of a turn.
+    fn write(&mut self, write: SyncedWrite, seq: u64) -> Result<(), Refusal> {
+        let mark = write.safety.as_ref().map(Mark::of);
+        hit(Point::BeforeWrite);
+        if !write.is_empty() {
+            let start = Instant::now();
+            self.core.consensus.commit(write).map_err(refuse)?;
+            let spent = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.core.counters.syncs.fetch_add(1, Ordering::Relaxed);
+            self.core.counters.sync_us.fetch_add(spent, Ordering::Relaxed);
+        }
+        hit(Point::AfterWrite);
+        if let (Some(file), Some(mark)) = (self.high_water.as_mut(), mark) {
+            file.raise(mark).map_err(refuse)?;
+        }
+        self.durable = seq;
+        let now = self.now();
+        self.engine.handle(now, Event::Persisted(seq), &mut self.carried);
+        Ok(())
+    }
+
+    /// Lets go what waited for the write that is durable now.
+    fn release(&mut self) -> Result<(), Refusal> {
+        let mut kept = VecDeque::new();
+        for held in std::mem::take(&mut self.held) {
+            if held.after() > self.durable {
+                kept.push_back(held);
+                continue;
+            }
+            match held {
+                Held::Message { to, message, .. } => self.send(to, message)?,
+                Held::Batch { batch, .. } => self.push(Peers::All, &batch)?,
+            }
+        }
+        self.held = kept;
+        hit(Point::AfterSends);
+        Ok(())
+    }
+
+    fn send(&mut self, to: Peers, message: Box<Message>) -> Result<(), Refusal> {
+        match &*message {
+            Message::Propose(_) => hit(Point::BeforeProposal),
+            Message::Vote(vote, _) => hit(match vote.kind {
+                chain_core::certificate::VoteKind::Prepare => Point::BeforePrepare,
+                chain_core::certificate::VoteKind::Commit => Point::BeforeCommit,
+            }),
+            Message::ViewChange(_) => hit(Point::BeforeViewChange),
+            _ => {}
+        }
+        self.recorder.message(&message).map_err(unrecorded)?;
+        if let Some(network) = self.core.network() {
+            network.send(to, Frame::Message(Arc::from(message)));
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, to: Peers, batch: &CheckedBatch) -> Result<(), Refusal> {
+        hit(Point::BeforeBatch);
+        self.recorder.batch(&batch.batch.signed).map_err(unrecorded)?;
+        if let Some(network) = self.core.network() {
+            network.send(to, Frame::Batch(batch.bytes.clone()));
+        }
+        Ok(())
+    }
+
+    /// Pushes a stored batch again. Only durable ones: an own batch that is still held goes out anyway.
+    fn push_again(&mut self, to: Peers, name: &BatchRef) -> Result<(), Refusal> {
+        let waits = |held: &Held| matches!(held, Held::Batch { batch, .. } if batch.name == *name);
+        if self.held.iter().any(waits) {
+            return Ok(());
+        }
+        let bytes = match self.core.batches.get(name) {
+            Some(batch) => Some(batch.bytes.clone()),
+            None => self.core.consensus.batch_bytes(name).map_err(refuse)?.map(Arc::from),
+        };
+        if let (Some(bytes), Some(network)) = (bytes, self.core.network()) {
+            network.send(to, Frame::Batch(bytes));
+        }
+        Ok(())
+    }
+
+    /// The engine signed a batch of local records: it becomes durable with this turn's write.
+    fn sealed(
+        &mut self,
+        token: u64,
+        header: SignedBatchHeader,
+        after: u64,
+        write: &mut SyncedWrite,
+    ) -> Result<(), Refusal> {
+        let sealing = self.sealing.remove(&token).ok_or_else(|| {
+            Refusal::new(Code::Internal, format!("the engine sealed unknown records {token}"))
+        })?;
+        let batch = Arc::new(self.core.judge.seal(header, sealing.submissions)?);
+        self.core.consensus.add_batch(write, &batch.name, &batch.bytes);
+        self.core.batches.insert(batch.clone());
+        self.lane.insert(batch.name, sealing.bytes);
+        self.lane_bytes += sealing.bytes;
+        self.held.push_back(Held::Batch { batch, after });
+        Ok(())
+    }
+
+    /// Hands final blocks to the executor, as many as it takes.
+    fn deliver(&mut self) -> Result<(), Refusal> {
+        while let Some(delivery) = self.deliveries.pop_front() {
+            use std::sync::mpsc::TrySendError;
+            let names = delivery.batches.clone();
+            let height = delivery.header.height;
+            self.delivered(height, &names);
+            hit(Point::BeforeDeliver);
+            match self.executor.try_send(delivery) {
+                Ok(()) => {}
+                Err(TrySendError::Full(delivery)) => {
+                    self.deliveries.push_front(delivery);
+                    return Ok(());
+                }
+                // The executor has stopped and said why.
+                Err(TrySendError::Disconnected(_)) => {
+                    return Err(Refusal::new(Code::Internal, "the executor is gone"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn delivered(&mut self, height: Height, names: &[BatchRef]) {
+        self.core.tracker.order(height, names);
+        for (batch, name) in (0..).zip(names) {
+            if let Some(bytes) = self.lane.remove(name) {
+                self.lane_bytes -= bytes;
+            }
+            if let Some(checked) = self.core.batches.get(name) {
+                let places = (0..).map(|position| Place { height, batch, position });
+                self.core.tracker.finalise(checked.ids.iter().copied().zip(places));
+            }
+        }
+    }
+
+    fn alarm(&mut self, alarm: &Alarm) -> Result<(), Refusal> {
+        match alarm {
+            Alarm::StateDivergence { height } => {
+                let detail = format!("height {height}: a quorum certified another execution root");
+                Err(Refusal::new(Code::StateDivergence, detail))
+            }
+            Alarm::Fork { ours, theirs } => {
+                let proof = serde_json::json!({ "ours": ours, "theirs": theirs });
+                Err(Refusal::new(Code::ForkDetected, proof.to_string()))
+            }
+            Alarm::VoteEcho { peer } => {
+                tracing::error!(%peer, "a peer holds a vote that the safety record does not know; not voting");
+                Ok(())
+            }
+            Alarm::Equivocation { offender, what } => {
+                tracing::error!(%offender, what, "equivocation");
+                Ok(())
+            }
+        }
+    }
+
+    /// What must be looked at now and then.
+    fn check(&mut self) -> Result<(), Refusal> {
+        self.check_at = Instant::now() + Duration::from_millis(CHECK_MS);
+        if let Some(file) = &self.high_water {
+            file.sync().map_err(refuse)?;
+        }
+        self.core.consensus.healthy().map_err(refuse)?;
+        self.core.ledger.healthy().map_err(refuse)
+    }
+
+    /// Leaves everything durable.
+    fn finish(&mut self) -> Result<(), Refusal> {
+        if let Some(file) = &self.high_water {
+            file.sync().map_err(refuse)?;
+        }
+        self.core.consensus.flush().map_err(refuse)
+    }
+
+    /// Says where the engine stands, for status and metrics.
+    fn publish(&self) {
+        let committed = self.engine.committed();
+        let mut view = self.core.view.lock().unwrap_or_else(PoisonError::into_inner);
+        if view.view != self.engine.view() {
+            self.core.counters.views.fetch_add(1, Ordering::Relaxed);
+        }
+        *view = EngineView {
+            view: self.engine.view(),
+            leader: Some(self.engine.leader()),
+            committed: committed.height,
+            digest: Some(committed.digest),
+            time_ms: committed.time_ms,
+            voting: self.engine.voting(),
+            lost: self.engine.lost().cloned(),
+            peers: self.core.committee.indices().map(|ix| self.engine.peer(ix).unwrap_or_default()).collect(),
+            lane_pending: self.lane.len(),
+        };
+    }
+}
+
+/// Whether a test build was told to let messages go before what they depend on is durable. The recorder's
+/// judge must notice.
+fn hold_is_off() -> bool {
+    #[cfg(feature = "mutant-send-before-durable")]
+    return std::env::var_os("CITY_MUTANT_SEND_BEFORE_DURABLE").is_some();
+    #[cfg(not(feature = "mutant-send-before-durable"))]
+    false
+}
+
+fn refuse(error: StorageError) -> Refusal {
+    error.refusal()
+}
+
+fn unrecorded(error: std::io::Error) -> Refusal {
+    Refusal::new(Code::StorageFailed, format!("the vote recorder does not take a line: {error}"))
+}

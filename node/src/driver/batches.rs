@@ -1,0 +1,250 @@
+//! Batches on their way: checked once, kept in memory until they are executed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chain_core::code::{Code, Refusal};
+use chain_core::codec::{decode, decode_trusted, encode};
+use chain_core::committee::Committee;
+use chain_core::crypto::{Signature, VerifyKey};
+use chain_core::id::ChainId;
+use chain_core::id::TxId;
+use chain_core::lane::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, BatchHeader, BatchRef, SignedBatchHeader};
+use chain_core::transaction::{Batch, OPERATIONS_MAX, Submission, TRANSACTION_BYTES_MAX, payload_root};
+
+/// Bytes of batches kept in memory; older ones are read from the store again.
+const CACHED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A batch whose header, author, sizes, root and body commitments hold.
+#[derive(Debug)]
+pub struct CheckedBatch {
+    /// Its name.
+    pub name: BatchRef,
+    /// Decoded.
+    pub batch: Batch,
+    /// Encoded, as it is stored and sent.
+    pub bytes: Arc<[u8]>,
+    /// Transaction ids, in order.
+    pub ids: Vec<TxId>,
+    /// Per submission: whether its author's signature verifies. A bad one is an outcome, not a bad batch.
+    pub signatures_ok: Vec<bool>,
+}
+
+/// Checks batches against the chain and its validators.
+#[derive(Debug)]
+pub struct BatchJudge {
+    chain_id: ChainId,
+    committee: Arc<Committee>,
+    keys: Vec<Option<VerifyKey>>,
+}
+
+impl BatchJudge {
+    /// A judge for one epoch.
+    pub fn new(chain_id: ChainId, committee: Arc<Committee>) -> Self {
+        let keys = committee.validators().iter().map(|one| one.consensus_key.decode()).collect();
+        Self { chain_id, committee, keys }
+    }
+
+    /// Checks a batch from anywhere: everything but what the ledger must decide.
+    ///
+    /// # Errors
+    /// Names the first flaw; the sender or the author is to blame.
+    pub fn check(&self, bytes: Arc<[u8]>) -> Result<CheckedBatch, Refusal> {
+        let malformed = |detail: String| Refusal::new(Code::MalformedBytes, detail);
+        let batch: Batch = decode(&bytes).map_err(|error| malformed(format!("batch: {error}")))?;
+        self.check_header(&batch.signed)?;
+        let checked = check_payload(batch, bytes)?;
+        let header = &checked.batch.signed.header;
+        if payload_root(&checked.ids) != header.payload_root {
+            return Err(malformed("batch: payload root does not match its transactions".into()));
+        }
+        let signatures_ok =
+            checked.batch.submissions.iter().map(|one| one.signed.verify_signature()).collect();
+        Ok(CheckedBatch { signatures_ok, ..checked })
+    }
+
+    fn check_header(&self, signed: &SignedBatchHeader) -> Result<(), Refusal> {
+        let header = &signed.header;
+        if header.chain_id != self.chain_id {
+            return Err(Refusal::new(Code::WrongChain, "batch of another chain"));
+        }
+        if header.epoch != self.committee.epoch() {
+            return Err(Refusal::new(Code::BadParameter, format!("batch of epoch {}", header.epoch)));
+        }
+        let key = self.keys.get(header.author.index()).and_then(Option::as_ref);
+        if key.is_some_and(|key| key.verify(header, &signed.signature)) {
+            Ok(())
+        } else {
+            Err(Refusal::new(Code::BadSignature, format!("batch of {}", header.author)))
+        }
+    }
+
+    /// A batch from this node's own store: it was checked before it was stored, but the verdict on its
+    /// signatures is not kept.
+    ///
+    /// # Errors
+    /// When the stored bytes are no batch.
+    pub fn recheck(&self, bytes: Vec<u8>) -> Result<CheckedBatch, Refusal> {
+        let batch: Batch = decode_trusted(&bytes)
+            .map_err(|error| Refusal::new(Code::StorageCorrupt, format!("batch: {error}")))?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = batch.submissions.len().div_ceil(threads).max(16);
+        let signatures_ok = std::thread::scope(|scope| {
+            let parts: Vec<_> = batch
+                .submissions
+                .chunks(share)
+                .map(|part| scope.spawn(|| part.iter().map(|one| one.signed.verify_signature()).collect()))
+                .collect();
+            let verdicts = parts.into_iter().map(|part| part.join().unwrap_or_default());
+            verdicts.collect::<Vec<Vec<bool>>>().concat()
+        });
+        let header = &batch.signed.header;
+        let name = BatchRef { author: header.author, seq: header.seq, digest: header.digest() };
+        let ids = batch.submissions.iter().map(|one| one.signed.transaction.id()).collect();
+        Ok(CheckedBatch { name, batch, bytes: Arc::from(bytes), ids, signatures_ok })
+    }
+
+    /// Joins a header that the engine just signed to its records, which were checked when they came in.
+    ///
+    /// # Errors
+    /// When the records have no encoding within the limits: a bug of the intake.
+    pub fn seal(
+        &self,
+        signed: SignedBatchHeader,
+        submissions: Vec<Submission>,
+    ) -> Result<CheckedBatch, Refusal> {
+        let batch = Batch { signed, submissions };
+        let bytes = encode(&batch).map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
+        let checked = check_payload(batch, Arc::from(bytes))?;
+        Ok(CheckedBatch { signatures_ok: vec![true; checked.batch.submissions.len()], ..checked })
+    }
+}
+
+/// Counts, sizes and bodies against the header.
+fn check_payload(batch: Batch, bytes: Arc<[u8]>) -> Result<CheckedBatch, Refusal> {
+    let refuse = |code, detail: String| Err(Refusal::new(code, detail));
+    let header = &batch.signed.header;
+    let payload = bytes.len().saturating_sub(empty_len());
+    if payload != header.bytes as usize || payload > BATCH_BYTES_MAX {
+        return refuse(
+            Code::SizeLimit,
+            format!("batch of {payload} bytes, its header says {}", header.bytes),
+        );
+    }
+    let count: usize = batch.submissions.iter().map(|one| one.signed.transaction.operations.len()).sum();
+    if count != header.count as usize || header.count > BATCH_RECORDS_MAX || batch.submissions.is_empty() {
+        return refuse(
+            Code::SizeLimit,
+            format!("batch of {count} operations, its header says {}", header.count),
+        );
+    }
+    for submission in &batch.submissions {
+        check_submission(submission)?;
+    }
+    let ids = batch.submissions.iter().map(|one| one.signed.transaction.id()).collect();
+    let name = BatchRef { author: header.author, seq: header.seq, digest: header.digest() };
+    Ok(CheckedBatch { name, batch, bytes, ids, signatures_ok: Vec::new() })
+}
+
+/// Bytes of a batch without submissions. Headers have a fixed width.
+fn empty_len() -> usize {
+    use chain_core::crypto::Digest;
+    use chain_core::id::{Epoch, ValidatorIx};
+    static LEN: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *LEN.get_or_init(|| {
+        let header = BatchHeader {
+            chain_id: ChainId::new(Digest::ZERO),
+            epoch: Epoch::ZERO,
+            author: ValidatorIx::new(0),
+            seq: 0,
+            prev: Digest::ZERO,
+            payload_root: Digest::ZERO,
+            bytes: 0,
+            count: 0,
+            time_ms: 0,
+        };
+        let signed = SignedBatchHeader { header, signature: Signature::ZERO };
+        encode(&Batch { signed, submissions: Vec::new() }).map_or(0, |bytes| bytes.len())
+    })
+}
+
+/// What a submission adds to a batch's bytes.
+///
+/// # Errors
+/// `SIZE_LIMIT` when it is too large to travel.
+pub fn payload_bytes(submission: &Submission) -> Result<u32, Refusal> {
+    let bytes = encode(submission).map_err(|_| {
+        Refusal::new(Code::SizeLimit, format!("a submission may have {TRANSACTION_BYTES_MAX} bytes"))
+    })?;
+    u32::try_from(bytes.len() - 1).map_err(|_| Refusal::new(Code::SizeLimit, "submission too large"))
+}
+
+/// What decides whether a batch with this submission counts as held; it must not depend on the ledger.
+///
+/// # Errors
+/// `NO_OPERATIONS`, `TOO_MANY_OPERATIONS`, or as [`chain_core::rules::check_bodies`].
+pub fn check_submission(submission: &Submission) -> Result<(), Refusal> {
+    let operations = submission.signed.transaction.operations.len();
+    if operations == 0 {
+        return Err(Refusal::new(Code::NoOperations, "a transaction needs an operation"));
+    }
+    if operations > OPERATIONS_MAX {
+        let detail = format!("{operations} operations, at most {OPERATIONS_MAX}");
+        return Err(Refusal::new(Code::TooManyOperations, detail));
+    }
+    chain_core::rules::check_bodies(submission)
+}
+
+/// Checked batches by name, the newest up to [`CACHED_BYTES_MAX`].
+#[derive(Debug, Default)]
+pub struct BatchCache(Mutex<Cached>);
+
+#[derive(Debug, Default)]
+struct Cached {
+    batches: BTreeMap<BatchRef, Arc<CheckedBatch>>,
+    order: VecDeque<BatchRef>,
+    bytes: usize,
+}
+
+impl BatchCache {
+    /// Remembers a batch.
+    pub fn insert(&self, batch: Arc<CheckedBatch>) {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (name, bytes) = (batch.name, batch.bytes.len());
+        if cached.batches.insert(name, batch).is_none() {
+            cached.bytes += bytes;
+            cached.order.push_back(name);
+        }
+        while cached.bytes > CACHED_BYTES_MAX
+            && let Some(oldest) = cached.order.pop_front()
+        {
+            cached.forget(&oldest);
+        }
+    }
+
+    /// A batch, if it is remembered.
+    pub fn get(&self, name: &BatchRef) -> Option<Arc<CheckedBatch>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).batches.get(name).cloned()
+    }
+
+    /// Forgets batches that were executed.
+    pub fn remove(&self, names: &[BatchRef]) {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            cached.forget(name);
+        }
+        // Names of forgotten batches stay in the order until they outnumber the rest.
+        if cached.order.len() > 2 * cached.batches.len() + 64 {
+            let Cached { batches, order, .. } = &mut *cached;
+            order.retain(|name| batches.contains_key(name));
+        }
+    }
+}
+
+impl Cached {
+    fn forget(&mut self, name: &BatchRef) {
+        if let Some(batch) = self.batches.remove(name) {
+            self.bytes -= batch.bytes.len();
+        }
+    }
+}

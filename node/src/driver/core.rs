@@ -1,0 +1,393 @@
+//! What the threads of a node share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use chain_core::code::{Code, Refusal};
+use chain_core::committee::Committee;
+use chain_core::crypto::{Digest, PublicKey, Signature};
+use chain_core::execute::ChainParams;
+use chain_core::id::{ChainId, Height, ValidatorIx, View};
+use chain_core::lane::BatchRef;
+use consensus::message::Message;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::{oneshot, watch};
+
+use super::batches::{BatchCache, BatchJudge};
+pub(crate) use super::inbox::Input;
+use super::inbox::{Allowances, Inputs};
+use super::intake::Intake;
+use super::pool::Pool;
+use super::sync::{self, Fetches};
+use super::tracker::Tracker;
+use crate::checkpoints::Checkpoints;
+use crate::link::{Frame, Inbox, Network, SyncRequest, SyncResponse};
+use crate::storage::StorageError;
+use crate::storage::consensus::ConsensusStore;
+use crate::storage::ledger::LedgerStore;
+use crate::vault::Vault;
+
+/// What every thread may use.
+pub struct Core {
+    /// The chain.
+    pub chain: ChainParams,
+    /// The validators.
+    pub committee: Arc<Committee>,
+    /// This validator; none for an observer.
+    pub me: Option<ValidatorIx>,
+    /// Safety record, blocks, certificates, batches.
+    pub consensus: ConsensusStore,
+    /// What follows from them.
+    pub ledger: LedgerStore,
+    /// Bodies of persons' records of this node's agency.
+    pub vault: Option<Vault>,
+    /// Checkpoints and their cosignatures.
+    pub checkpoints: Checkpoints,
+    /// Submissions that wait for the lane.
+    pub intake: Intake,
+    /// Recent batches in memory.
+    pub batches: BatchCache,
+    /// Checks batches.
+    pub judge: BatchJudge,
+    pub(crate) inputs: Inputs,
+    pub(crate) tracker: Tracker,
+    pub(crate) fetches: Fetches,
+    pub(crate) pool: Pool,
+    pub(crate) allowances: Allowances,
+    pub(crate) network: OnceLock<Arc<dyn Network>>,
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// What the engine thread last said about itself.
+    pub(crate) view: Mutex<EngineView>,
+    /// Counters for `/metrics`.
+    pub(crate) counters: Counters,
+    pub(crate) stop: Stop,
+    executed: AtomicU64,
+    /// Zero of the monotonic clock.
+    pub(crate) started: Instant,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Core(chain {}, validator {:?})", self.chain_id(), self.me)
+    }
+}
+
+/// What a core is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) chain: ChainParams,
+    pub(crate) committee: Arc<Committee>,
+    pub(crate) me: Option<ValidatorIx>,
+    pub(crate) consensus: ConsensusStore,
+    pub(crate) ledger: LedgerStore,
+    pub(crate) vault: Option<Vault>,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) runtime: tokio::runtime::Handle,
+}
+
+/// What the engine said about itself after its last turn.
+#[derive(Clone, Debug, Default)]
+pub struct EngineView {
+    /// The view.
+    pub view: View,
+    /// Its leader.
+    pub leader: Option<ValidatorIx>,
+    /// Newest final height.
+    pub committed: Height,
+    /// Its block.
+    pub digest: Option<Digest>,
+    /// Its time.
+    pub time_ms: u64,
+    /// Whether this validator votes.
+    pub voting: bool,
+    /// Why it never will in this epoch, if so.
+    pub lost: Option<Refusal>,
+    /// Per validator: connected, committed, view, when last heard.
+    pub peers: Vec<(bool, Height, View, Option<u64>)>,
+    /// Batches of the own lane that are not ordered yet.
+    pub lane_pending: usize,
+}
+
+/// Counters for `/metrics`.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Synced writes of the consensus store.
+    pub syncs: AtomicU64,
+    /// Microseconds spent in them.
+    pub sync_us: AtomicU64,
+    /// Operations executed.
+    pub operations: AtomicU64,
+    /// Operations refused.
+    pub refused: AtomicU64,
+    /// Blocks executed.
+    pub blocks: AtomicU64,
+    /// Microseconds spent executing and writing them.
+    pub execute_us: AtomicU64,
+    /// Submissions queued.
+    pub submitted: AtomicU64,
+    /// Submissions refused because a queue was full.
+    pub queue_full: AtomicU64,
+    /// Batches of peers that were refused.
+    pub bad_batches: AtomicU64,
+    /// View changes seen.
+    pub views: AtomicU64,
+}
+
+/// How the node ends: once, with the reason.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    stopping: AtomicBool,
+    reason: watch::Sender<Option<Result<(), Refusal>>>,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { stopping: AtomicBool::new(false), reason: watch::Sender::new(None) }
+    }
+}
+
+impl Stop {
+    /// Stops because something failed; the first reason counts.
+    pub(crate) fn fail(&self, refusal: Refusal) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.reason.send_if_modified(|reason| {
+            let first = reason.is_none();
+            if first {
+                tracing::error!(code = refusal.code.name(), detail = refusal.detail, "the node stops");
+                *reason = Some(Err(refusal));
+            }
+            first
+        });
+    }
+
+    /// The engine thread has ended as it was asked to.
+    pub(crate) fn done(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.reason.send_if_modified(|reason| {
+            let first = reason.is_none();
+            reason.get_or_insert(Ok(()));
+            first
+        });
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Resolves when the node has ended, with the reason.
+    pub(crate) async fn ended(&self) -> Result<(), Refusal> {
+        let mut reason = self.reason.subscribe();
+        loop {
+            if let Some(reason) = reason.borrow_and_update().clone() {
+                return reason;
+            }
+            if reason.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Puts a core together and starts its pool.
+    ///
+    /// # Errors
+    /// When the system has no more threads.
+    pub(crate) fn new(parts: Parts) -> std::io::Result<Self> {
+        let Parts { chain, committee, me, consensus, ledger, vault, checkpoints, runtime } = parts;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            chain,
+            me,
+            consensus,
+            ledger,
+            vault,
+            checkpoints,
+            intake: Intake::default(),
+            batches: BatchCache::default(),
+            judge: BatchJudge::new(chain.chain_id, committee.clone()),
+            inputs: Inputs::default(),
+            tracker: Tracker::default(),
+            fetches: Fetches::default(),
+            pool: Pool::start(threads)?,
+            allowances: Allowances::new(committee.size()),
+            network: OnceLock::new(),
+            runtime,
+            view: Mutex::default(),
+            counters: Counters::default(),
+            stop: Stop::default(),
+            executed: AtomicU64::new(0),
+            started: Instant::now(),
+            committee,
+        })
+    }
+
+    /// The chain's id.
+    pub fn chain_id(&self) -> ChainId {
+        self.chain.chain_id
+    }
+
+    /// Monotonic milliseconds since the node started.
+    pub fn mono_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Wall clock, milliseconds since 1970.
+    pub fn wall_ms() -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The network, once it runs.
+    pub(crate) fn network(&self) -> Option<Arc<dyn Network>> {
+        self.network.get().cloned()
+    }
+
+    /// Attaches the network. Only the first one counts.
+    pub fn attach(&self, network: Arc<dyn Network>) {
+        let _ = self.network.set(network);
+    }
+
+    /// Newest executed height.
+    pub fn executed(&self) -> Height {
+        Height::new(self.executed.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn note_executed(&self, height: Height) {
+        self.executed.store(height.get(), Ordering::Release);
+    }
+
+    /// A copy of what the engine last said.
+    pub fn engine_view(&self) -> EngineView {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Passes a storage error on: the node stops.
+    pub(crate) fn guard<T>(&self, result: Result<T, StorageError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.stop.fail(error.refusal());
+                None
+            }
+        }
+    }
+
+    /// Whether a lane's position is filled.
+    pub(crate) fn holds_lane(&self, author: ValidatorIx, seq: u64) -> bool {
+        self.guard(self.consensus.has_lane(author, seq)).unwrap_or(false)
+    }
+
+    /// Checks a batch on the pool, stores it and tells the engine. Gives its name; none when it is refused.
+    pub(crate) async fn take_batch(self: &Arc<Self>, bytes: Arc<[u8]>) -> Option<BatchRef> {
+        let (reply, answer) = oneshot::channel();
+        let core = self.clone();
+        self.pool.run(move || {
+            let _ = reply.send(core.judge_batch(bytes));
+        });
+        answer.await.ok().flatten()
+    }
+
+    fn judge_batch(&self, bytes: Arc<[u8]>) -> Option<BatchRef> {
+        match self.judge.check(bytes) {
+            Ok(checked) => {
+                let checked = Arc::new(checked);
+                let name = checked.name;
+                if self.batches.get(&name).is_none() {
+                    self.guard(self.consensus.put_batch(&name, &checked.bytes))?;
+                    self.batches.insert(checked.clone());
+                }
+                self.inputs.push(Input::BatchStored(checked.batch.signed.clone()));
+                Some(name)
+            }
+            Err(refusal) => {
+                self.counters.bad_batches.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(code = refusal.code.name(), detail = refusal.detail, "batch refused");
+                None
+            }
+        }
+    }
+
+    fn answer_blocks(
+        self: &Arc<Self>,
+        to: ValidatorIx,
+        from: Height,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) {
+        let core = self.clone();
+        self.pool.run(move || {
+            let _permit = permit;
+            if let Some(Some(message)) = core.guard(sync::blocks_from(&core.consensus, from))
+                && let Some(network) = core.network()
+            {
+                network.send(consensus::Peers::One(to), Frame::Message(Arc::new(message)));
+            }
+        });
+    }
+}
+
+/// The network's way in.
+#[derive(Clone, Debug)]
+pub struct CoreInbox(pub Arc<Core>);
+
+impl Inbox for CoreInbox {
+    fn connected(&self, peer: ValidatorIx) {
+        self.0.inputs.push(Input::Connected(peer));
+        self.0.checkpoints.greet(&self.0, peer);
+    }
+
+    fn disconnected(&self, peer: ValidatorIx) {
+        self.0.inputs.push(Input::Disconnected(peer));
+    }
+
+    fn deliver(&self, from: ValidatorIx, frame: Frame) -> BoxFuture<'static, ()> {
+        let core = self.0.clone();
+        async move {
+            let Some(permit) = core.allowances.admit(from, &frame).await else { return };
+            match frame {
+                Frame::Message(message) => match *message {
+                    Message::GetBlocks { from: height } => core.answer_blocks(from, height, permit),
+                    _ => {
+                        let message = Box::new(Arc::unwrap_or_clone(message));
+                        core.inputs.push(Input::Message { from, message, permit });
+                    }
+                },
+                Frame::Batch(bytes) => {
+                    let job = core.clone();
+                    core.pool.run(move || {
+                        let _permit = permit;
+                        job.judge_batch(bytes);
+                    });
+                }
+                Frame::Cosignature(cosignature) => {
+                    let job = core.clone();
+                    core.pool.run(move || {
+                        let _permit = permit;
+                        job.checkpoints.take(&job, from, &cosignature);
+                    });
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn serve(&self, _: ValidatorIx, request: SyncRequest) -> SyncResponse {
+        self.0.guard(sync::answer(&self.0.consensus, &request)).unwrap_or_default()
+    }
+
+    fn hello(&self, network_key: PublicKey, challenge: Digest) -> BoxFuture<'static, Option<Signature>> {
+        let (reply, answer) = oneshot::channel();
+        self.0.inputs.push(Input::Hello { network_key, challenge, reply });
+        async move { answer.await.ok().flatten() }.boxed()
+    }
+}
+
+/// Refuses work while the node stops.
+///
+/// # Errors
+/// `NOT_READY`.
+pub(crate) fn running(core: &Core) -> Result<(), Refusal> {
+    if core.stop.stopping() { Err(Refusal::new(Code::NotReady, "the node is stopping")) } else { Ok(()) }
+}

@@ -1,0 +1,135 @@
+//! Places where a test may make the process die, and nothing else.
+//!
+//! `CITY_CRASH_AT=point:count` aborts the process when the point is reached for the count-th time. Unset, a
+//! point costs one load.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A named point between what is written and what is said.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Point {
+    /// The synced write is assembled and not made.
+    BeforeWrite,
+    /// It is durable; the engine does not know yet.
+    AfterWrite,
+    /// A proposal is about to leave.
+    BeforeProposal,
+    /// A PREPARE is about to leave.
+    BeforePrepare,
+    /// A COMMIT is about to leave.
+    BeforeCommit,
+    /// A VIEW-CHANGE is about to leave.
+    BeforeViewChange,
+    /// A batch of the own lane is about to leave.
+    BeforeBatch,
+    /// Everything released by a write has left.
+    AfterSends,
+    /// A final block goes to the executor.
+    BeforeDeliver,
+    /// A block is executed and not written.
+    BeforeExecuteWrite,
+    /// It is written; the engine does not know yet.
+    AfterExecuteWrite,
+}
+
+impl Point {
+    /// Every point.
+    pub const ALL: [Self; 11] = [
+        Self::BeforeWrite,
+        Self::AfterWrite,
+        Self::BeforeProposal,
+        Self::BeforePrepare,
+        Self::BeforeCommit,
+        Self::BeforeViewChange,
+        Self::BeforeBatch,
+        Self::AfterSends,
+        Self::BeforeDeliver,
+        Self::BeforeExecuteWrite,
+        Self::AfterExecuteWrite,
+    ];
+
+    /// Its name in `CITY_CRASH_AT`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BeforeWrite => "before-write",
+            Self::AfterWrite => "after-write",
+            Self::BeforeProposal => "before-proposal",
+            Self::BeforePrepare => "before-prepare",
+            Self::BeforeCommit => "before-commit",
+            Self::BeforeViewChange => "before-view-change",
+            Self::BeforeBatch => "before-batch",
+            Self::AfterSends => "after-sends",
+            Self::BeforeDeliver => "before-deliver",
+            Self::BeforeExecuteWrite => "before-execute-write",
+            Self::AfterExecuteWrite => "after-execute-write",
+        }
+    }
+}
+
+/// Where this process is to die.
+#[derive(Debug)]
+struct Armed {
+    point: Point,
+    left: AtomicU64,
+}
+
+impl Armed {
+    fn parse(text: &str) -> Option<Self> {
+        let (name, count) = text.split_once(':')?;
+        let point = Point::ALL.into_iter().find(|point| point.name() == name)?;
+        let count = count.parse().ok().filter(|count| *count > 0)?;
+        Some(Self { point, left: AtomicU64::new(count) })
+    }
+
+    /// Whether this hit is the one.
+    fn strikes(&self, point: Point) -> bool {
+        point == self.point && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+}
+
+static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+
+/// Reads `CITY_CRASH_AT` once.
+///
+/// # Errors
+/// When it is set and names no point: a test that crashes nowhere would pass for the wrong reason.
+pub fn arm() -> Result<(), String> {
+    let armed = match std::env::var("CITY_CRASH_AT") {
+        Err(_) => None,
+        Ok(text) => {
+            let parsed = Armed::parse(&text);
+            Some(parsed.ok_or_else(|| format!("CITY_CRASH_AT={text}: wants point:count"))?)
+        }
+    };
+    ARMED.get_or_init(|| armed);
+    Ok(())
+}
+
+/// Reaches a point.
+#[inline]
+pub(crate) fn hit(point: Point) {
+    if let Some(Some(armed)) = ARMED.get()
+        && armed.strikes(point)
+    {
+        tracing::error!(point = point.name(), "crash hook");
+        std::process::abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_th_hit_of_the_named_point_strikes_once() {
+        let armed = Armed::parse("before-commit:3").unwrap();
+        let hits = [Point::BeforeCommit, Point::BeforePrepare, Point::BeforeCommit, Point::BeforeCommit];
+        let strikes: Vec<bool> = hits.into_iter().map(|point| armed.strikes(point)).collect();
+        assert_eq!(strikes, [false, false, false, true]);
+        assert!(!armed.strikes(Point::BeforeCommit));
+        for text in ["before-commit", "before-commit:0", "nowhere:1", "before-commit:x"] {
+            assert!(Armed::parse(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The executor thread: final blocks become ledger.
+//!
+//! Blocks come in ascending height. Each is executed by [`chain_core::execute::execute_block`] on top of the
+//! newest state, written in one batch, and reported to the engine, which certifies the result in a later
+//! header. What a crash cuts off is executed again at the next start.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use chain_core::block::{ExecSummary, Flags, Header};
+use chain_core::code::{Code, Refusal};
+use chain_core::execute::{
+    BlockResult, ExecState, GenesisState, OrderedBatch, OrderedBlock, Verdict, execute_block, genesis_block,
+};
+use chain_core::id::{Height, TxId};
+use chain_core::lane::{BatchRef, LaneFrontier};
+use chain_core::leaf::Leaf;
+use chain_core::merkle::Frontier;
+use consensus::action::Delivery;
+use consensus::engine::Tip;
+use consensus::message::Proposal;
+
+use crate::driver::batches::CheckedBatch;
+use crate::driver::core::{Core, Input};
+use crate::driver::hooks::{Point, hit};
+use crate::storage::StorageError;
+use crate::storage::ledger::{Executed, ExecutionView, Listed, Place, SUMMARIES_AT_START};
+
+/// Deliveries that wait for the executor.
+pub(crate) const QUEUE_MAX: usize = 64;
+/// A checkpoint of a block older than this is not cosigned: the node is catching up.
+const COSIGN_AGE_MS: u64 = 60_000;
+
+/// Executes blocks, one after the other.
+pub(crate) struct Executor<'a> {
+    core: &'a Arc<Core>,
+    view: ExecutionView<'a>,
+    tip: Tip,
+    state: ExecState,
+    /// Summaries of recent heights, for the roots that headers certify.
+    recent: VecDeque<ExecSummary>,
+}
+
+impl<'a> Executor<'a> {
+    /// Starts from the ledger store; a new one gets the genesis first.
+    ///
+    /// # Errors
+    /// When the store cannot be read, belongs to another chain, or the genesis breaks a rule.
+    pub(crate) fn open(core: &'a Arc<Core>, genesis: &GenesisState, time_ms: u64) -> Result<Self, Refusal> {
+        let chain_id = core.chain_id();
+        let ledger = &core.ledger;
+        match ledger.chain().map_err(refuse)? {
+            Some(chain) if chain == chain_id.digest().as_bytes() => {}
+            Some(_) => {
+                return Err(Refusal::new(Code::GenesisMismatch, "the ledger store is of another chain"));
+            }
+            None => {
+                let result = genesis_block(&core.chain, genesis)?;
+                let tip = Tip::genesis(chain_id, core.committee.size(), time_ms);
+                let listed = listed(&result)?;
+                let block =
+                    Executed { tip: &tip, result: &result, batches: &[], transactions: &[], listed: &listed };
+                ledger.write(&block).map_err(refuse)?;
+                ledger.set_chain(chain_id.digest().as_bytes()).map_err(refuse)?;
+            }
+        }
+        let snapshot = ledger.snapshot().map_err(refuse)?;
+        let missing =
+            || Refusal::new(Code::StorageCorrupt, "the ledger store has no tip; delete it to rebuild");
+        let tip = snapshot.tip().map_err(refuse)?.ok_or_else(missing)?;
+        let summary = snapshot.summary(tip.height).map_err(refuse)?.ok_or_else(missing)?;
+        if let Some((height, text)) = snapshot.checkpoint().map_err(refuse)? {
+            core.checkpoints.restore(height, &text);
+        }
+        let log = ledger.log_frontier().map_err(refuse)?;
+        check_log(&log, &summary)?;
+        let recent = ledger.recent_summaries(tip.height).map_err(refuse)?.into();
+        core.note_executed(tip.height);
+        Ok(Self { core, view: ledger.execution_view(), tip, state: ExecState { summary, log }, recent })
+    }
+
+    /// The chain at the newest executed height.
+    pub(crate) fn tip(&self) -> &Tip {
+        &self.tip
+    }
+
+    /// Executes what is final in the consensus store and not in the ledger, as far as its data is there.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub(crate) fn replay(&mut self) -> Result<(), Refusal> {
+        let start = self.tip.height;
+        while let Some(proposal) = self.core.consensus.final_block(self.tip.height.next()).map_err(refuse)? {
+            let Some(batches) = self.batches_of(&proposal)? else { break };
+            self.execute(&proposal, batches)?;
+            if self.core.stop.stopping() {
+                break;
+            }
+            if self.tip.height.get().is_multiple_of(10_000) {
+                tracing::info!(height = self.tip.height.get(), "rebuilding the ledger");
+            }
+        }
+        if self.tip.height > start {
+            tracing::info!(from = start.get(), to = self.tip.height.get(), "executed what was final already");
+        }
+        Ok(())
+    }
+
+    /// Runs until the driver hangs up or something fails.
+    pub(crate) fn run(mut self, deliveries: &Receiver<Delivery>) {
+        for delivery in deliveries {
+            if let Err(refusal) = self.deliver(&delivery) {
+                self.core.stop.fail(refusal);
+                return;
+            }
+        }
+        self.core.guard(self.core.ledger.flush());
+    }
+
+    fn deliver(&mut self, delivery: &Delivery) -> Result<(), Refusal> {
+        let height = delivery.header.height;
+        if height <= self.tip.height {
+            return Ok(());
+        }
+        let digest = delivery.header.digest();
+        let stored = self.core.consensus.block(height, &digest).map_err(refuse)?;
+        let proposal = stored.ok_or_else(|| internal(format!("block {height} is delivered, not stored")))?;
+        let mut batches = Vec::with_capacity(delivery.batches.len());
+        for name in &delivery.batches {
+            let batch = self.batch(name)?;
+            batches.push(batch.ok_or_else(|| internal(format!("batch {name:?} is ordered, not stored")))?);
+        }
+        let summary = self.execute(&proposal, batches)?;
+        self.core.inputs.push(Input::Executed(summary));
+        if delivery.header.flags.contains(Flags::CHECKPOINT)
+            && delivery.header.time_ms.saturating_add(COSIGN_AGE_MS) >= Core::wall_ms()
+            && let Some(summary) = self.summary(delivery.header.exec_height)?
+        {
+            self.core.checkpoints.make(self.core, &summary);
+        }
+        Ok(())
+    }
+
+    /// Executes and writes one block.
+    fn execute(
+        &mut self,
+        proposal: &Proposal,
+        batches: Vec<Arc<CheckedBatch>>,
+    ) -> Result<ExecSummary, Refusal> {
+        let start = Instant::now();
+        let header = &proposal.header;
+        if header.height != self.tip.height.next() || header.parent != self.tip.digest {
+            return Err(internal(format!("block {} does not follow {}", header.height, self.tip.height)));
+        }
+        self.check_certified(header)?;
+        let ordered = batches.iter().map(|one| OrderedBatch {
+            batch: &one.batch,
+            signatures_ok: &one.signatures_ok,
+            recorded: None,
+        });
+        let block = OrderedBlock { header, batches: ordered.collect() };
+        let result = execute_block(&self.view, &self.core.chain, &self.state, &block)
+            .map_err(|error| Refusal::new(Code::StorageFailed, error.to_string()))?;
+        self.write(proposal, &batches, &result)?;
+        self.core.tracker.executed(header.height, batches.iter().flat_map(|batch| &batch.ids));
+        self.count(&result, start);
+        let summary = result.summary;
+        self.state = ExecState { summary, log: result.log };
+        self.recent.push_back(summary);
+        while self.recent.len() as u64 > SUMMARIES_AT_START {
+            self.recent.pop_front();
+        }
+        Ok(summary)
+    }
+
+    fn write(
+        &mut self,
+        proposal: &Proposal,
+        batches: &[Arc<CheckedBatch>],
+        result: &BlockResult,
+    ) -> Result<(), Refusal> {
+        let height = proposal.header.height;
+        let names: Vec<BatchRef> = batches.iter().map(|batch| batch.name).collect();
+        let transactions: Vec<(TxId, Place)> = (0..)
+            .zip(batches)
+            .flat_map(|(batch, checked)| {
+                (0..).zip(&checked.ids).map(move |(position, id)| (*id, Place { height, batch, position }))
+            })
+            .collect();
+        let listed = listed(result)?;
+        let tip = self.tip.after(proposal);
+        hit(Point::BeforeExecuteWrite);
+        let block =
+            Executed { tip: &tip, result, batches: &names, transactions: &transactions, listed: &listed };
+        self.core.ledger.write(&block).map_err(refuse)?;
+        hit(Point::AfterExecuteWrite);
+        self.view.apply(result).map_err(refuse)?;
+        self.tip = tip;
+        self.core.note_executed(height);
+        self.core.batches.remove(&names);
+        Ok(())
+    }
+
+    fn count(&self, result: &BlockResult, start: Instant) {
+        let counters = &self.core.counters;
+        let refused = result.outcomes.iter().filter(|one| matches!(one.verdict, Verdict::Refused(_))).count();
+        counters.blocks.fetch_add(1, Ordering::Relaxed);
+        counters.operations.fetch_add(result.outcomes.len() as u64, Ordering::Relaxed);
+        counters.refused.fetch_add(refused as u64, Ordering::Relaxed);
+        let spent = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        counters.execute_us.fetch_add(spent, Ordering::Relaxed);
+    }
+
+    /// A final header certifies an execution root: this node's must be the same.
+    fn check_certified(&self, header: &Header) -> Result<(), Refusal> {
+        let Some(summary) = self.summary(header.exec_height)? else { return Ok(()) };
+        if header.exec_height == Height::ZERO || summary.root() == header.exec_root {
+            return Ok(());
+        }
+        let detail = format!(
+            "height {}: {} certified by block {}, {} computed here",
+            summary.height,
+            header.exec_root,
+            header.height,
+            summary.root()
+        );
+        Err(Refusal::new(Code::StateDivergence, detail))
+    }
+
+    fn summary(&self, height: Height) -> Result<Option<ExecSummary>, Refusal> {
+        let near = self.recent.iter().rev().find(|summary| summary.height == height);
+        match near {
+            Some(summary) => Ok(Some(*summary)),
+            None => self.core.ledger.snapshot().and_then(|snapshot| snapshot.summary(height)).map_err(refuse),
+        }
+    }
+
+    fn batch(&self, name: &BatchRef) -> Result<Option<Arc<CheckedBatch>>, Refusal> {
+        if let Some(batch) = self.core.batches.get(name) {
+            return Ok(Some(batch));
+        }
+        match self.core.consensus.batch_bytes(name).map_err(refuse)? {
+            None => Ok(None),
+            Some(bytes) => self.core.judge.recheck(bytes).map(|batch| Some(Arc::new(batch))),
+        }
+    }
+
+    /// The batches a block orders, found backwards along each lane; none when one is not stored.
+    fn batches_of(&self, proposal: &Proposal) -> Result<Option<Vec<Arc<CheckedBatch>>>, Refusal> {
+        let lanes: &LaneFrontier = &self.tip.lanes;
+        let mut all = Vec::new();
+        for advance in &proposal.advances {
+            let mut run = Vec::new();
+            let mut name = BatchRef { author: advance.author, seq: advance.seq, digest: advance.tip };
+            loop {
+                let Some(batch) = self.batch(&name)? else { return Ok(None) };
+                let prev = batch.batch.signed.header.prev;
+                run.push(batch);
+                if name.seq <= lanes.next_seq(advance.author) {
+                    break;
+                }
+                name = BatchRef { author: name.author, seq: name.seq - 1, digest: prev };
+            }
+            all.extend(run.into_iter().rev());
+        }
+        Ok(Some(all))
+    }
+}
+
+/// Records that were filed for the first time, for the lists.
+fn listed(result: &BlockResult) -> Result<Vec<Listed>, Refusal> {
+    let first = result.summary.log_size - result.leaves.len() as u64;
+    let mut listed = Vec::new();
+    for (leaf, appended) in (first..).zip(&result.leaves) {
+        if appended.record.is_none() {
+            continue;
+        }
+        let decoded = Leaf::decode(&appended.bytes)
+            .map_err(|error| internal(format!("leaf {leaf} does not decode: {error}")))?;
+        if let Some(header) = decoded.header().filter(|header| header.version == 1) {
+            listed.push(Listed {
+                leaf,
+                record: header.record,
+                agency: header.agency.to_string(),
+                record_type: header.record_type.name().to_owned(),
+            });
+        }
+    }
+    Ok(listed)
+}
+
+fn check_log(log: &Frontier, summary: &ExecSummary) -> Result<(), Refusal> {
+    if log.size() == summary.log_size && log.root() == summary.log_root {
+        Ok(())
+    } else {
+        let detail = format!("the record log at height {} does not match its root", summary.height);
+        Err(Refusal::new(Code::StorageCorrupt, detail))
+    }
+}
+
+fn internal(detail: String) -> Refusal {
+    Refusal::new(Code::Internal, detail)
+}
+
+fn refuse(error: StorageError) -> Refusal {
+    error.refusal()
+}

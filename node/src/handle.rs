@@ -1,0 +1,195 @@
+//! What the HTTP API may ask of the node.
+//!
+//! Reads go through a snapshot of the ledger at one executed height and block on the disk: call them off the
+//! async threads. Nothing here touches the engine thread except [`Node::submit`], which only queues.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chain_core::api::{
+    BlockView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus, ValidatorsView,
+};
+use chain_core::code::Refusal;
+use chain_core::crypto::Digest;
+use chain_core::id::{Height, RecordId, TxId};
+use chain_core::transaction::Submission;
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+/// The node as the API sees it; cheap to clone.
+pub type NodeHandle = Arc<dyn Node>;
+
+/// Most items of one page of a list.
+pub const PAGE_MAX: usize = 500;
+/// Most blocks of one page of raw blocks; also bounded by [`RAW_BYTES_MAX`].
+pub const RAW_BLOCKS_MAX: usize = 64;
+/// A page of raw blocks ends with the block that crosses this many encoded bytes.
+pub const RAW_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Everything the API may ask.
+pub trait Node: Send + Sync + 'static {
+    /// Queues a submission for this node's lane and returns its transaction's id. Checks at once what needs
+    /// no ledger: size, version, chain, operation count, validity against the clock, body commitments and
+    /// the author's signature. Bodies of class P3 and P4 go into the vault and no further. Sending the same
+    /// transaction again is safe and returns the same id.
+    ///
+    /// # Errors
+    /// `QUEUE_FULL` when the agency's queue is full: come back after [`Node::retry_after`]. Otherwise the
+    /// code of the check that failed. `NOT_READY` while the node stops.
+    fn submit(&self, submission: Submission) -> Result<TxId, Refusal>;
+
+    /// Everything that [`Node::submit`] checks and, where the ledger allows to say it beforehand, what
+    /// execution would refuse now; queues nothing.
+    ///
+    /// # Errors
+    /// The code of the first check that failed.
+    fn check(&self, submission: &Submission) -> Result<TxId, Refusal>;
+
+    /// How long a client should wait after `QUEUE_FULL`.
+    fn retry_after(&self) -> Duration;
+
+    /// Where a transaction stands; `Unknown` when this node never saw it. Holds a finality proof from stage
+    /// `Final` on, and the outcomes from `Executed` on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn transaction(&self, tx: TxId) -> Result<TransactionStatus, Refusal>;
+
+    /// Resolves once the transaction reaches the stage, at once if it has; dropping it is free. It does not
+    /// time out: the caller does. Register the wait before reading the status to miss nothing.
+    fn wait(&self, tx: TxId, stage: Stage) -> BoxFuture<'static, ()>;
+
+    /// A record as of now, at its newest version.
+    ///
+    /// # Errors
+    /// `RECORD_NOT_FOUND`, `NOT_DISCLOSED`.
+    fn record(&self, record: RecordId) -> Result<RecordView, Refusal>;
+
+    /// Every step of a record's life, oldest first; the cursor is a position in the list.
+    ///
+    /// # Errors
+    /// `RECORD_NOT_FOUND`, `BAD_PARAMETER` for a cursor that is none.
+    fn history(
+        &self,
+        record: RecordId,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<HistoryEntry>, Refusal>;
+
+    /// Records by filter, in order of first acceptance; at most [`PAGE_MAX`].
+    ///
+    /// # Errors
+    /// `BAD_PARAMETER` for a cursor or filter that is none.
+    fn records(
+        &self,
+        filter: &RecordFilter,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<RecordView>, Refusal>;
+
+    /// The receipt of a record's newest leaf, or of the version given.
+    ///
+    /// # Errors
+    /// `RECORD_NOT_FOUND`; `RECEIPT_PENDING` while fewer than a quorum have cosigned a covering checkpoint.
+    fn receipt(&self, record: RecordId, version: Option<u32>, form: ReceiptForm) -> Result<Vec<u8>, Refusal>;
+
+    /// One executed block.
+    ///
+    /// # Errors
+    /// `NOT_YET_EXECUTED` above the executed height, `NOT_FOUND` below what this node keeps.
+    fn block(&self, height: Height) -> Result<BlockView, Refusal>;
+
+    /// Height of the executed block with this digest.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    fn height_of(&self, digest: Digest) -> Result<Height, Refusal>;
+
+    /// Blocks in descending height, newest first unless a cursor says where to go on.
+    ///
+    /// # Errors
+    /// `BAD_PARAMETER` for a cursor that is none.
+    fn blocks(&self, cursor: Option<&str>, limit: usize) -> Result<Page<BlockView>, Refusal>;
+
+    /// Whole blocks for an auditor, ascending from a height; ends early at the executed height or at
+    /// [`RAW_BLOCKS_MAX`] or [`RAW_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn raw_blocks(&self, from: Height, limit: usize) -> Result<Vec<RawBlock>, Refusal>;
+
+    /// Newest executed height. Every answer carries it: this one reads memory only and never blocks.
+    fn height(&self) -> Height;
+
+    /// The validator set of the present epoch.
+    fn validators(&self) -> ValidatorsView;
+
+    /// What the node says about itself and its peers.
+    fn status(&self) -> NodeStatus;
+
+    /// Whether the node serves reads and writes: `Err` says why not (`/readyz`).
+    ///
+    /// # Errors
+    /// `NOT_READY` while it starts, stops or is far behind.
+    fn ready(&self) -> Result<(), Refusal>;
+
+    /// The genesis document, TOML as it was signed.
+    fn genesis(&self) -> Arc<str>;
+
+    /// The newest checkpoint with its cosignatures, C2SP text.
+    ///
+    /// # Errors
+    /// `NOT_YET_EXECUTED` before the first one.
+    fn checkpoint(&self) -> Result<String, Refusal>;
+
+    /// A tile of the record log (C2SP tlog-tiles): `level` 0 to 5, `width` 1 to 256.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when the log is not that large.
+    fn tile(&self, level: u8, index: u64, width: u16) -> Result<Vec<u8>, Refusal>;
+
+    /// A bundle of leaves of the record log (`tile/entries/...`): each leaf after its big-endian u16 length.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when the log is not that large.
+    fn entries(&self, index: u64, width: u16) -> Result<Vec<u8>, Refusal>;
+
+    /// Gauges and counters for `/metrics`.
+    fn metrics(&self) -> Vec<Metric>;
+}
+
+/// Which records to list; every field narrows.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecordFilter {
+    /// Acting agency in text form, e.g. `uscc:11320100MAXP23YC3L`.
+    pub agency: Option<String>,
+    /// Type name, e.g. `credit.licence`.
+    pub record_type: Option<String>,
+    /// Status name, e.g. `effective`.
+    pub status: Option<String>,
+}
+
+/// How a receipt is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReceiptForm {
+    /// Our JSON bundle.
+    Bundle,
+    /// C2SP tlog-proof text.
+    TlogProof,
+}
+
+/// One sample of `/metrics`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    /// Name in snake case without prefix, e.g. `committed_height`.
+    pub name: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// Whether it only grows.
+    pub counter: bool,
+    /// Labels, e.g. `peer` = `market-regulation`.
+    pub labels: Vec<(&'static str, String)>,
+    /// The value.
+    pub value: f64,
+}

@@ -1,0 +1,208 @@
+//! The seam between the driver and the network.
+//!
+//! The driver speaks through [`Network`]; the network delivers through [`Inbox`]. Both ends are bounded: the
+//! network owns one bounded queue per peer and stream, and the inbox makes a peer that sends too much wait on
+//! its own allowance, never on another's.
+
+use std::sync::Arc;
+
+use chain_core::codec::{CodecError, Wire, decode, encode};
+use chain_core::crypto::{Digest, PublicKey, Signature};
+use chain_core::id::{Height, ValidatorIx};
+use chain_core::lane::BatchRef;
+use consensus::Peers;
+use consensus::message::Message;
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+/// Most bytes of one frame: a message or a batch, with its kind byte.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024 + 1;
+/// Most bytes of batches in one sync answer.
+pub const SYNC_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most batches in one sync answer.
+pub const SYNC_BATCHES_MAX: usize = 256;
+
+/// Which long-lived stream a frame travels on. Votes never wait behind data.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Stream {
+    /// Small and urgent: votes, view changes, certificates, status, echoes, cosignatures.
+    Votes,
+    /// Large: proposals, batches, blocks.
+    Data,
+}
+
+/// One thing said to a peer outside request and response.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    /// For the peer's engine.
+    Message(Arc<Message>),
+    /// A batch, encoded as it is stored: shared, not copied, between peers and disk.
+    Batch(Arc<[u8]>),
+    /// A cosignature over a checkpoint of the record log.
+    Cosignature(Arc<Cosignature>),
+}
+
+/// One validator's signature over the checkpoint of the record log at an executed height.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Cosignature {
+    /// The executed height.
+    pub height: Height,
+    /// Leaves in the log.
+    pub log_size: u64,
+    /// Root of the log.
+    pub log_root: Digest,
+    /// Seconds since 1970 that the cosignature states.
+    pub time_s: u64,
+    /// By the sender's log key (C2SP cosignature/v1).
+    pub signature: Signature,
+}
+
+impl Wire for Cosignature {
+    const LIMIT: usize = 256;
+}
+
+impl Frame {
+    /// The stream it belongs on.
+    pub fn stream(&self) -> Stream {
+        match self {
+            Self::Batch(_) => Stream::Data,
+            Self::Cosignature(_) => Stream::Votes,
+            Self::Message(message) => stream_of(message),
+        }
+    }
+
+    /// Kind byte and content: 1 message, 2 batch, 3 cosignature.
+    ///
+    /// # Errors
+    /// When a message is over its limit: a bug of the sender.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CodecError> {
+        let (kind, content) = match self {
+            Self::Message(message) => (1, encode::<Message>(message)?),
+            Self::Batch(bytes) => (2, bytes.to_vec()),
+            Self::Cosignature(one) => (3, encode::<Cosignature>(one)?),
+        };
+        let mut bytes = Vec::with_capacity(content.len() + 1);
+        bytes.push(kind);
+        bytes.extend_from_slice(&content);
+        Ok(bytes)
+    }
+
+    /// Reads a frame. A batch stays encoded: decoding and checking it is the verify pool's work.
+    ///
+    /// # Errors
+    /// On an unknown kind or malformed content; the connection is then not worth keeping.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
+        let (kind, content) = bytes.split_first().ok_or(CodecError::Empty)?;
+        match kind {
+            1 => Ok(Self::Message(Arc::new(decode(content)?))),
+            2 => Ok(Self::Batch(Arc::from(content))),
+            3 => Ok(Self::Cosignature(Arc::new(decode(content)?))),
+            _ => Err(CodecError::Malformed(format!("frame kind {kind}"))),
+        }
+    }
+}
+
+/// The stream that a message travels on.
+pub fn stream_of(message: &Message) -> Stream {
+    match message {
+        Message::Propose(_) | Message::Blocks { .. } | Message::GetBlocks { .. } => Stream::Data,
+        Message::Vote(..)
+        | Message::ViewChange(_)
+        | Message::Entry(_)
+        | Message::Certificate(_)
+        | Message::Status(_)
+        | Message::Echo(_)
+        | Message::GetProposal { .. }
+        | Message::Executed(_)
+        | Message::GetCertificate => Stream::Votes,
+    }
+}
+
+/// A question to one peer, answered from its store.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum SyncRequest {
+    /// The batches of a lane from a sequence number up to a tip, following the tip's hash links.
+    Batches {
+        /// First sequence number wanted.
+        from: u64,
+        /// Newest batch wanted.
+        tip: BatchRef,
+    },
+}
+
+impl Wire for SyncRequest {
+    const LIMIT: usize = 128;
+}
+
+/// The answer: encoded batches, ascending from the first wanted; possibly fewer than asked for, within
+/// [`SYNC_BYTES_MAX`] and [`SYNC_BATCHES_MAX`]. Empty when the peer has none.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SyncResponse {
+    /// The batches, each encoded by itself.
+    pub batches: Vec<Vec<u8>>,
+}
+
+impl Wire for SyncResponse {
+    const LIMIT: usize = SYNC_BYTES_MAX + 2 * 1024 * 1024;
+}
+
+/// The peer did not answer: not connected, timed out or talked nonsense. Ask another.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the peer gave no answer")]
+pub struct NoAnswer;
+
+/// What the driver asks of the network. Calls never block: a full queue to a peer drops its oldest frame
+/// (the engine repeats what matters), and a peer that stays full is reconnected.
+pub trait Network: Send + Sync + 'static {
+    /// Sends one frame to one peer or to all.
+    fn send(&self, to: Peers, frame: Frame);
+
+    /// Asks one peer; resolves within the network's request timeout.
+    fn request(
+        &self,
+        to: ValidatorIx,
+        request: SyncRequest,
+    ) -> BoxFuture<'static, Result<SyncResponse, NoAnswer>>;
+
+    /// What is known of the connection to each validator: connected, and the last refusal if any.
+    fn peers(&self) -> Vec<PeerConnection>;
+
+    /// Its gauges and counters.
+    fn metrics(&self) -> Vec<crate::handle::Metric> {
+        Vec::new()
+    }
+}
+
+/// The state of the connection to one validator.
+#[derive(Clone, Debug)]
+pub struct PeerConnection {
+    /// Which validator.
+    pub validator: ValidatorIx,
+    /// Whether a verified connection stands.
+    pub connected: bool,
+    /// Why the last attempt was refused.
+    pub refused: Option<chain_core::code::Refusal>,
+}
+
+/// Where the network delivers. Cheap to clone behind its `Arc`.
+///
+/// `deliver` waits while the peer's allowance is used up, so that reading from its stream stops and TCP
+/// pushes back; other peers are not affected.
+pub trait Inbox: Send + Sync + 'static {
+    /// A verified connection stands (HELLO checked both ways). Called once per connection, after the last
+    /// `disconnected` of the same peer.
+    fn connected(&self, peer: ValidatorIx);
+
+    /// It is gone.
+    fn disconnected(&self, peer: ValidatorIx);
+
+    /// A frame came in on a peer's verified connection.
+    fn deliver(&self, from: ValidatorIx, frame: Frame) -> BoxFuture<'static, ()>;
+
+    /// Answers a peer's question from the store. Blocks on the disk: call it off the async threads.
+    fn serve(&self, from: ValidatorIx, request: SyncRequest) -> SyncResponse;
+
+    /// Signs the binding of this node's network key to its consensus key (kind 7) for a peer's challenge;
+    /// `None` for an observer, which has no consensus key.
+    fn hello(&self, network_key: PublicKey, challenge: Digest) -> BoxFuture<'static, Option<Signature>>;
+}

@@ -1,0 +1,208 @@
+//! The node as its own API sees it: [`Node`] over the stores and the queues of this process.
+
+mod blocks;
+mod proofs;
+mod records;
+mod status;
+mod submit;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chain_core::api::{
+    BlockView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus, ValidatorsView,
+};
+use chain_core::code::{Code, Refusal};
+use chain_core::crypto::{Digest, PublicKey};
+use chain_core::id::{Height, RecordId, TxId};
+use chain_core::read::Reader;
+use chain_core::transaction::Submission;
+use chain_core::trust::TrustPolicy;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use crate::driver::core::Core;
+use crate::handle::{Metric, Node, ReceiptForm, RecordFilter};
+use crate::storage::StorageError;
+use crate::storage::ledger::Snapshot;
+use proofs::Trees;
+use submit::Members;
+
+/// How long a client of a full queue should wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How often a transaction is looked up when too many are followed to be told.
+const POLL: Duration = Duration::from_millis(250);
+
+/// This process's node.
+#[derive(Debug)]
+pub struct Local {
+    core: Arc<Core>,
+    genesis: Arc<str>,
+    policy: TrustPolicy,
+    reader: Reader,
+    members: Mutex<Members>,
+    trees: Trees,
+}
+
+impl Local {
+    /// A handle on a running node.
+    pub(crate) fn new(core: Arc<Core>, genesis: Arc<str>, policy: TrustPolicy, reader: Reader) -> Self {
+        Self { core, genesis, policy, reader, members: Mutex::default(), trees: Trees::default() }
+    }
+
+    fn snapshot(&self) -> Result<Snapshot<'_>, Refusal> {
+        self.core.ledger.snapshot().map_err(refuse)
+    }
+}
+
+impl Node for Local {
+    fn submit(&self, submission: Submission) -> Result<TxId, Refusal> {
+        self.queue(submission)
+    }
+
+    fn check(&self, submission: &Submission) -> Result<TxId, Refusal> {
+        self.judge(submission).map(|judged| judged.id)
+    }
+
+    fn retry_after(&self) -> Duration {
+        RETRY_AFTER
+    }
+
+    fn transaction(&self, tx: TxId) -> Result<TransactionStatus, Refusal> {
+        self.stage_of(tx)
+    }
+
+    fn wait(&self, tx: TxId, stage: Stage) -> BoxFuture<'static, ()> {
+        let followed = self.core.tracker.watch(tx);
+        let core = self.core.clone();
+        async move {
+            let done = || {
+                core.ledger
+                    .snapshot()
+                    .and_then(|snapshot| snapshot.place(&tx))
+                    .is_ok_and(|place| place.is_some())
+            };
+            if done() {
+                return;
+            }
+            let Some(mut followed) = followed else {
+                while !done() {
+                    tokio::time::sleep(POLL).await;
+                }
+                return;
+            };
+            // The follower is dropped once the transaction is executed: its last word counts.
+            while *followed.borrow_and_update() < stage {
+                if followed.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn record(&self, record: RecordId) -> Result<RecordView, Refusal> {
+        self.record_view(&self.snapshot()?, &record)
+    }
+
+    fn history(
+        &self,
+        record: RecordId,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<HistoryEntry>, Refusal> {
+        self.history_page(&record, cursor, limit)
+    }
+
+    fn records(
+        &self,
+        filter: &RecordFilter,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<RecordView>, Refusal> {
+        self.list(filter, cursor, limit)
+    }
+
+    fn receipt(&self, record: RecordId, version: Option<u32>, form: ReceiptForm) -> Result<Vec<u8>, Refusal> {
+        self.receipt_of(&record, version, form)
+    }
+
+    fn block(&self, height: Height) -> Result<BlockView, Refusal> {
+        self.block_view(&self.snapshot()?, height)
+    }
+
+    fn height_of(&self, digest: Digest) -> Result<Height, Refusal> {
+        self.height_of_block(&digest)
+    }
+
+    fn blocks(&self, cursor: Option<&str>, limit: usize) -> Result<Page<BlockView>, Refusal> {
+        self.block_page(cursor, limit)
+    }
+
+    fn raw_blocks(&self, from: Height, limit: usize) -> Result<Vec<RawBlock>, Refusal> {
+        self.raw(from, limit)
+    }
+
+    fn height(&self) -> Height {
+        self.core.executed()
+    }
+
+    fn validators(&self) -> ValidatorsView {
+        let committee = (*self.core.committee).clone();
+        ValidatorsView { faults: committee.faults(), quorum: committee.quorum(), committee }
+    }
+
+    fn status(&self) -> NodeStatus {
+        self.node_status()
+    }
+
+    fn ready(&self) -> Result<(), Refusal> {
+        self.readiness()
+    }
+
+    fn genesis(&self) -> Arc<str> {
+        self.genesis.clone()
+    }
+
+    fn checkpoint(&self) -> Result<String, Refusal> {
+        let newest = self.core.checkpoints.newest();
+        newest.map(|signed| signed.to_text()).ok_or_else(|| {
+            Refusal::new(Code::NotYetExecuted, "no checkpoint has a quorum of cosignatures yet")
+        })
+    }
+
+    fn tile(&self, level: u8, index: u64, width: u16) -> Result<Vec<u8>, Refusal> {
+        self.tile_bytes(level, index, width)
+    }
+
+    fn entries(&self, index: u64, width: u16) -> Result<Vec<u8>, Refusal> {
+        self.bundle_bytes(index, width)
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.samples()
+    }
+}
+
+fn refuse(error: StorageError) -> Refusal {
+    error.refusal()
+}
+
+fn read(error: chain_core::execute::ReadError) -> Refusal {
+    Refusal::new(Code::StorageFailed, error.to_string())
+}
+
+fn corrupt(what: &str, error: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Code::StorageCorrupt, format!("{what}: {error}"))
+}
+
+/// A position in a list, as text that says nothing else.
+fn cursor_from(text: Option<&str>) -> Result<Option<u64>, Refusal> {
+    let bad = |_| Refusal::new(Code::BadParameter, "the cursor is none that this node gave");
+    text.map(str::parse).transpose().map_err(bad)
+}
+
+/// First eight bytes of a key, for logs.
+fn short(key: &PublicKey) -> String {
+    key.short()
+}

@@ -1,0 +1,110 @@
+//! Reading blocks, tiles and entry bundles.
+
+use chain_core::api::{BlockView, Page, RawBlock};
+use chain_core::code::{Code, Refusal};
+use chain_core::id::Height;
+use chain_core::merkle::tile::{Bundle, Tile};
+
+use super::{Local, corrupt, cursor_from, refuse};
+use crate::handle::{PAGE_MAX, RAW_BLOCKS_MAX, RAW_BYTES_MAX};
+use crate::storage::ledger::Snapshot;
+
+impl Local {
+    /// One executed block.
+    pub(super) fn block_view(&self, snapshot: &Snapshot<'_>, height: Height) -> Result<BlockView, Refusal> {
+        if height > snapshot.height() {
+            let detail = format!("height {height}, executed {}", snapshot.height());
+            return Err(Refusal::new(Code::NotYetExecuted, detail));
+        }
+        let proposal = self.core.consensus.final_block(height).map_err(refuse)?;
+        let Some(proposal) = proposal else {
+            return Err(Refusal::new(Code::NotFound, format!("block {height}")));
+        };
+        let mut transactions = Vec::new();
+        for name in snapshot.ordered(height).map_err(refuse)? {
+            transactions.extend(self.tree(&name)?.ids.iter().copied());
+        }
+        Ok(BlockView {
+            digest: proposal.header.digest(),
+            certificate: self.core.consensus.certificate_from(height).map_err(refuse)?,
+            header: proposal.header,
+            transactions,
+        })
+    }
+
+    /// A page of blocks, newest first.
+    pub(super) fn block_page(&self, cursor: Option<&str>, limit: usize) -> Result<Page<BlockView>, Refusal> {
+        let snapshot = self.snapshot()?;
+        let newest = snapshot.height().get();
+        let from = cursor_from(cursor)?.unwrap_or(newest).min(newest);
+        let limit = limit.clamp(1, PAGE_MAX) as u64;
+        let down_to = from.saturating_sub(limit) + 1;
+        let items = (down_to.max(1)..=from)
+            .rev()
+            .map(|height| self.block_view(&snapshot, Height::new(height)))
+            .collect::<Result<_, _>>()?;
+        let next_cursor = (down_to > 1).then(|| (down_to - 1).to_string());
+        Ok(Page { items, next_cursor, height: snapshot.height() })
+    }
+
+    /// Whole blocks for an auditor.
+    pub(super) fn raw(&self, from: Height, limit: usize) -> Result<Vec<RawBlock>, Refusal> {
+        let snapshot = self.snapshot()?;
+        let store = &self.core.consensus;
+        let mut blocks = Vec::new();
+        let mut bytes = 0;
+        let mut height = Height::new(from.get().max(1));
+        while blocks.len() < limit.clamp(1, RAW_BLOCKS_MAX)
+            && bytes < RAW_BYTES_MAX
+            && height <= snapshot.height()
+        {
+            let proposal = store.final_block(height).map_err(refuse)?;
+            let proposal =
+                proposal.ok_or_else(|| corrupt("block", format!("{height} is executed, not stored")))?;
+            let summary = snapshot.summary(height).map_err(refuse)?;
+            let summary =
+                summary.ok_or_else(|| corrupt("summary", format!("of height {height} is missing")))?;
+            let names = snapshot.ordered(height).map_err(refuse)?;
+            let batches = names.iter().map(|name| self.stored(name)).collect::<Result<Vec<_>, _>>()?;
+            bytes += proposal.header.n_bytes as usize + 4_096;
+            let certificate = store.certificate_to(height).map_err(refuse)?;
+            blocks.push(RawBlock {
+                header: proposal.header,
+                advances: proposal.advances,
+                proposer_signature: proposal.signature,
+                batches,
+                outcomes: snapshot.block_outcomes(height).map_err(refuse)?,
+                certificate: certificate.filter(|cert| cert.height == height),
+                exec_root: summary.root(),
+            });
+            height = height.next();
+        }
+        Ok(blocks)
+    }
+
+    /// A tile of hashes.
+    pub(super) fn tile_bytes(&self, level: u8, index: u64, width: u16) -> Result<Vec<u8>, Refusal> {
+        let missing = || Refusal::new(Code::NotFound, format!("tile {level}/{index} of width {width}"));
+        let tile = Tile::new(level, index, width).ok_or_else(missing)?;
+        let snapshot = self.snapshot()?;
+        let whole = Tile::of_size(level, index, snapshot.log_size().map_err(refuse)?).ok_or_else(missing)?;
+        if tile.width() > whole.width() {
+            return Err(missing());
+        }
+        let first = index * chain_core::merkle::tile::WIDTH;
+        let hashes = snapshot.log_hashes(level, first, u64::from(width)).map_err(refuse)?;
+        Ok(hashes.iter().flat_map(|hash| *hash.as_bytes()).collect())
+    }
+
+    /// A bundle of leaves.
+    pub(super) fn bundle_bytes(&self, index: u64, width: u16) -> Result<Vec<u8>, Refusal> {
+        let missing = || Refusal::new(Code::NotFound, format!("bundle {index} of width {width}"));
+        let bundle = Bundle::new(index, width).ok_or_else(missing)?;
+        let snapshot = self.snapshot()?;
+        if bundle.leaves().end > snapshot.log_size().map_err(refuse)? {
+            return Err(missing());
+        }
+        let leaves = snapshot.leaves(bundle.leaves().start, usize::from(width)).map_err(refuse)?;
+        bundle.encode(&leaves).map_err(|error| corrupt("record log", error))
+    }
+}

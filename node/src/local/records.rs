@@ -1,0 +1,156 @@
+//! Reading records: one, its history, lists.
+
+use chain_core::api::{HistoryEntry, Page, RecordView};
+use chain_core::code::{Code, Refusal};
+use chain_core::execute::LedgerRead as _;
+use chain_core::id::RecordId;
+use chain_core::layout::Layout as _;
+use chain_core::leaf::Leaf;
+use chain_core::read::{Moment, Reader, history_entry, is_disclosed, record_view};
+use chain_core::state::{RecordHead, Status, key};
+use chain_core::transaction::Body;
+
+use super::{Local, corrupt, cursor_from, read, refuse};
+use crate::handle::{PAGE_MAX, RecordFilter};
+use crate::storage::keys::List;
+use crate::storage::ledger::Snapshot;
+
+/// Records looked at for one page of a list that filters: the page may then be short, and goes on.
+const SCAN_MAX: usize = 5_000;
+
+/// No record has this id.
+pub(super) fn not_found(record: &RecordId) -> Refusal {
+    Refusal::new(Code::RecordNotFound, record.to_string())
+}
+
+impl Local {
+    fn head(&self, snapshot: &Snapshot<'_>, record: &RecordId) -> Result<Option<RecordHead>, Refusal> {
+        let bytes = snapshot.get(&key::record(record)).map_err(read)?;
+        bytes
+            .map(|bytes| RecordHead::from_canonical(&bytes).map_err(|error| corrupt("record head", error)))
+            .transpose()
+    }
+
+    fn leaf(&self, snapshot: &Snapshot<'_>, index: u64) -> Result<Leaf, Refusal> {
+        let bytes = snapshot.leaf(index).map_err(refuse)?;
+        let bytes = bytes.ok_or_else(|| corrupt("record log", format!("leaf {index} is missing")))?;
+        Leaf::decode(&bytes).map_err(|error| corrupt("leaf", error))
+    }
+
+    /// A record as it stands.
+    pub(super) fn record_view(
+        &self,
+        snapshot: &Snapshot<'_>,
+        record: &RecordId,
+    ) -> Result<RecordView, Refusal> {
+        let head = self.head(snapshot, record)?.ok_or_else(|| not_found(record))?;
+        self.view(snapshot, record, &head)
+    }
+
+    /// The header is public in the record log; the body only where the record is disclosed.
+    fn view(
+        &self,
+        snapshot: &Snapshot<'_>,
+        record: &RecordId,
+        head: &RecordHead,
+    ) -> Result<RecordView, Refusal> {
+        let time_ms = snapshot.tip().map_err(refuse)?.map_or(0, |tip| tip.time_ms);
+        let moment = Moment::new(&self.core.chain, snapshot.height(), time_ms);
+        let leaf = self.leaf(snapshot, head.current.leaf_index)?;
+        let header = leaf.header().ok_or_else(|| corrupt("record head", "names a leaf without a header"))?;
+        let body = match is_disclosed(head, &head.current, &self.reader, moment.today) {
+            true => self.body_of(snapshot, &leaf)?,
+            false => None,
+        };
+        let body = body.as_ref().map(|body| body.json.as_str());
+        record_view(record, head, header, body, &Reader::Auditor, moment)
+    }
+
+    /// The body that a leaf's header commits to, if it is shared and still held.
+    pub(super) fn body_of(&self, snapshot: &Snapshot<'_>, leaf: &Leaf) -> Result<Option<Body>, Refusal> {
+        let Leaf::Signed(leaf) = leaf else { return Ok(None) };
+        if leaf.operation.shared_body_commit().is_none() {
+            return Ok(None);
+        }
+        let Some(place) = snapshot.place(&leaf.tx).map_err(refuse)? else { return Ok(None) };
+        let names = snapshot.ordered(place.height).map_err(refuse)?;
+        let Some(name) = names.get(place.batch as usize) else { return Ok(None) };
+        let batch = self.stored(name)?;
+        let submission = batch.submissions.into_iter().nth(place.position as usize);
+        let body = submission.and_then(|one| one.bodies.into_iter().nth(usize::from(leaf.operation_index)));
+        Ok(body.flatten())
+    }
+
+    /// A page of a record's life.
+    pub(super) fn history_page(
+        &self,
+        record: &RecordId,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<HistoryEntry>, Refusal> {
+        let snapshot = self.snapshot()?;
+        let from = cursor_from(cursor)?.unwrap_or(0);
+        let limit = limit.clamp(1, PAGE_MAX);
+        let mut leaves = snapshot.record_leaves(record, from, limit + 1).map_err(refuse)?;
+        if leaves.is_empty() && cursor.is_none() {
+            return Err(not_found(record));
+        }
+        let next = (leaves.len() > limit).then(|| leaves.pop()).flatten();
+        let mut items = Vec::with_capacity(leaves.len());
+        for index in leaves {
+            items.extend(history_entry(&self.leaf(&snapshot, index)?, index));
+        }
+        Ok(Page { items, next_cursor: next.map(|at| at.to_string()), height: snapshot.height() })
+    }
+
+    /// A page of records.
+    pub(super) fn list(
+        &self,
+        filter: &RecordFilter,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<RecordView>, Refusal> {
+        let snapshot = self.snapshot()?;
+        let status = filter.status.as_deref().map(|name| {
+            Status::from_name(name)
+                .ok_or_else(|| Refusal::new(Code::BadParameter, format!("no status is called {name:?}")))
+        });
+        let status = status.transpose()?;
+        let limit = limit.clamp(1, PAGE_MAX);
+        let list = match (&filter.agency, &filter.record_type) {
+            (Some(agency), _) => List::Agency(agency),
+            (None, Some(name)) => List::Type(name),
+            (None, None) => List::All,
+        };
+        let mut from = cursor_from(cursor)?.unwrap_or(0);
+        let mut items = Vec::new();
+        let mut scanned = 0;
+        loop {
+            let found = snapshot.list(list, from, limit + 1).map_err(refuse)?;
+            let more = found.len() > limit;
+            for (leaf, record) in found.into_iter().take(limit) {
+                if items.len() == limit {
+                    return Ok(page(items, Some(leaf), &snapshot));
+                }
+                from = leaf + 1;
+                scanned += 1;
+                let head = self.head(&snapshot, &record)?.ok_or_else(|| not_found(&record))?;
+                let fits = filter.record_type.as_deref().is_none_or(|name| head.record_type.name() == name)
+                    && status.is_none_or(|status| head.current.status == status);
+                if fits {
+                    items.push(self.view(&snapshot, &record, &head)?);
+                }
+            }
+            if !more {
+                return Ok(page(items, None, &snapshot));
+            }
+            if scanned >= SCAN_MAX || items.len() == limit {
+                return Ok(page(items, Some(from), &snapshot));
+            }
+        }
+    }
+}
+
+fn page(items: Vec<RecordView>, next: Option<u64>, snapshot: &Snapshot<'_>) -> Page<RecordView> {
+    Page { items, next_cursor: next.map(|at| at.to_string()), height: snapshot.height() }
+}

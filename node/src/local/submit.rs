@@ -1,0 +1,195 @@
+//! Taking submissions in: everything that can be said without ordering them.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use chain_core::api::{Stage, TransactionStatus};
+use chain_core::code::{Code, Refusal};
+use chain_core::crypto::{Digest, PublicKey};
+use chain_core::execute::LedgerRead as _;
+use chain_core::id::TxId;
+use chain_core::layout::Layout as _;
+use chain_core::state::{MemberEntry, key};
+use chain_core::transaction::{
+    Body, SignedTransaction, Submission, TRANSACTION_BYTES_MAX, TRANSACTION_VERSION, VALIDITY_MS_MAX,
+};
+
+use super::{Local, corrupt, read, refuse, short};
+use crate::driver::batches::{check_submission, payload_bytes};
+use crate::driver::core::{Core, Input, running};
+use crate::driver::intake::Queued;
+use crate::storage::ledger::Place;
+
+/// Members whose agency is remembered.
+const MEMBERS_MAX: usize = 16 * 1024;
+
+/// The agency of each member's key; it never changes.
+pub(super) type Members = HashMap<PublicKey, String>;
+
+/// A submission that may be queued.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) id: TxId,
+    agency: String,
+    /// What travels: bodies for the vault are taken out.
+    submission: Submission,
+    vault: Vec<(Digest, Body)>,
+    bytes: u32,
+}
+
+impl Local {
+    /// All checks of a submission.
+    pub(super) fn judge(&self, submission: &Submission) -> Result<Judged, Refusal> {
+        running(&self.core)?;
+        if self.core.me.is_none() {
+            return Err(Refusal::new(Code::NotReady, "this node is an observer: it takes no submissions"));
+        }
+        if let Some(lost) = self.core.engine_view().lost {
+            return Err(Refusal::new(Code::NotReady, format!("this validator does not vote: {lost}")));
+        }
+        let SignedTransaction { transaction, .. } = &submission.signed;
+        if transaction.version != TRANSACTION_VERSION {
+            let detail = format!("version {}, wants {TRANSACTION_VERSION}", transaction.version);
+            return Err(Refusal::new(Code::UnsupportedVersion, detail));
+        }
+        if transaction.chain_id != self.core.chain_id() {
+            let detail = format!("signed for {}, this is {}", transaction.chain_id, self.core.chain_id());
+            return Err(Refusal::new(Code::WrongChain, detail));
+        }
+        let whole = payload_bytes(submission)?;
+        if whole as usize > TRANSACTION_BYTES_MAX {
+            let detail = format!("{whole} bytes, at most {TRANSACTION_BYTES_MAX}");
+            return Err(Refusal::new(Code::SizeLimit, detail));
+        }
+        self.check_validity(transaction.valid_until_ms)?;
+        let (travelling, vault) = self.split(submission)?;
+        check_submission(&travelling)?;
+        if !submission.signed.verify_signature() {
+            let detail = format!("by key {}", short(&transaction.author));
+            return Err(Refusal::new(Code::BadSignature, detail));
+        }
+        let agency = self.agency_of(&transaction.author)?;
+        let bytes = payload_bytes(&travelling)?;
+        Ok(Judged { id: transaction.id(), agency, submission: travelling, vault, bytes })
+    }
+
+    /// Checks a submission and puts it into its agency's queue.
+    pub(super) fn queue(&self, submission: Submission) -> Result<TxId, Refusal> {
+        let judged = self.judge(&submission)?;
+        drop(submission);
+        let id = judged.id;
+        if self.place(&id)?.is_some() || !self.core.tracker.accept(id) {
+            return Ok(id);
+        }
+        let queued =
+            Queued { submission: judged.submission, id, bytes: judged.bytes, at_ms: self.core.mono_ms() };
+        let kept = self.keep(&judged.vault).and_then(|()| self.core.intake.push(&judged.agency, queued));
+        if let Err(refusal) = kept {
+            self.core.tracker.forget(&id);
+            if refusal.code == Code::QueueFull {
+                self.core.counters.queue_full.fetch_add(1, Ordering::Relaxed);
+            }
+            return Err(refusal);
+        }
+        self.core.counters.submitted.fetch_add(1, Ordering::Relaxed);
+        self.core.inputs.push(Input::Wake);
+        Ok(id)
+    }
+
+    fn keep(&self, bodies: &[(Digest, Body)]) -> Result<(), Refusal> {
+        for (commit, body) in bodies {
+            if let Some(vault) = &self.core.vault {
+                vault.put(commit, body)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_validity(&self, valid_until_ms: u64) -> Result<(), Refusal> {
+        let now = self.core.engine_view().time_ms;
+        if valid_until_ms < now {
+            let detail = format!("valid until {valid_until_ms}, block time is {now}");
+            return Err(Refusal::new(Code::Expired, detail));
+        }
+        // An idle chain's block time lags behind the clock; the next block will be as late as the clock.
+        let latest = now.max(Core::wall_ms()).saturating_add(VALIDITY_MS_MAX);
+        if valid_until_ms > latest {
+            let detail = format!("valid until {valid_until_ms}, at the latest {latest}");
+            return Err(Refusal::new(Code::ValidityTooLong, detail));
+        }
+        Ok(())
+    }
+
+    /// Takes the bodies that may not travel out of a submission, checked as their agency wants them.
+    fn split(&self, submission: &Submission) -> Result<(Submission, Vec<(Digest, Body)>), Refusal> {
+        let mut travelling = submission.clone();
+        let mut vault = Vec::new();
+        let operations = &submission.signed.transaction.operations;
+        for (at, (operation, slot)) in operations.iter().zip(&mut travelling.bodies).enumerate() {
+            let Some(header) = operation.header().filter(|header| !header.class.body_is_shared()) else {
+                continue;
+            };
+            let (Some(body), Some(commit)) = (slot.take(), header.body_commit) else { continue };
+            if body.commitment() != commit {
+                return Err(Refusal::new(Code::BodyCommitment, format!("body of operation {at}")));
+            }
+            let agency = header.agency.to_string();
+            if self.core.vault.as_ref().is_none_or(|own| own.agency() != agency) {
+                return Err(Refusal::new(Code::NotOwnNode, format!("operation {at} is filed by {agency}")));
+            }
+            chain_core::rules::check_body(header, &body)?;
+            vault.push((commit, body));
+        }
+        Ok((travelling, vault))
+    }
+
+    /// The agency whose queue a member's submissions wait in.
+    fn agency_of(&self, author: &PublicKey) -> Result<String, Refusal> {
+        if let Some(agency) = self.members.lock().unwrap_or_else(PoisonError::into_inner).get(author) {
+            return Ok(agency.clone());
+        }
+        let entry = self.snapshot()?.get(&key::member(author)).map_err(read)?;
+        let Some(entry) = entry else {
+            return Err(Refusal::new(Code::UnknownAuthor, format!("key {}", short(author))));
+        };
+        let member = MemberEntry::from_canonical(&entry).map_err(|error| corrupt("member", error))?;
+        let agency = member.agency.to_string();
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if members.len() >= MEMBERS_MAX {
+            members.clear();
+        }
+        members.insert(*author, agency.clone());
+        Ok(agency)
+    }
+
+    /// Where the ledger has a transaction.
+    pub(super) fn place(&self, tx: &TxId) -> Result<Option<Place>, Refusal> {
+        let snapshot = self.snapshot()?;
+        let Some(place) = snapshot.place(tx).map_err(refuse)? else { return Ok(None) };
+        let ids = self.ids_at(&snapshot, place)?;
+        Ok((ids.get(place.position as usize) == Some(tx)).then_some(place))
+    }
+
+    /// Where a transaction stands.
+    pub(super) fn stage_of(&self, tx: TxId) -> Result<TransactionStatus, Refusal> {
+        let status =
+            |stage, height, outcomes, proof| TransactionStatus { tx, stage, height, outcomes, proof };
+        if let Some(place) = self.place(&tx)? {
+            let snapshot = self.snapshot()?;
+            let outcomes = snapshot.outcomes(place).map_err(refuse)?;
+            let names = snapshot.ordered(place.height).map_err(refuse)?;
+            let proof = self.finality(place, &names)?;
+            return Ok(status(Stage::Executed, Some(place.height), outcomes, proof));
+        }
+        match self.core.tracker.stage(&tx) {
+            None => Ok(status(Stage::Unknown, None, Vec::new(), None)),
+            Some((stage, None)) => Ok(status(stage, None, Vec::new(), None)),
+            Some((_, Some(place))) => {
+                let names = self.core.tracker.ordered(place.height);
+                let proof = names.map_or(Ok(None), |names| self.finality(place, &names))?;
+                Ok(status(Stage::Final, Some(place.height), Vec::new(), proof))
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What is known of each validator: the verified connection if there is one, and why not if there is none.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chain_core::code::Refusal;
+use tokio::sync::{Notify, Semaphore};
+
+use super::outbox::{Bounds, Outbox};
+
+/// Bounds of the queue of small urgent frames to one peer.
+pub(super) const VOTES_BOUNDS: Bounds = Bounds { frames: 4_096, bytes: 8 * 1024 * 1024 };
+/// Bounds of the queue of large frames to one peer. Frames are shared between the queues of all peers.
+pub(super) const DATA_BOUNDS: Bounds = Bounds { frames: 1_024, bytes: 24 * 1024 * 1024 };
+/// Most unanswered sync requests to one peer.
+pub(super) const REQUESTS_MAX: usize = 4;
+/// A connection from which nothing came for this long may be replaced by one dialled from the other side.
+const FRESH: Duration = Duration::from_secs(3);
+/// Longest time for which a misbehaving peer is cut off.
+const CUT_MAX: Duration = Duration::from_secs(60);
+
+/// One validator as seen from here.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Held by the connection that is announced to the inbox, so that `disconnected` comes before the next
+    /// `connected`.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    /// Permits of outgoing requests.
+    pub(super) requests: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    active: Option<Arc<Active>>,
+    connected: bool,
+    refused: Option<Refusal>,
+    faults: u32,
+    cut_until: Option<Instant>,
+}
+
+/// A connection that passed HELLO.
+#[derive(Debug)]
+pub(super) struct Active {
+    /// Frames for the votes stream.
+    pub(super) votes: Outbox,
+    /// Frames for the data stream.
+    pub(super) data: Outbox,
+    /// Ends the connection.
+    pub(super) stop: Notify,
+    /// Dialled by the validator with the lower index: wins over one dialled the other way.
+    preferred: bool,
+    started: Instant,
+    heard_ms: AtomicU64,
+}
+
+impl Active {
+    pub(super) fn new(preferred: bool) -> Self {
+        Self {
+            votes: Outbox::new(VOTES_BOUNDS),
+            data: Outbox::new(DATA_BOUNDS),
+            stop: Notify::new(),
+            preferred,
+            started: Instant::now(),
+            heard_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes that bytes came in.
+    pub(super) fn heard(&self) {
+        let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// How long nothing came in.
+    pub(super) fn silence(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.heard_ms.load(Ordering::Relaxed)))
+    }
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            turn: tokio::sync::Mutex::new(()),
+            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl Slot {
+    /// Makes a connection the one in use and stops the one before; false when it must give way instead.
+    ///
+    /// Between two connections of one pair of validators, both sides choose the same: the one dialled by the
+    /// lower index, else the newer; but a connection that fell silent loses against any.
+    pub(super) fn claim(&self, new: &Arc<Active>) -> bool {
+        let mut state = self.lock();
+        if let Some(old) = &state.active {
+            if old.preferred && !new.preferred && old.silence() < FRESH {
+                return false;
+            }
+            old.stop.notify_one();
+        }
+        state.active = Some(Arc::clone(new));
+        state.connected = false;
+        state.refused = None;
+        true
+    }
+
+    /// Notes that the connection is announced; false when it was replaced meanwhile.
+    pub(super) fn announce(&self, active: &Arc<Active>) -> bool {
+        let mut state = self.lock();
+        state.connected = state.active.as_ref().is_some_and(|one| Arc::ptr_eq(one, active));
+        state.connected
+    }
+
+    /// Lets go of a connection that ended, unless another took its place.
+    pub(super) fn release(&self, active: &Arc<Active>) {
+        let mut state = self.lock();
+        if state.active.as_ref().is_some_and(|one| Arc::ptr_eq(one, active)) {
+            state.active = None;
+            state.connected = false;
+        }
+    }
+
+    /// The connection in use.
+    pub(super) fn active(&self) -> Option<Arc<Active>> {
+        self.lock().active.clone()
+    }
+
+    /// Whether a connection is announced, and why the last attempt was refused.
+    pub(super) fn status(&self) -> (bool, Option<Refusal>) {
+        let state = self.lock();
+        (state.connected, state.refused.clone())
+    }
+
+    /// Remembers why an attempt was refused; true when that is news.
+    pub(super) fn refuse(&self, refusal: Refusal) -> bool {
+        let mut state = self.lock();
+        if state.active.is_some() {
+            return false;
+        }
+        let news = state.refused.as_ref().map(|one| one.code) != Some(refusal.code);
+        state.refused = Some(refusal);
+        news
+    }
+
+    /// Notes misbehaviour and cuts the peer off: 1 s, doubling up to [`CUT_MAX`].
+    pub(super) fn fault(&self, now: Instant) -> Duration {
+        let mut state = self.lock();
+        let cut = Duration::from_secs(1 << state.faults.min(6)).min(CUT_MAX);
+        state.faults += 1;
+        state.cut_until = Some(now + cut);
+        cut
+    }
+
+    /// Whether the peer is cut off now.
+    pub(super) fn cut(&self, now: Instant) -> bool {
+        self.lock().cut_until.is_some_and(|until| now < until)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_keep_the_connection_dialled_by_the_lower_index() {
+        for preferred_first in [true, false] {
+            let slot = Slot::default();
+            let (low, high) = (Arc::new(Active::new(true)), Arc::new(Active::new(false)));
+            let order = if preferred_first { [&low, &high] } else { [&high, &low] };
+            assert!(slot.claim(order[0]));
+            assert_eq!(slot.claim(order[1]), !preferred_first);
+            assert!(Arc::ptr_eq(&slot.active().unwrap(), &low));
+        }
+    }
+
+    #[test]
+    fn a_newer_connection_of_the_same_direction_replaces_the_old() {
+        let slot = Slot::default();
+        let (old, new) = (Arc::new(Active::new(true)), Arc::new(Active::new(true)));
+        assert!(slot.claim(&old) && slot.announce(&old));
+        assert!(slot.claim(&new));
+        assert!(!slot.announce(&old), "the old one is no longer in use");
+        slot.release(&old);
+        assert!(slot.announce(&new));
+        slot.release(&new);
+        assert!(slot.active().is_none());
+    }
+
+    #[test]
+    fn misbehaviour_cuts_a_peer_off_for_longer_each_time() {
+        let slot = Slot::default();
+        let now = Instant::now();
+        let cuts: Vec<u64> = (0..8).map(|_| slot.fault(now).as_secs()).collect();
+        assert_eq!(cuts, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert!(slot.cut(now) && !slot.cut(now + CUT_MAX));
+    }
+}

@@ -1,0 +1,200 @@
+//! What a node keeps on disk, and how it stops when the disk fails.
+//!
+//! Two RocksDB stores with different promises:
+//! * the [`consensus`] store is the truth: safety record, blocks, certificates, batches with their bodies.
+//!   The driver makes one synced write per loop; nothing is said that is not in it.
+//! * the [`ledger`] store is derived: log, state tree, indexes, outcomes. One unsynced write per executed
+//!   block; losing it costs time, never data.
+//!
+//! A small [`high_water`] file beside them detects a consensus store that fell back to an older state. What
+//! someone able to alter each would gain is in `docs/operate/`.
+//!
+//! A storage error is final: RocksDB refuses writes after a background error until it is reopened, and
+//! nothing read after a failed sync can be trusted. So [`StorageError`] is never retried; the node stops.
+
+use std::path::{Path, PathBuf};
+
+use chain_core::code::{Code, Refusal};
+use chain_core::codec::CodecError;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Options,
+    WriteOptions,
+};
+
+pub mod consensus;
+pub mod high_water;
+pub mod keys;
+pub mod ledger;
+pub mod log;
+
+/// The disk failed or lied.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// RocksDB refused.
+    #[error("{what}")]
+    Failed {
+        /// What was attempted, on which store.
+        what: String,
+        /// Why not.
+        source: rocksdb::Error,
+    },
+    /// A file beside the stores could not be read or written.
+    #[error("{what} {}", path.display())]
+    File {
+        /// What was attempted.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Bytes that this node wrote do not decode or do not match their checksum.
+    #[error("{what} is corrupt: {why}")]
+    Corrupt {
+        /// Which entry.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl StorageError {
+    /// Wraps RocksDB's error.
+    pub fn failed(what: impl Into<String>) -> impl FnOnce(rocksdb::Error) -> Self {
+        move |source| Self::Failed { what: what.into(), source }
+    }
+
+    /// Names a corrupt entry.
+    pub fn corrupt(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Corrupt { what: what.into(), why: why.into() }
+    }
+
+    /// Wraps a decoding error of an entry this node wrote.
+    pub fn decode(what: impl Into<String>) -> impl FnOnce(CodecError) -> Self {
+        move |error| Self::corrupt(what, error.to_string())
+    }
+
+    /// The refusal it stands for in logs and exit codes.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Corrupt { .. } => Refusal::new(Code::StorageCorrupt, self.to_string()),
+            Self::Failed { source, .. } => {
+                let code = match source.kind() {
+                    rocksdb::ErrorKind::Corruption => Code::StorageCorrupt,
+                    _ => Code::StorageFailed,
+                };
+                Refusal::new(code, format!("{self}: {source}"))
+            }
+            Self::File { source, .. } => Refusal::new(Code::StorageFailed, format!("{self}: {source}")),
+        }
+    }
+}
+
+/// How much memory and how many files one store may use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    /// Bytes of one column family's memtable.
+    pub(crate) write_buffer: usize,
+    /// Bytes of all memtables together: the largest are flushed beyond it.
+    pub(crate) write_buffers: usize,
+    /// Bytes of the log that recovery may have to read.
+    pub(crate) wal: u64,
+    /// Bytes of the cache of uncompressed blocks.
+    pub(crate) cache: usize,
+    /// Files held open.
+    pub(crate) files: i32,
+}
+
+/// Opens a store. No option here is exotic: reliability counts more than the last per cent.
+pub(crate) fn open(path: &Path, families: &[Family], budget: Budget) -> Result<DB, StorageError> {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    // A torn last record is a write that was never acknowledged; damage anywhere else must not be skipped.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_max_open_files(budget.files);
+    options.set_keep_log_file_num(4);
+    options.set_max_log_file_size(4 * 1024 * 1024);
+    options.set_max_manifest_file_size(16 * 1024 * 1024);
+    options.set_db_write_buffer_size(budget.write_buffers);
+    options.set_max_total_wal_size(budget.wal);
+    options.set_max_background_jobs(2);
+    options.set_bytes_per_sync(1024 * 1024);
+    let cache = Cache::new_lru_cache(budget.cache);
+    let descriptors = families.iter().map(|family| {
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&cache);
+        blocks.set_block_size(family.block_bytes);
+        blocks.set_format_version(5);
+        blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        if family.looked_up_by_hash {
+            blocks.set_bloom_filter(10.0, false);
+        }
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&blocks);
+        options.set_write_buffer_size(budget.write_buffer);
+        options.set_max_write_buffer_number(3);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_level_compaction_dynamic_level_bytes(true);
+        ColumnFamilyDescriptor::new(family.name, options)
+    });
+    DB::open_cf_descriptors(&options, path, descriptors)
+        .map_err(StorageError::failed(format!("opening the store {}", path.display())))
+}
+
+/// One column family.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Family {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Bytes of an uncompressed block.
+    pub(crate) block_bytes: usize,
+    /// Whether absent keys are asked for often enough to pay for a filter.
+    pub(crate) looked_up_by_hash: bool,
+}
+
+impl Family {
+    pub(crate) const fn ordered(name: &'static str) -> Self {
+        Self { name, block_bytes: 16 * 1024, looked_up_by_hash: false }
+    }
+
+    pub(crate) const fn hashed(name: &'static str) -> Self {
+        Self { name, block_bytes: 4 * 1024, looked_up_by_hash: true }
+    }
+}
+
+/// The handle of a column family that [`open`] made.
+///
+/// # Panics
+/// When the family was not opened: a bug of this crate.
+pub(crate) fn family<'a>(db: &'a DB, name: &str) -> &'a rocksdb::ColumnFamily {
+    db.cf_handle(name).unwrap_or_else(|| panic!("column family {name} was not opened"))
+}
+
+/// Options of a write that must be on disk when it returns.
+pub(crate) fn synced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options
+}
+
+/// Whether the store still takes writes. A background error latches: every later write would fail.
+///
+/// # Errors
+/// When a background error is recorded or the property cannot be read.
+pub(crate) fn healthy(db: &DB, store: &str) -> Result<(), StorageError> {
+    for property in ["rocksdb.background-errors", "rocksdb.is-write-stopped"] {
+        let value = db
+            .property_int_value(property)
+            .map_err(StorageError::failed(format!("asking the {store} store for {property}")))?;
+        if property == "rocksdb.background-errors" && value.unwrap_or(0) != 0 {
+            return Err(StorageError::corrupt(
+                format!("{store} store"),
+                format!("{} background errors recorded", value.unwrap_or(0)),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,443 @@
+//! The consensus store: what this node signed, what was agreed, and the data it was agreed on.
+//!
+//! | family | key | value |
+//! |---|---|---|
+//! | `safety` | `record` | SHA-256 of the record's bytes, then the bytes |
+//! | `blocks` | height, digest | proposal |
+//! | `heights` | height | digest of the final block |
+//! | `certs` | height | commit certificate, one per commit event |
+//! | `batches` | author, sequence, digest | batch with its bodies |
+//! | `meta` | name | see [`ConsensusStore::meta`] |
+//!
+//! The store's log is shared by all families, so one synced write also makes every earlier unsynced batch
+//! durable.
+
+use std::path::Path;
+
+use chain_core::certificate::Cert;
+use chain_core::codec::{Wire, decode_trusted, encode};
+use chain_core::crypto::Digest;
+use chain_core::id::{Height, ValidatorIx};
+use chain_core::lane::{BatchRef, LaneFrontier, SignedBatchHeader};
+use chain_core::transaction::Batch;
+use consensus::Write;
+use consensus::message::Proposal;
+use consensus::safety::SafetyRecord;
+use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
+
+use super::{Budget, Family, StorageError, family, healthy, keys, open, synced};
+
+const FAMILIES: &[Family] = &[
+    Family::ordered("safety"),
+    Family::ordered("blocks"),
+    Family::ordered("heights"),
+    Family::ordered("certs"),
+    Family::ordered("batches"),
+    Family::ordered("meta"),
+];
+const BUDGET: Budget = Budget {
+    write_buffer: 16 * 1024 * 1024,
+    write_buffers: 40 * 1024 * 1024,
+    wal: 128 * 1024 * 1024,
+    cache: 8 * 1024 * 1024,
+    files: 256,
+};
+const RECORD: &[u8] = b"record";
+
+/// The store.
+#[derive(Debug)]
+pub struct ConsensusStore {
+    db: DB,
+}
+
+/// Entries of the next synced write.
+#[derive(Default)]
+pub struct SyncedWrite {
+    batch: WriteBatch,
+    /// The safety record in it, if any.
+    pub safety: Option<SafetyRecord>,
+}
+
+impl std::fmt::Debug for SyncedWrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SyncedWrite({} entries)", self.batch.len())
+    }
+}
+
+impl SyncedWrite {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+}
+
+impl ConsensusStore {
+    /// Opens the store, creating it when the directory is new.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened or its log is damaged other than at its very end.
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
+        Ok(Self { db: open(path, FAMILIES, BUDGET)? })
+    }
+
+    /// The safety record, if there is one.
+    ///
+    /// # Errors
+    /// `STORAGE_CORRUPT` when it does not match its checksum.
+    pub fn safety(&self) -> Result<Option<SafetyRecord>, StorageError> {
+        let Some(bytes) = self.bytes("safety", RECORD)? else {
+            return Ok(None);
+        };
+        let (checksum, record) = bytes
+            .split_at_checked(Digest::LEN)
+            .ok_or_else(|| StorageError::corrupt("safety record", "too short"))?;
+        if Digest::tagged(b"", &[record]).as_bytes() != checksum {
+            return Err(StorageError::corrupt("safety record", "checksum does not match"));
+        }
+        decode_trusted(record).map(Some).map_err(StorageError::decode("safety record"))
+    }
+
+    /// Adds one of the engine's writes.
+    ///
+    /// # Errors
+    /// When a value has no encoding or a final block was never stored.
+    pub fn add(&self, write: &mut SyncedWrite, entry: &Write) -> Result<(), StorageError> {
+        match entry {
+            Write::Safety(record) => {
+                let bytes = encoded("safety record", &**record)?;
+                let checksum = Digest::tagged(b"", &[&bytes]);
+                let value = [checksum.as_bytes(), &bytes[..]].concat();
+                write.batch.put_cf(family(&self.db, "safety"), RECORD, value);
+                write.safety = Some((**record).clone());
+            }
+            Write::Block(proposal) => {
+                let key = keys::block(proposal.header.height, &proposal.header.digest());
+                write.batch.put_cf(family(&self.db, "blocks"), key, encoded("block", &**proposal)?);
+            }
+            Write::Commit { certificate, blocks } => {
+                let heights = family(&self.db, "heights");
+                for header in blocks {
+                    let digest = header.digest();
+                    write.batch.put_cf(heights, keys::height(header.height), digest.as_bytes());
+                    self.drop_siblings(write, header.height, &digest)?;
+                }
+                let key = keys::height(certificate.height);
+                write.batch.put_cf(family(&self.db, "certs"), key, encoded("certificate", certificate)?);
+            }
+            // The batch itself comes with the data, in `add_batch` of the same write.
+            Write::OwnBatch(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Blocks of the same height that lost are of no use once one is final.
+    fn drop_siblings(
+        &self,
+        write: &mut SyncedWrite,
+        height: Height,
+        keep: &Digest,
+    ) -> Result<(), StorageError> {
+        let blocks = family(&self.db, "blocks");
+        let keep = keys::block(height, keep);
+        let from = keys::height(height);
+        for entry in self.db.iterator_cf(blocks, IteratorMode::From(&from, Direction::Forward)) {
+            let (key, _) = entry.map_err(StorageError::failed("reading blocks of one height"))?;
+            if !key.starts_with(&from) {
+                break;
+            }
+            if key[..] != keep {
+                write.batch.delete_cf(blocks, key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a batch that must be durable together with the rest.
+    pub fn add_batch(&self, write: &mut SyncedWrite, batch: &BatchRef, bytes: &[u8]) {
+        write.batch.put_cf(family(&self.db, "batches"), keys::batch(batch), bytes);
+    }
+
+    /// Writes everything, synced.
+    ///
+    /// # Errors
+    /// When the disk refuses: nothing may be said on the strength of it, and the node stops.
+    pub fn commit(&self, write: SyncedWrite) -> Result<(), StorageError> {
+        self.db
+            .write_opt(write.batch, &synced())
+            .map_err(StorageError::failed("synced write to the consensus store"))
+    }
+
+    /// Stores a batch, unsynced: the next synced write makes it durable.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn put_batch(&self, batch: &BatchRef, bytes: &[u8]) -> Result<(), StorageError> {
+        self.db
+            .put_cf(family(&self.db, "batches"), keys::batch(batch), bytes)
+            .map_err(StorageError::failed("writing a batch"))
+    }
+
+    /// A batch as it was stored.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn batch_bytes(&self, batch: &BatchRef) -> Result<Option<Vec<u8>>, StorageError> {
+        self.bytes("batches", &keys::batch(batch))
+    }
+
+    /// Whether a batch is stored.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn has_batch(&self, batch: &BatchRef) -> Result<bool, StorageError> {
+        let key = keys::batch(batch);
+        let found = self.db.get_pinned_cf(family(&self.db, "batches"), key);
+        Ok(found.map_err(StorageError::failed("reading a batch"))?.is_some())
+    }
+
+    /// Encoded batches of a lane from one sequence number to another, ascending, within both limits; at least
+    /// one if there is any.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn lane(
+        &self,
+        author: ValidatorIx,
+        from: u64,
+        to: u64,
+        count_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Vec<u8>>, StorageError> {
+        let (first, last) = (keys::lane(author, from), keys::lane(author, to));
+        let mode = IteratorMode::From(&first, Direction::Forward);
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for entry in self.db.iterator_cf(family(&self.db, "batches"), mode) {
+            let (key, batch) = entry.map_err(StorageError::failed("reading a lane"))?;
+            bytes += batch.len();
+            let full = found.len() == count_max || (bytes > bytes_max && !found.is_empty());
+            if key[..10] > last[..] || full {
+                break;
+            }
+            found.push(batch.into_vec());
+        }
+        Ok(found)
+    }
+
+    /// Whether any batch is stored at a position of a lane.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn has_lane(&self, author: ValidatorIx, seq: u64) -> Result<bool, StorageError> {
+        let first = keys::lane(author, seq);
+        let mode = IteratorMode::From(&first, Direction::Forward);
+        let next = self.db.iterator_cf(family(&self.db, "batches"), mode).next();
+        let next = next.transpose().map_err(StorageError::failed("reading a lane"))?;
+        Ok(next.is_some_and(|(key, _)| key.starts_with(&first)))
+    }
+
+    /// A batch, decoded.
+    ///
+    /// # Errors
+    /// When the disk refuses or the stored bytes are no batch.
+    pub fn batch(&self, batch: &BatchRef) -> Result<Option<Batch>, StorageError> {
+        self.decoded("batches", &keys::batch(batch))
+    }
+
+    /// A block by position and digest.
+    ///
+    /// # Errors
+    /// When the disk refuses or the stored bytes are no block.
+    pub fn block(&self, height: Height, digest: &Digest) -> Result<Option<Proposal>, StorageError> {
+        self.decoded("blocks", &keys::block(height, digest))
+    }
+
+    /// The digest of the final block at a height.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn final_digest(&self, height: Height) -> Result<Option<Digest>, StorageError> {
+        let Some(bytes) = self.bytes("heights", &keys::height(height))? else {
+            return Ok(None);
+        };
+        digest(&bytes).map(Some)
+    }
+
+    /// The final block at a height.
+    ///
+    /// # Errors
+    /// When the disk refuses, or the height is final but its block is missing.
+    pub fn final_block(&self, height: Height) -> Result<Option<Proposal>, StorageError> {
+        let Some(digest) = self.final_digest(height)? else {
+            return Ok(None);
+        };
+        match self.block(height, &digest)? {
+            Some(block) => Ok(Some(block)),
+            None => Err(StorageError::corrupt(format!("block {height}"), "final, but not stored")),
+        }
+    }
+
+    /// The highest final height; zero at genesis.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn final_height(&self) -> Result<Height, StorageError> {
+        let last = self.db.iterator_cf(family(&self.db, "heights"), IteratorMode::End).next();
+        match last.transpose().map_err(StorageError::failed("reading the final height"))? {
+            None => Ok(Height::ZERO),
+            Some((key, _)) => number(&key).map(Height::new),
+        }
+    }
+
+    /// Final blocks from a height on, ascending, at most `limit`.
+    ///
+    /// # Errors
+    /// When the disk refuses or a block is missing.
+    pub fn final_blocks(&self, from: Height, limit: usize) -> Result<Vec<Proposal>, StorageError> {
+        let mut blocks = Vec::new();
+        let mut height = from;
+        while blocks.len() < limit {
+            let Some(block) = self.final_block(height)? else {
+                break;
+            };
+            blocks.push(block);
+            height = height.next();
+        }
+        Ok(blocks)
+    }
+
+    /// The lowest commit certificate at or above a height: it finalises the height.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn certificate_from(&self, height: Height) -> Result<Option<Cert>, StorageError> {
+        let from = keys::height(height);
+        let mode = IteratorMode::From(&from, Direction::Forward);
+        let first = self.db.iterator_cf(family(&self.db, "certs"), mode).next();
+        match first.transpose().map_err(StorageError::failed("reading a certificate"))? {
+            None => Ok(None),
+            Some((_, bytes)) => decode_trusted(&bytes).map(Some).map_err(StorageError::decode("certificate")),
+        }
+    }
+
+    /// The highest commit certificate at or below a height.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn certificate_to(&self, height: Height) -> Result<Option<Cert>, StorageError> {
+        let to = keys::height(height);
+        let mode = IteratorMode::From(&to, Direction::Reverse);
+        let last = self.db.iterator_cf(family(&self.db, "certs"), mode).next();
+        match last.transpose().map_err(StorageError::failed("reading a certificate"))? {
+            None => Ok(None),
+            Some((_, bytes)) => decode_trusted(&bytes).map(Some).map_err(StorageError::decode("certificate")),
+        }
+    }
+
+    /// Stored blocks above a height, whatever became of them.
+    ///
+    /// # Errors
+    /// When the disk refuses or a block does not decode.
+    pub fn blocks_above(&self, height: Height) -> Result<Vec<Proposal>, StorageError> {
+        let from = keys::height(height.next());
+        let mode = IteratorMode::From(&from, Direction::Forward);
+        let mut blocks = Vec::new();
+        for entry in self.db.iterator_cf(family(&self.db, "blocks"), mode) {
+            let (_, bytes) = entry.map_err(StorageError::failed("reading blocks"))?;
+            blocks.push(decode_trusted(&bytes).map_err(StorageError::decode("block"))?);
+        }
+        Ok(blocks)
+    }
+
+    /// Headers of the stored batches of `n` lanes above a frontier, by lane and sequence.
+    ///
+    /// # Errors
+    /// When the disk refuses or a batch does not decode.
+    pub fn batches_above(
+        &self,
+        frontier: &LaneFrontier,
+        n: usize,
+    ) -> Result<Vec<SignedBatchHeader>, StorageError> {
+        let mut headers = Vec::new();
+        for author in (0..n).filter_map(|ix| u16::try_from(ix).ok()).map(ValidatorIx::new) {
+            let from = keys::lane(author, frontier.next_seq(author));
+            let mode = IteratorMode::From(&from, Direction::Forward);
+            for entry in self.db.iterator_cf(family(&self.db, "batches"), mode) {
+                let (key, bytes) = entry.map_err(StorageError::failed("reading batches"))?;
+                if key[..2] != from[..2] {
+                    break;
+                }
+                let batch: Batch = decode_trusted(&bytes).map_err(StorageError::decode("batch"))?;
+                headers.push(batch.signed);
+            }
+        }
+        Ok(headers)
+    }
+
+    /// A small named value: `chain` is the chain id, `format` the layout's version.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        self.bytes("meta", name.as_bytes())
+    }
+
+    /// Sets a small named value, synced.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn set_meta(&self, name: &str, value: &[u8]) -> Result<(), StorageError> {
+        self.db
+            .put_cf_opt(family(&self.db, "meta"), name, value, &synced())
+            .map_err(StorageError::failed(format!("writing {name} of the consensus store")))
+    }
+
+    /// Whether the store still takes writes.
+    ///
+    /// # Errors
+    /// When it recorded a background error.
+    pub fn healthy(&self) -> Result<(), StorageError> {
+        healthy(&self.db, "consensus")
+    }
+
+    /// Writes what is in memory to disk, so that the next start is quick.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn flush(&self) -> Result<(), StorageError> {
+        self.db.flush_wal(true).map_err(StorageError::failed("flushing the consensus store"))
+    }
+
+    fn bytes(&self, name: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.db.get_cf(family(&self.db, name), key).map_err(StorageError::failed(format!("reading {name}")))
+    }
+
+    fn decoded<T: Wire>(&self, name: &'static str, key: &[u8]) -> Result<Option<T>, StorageError> {
+        let pinned = self
+            .db
+            .get_pinned_cf(family(&self.db, name), key)
+            .map_err(StorageError::failed(format!("reading {name}")))?;
+        match pinned {
+            None => Ok(None),
+            Some(bytes) => decode_trusted(&bytes).map(Some).map_err(StorageError::decode(name)),
+        }
+    }
+}
+
+pub(crate) fn encoded<T: Wire>(what: &str, value: &T) -> Result<Vec<u8>, StorageError> {
+    encode(value).map_err(StorageError::decode(what))
+}
+
+pub(crate) fn number(bytes: &[u8]) -> Result<u64, StorageError> {
+    let word = bytes.first_chunk::<8>().ok_or_else(|| StorageError::corrupt("number", "too short"))?;
+    Ok(u64::from_be_bytes(*word))
+}
+
+pub(crate) fn digest(bytes: &[u8]) -> Result<Digest, StorageError> {
+    let bytes: [u8; 32] =
+        bytes.try_into().map_err(|_| StorageError::corrupt("digest", "has not 32 bytes"))?;
+    Ok(Digest::new(bytes))
+}
+
+#[cfg(test)]
+#[path = "consensus_tests.rs"]
+mod tests;

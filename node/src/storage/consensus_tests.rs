@@ -1,0 +1,173 @@
+use super::*;
+use chain_core::block::{Flags, HEADER_VERSION, Header};
+use chain_core::certificate::{Rank, VoteKind};
+use chain_core::crypto::{SecretKey, Signature};
+use chain_core::id::{ChainId, Epoch, View};
+use chain_core::lane::BatchHeader;
+
+fn proposal(height: u64, view: u64) -> Proposal {
+    let header = Header {
+        version: HEADER_VERSION,
+        chain_id: ChainId::new(Digest::ZERO),
+        epoch: Epoch::ZERO,
+        view: View::new(view),
+        height: Height::new(height),
+        parent: Digest::ZERO,
+        proposer: ValidatorIx::new(0),
+        time_ms: height,
+        flags: Flags::NONE,
+        lanes_root: Digest::ZERO,
+        batches_root: Digest::ZERO,
+        n_batches: 0,
+        n_records: 0,
+        n_bytes: 0,
+        exec_height: Height::ZERO,
+        exec_root: Digest::ZERO,
+        history_root: Digest::ZERO,
+        validators_hash: Digest::ZERO,
+        next_validators_hash: Digest::ZERO,
+    };
+    Proposal { header, advances: Vec::new(), signature: Signature::ZERO, justification: None }
+}
+
+fn certificate(proposal: &Proposal) -> Cert {
+    let rank = Rank { view: proposal.header.view, height: proposal.header.height };
+    Cert::from_votes(VoteKind::Commit, Epoch::ZERO, rank, proposal.header.digest(), 4, [])
+}
+
+fn record() -> SafetyRecord {
+    let key = SecretKey::from_seed([1; 32]).public();
+    SafetyRecord::fresh(ChainId::new(Digest::ZERO), Epoch::ZERO, key, (Height::ZERO, Digest::ZERO))
+}
+
+fn write(store: &ConsensusStore, entries: &[Write]) {
+    let mut write = SyncedWrite::default();
+    for entry in entries {
+        store.add(&mut write, entry).unwrap();
+    }
+    store.commit(write).unwrap();
+}
+
+fn batch(author: u16, seq: u64) -> (BatchRef, Batch) {
+    let header = BatchHeader {
+        chain_id: ChainId::new(Digest::ZERO),
+        epoch: Epoch::ZERO,
+        author: ValidatorIx::new(author),
+        seq,
+        prev: Digest::ZERO,
+        payload_root: Digest::ZERO,
+        bytes: 0,
+        count: 0,
+        time_ms: 0,
+    };
+    let reference = BatchRef { author: header.author, seq, digest: header.digest() };
+    let signed = SignedBatchHeader { header, signature: Signature::ZERO };
+    (reference, Batch { signed, submissions: Vec::new() })
+}
+
+#[test]
+fn what_was_written_comes_back_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = ConsensusStore::open(dir.path()).unwrap();
+    assert_eq!(store.safety().unwrap(), None);
+    assert_eq!(store.final_height().unwrap(), Height::ZERO);
+    let blocks: Vec<Proposal> = (1..=5).map(|height| proposal(height, 0)).collect();
+    let loser = proposal(2, 1);
+    for block in blocks.iter().chain([&loser]) {
+        write(&store, &[Write::Block(Box::new(block.clone()))]);
+    }
+    let commit = |upto: usize, from: usize| Write::Commit {
+        certificate: certificate(&blocks[upto]),
+        blocks: blocks[from..=upto].iter().map(|block| block.header.clone()).collect(),
+    };
+    write(&store, &[commit(1, 0), Write::Safety(Box::new(record()))]);
+    write(&store, &[commit(3, 2)]);
+    drop(store);
+
+    let store = ConsensusStore::open(dir.path()).unwrap();
+    assert_eq!(store.safety().unwrap(), Some(record()));
+    assert_eq!(store.final_height().unwrap(), Height::new(4));
+    assert_eq!(store.final_blocks(Height::new(1), 100).unwrap(), blocks[..4]);
+    assert_eq!(store.final_blocks(Height::new(3), 1).unwrap(), blocks[2..3]);
+    assert_eq!(store.blocks_above(Height::new(4)).unwrap(), blocks[4..]);
+    assert_eq!(store.block(Height::new(2), &loser.header.digest()).unwrap(), None, "losers go");
+    let height_of = |cert: Option<Cert>| cert.map(|cert| cert.height.get());
+    assert_eq!(height_of(store.certificate_from(Height::new(1)).unwrap()), Some(2));
+    assert_eq!(height_of(store.certificate_from(Height::new(3)).unwrap()), Some(4));
+    assert_eq!(height_of(store.certificate_from(Height::new(5)).unwrap()), None);
+    assert_eq!(height_of(store.certificate_to(Height::new(3)).unwrap()), Some(2));
+    store.healthy().unwrap();
+}
+
+#[test]
+fn batches_above_a_frontier_come_by_lane_and_sequence() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = ConsensusStore::open(dir.path()).unwrap();
+    for (author, seq) in [(0, 0), (0, 1), (0, 256), (1, 0), (3, 2), (3, 1)] {
+        let (reference, batch) = batch(author, seq);
+        store.put_batch(&reference, &encoded("batch", &batch).unwrap()).unwrap();
+        assert!(store.has_batch(&reference).unwrap());
+        assert_eq!(store.batch(&reference).unwrap(), Some(batch));
+    }
+    let mut frontier = LaneFrontier::empty(4);
+    frontier.advance(&chain_core::lane::LaneAdvance {
+        author: ValidatorIx::new(0),
+        seq: 0,
+        tip: Digest::ZERO,
+    });
+    let found: Vec<(u16, u64)> = store
+        .batches_above(&frontier, 4)
+        .unwrap()
+        .iter()
+        .map(|signed| (signed.header.author.get(), signed.header.seq))
+        .collect();
+    assert_eq!(found, [(0, 1), (0, 256), (1, 0), (3, 1), (3, 2)]);
+}
+
+#[test]
+fn a_damaged_safety_record_is_corrupt_not_absent() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = ConsensusStore::open(dir.path()).unwrap();
+    write(&store, &[Write::Safety(Box::new(record()))]);
+    let mut bytes = store.bytes("safety", RECORD).unwrap().unwrap();
+    bytes[60] ^= 1;
+    store.db.put_cf(family(&store.db, "safety"), RECORD, &bytes).unwrap();
+    let error = store.safety().unwrap_err();
+    assert_eq!(error.refusal().code, chain_core::code::Code::StorageCorrupt);
+    store.db.put_cf(family(&store.db, "safety"), RECORD, b"x").unwrap();
+    store.safety().unwrap_err();
+}
+
+#[test]
+fn damage_in_the_middle_of_the_log_is_an_error_and_a_torn_tail_is_not() {
+    let wal = |dir: &Path| {
+        std::fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.extension().is_some_and(|end| end == "log"))
+            .unwrap()
+    };
+    let fill = |dir: &Path| {
+        let store = ConsensusStore::open(dir).unwrap();
+        for height in 1..=200 {
+            write(&store, &[Write::Block(Box::new(proposal(height, 0)))]);
+        }
+    };
+    let torn = tempfile::tempdir().unwrap();
+    fill(torn.path());
+    let path = wal(torn.path());
+    let length = std::fs::metadata(&path).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 7).unwrap();
+    assert_eq!(ConsensusStore::open(torn.path()).unwrap().blocks_above(Height::ZERO).unwrap().len(), 199);
+
+    let flipped = tempfile::tempdir().unwrap();
+    fill(flipped.path());
+    let path = wal(flipped.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    std::fs::write(&path, bytes).unwrap();
+    let opened = ConsensusStore::open(flipped.path());
+    let refusal = opened.unwrap_err().refusal();
+    assert_eq!(refusal.code, chain_core::code::Code::StorageCorrupt);
+}

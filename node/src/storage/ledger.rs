@@ -1,0 +1,395 @@
+//! The ledger store: everything that follows from the ordered blocks.
+//!
+//! | family | key | value |
+//! |---|---|---|
+//! | `leaves` | position | leaf bytes |
+//! | `hashes` | level, position | hash of the record log, see [`super::log`] |
+//! | `outcomes` | height, batch, position | outcomes of one transaction |
+//! | `state` | state key | value |
+//! | `tree` | version, path | node of the state tree |
+//! | `stale` | version it became stale in, node key | nothing |
+//! | `records` | record, position | nothing: the leaves of a record |
+//! | `lists` | list, position | record first accepted there, see [`super::keys::List`] |
+//! | `txs` | half a transaction id | height, batch, position |
+//! | `digests` | half a block digest | height |
+//! | `ordered` | height | the batches the block orders |
+//! | `tips` | height | [`Tip`] of recent heights |
+//! | `summaries` | height | [`ExecSummary`] |
+//! | `meta` | name | executed height, log frontier, newest cosigned checkpoint |
+//!
+//! One unsynced write per executed block. A crash loses at most the newest blocks, which are executed again.
+
+use std::path::Path;
+
+use ::consensus::engine::Tip;
+use chain_core::block::ExecSummary;
+use chain_core::code::Code;
+use chain_core::codec::{Wire, decode_trusted};
+use chain_core::execute::{BlockResult, Outcome, Verdict};
+use chain_core::id::{Height, RecordId, TxId};
+use chain_core::lane::BatchRef;
+use chain_core::merkle::{Frontier, leaf_hash};
+use chain_core::transaction::OPERATIONS_MAX;
+use rocksdb::{DB, IteratorMode, WriteBatch};
+use serde::{Deserialize, Serialize};
+
+use super::consensus::{encoded, number};
+use super::keys::List;
+use super::{Budget, Family, StorageError, family, healthy, keys, log, open, synced};
+
+mod read;
+mod snapshot;
+
+pub use read::ExecutionView;
+pub use snapshot::Snapshot;
+
+const FAMILIES: &[Family] = &[
+    Family::ordered("leaves"),
+    Family::ordered("hashes"),
+    Family::ordered("outcomes"),
+    Family::hashed("state"),
+    Family::hashed("tree"),
+    Family::ordered("stale"),
+    Family::hashed("records"),
+    Family::ordered("lists"),
+    Family::hashed("txs"),
+    Family::hashed("digests"),
+    Family::ordered("ordered"),
+    Family::ordered("tips"),
+    Family::ordered("summaries"),
+    Family::ordered("meta"),
+];
+const BUDGET: Budget = Budget {
+    write_buffer: 16 * 1024 * 1024,
+    write_buffers: 48 * 1024 * 1024,
+    wal: 128 * 1024 * 1024,
+    cache: 32 * 1024 * 1024,
+    files: 512,
+};
+
+/// Versions of the state tree that stay readable.
+pub const TREE_VERSIONS: u64 = 256;
+/// Heights whose [`Tip`] is kept.
+pub const TIPS_KEPT: u64 = 64;
+/// Summaries handed to the engine at start.
+pub const SUMMARIES_AT_START: u64 = 256;
+/// Most stale nodes deleted with one block: the rest waits for the next.
+const PRUNED_PER_BLOCK: usize = 20_000;
+
+/// Where a transaction was ordered.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Place {
+    /// The block.
+    pub height: Height,
+    /// Which of its batches.
+    pub batch: u32,
+    /// Which transaction of the batch.
+    pub position: u32,
+}
+
+impl Place {
+    /// Its key: height, batch, position.
+    fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.height.get().to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.batch.to_be_bytes());
+        bytes[12..].copy_from_slice(&self.position.to_be_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, StorageError> {
+        let bytes: &[u8; 16] =
+            bytes.try_into().map_err(|_| StorageError::corrupt("transaction place", "has not 16 bytes"))?;
+        let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        Ok(Self { height: Height::new(number(bytes)?), batch: word(8), position: word(12) })
+    }
+}
+
+/// A record that appears in the lists from this block on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Listed {
+    /// Its first leaf.
+    pub leaf: u64,
+    /// The record.
+    pub record: RecordId,
+    /// Acting agency in text form.
+    pub agency: String,
+    /// Type name.
+    pub record_type: String,
+}
+
+/// Everything one executed block adds.
+#[derive(Debug)]
+pub struct Executed<'a> {
+    /// The chain after the block.
+    pub tip: &'a Tip,
+    /// What execution gave.
+    pub result: &'a BlockResult,
+    /// The batches ordered, in execution order.
+    pub batches: &'a [BatchRef],
+    /// Every transaction and its place.
+    pub transactions: &'a [(TxId, Place)],
+    /// Records first accepted here.
+    pub listed: &'a [Listed],
+}
+
+#[derive(Deserialize, Serialize)]
+struct Outcomes(Vec<Outcome>);
+
+impl Wire for Outcomes {
+    const LIMIT: usize = OPERATIONS_MAX * Outcome::LIMIT;
+}
+
+#[derive(Deserialize, Serialize)]
+struct Batches(Vec<BatchRef>);
+
+impl Wire for Batches {
+    const LIMIT: usize = 256 * 1024;
+}
+
+#[derive(Deserialize, Serialize)]
+struct LogFrontier(Frontier);
+
+impl Wire for LogFrontier {
+    const LIMIT: usize = 4 * 1024;
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct LedgerStore {
+    db: DB,
+}
+
+impl LedgerStore {
+    /// Opens the store, creating it when the directory is new: it can be rebuilt.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
+        Ok(Self { db: open(path, FAMILIES, BUDGET)? })
+    }
+
+    /// A consistent view of the newest executed height.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn snapshot(&self) -> Result<Snapshot<'_>, StorageError> {
+        Snapshot::new(&self.db)
+    }
+
+    /// The newest state, for the executor.
+    pub fn execution_view(&self) -> ExecutionView<'_> {
+        ExecutionView::new(&self.db)
+    }
+
+    /// The record log after the newest executed block.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn log_frontier(&self) -> Result<Frontier, StorageError> {
+        let bytes = self
+            .db
+            .get_cf(family(&self.db, "meta"), "log")
+            .map_err(StorageError::failed("reading the log's frontier"))?;
+        bytes.map_or_else(
+            || Ok(Frontier::default()),
+            |bytes| {
+                decode_trusted::<LogFrontier>(&bytes)
+                    .map(|log| log.0)
+                    .map_err(StorageError::decode("log frontier"))
+            },
+        )
+    }
+
+    /// Writes everything one executed block adds, at once.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, block: &Executed<'_>) -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        self.put_log(&mut batch, block)?;
+        self.put_state(&mut batch, block.result)?;
+        self.put_indexes(&mut batch, block)?;
+        self.put_heights(&mut batch, block)?;
+        self.db.write(batch).map_err(StorageError::failed("writing an executed block"))
+    }
+
+    fn put_log(&self, batch: &mut WriteBatch, block: &Executed<'_>) -> Result<(), StorageError> {
+        let leaves = family(&self.db, "leaves");
+        let records = family(&self.db, "records");
+        let hashes = family(&self.db, "hashes");
+        let result = block.result;
+        let first = result.summary.log_size - result.leaves.len() as u64;
+        let mut new = Vec::with_capacity(result.leaves.len());
+        for (index, leaf) in (first..).zip(&result.leaves) {
+            batch.put_cf(leaves, keys::leaf(index), &leaf.bytes);
+            if let Some(record) = &leaf.record {
+                batch.put_cf(records, keys::record_leaf(record, index), []);
+            }
+            new.push(leaf_hash(&leaf.bytes));
+        }
+        let stored = |level: u8, index: u64| {
+            let bytes = self
+                .db
+                .get_cf(hashes, keys::log_hash(level, index))
+                .map_err(StorageError::failed("reading the log"))?;
+            super::consensus::digest(
+                &bytes.ok_or_else(|| StorageError::corrupt("record log", "a hash is missing"))?,
+            )
+        };
+        for (level, index, hash) in log::grow(first, &new, stored)? {
+            batch.put_cf(hashes, keys::log_hash(level, index), hash.as_bytes());
+        }
+        let frontier = encoded("log frontier", &LogFrontier(result.log.clone()))?;
+        batch.put_cf(family(&self.db, "meta"), "log", frontier);
+        Ok(())
+    }
+
+    fn put_state(&self, batch: &mut WriteBatch, result: &BlockResult) -> Result<(), StorageError> {
+        let state = family(&self.db, "state");
+        for (key, value) in &result.state {
+            match value {
+                Some(value) => batch.put_cf(state, key, value),
+                None => batch.delete_cf(state, key),
+            }
+        }
+        let tree = family(&self.db, "tree");
+        for (key, node) in result.tree.node_batch.nodes() {
+            batch.put_cf(tree, keys::tree_node(borsh(key)?), borsh(node)?);
+        }
+        let stale = family(&self.db, "stale");
+        for index in &result.tree.stale_node_index_batch {
+            let mut key = index.stale_since_version.to_be_bytes().to_vec();
+            key.extend_from_slice(&keys::tree_node(borsh(&index.node_key)?));
+            batch.put_cf(stale, key, []);
+        }
+        let height = result.summary.height.get();
+        let mut pruned = 0;
+        for entry in self.db.iterator_cf(stale, IteratorMode::Start) {
+            let (key, _) = entry.map_err(StorageError::failed("reading stale nodes"))?;
+            pruned += 1;
+            if number(&key)?.saturating_add(TREE_VERSIONS) > height || pruned > PRUNED_PER_BLOCK {
+                break;
+            }
+            batch.delete_cf(tree, &key[8..]);
+            batch.delete_cf(stale, &key);
+        }
+        Ok(())
+    }
+
+    fn put_indexes(&self, batch: &mut WriteBatch, block: &Executed<'_>) -> Result<(), StorageError> {
+        let txs = family(&self.db, "txs");
+        let by_place = family(&self.db, "outcomes");
+        let mut outcomes = block.result.outcomes.iter().peekable();
+        for (tx, place) in block.transactions {
+            let mut own: Vec<Outcome> = Vec::new();
+            while let Some(outcome) = outcomes.next_if(|next| {
+                next.tx == *tx && own.last().is_none_or(|last| last.operation < next.operation)
+            }) {
+                own.push(outcome.clone());
+            }
+            // A replay is refused whole; the transaction stands where it was ordered first.
+            let replay = |one: &Outcome| matches!(&one.verdict, Verdict::Refused(refusal) if refusal.code == Code::Replayed);
+            if !own.first().is_some_and(replay) {
+                batch.put_cf(txs, keys::transaction(tx), place.to_bytes());
+            }
+            batch.put_cf(by_place, place.to_bytes(), encoded("outcomes", &Outcomes(own))?);
+        }
+        let lists = family(&self.db, "lists");
+        for one in block.listed {
+            for list in [List::All, List::Agency(&one.agency), List::Type(&one.record_type)] {
+                batch.put_cf(lists, list.key(one.leaf), one.record.digest().as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    fn put_heights(&self, batch: &mut WriteBatch, block: &Executed<'_>) -> Result<(), StorageError> {
+        let height = block.tip.height;
+        let key = keys::height(height);
+        if !block.batches.is_empty() {
+            let ordered = encoded("ordered batches", &Batches(block.batches.to_vec()))?;
+            batch.put_cf(family(&self.db, "ordered"), key, ordered);
+        }
+        let half = &block.tip.digest.as_bytes()[..16];
+        batch.put_cf(family(&self.db, "digests"), half, key);
+        let tips = family(&self.db, "tips");
+        batch.put_cf(tips, key, encoded("tip", block.tip)?);
+        if let Some(old) = height.get().checked_sub(TIPS_KEPT) {
+            batch.delete_cf(tips, keys::height(Height::new(old)));
+        }
+        batch.put_cf(family(&self.db, "summaries"), key, encoded("summary", &block.result.summary)?);
+        batch.put_cf(family(&self.db, "meta"), "executed", key);
+        Ok(())
+    }
+
+    /// Keeps the newest checkpoint that a quorum cosigned.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn put_checkpoint(&self, height: Height, text: &str) -> Result<(), StorageError> {
+        let value = [&keys::height(height)[..], text.as_bytes()].concat();
+        self.db
+            .put_cf(family(&self.db, "meta"), "checkpoint", value)
+            .map_err(StorageError::failed("writing a checkpoint"))
+    }
+
+    /// The summaries the engine wants at start, ascending.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn recent_summaries(&self, executed: Height) -> Result<Vec<ExecSummary>, StorageError> {
+        let from = keys::height(Height::new(executed.get().saturating_sub(SUMMARIES_AT_START - 1)));
+        let mode = IteratorMode::From(&from, rocksdb::Direction::Forward);
+        let mut summaries = Vec::new();
+        for entry in self.db.iterator_cf(family(&self.db, "summaries"), mode) {
+            let (_, bytes) = entry.map_err(StorageError::failed("reading summaries"))?;
+            summaries.push(decode_trusted(&bytes).map_err(StorageError::decode("summary"))?);
+        }
+        Ok(summaries)
+    }
+
+    /// The chain id the store was made for, or none when it is new.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn chain(&self) -> Result<Option<Vec<u8>>, StorageError> {
+        self.db
+            .get_cf(family(&self.db, "meta"), "chain")
+            .map_err(StorageError::failed("reading the ledger's chain"))
+    }
+
+    /// Binds a new store to its chain.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn set_chain(&self, chain: &[u8]) -> Result<(), StorageError> {
+        self.db
+            .put_cf_opt(family(&self.db, "meta"), "chain", chain, &synced())
+            .map_err(StorageError::failed("writing the ledger's chain"))
+    }
+
+    /// Whether the store still takes writes.
+    ///
+    /// # Errors
+    /// When it recorded a background error.
+    pub fn healthy(&self) -> Result<(), StorageError> {
+        healthy(&self.db, "ledger")
+    }
+
+    /// Makes what is written durable, so that the next start repeats nothing.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn flush(&self) -> Result<(), StorageError> {
+        self.db.flush_wal(true).map_err(StorageError::failed("flushing the ledger store"))
+    }
+}
+
+fn borsh<T: borsh::BorshSerialize>(value: &T) -> Result<Vec<u8>, StorageError> {
+    borsh::to_vec(value).map_err(|error| StorageError::corrupt("state tree", error.to_string()))
+}
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

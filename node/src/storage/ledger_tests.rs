@@ -1,0 +1,157 @@
+use super::*;
+use chain_core::code::{Code, Refusal};
+use chain_core::crypto::Digest;
+use chain_core::execute::{AppendedLeaf, LedgerRead, Verdict};
+use chain_core::id::ChainId;
+use chain_core::merkle::verify_inclusion;
+use jmt::storage::TreeReader;
+use jmt::{JellyfishMerkleTree, KeyHash, SimpleHasher};
+
+/// SHA-256 as the tree wants it, from the one place that knows the algorithm.
+#[derive(Clone, Debug, Default)]
+struct Hasher(Vec<u8>);
+
+impl SimpleHasher for Hasher {
+    fn new() -> Self {
+        Self::default()
+    }
+
+    fn update(&mut self, data: &[u8]) {
+        self.0.extend_from_slice(data);
+    }
+
+    fn finalize(self) -> [u8; 32] {
+        *Digest::tagged(&[], &[&self.0]).as_bytes()
+    }
+}
+
+/// A block that files `n` records and writes one state key each, the way execution does.
+fn block(store: &LedgerStore, tip: &Tip, n: u64) -> (Tip, BlockResult, Vec<Listed>) {
+    let view = store.execution_view();
+    let height = tip.height.next();
+    let mut log = store.log_frontier().unwrap();
+    let first = log.size();
+    let record = |at: u64| RecordId::new(Digest::tagged(b"record", &[&at.to_be_bytes()]));
+    let leaves: Vec<AppendedLeaf> = (first..first + n)
+        .map(|at| AppendedLeaf { bytes: format!("leaf {at}").into_bytes(), record: Some(record(at)) })
+        .collect();
+    leaves.iter().for_each(|leaf| log.push(&leaf_hash(&leaf.bytes)));
+    let state: Vec<(Vec<u8>, Option<Vec<u8>>)> = (0..n)
+        .map(|at| (format!("key{:03}", at % 50).into_bytes(), Some(height.get().to_be_bytes().to_vec())))
+        .collect();
+    let values = state.iter().map(|(key, value)| (KeyHash::with::<Hasher>(key), value.clone()));
+    let (root, tree) = JellyfishMerkleTree::<_, Hasher>::new(&view)
+        .put_value_set(values.collect::<Vec<_>>(), height.get())
+        .unwrap();
+    let outcomes = (0..n)
+        .map(|at| Outcome {
+            tx: TxId::new(Digest::tagged(b"tx", &[&(first + at).to_be_bytes()])),
+            operation: 0,
+            verdict: Verdict::Refused(Refusal::new(Code::Expired, "test")),
+        })
+        .collect();
+    let summary = ExecSummary {
+        height,
+        log_size: log.size(),
+        log_root: log.root(),
+        outcomes_root: Digest::ZERO,
+        state_root: Digest::new(root.0),
+    };
+    let listed = (first..first + n)
+        .map(|leaf| Listed {
+            leaf,
+            record: record(leaf),
+            agency: format!("uscc:{}", leaf % 2),
+            record_type: "credit.licence".into(),
+        })
+        .collect();
+    let mut next = tip.clone();
+    next.height = height;
+    (next, BlockResult { summary, outcomes, leaves, log, state, tree }, listed)
+}
+
+#[test]
+fn a_ledger_written_block_by_block_is_read_back_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LedgerStore::open(dir.path()).unwrap();
+    let genesis = Tip::genesis(ChainId::new(Digest::ZERO), 4, 0);
+    let mut tip = genesis.clone();
+    let mut before = None;
+    for n in [1, 300, 0, 7, 500] {
+        let (next, result, listed) = block(&store, &tip, n);
+        let transactions: Vec<(TxId, Place)> = (0..)
+            .zip(&result.outcomes)
+            .map(|(position, outcome)| (outcome.tx, Place { height: next.height, batch: 1, position }))
+            .collect();
+        let batches =
+            [BatchRef { author: chain_core::id::ValidatorIx::new(1), seq: n, digest: Digest::ZERO }];
+        before = Some(store.snapshot().unwrap());
+        let block = Executed {
+            tip: &next,
+            result: &result,
+            batches: &batches,
+            transactions: &transactions,
+            listed: &listed,
+        };
+        store.write(&block).unwrap();
+        let now = store.snapshot().unwrap();
+        assert_eq!(now.height(), next.height);
+        assert_eq!(now.tip().unwrap(), Some(next.clone()));
+        assert_eq!(now.summary(next.height).unwrap(), Some(result.summary));
+        assert_eq!(now.block_outcomes(next.height).unwrap(), result.outcomes);
+        assert_eq!(now.ordered(next.height).unwrap(), batches);
+        assert_eq!(now.log_size().unwrap(), result.log.size());
+        for (tx, place) in &transactions {
+            assert_eq!(now.place(tx).unwrap(), Some(*place));
+            assert_eq!(now.outcomes(*place).unwrap()[0].tx, *tx);
+        }
+        tip = next;
+    }
+    assert_eq!(before.unwrap().height().get(), 4, "a snapshot does not move");
+
+    let snapshot = store.snapshot().unwrap();
+    let (size, root) = (808, store.log_frontier().unwrap().root());
+    for index in [0, 255, 256, 300, 807] {
+        let path = snapshot.inclusion(index, size).unwrap();
+        let leaf = snapshot.leaf(index).unwrap().unwrap();
+        assert!(verify_inclusion(&leaf_hash(&leaf), &path, &root), "leaf {index}");
+    }
+    assert_eq!(snapshot.leaves(806, 10).unwrap(), [b"leaf 806", b"leaf 807"]);
+    assert!(snapshot.leaf(808).unwrap().is_none());
+
+    let odd = snapshot.list(List::Agency("uscc:1"), 0, 3).unwrap();
+    assert_eq!(odd.iter().map(|(leaf, _)| *leaf).collect::<Vec<_>>(), [1, 3, 5]);
+    assert_eq!(snapshot.record_leaves(&odd[1].1, 0, 9).unwrap(), [3]);
+    assert_eq!(snapshot.list(List::All, 800, 100).unwrap().len(), 8);
+    assert_eq!(snapshot.list(List::Type("credit.penalty"), 0, 1).unwrap(), []);
+    assert_eq!(snapshot.get(b"key003").unwrap(), Some(5_u64.to_be_bytes().to_vec()));
+    assert_eq!(snapshot.range(b"key001", b"key004", 10).unwrap().len(), 3);
+}
+
+#[test]
+fn old_tree_versions_are_pruned_and_recent_ones_prove() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LedgerStore::open(dir.path()).unwrap();
+    let mut tip = Tip::genesis(ChainId::new(Digest::ZERO), 4, 0);
+    let mut roots = Vec::new();
+    for _ in 0..TREE_VERSIONS + 40 {
+        let (next, result, listed) = block(&store, &tip, 20);
+        let block =
+            Executed { tip: &next, result: &result, batches: &[], transactions: &[], listed: &listed };
+        store.write(&block).unwrap();
+        roots.push(result.summary.state_root);
+        tip = next;
+    }
+    let root_of = |version: u64| {
+        let view = store.execution_view();
+        JellyfishMerkleTree::<_, Hasher>::new(&view).get_root_hash_option(version).unwrap()
+    };
+    let newest = tip.height.get();
+    assert_eq!(root_of(newest).map(|root| Digest::new(root.0)), roots.last().copied());
+    assert!(root_of(newest - TREE_VERSIONS + 2).is_some());
+    assert!(root_of(5).is_none(), "version 5 should be pruned");
+    let stale = store.db.iterator_cf(family(&store.db, "stale"), IteratorMode::Start).count();
+    assert!(stale < 20_000, "{stale} stale entries");
+    let view = store.execution_view();
+    assert!(view.get_rightmost_leaf().unwrap().is_none());
+}

@@ -1,0 +1,205 @@
+//! Bodies about persons (classes P3 and P4): encrypted, at the agency's own node, nowhere else.
+//!
+//! Each body has a data key of its own, wrapped by the agency's vault key; destroying the wrapped key destroys
+//! the body, in every backup too. Entries are filed under the commitment that the ledger holds, which is also
+//! the associated data of both encryptions: an entry moved to another place does not open.
+
+use std::path::Path;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use chain_core::code::{Code, Refusal};
+use chain_core::crypto::Digest;
+use chain_core::transaction::Body;
+use rocksdb::{DB, Options};
+use serde::{Deserialize, Serialize};
+
+use crate::storage::{StorageError, synced};
+
+/// Bytes of a vault key file: 64 hexadecimal digits and a line break.
+const KEY_TEXT_MAX: usize = 80;
+
+/// The vault of one agency.
+pub struct Vault {
+    agency: String,
+    key: XChaCha20Poly1305,
+    db: DB,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Vault({})", self.agency)
+    }
+}
+
+/// One entry: a wrapped data key and the body under it.
+#[derive(Deserialize, Serialize)]
+struct Entry {
+    key_nonce: [u8; 24],
+    wrapped_key: Vec<u8>,
+    nonce: [u8; 24],
+    sealed: Vec<u8>,
+}
+
+impl chain_core::codec::Wire for Entry {
+    const LIMIT: usize = 1024 * 1024;
+}
+
+#[derive(Deserialize, Serialize)]
+struct Plain(Body);
+
+impl chain_core::codec::Wire for Plain {
+    const LIMIT: usize = 768 * 1024;
+}
+
+impl Vault {
+    /// Opens the vault of an agency, creating its directory. The key file holds 64 hexadecimal digits and is
+    /// readable by its owner only.
+    ///
+    /// # Errors
+    /// `KEY_FILE_INVALID`, `KEY_FILE_PERMISSIONS`, or a storage error.
+    pub fn open(directory: &Path, key_file: &Path, agency: &str) -> Result<Self, Refusal> {
+        let text = crate::keys::read_secret(key_file, KEY_TEXT_MAX)?;
+        let key: Digest = text.trim().parse().map_err(|_| {
+            Refusal::new(Code::KeyFileInvalid, format!("{}: wants 64 hexadecimal digits", key_file.display()))
+        })?;
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.set_max_open_files(64);
+        options.set_keep_log_file_num(2);
+        options.set_write_buffer_size(4 * 1024 * 1024);
+        let db = DB::open(&options, directory)
+            .map_err(StorageError::failed("opening the vault"))
+            .map_err(|error| error.refusal())?;
+        let key = XChaCha20Poly1305::new(&Key::from(*key.as_bytes()));
+        Ok(Self { agency: agency.to_owned(), key, db })
+    }
+
+    /// The agency whose bodies are kept here, in text form.
+    pub fn agency(&self) -> &str {
+        &self.agency
+    }
+
+    /// Keeps a body, durably: its salt exists nowhere else.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put(&self, commit: &Digest, body: &Body) -> Result<(), Refusal> {
+        let data_key: [u8; 32] = random()?;
+        let (key_nonce, nonce) = (random()?, random()?);
+        let plain = encode(&Plain(body.clone()))?;
+        let entry = Entry {
+            key_nonce,
+            wrapped_key: seal(&self.key, &key_nonce, &data_key, commit)?,
+            nonce,
+            sealed: seal(&XChaCha20Poly1305::new(&Key::from(data_key)), &nonce, &plain, commit)?,
+        };
+        self.db
+            .put_opt(commit.as_bytes(), encode(&entry)?, &synced())
+            .map_err(StorageError::failed("writing to the vault"))
+            .map_err(|error| error.refusal())
+    }
+
+    /// A body, if it is kept here.
+    ///
+    /// # Errors
+    /// `STORAGE_CORRUPT` when the entry does not open with the vault's key.
+    pub fn get(&self, commit: &Digest) -> Result<Option<Body>, Refusal> {
+        let bytes = self
+            .db
+            .get(commit.as_bytes())
+            .map_err(StorageError::failed("reading the vault"))
+            .map_err(|error| error.refusal())?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let entry: Entry = decode(&bytes)?;
+        let data_key: [u8; 32] = open(&self.key, &entry.key_nonce, &entry.wrapped_key, commit)?
+            .try_into()
+            .map_err(|_| corrupt("a data key has another length"))?;
+        let data_key = XChaCha20Poly1305::new(&Key::from(data_key));
+        let plain: Plain = decode(&open(&data_key, &entry.nonce, &entry.sealed, commit)?)?;
+        Ok(Some(plain.0))
+    }
+}
+
+fn corrupt(detail: &str) -> Refusal {
+    Refusal::new(Code::StorageCorrupt, format!("vault: {detail}"))
+}
+
+fn encode<T: chain_core::codec::Wire>(value: &T) -> Result<Vec<u8>, Refusal> {
+    chain_core::codec::encode(value).map_err(|error| Refusal::new(Code::SizeLimit, format!("vault: {error}")))
+}
+
+fn decode<T: chain_core::codec::Wire>(bytes: &[u8]) -> Result<T, Refusal> {
+    chain_core::codec::decode_trusted(bytes).map_err(|error| corrupt(&error.to_string()))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Refusal> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Refusal::new(Code::Internal, format!("no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+fn seal(
+    key: &XChaCha20Poly1305,
+    nonce: &[u8; 24],
+    plain: &[u8],
+    commit: &Digest,
+) -> Result<Vec<u8>, Refusal> {
+    let payload = Payload { msg: plain, aad: commit.as_bytes() };
+    key.encrypt(&XNonce::from(*nonce), payload)
+        .map_err(|_| Refusal::new(Code::Internal, "vault: sealing failed"))
+}
+
+fn open(
+    key: &XChaCha20Poly1305,
+    nonce: &[u8; 24],
+    sealed: &[u8],
+    commit: &Digest,
+) -> Result<Vec<u8>, Refusal> {
+    let payload = Payload { msg: sealed, aad: commit.as_bytes() };
+    key.decrypt(&XNonce::from(*nonce), payload)
+        .map_err(|_| corrupt("an entry does not open: other key, other place, or damaged"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn key_file(directory: &Path, digit: char) -> std::path::PathBuf {
+        let path = directory.join(format!("vault-{digit}.key"));
+        std::fs::write(&path, digit.to_string().repeat(64)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_body_opens_with_its_key_at_its_place_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let body = Body { salt: Digest::tagged(b"salt", &[]), json: "{\"name\":\"x\"}".into() };
+        let commit = body.commitment();
+        let path = dir.path().join("vault");
+        let vault = Vault::open(&path, &key_file(dir.path(), 'a'), "uscc:1").unwrap();
+        vault.put(&commit, &body).unwrap();
+        assert_eq!(vault.get(&commit).unwrap(), Some(body));
+        let elsewhere = Digest::tagged(b"elsewhere", &[]);
+        assert_eq!(vault.get(&elsewhere).unwrap(), None);
+        let bytes = vault.db.get(commit.as_bytes()).unwrap().unwrap();
+        assert!(!bytes.windows(4).any(|window| window == b"name"));
+        vault.db.put(elsewhere.as_bytes(), &bytes).unwrap();
+        assert_eq!(vault.get(&elsewhere).unwrap_err().code, Code::StorageCorrupt);
+        drop(vault);
+        let other = Vault::open(&path, &key_file(dir.path(), 'b'), "uscc:1").unwrap();
+        assert_eq!(other.get(&commit).unwrap_err().code, Code::StorageCorrupt);
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = key_file(dir.path(), 'a');
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let refusal = Vault::open(&dir.path().join("vault"), &key, "uscc:1").unwrap_err();
+        assert_eq!(refusal.code, Code::KeyFilePermissions);
+    }
+}
