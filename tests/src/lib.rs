@@ -4,6 +4,7 @@
 //! that it could not run here, and [`campaign`] how it learns how many seeds to draw. [`sim`] is a network
 //! in one thread, [`kit`] makes signed evidence by hand, [`wire`] lists every encoded type.
 
+pub mod bench;
 pub mod campaign;
 pub mod kit;
 pub mod mutate;

@@ -4,7 +4,8 @@ pub(crate) mod bench;
 pub(crate) mod create;
 mod demo;
 pub(crate) mod layout;
-mod process;
+pub(crate) mod process;
+pub(crate) mod sample;
 
 mod status;
 mod up;
@@ -81,7 +82,7 @@ pub(crate) struct OneArgs {
 
 pub(crate) fn run(command: DevnetCommand, city: &City) -> CliResult {
     match command {
-        DevnetCommand::Up(args) => up::run(&args, city).map(|_| ()),
+        DevnetCommand::Up(args) => up::run(&args, city),
         DevnetCommand::Status(args) => status::run(&Layout::open(&args.dir)?, city),
         DevnetCommand::Logs { dir, validator, follow } => {
             logs(&Layout::open(&dir.dir)?, validator.as_deref(), follow)
