@@ -95,7 +95,7 @@ impl Engine {
                         }
                         HighQc::Base { .. } => Vec::new(),
                     };
-                    self.fetch_block(now, digest, holders, out);
+                    self.fetch_block(now, digest, holders, None, out);
                     return None;
                 };
                 let justification = Justification::Timeout(tc.clone());
@@ -260,7 +260,7 @@ impl Engine {
             height: tip.height.next(),
             parent: tip.digest,
             proposer: me,
-            time_ms: now.wall_ms.max(tip.time_ms + 1),
+            time_ms: now.wall_ms.max(tip.time_ms.saturating_add(1)),
             flags,
             lanes_root: block::lanes_root(work.map_or(&[][..], |work| &work.advances)),
             batches_root: block::batches_root(digests()),
