@@ -1,6 +1,5 @@
 //! Real engines, stores and executors, four in one process.
 
-
 mod common;
 
 use chain_core::api::Stage;
