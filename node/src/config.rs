@@ -71,6 +71,21 @@ pub struct Api {
     /// PEM file with the certificate's key.
     #[serde(default)]
     pub tls_key: Option<PathBuf>,
+    /// Whose eyes answers are for.
+    #[serde(default)]
+    pub reader: ApiReader,
+}
+
+/// For whom the API shows bodies of records.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum ApiReader {
+    /// Anybody: only what is published.
+    #[default]
+    Public,
+    /// Officers and auditors, who alone reach this address: also what waits for approval or is no longer
+    /// published. Bodies in a vault are never shown.
+    Auditor,
 }
 
 /// The agency's vault.

@@ -514,4 +514,3 @@ fn refuse(error: StorageError) -> Refusal {
 fn unrecorded(error: std::io::Error) -> Refusal {
     Refusal::new(Code::StorageFailed, format!("the vote recorder does not take a line: {error}"))
 }
-

@@ -15,6 +15,7 @@ use chain_core::api::{
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
 use chain_core::id::{Height, RecordId, TxId};
+use chain_core::read::Reader;
 use chain_core::transaction::Submission;
 use chain_core::trust::TrustPolicy;
 use futures::FutureExt as _;
@@ -34,18 +35,19 @@ const POLL: Duration = Duration::from_millis(250);
 
 /// This process's node.
 #[derive(Debug)]
-pub struct Local {
+pub(crate) struct Local {
     core: Arc<Core>,
     genesis: Arc<str>,
     policy: TrustPolicy,
+    reader: Reader,
     members: Mutex<Members>,
     trees: Trees,
 }
 
 impl Local {
     /// A handle on a running node.
-    pub(crate) fn new(core: Arc<Core>, genesis: Arc<str>, policy: TrustPolicy) -> Self {
-        Self { core, genesis, policy, members: Mutex::default(), trees: Trees::default() }
+    pub(crate) fn new(core: Arc<Core>, genesis: Arc<str>, policy: TrustPolicy, reader: Reader) -> Self {
+        Self { core, genesis, policy, reader, members: Mutex::default(), trees: Trees::default() }
     }
 
     fn snapshot(&self) -> Result<Snapshot<'_>, Refusal> {

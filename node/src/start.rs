@@ -11,6 +11,7 @@ use chain_core::code::{Code, Refusal};
 use chain_core::crypto::SecretKey;
 use chain_core::genesis::{self, Genesis, KeyRole};
 use chain_core::id::{Height, ValidatorIx};
+use chain_core::read::Reader;
 use chain_core::trust::TrustPolicy;
 use consensus::engine::{Restored, SafetyAtStart};
 use consensus::signer::{CommitteeKeys, Signer};
@@ -18,7 +19,7 @@ use consensus::verified::Judge;
 use consensus::{Engine, Params};
 
 use crate::checkpoints::Checkpoints;
-use crate::config::{Config, read_text};
+use crate::config::{ApiReader, Config, read_text};
 use crate::datadir::{DataDir, Identity, take};
 use crate::driver::core::{Core, CoreInbox, Input, Parts};
 use crate::driver::{Driver, Recorder, Start, hooks};
@@ -61,6 +62,8 @@ pub struct Setup {
     pub data: DataDir,
     /// Key of the agency's vault.
     pub vault_key: Option<PathBuf>,
+    /// On whose behalf the API reads.
+    pub reader: Reader,
 }
 
 impl Setup {
@@ -103,7 +106,12 @@ impl Setup {
             }
         }
         let vault_key = config.vault.as_ref().map(|vault| vault.key.clone());
-        Ok(Self { genesis, genesis_text, me, keys, data: DataDir::at(&config.data_dir), vault_key })
+        let data = DataDir::at(&config.data_dir);
+        let reader = match config.api.reader {
+            ApiReader::Public => Reader::Public,
+            ApiReader::Auditor => Reader::Auditor,
+        };
+        Ok(Self { genesis, genesis_text, me, keys, data, vault_key, reader })
     }
 
     /// Whom the data directory must belong to.
@@ -334,7 +342,8 @@ impl Prepared {
                 Err(refusal) => executor_core.stop.fail(refusal),
             })?;
         let driver = spawn("engine", move || Driver::new(start).run())?;
-        let handle: NodeHandle = Arc::new(Local::new(core.clone(), Arc::from(setup.genesis_text), policy));
+        let handle: NodeHandle =
+            Arc::new(Local::new(core.clone(), Arc::from(setup.genesis_text), policy, setup.reader));
         Ok(Running { core, handle, data: setup.data, driver: Some(driver), executor: Some(executor) })
     }
 }

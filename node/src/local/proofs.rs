@@ -210,7 +210,7 @@ impl Local {
 }
 
 /// The version a leaf is about.
-pub(super) fn leaf_version(leaf: &Leaf) -> u32 {
+fn leaf_version(leaf: &Leaf) -> u32 {
     match leaf {
         Leaf::Signed(leaf) => leaf.version,
         Leaf::Automatic(leaf) => leaf.version,

@@ -1,17 +1,15 @@
 //! Reading records: one, its history, lists.
 
-use chain_core::api::{HistoryEntry, Page, RecordView, SignerView};
+use chain_core::api::{HistoryEntry, Page, RecordView};
 use chain_core::code::{Code, Refusal};
-use chain_core::date::Date;
 use chain_core::execute::LedgerRead as _;
 use chain_core::id::RecordId;
 use chain_core::layout::Layout as _;
 use chain_core::leaf::Leaf;
-use chain_core::state::{Flags, RecordHead, Status, VersionHead, key};
+use chain_core::read::{Moment, Reader, history_entry, is_disclosed, record_view};
+use chain_core::state::{RecordHead, Status, key};
 use chain_core::transaction::Body;
-use serde_json::Value;
 
-use super::proofs::leaf_version;
 use super::{Local, corrupt, cursor_from, read, refuse};
 use crate::handle::{PAGE_MAX, RecordFilter};
 use crate::storage::keys::List;
@@ -49,46 +47,23 @@ impl Local {
         self.view(snapshot, record, &head)
     }
 
+    /// The header is public in the record log; the body only where the record is disclosed.
     fn view(
         &self,
         snapshot: &Snapshot<'_>,
         record: &RecordId,
         head: &RecordHead,
     ) -> Result<RecordView, Refusal> {
-        let current = &head.current;
-        let leaf = self.leaf(snapshot, current.leaf_index)?;
-        let header = leaf.header().map(serde_json::to_value).transpose();
-        let header = header.map_err(|error| corrupt("header", error))?.unwrap_or(Value::Null);
-        let body = match self.is_shown(snapshot, head)? {
+        let time_ms = snapshot.tip().map_err(refuse)?.map_or(0, |tip| tip.time_ms);
+        let moment = Moment::new(&self.core.chain, snapshot.height(), time_ms);
+        let leaf = self.leaf(snapshot, head.current.leaf_index)?;
+        let header = leaf.header().ok_or_else(|| corrupt("record head", "names a leaf without a header"))?;
+        let body = match is_disclosed(head, &head.current, &self.reader, moment.today) {
             true => self.body_of(snapshot, &leaf)?,
             false => None,
         };
-        let body = body.map(|body| serde_json::from_str(&body.json)).transpose();
-        Ok(RecordView {
-            record: *record,
-            record_type: head.record_type.name().to_owned(),
-            agency: head.agency.to_string(),
-            version: current.version,
-            status: current.status.name().to_owned(),
-            flags: head.flags.names().into_iter().map(str::to_owned).collect(),
-            class: head.class.name().to_owned(),
-            header_digest: current.header_digest,
-            header,
-            body: body.map_err(|error| corrupt("body", error))?,
-            leaf_index: current.leaf_index,
-            signers: signers(current),
-            changed_at: head.changed_at,
-            height: snapshot.height(),
-        })
-    }
-
-    /// Whether the body may be shown to everybody: publication not stopped, its time not over, not disposed of.
-    fn is_shown(&self, snapshot: &Snapshot<'_>, head: &RecordHead) -> Result<bool, Refusal> {
-        let time_ms = snapshot.tip().map_err(refuse)?.map_or(0, |tip| tip.time_ms);
-        let today = Date::of_time(time_ms, self.core.chain.utc_offset_minutes);
-        let over = head.current.publish_until.is_some_and(|until| until < today);
-        let gone = matches!(head.current.status, Status::Sealed | Status::Erased);
-        Ok(!over && !gone && !head.flags.contains(Flags::PUBLICATION_STOPPED))
+        let body = body.as_ref().map(|body| body.json.as_str());
+        record_view(record, head, header, body, &Reader::Auditor, moment)
     }
 
     /// The body that a leaf's header commits to, if it is shared and still held.
@@ -121,10 +96,10 @@ impl Local {
             return Err(not_found(record));
         }
         let next = (leaves.len() > limit).then(|| leaves.pop()).flatten();
-        let items = leaves
-            .into_iter()
-            .map(|index| self.leaf(&snapshot, index).map(|leaf| entry(index, &leaf)))
-            .collect::<Result<_, _>>()?;
+        let mut items = Vec::with_capacity(leaves.len());
+        for index in leaves {
+            items.extend(history_entry(&self.leaf(&snapshot, index)?, index));
+        }
         Ok(Page { items, next_cursor: next.map(|at| at.to_string()), height: snapshot.height() })
     }
 
@@ -178,34 +153,4 @@ impl Local {
 
 fn page(items: Vec<RecordView>, next: Option<u64>, snapshot: &Snapshot<'_>) -> Page<RecordView> {
     Page { items, next_cursor: next.map(|at| at.to_string()), height: snapshot.height() }
-}
-
-fn signers(version: &VersionHead) -> Vec<SignerView> {
-    let view = |signer: &chain_core::state::Signer| SignerView {
-        key: signer.key,
-        role: signer.role.name().to_owned(),
-        operation: signer.step.name().to_owned(),
-    };
-    version.signers.iter().map(view).collect()
-}
-
-fn entry(leaf_index: u64, leaf: &Leaf) -> HistoryEntry {
-    let (height, time_ms, operation, author, status) = match leaf {
-        Leaf::Signed(one) => {
-            (one.height, one.time_ms, one.operation.step().name(), Some(one.author), one.status.name())
-        }
-        Leaf::Automatic(one) => (one.height, one.time_ms, one.step.name(), None, one.status.name()),
-        Leaf::Genesis(_) => (chain_core::id::Height::ZERO, 0, "genesis", None, Status::Effective.name()),
-        Leaf::Seal(one) => (one.height, 0, "seal", None, ""),
-    };
-    HistoryEntry {
-        height,
-        time_ms,
-        leaf_index,
-        operation: operation.to_owned(),
-        author,
-        version: leaf_version(leaf),
-        status: status.to_owned(),
-        leaf: leaf.to_json(),
-    }
 }
