@@ -375,7 +375,7 @@ mod tests {
         let held = take(&mut one, data.path()).unwrap();
         assert_eq!(take(&mut two, data.path()).unwrap_err().code, Code::LockHeld);
         drop(held);
-        take(&mut two, data.path()).unwrap();
+        drop(take(&mut two, data.path()).unwrap());
     }
 
     #[test]

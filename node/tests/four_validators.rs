@@ -1,7 +1,5 @@
 //! Real engines, stores and executors, four in one process.
 
-#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
-
 mod common;
 
 use chain_core::api::Stage;
