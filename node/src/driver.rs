@@ -156,7 +156,10 @@ impl Driver {
         let mut actions = Vec::new();
         self.engine.handle(self.now(), Event::Tick, &mut actions);
         loop {
-            actions.append(&mut self.carried);
+            // What the last write brought about came first: a newer safety record or delivery must not be
+            // overtaken by an older one.
+            self.carried.append(&mut actions);
+            std::mem::swap(&mut self.carried, &mut actions);
             self.carry_out(&mut actions)?;
             self.deliver()?;
             self.publish();
@@ -276,7 +279,11 @@ impl Driver {
         for action in actions.drain(..) {
             match action {
                 Action::Persist(persist) => {
-                    highest = highest.max(persist.seq);
+                    if persist.seq <= highest {
+                        let detail = format!("write {} comes after write {highest}", persist.seq);
+                        return Err(Refusal::new(Code::Internal, detail));
+                    }
+                    highest = persist.seq;
                     for entry in &persist.writes {
                         self.core.consensus.add(&mut write, entry).map_err(refuse)?;
                     }
