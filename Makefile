@@ -26,7 +26,7 @@ test: setup ## run every test; the last lines name the skipped ones and count th
 check: setup ## formatting, lints, crate arrows, dependencies, docs
 	@.ci/check
 
-bench: setup ## measure, where benchmarks exist
+bench: setup ## measure throughput, latency, memory and disk of four validators
 	@.ci/bench
 
 campaign: setup ## the slow lane: the same tests with many seeds (SEEDS=n, FIRST=n)

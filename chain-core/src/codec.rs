@@ -94,12 +94,27 @@ pub fn decode_trusted<T: Wire>(bytes: &[u8]) -> Result<T, CodecError> {
     if version != T::VERSION {
         return Err(CodecError::Version { got: version, want: T::VERSION });
     }
-    let (value, used) = bincode::serde::decode_from_slice::<T, _>(rest, CONFIG)
-        .map_err(|error| CodecError::Malformed(error.to_string()))?;
+    let (value, used) = decode_within::<T>(rest).map_err(|error| CodecError::Malformed(error.to_string()))?;
     if used != rest.len() {
         return Err(CodecError::Trailing(rest.len() - used));
     }
     Ok(value)
+}
+
+/// Without a limit, bincode believes the length of a text and allocates before it looks for the bytes: eight
+/// hostile bytes would abort the process. The limit is a constant of its type, so it comes in steps; each is
+/// no smaller than the input, and no valid value claims more than its own bytes.
+fn decode_within<T: Wire>(bytes: &[u8]) -> Result<(T, usize), bincode::error::DecodeError> {
+    fn step<T: Wire, const LIMIT: usize>(bytes: &[u8]) -> Result<(T, usize), bincode::error::DecodeError> {
+        bincode::serde::decode_from_slice(bytes, CONFIG.with_limit::<LIMIT>())
+    }
+    match bytes.len() {
+        0..=0x400 => step::<T, 0x400>(bytes),
+        0x401..=0x4000 => step::<T, 0x4000>(bytes),
+        0x4001..=0x4_0000 => step::<T, 0x4_0000>(bytes),
+        0x4_0001..=0x40_0000 => step::<T, 0x40_0000>(bytes),
+        _ => step::<T, 0x400_0000>(bytes),
+    }
 }
 
 #[cfg(test)]
@@ -148,9 +163,12 @@ mod tests {
         assert_eq!(decode::<Sample>(&version), Err(CodecError::Version { got: 9, want: 1 }));
         assert_eq!(decode::<Sample>(&[]), Err(CodecError::Empty));
         assert!(matches!(decode::<Sample>(&good[..good.len() - 1]), Err(CodecError::Malformed(_))));
-        let mut huge = good.clone();
-        huge[9..17].fill(0xff);
-        assert!(matches!(decode::<Sample>(&huge), Err(CodecError::Malformed(_))));
+        // The count of names, and the length of the first: neither is believed.
+        for (length, lie) in [(9, u64::MAX), (17, u64::MAX), (17, u64::MAX >> 1), (17, 1 << 40)] {
+            let mut huge = good.clone();
+            huge[length..length + 8].copy_from_slice(&lie.to_le_bytes());
+            assert!(matches!(decode::<Sample>(&huge), Err(CodecError::Malformed(_))), "{length}: {lie}");
+        }
         let mut bool_two = good;
         *bool_two.last_mut().unwrap() = 2;
         assert!(decode::<Sample>(&bool_two).is_err());

@@ -120,7 +120,7 @@ impl LaneFrontier {
 
     /// Sequence number that the next ordered batch of this lane has.
     pub fn next_seq(&self, author: ValidatorIx) -> u64 {
-        self.tip(author).map_or(0, |(seq, _)| seq + 1)
+        self.tip(author).map_or(0, |(seq, _)| seq.saturating_add(1))
     }
 
     /// Moves a lane's tip. Out-of-range authors are ignored: block validity refuses them before.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::block::Header;
-use crate::certificate::{Cert, VoteKind};
+use crate::certificate::{Cert, CertError, VoteKind};
 use crate::code::{Code, Refusal};
 use crate::codec::Wire;
 use crate::committee::Committee;
@@ -51,6 +51,20 @@ impl FinalityProof {
     /// # Errors
     /// `PROOF_INVALID`, `CHAIN_BROKEN` or `CERTIFICATE_INVALID`, with what failed.
     pub fn verify(&self, chain_id: ChainId, committee: &Committee, tx: &TxId) -> Result<Height, Refusal> {
+        self.verify_by(chain_id, tx, |certificate| certificate.verify(chain_id, committee, VoteKind::Commit))
+    }
+
+    /// As [`FinalityProof::verify`], with a judge of the caller's for the certificate: many transactions
+    /// share one, and a client that remembers those it verified need not verify them again.
+    ///
+    /// # Errors
+    /// As [`FinalityProof::verify`].
+    pub fn verify_by(
+        &self,
+        chain_id: ChainId,
+        tx: &TxId,
+        judge: impl FnOnce(&Cert) -> Result<(), CertError>,
+    ) -> Result<Height, Refusal> {
         let (Some(first), Some(last)) = (self.headers.first(), self.headers.last()) else {
             return Err(Refusal::new(Code::ChainBroken, "the proof holds no header"));
         };
@@ -82,8 +96,7 @@ impl FinalityProof {
         if self.certificate.digest != last.digest() || self.certificate.height != last.height {
             return Err(Refusal::new(Code::CertificateInvalid, "the certificate is for another block"));
         }
-        self.certificate
-            .verify(chain_id, committee, VoteKind::Commit)
+        judge(&self.certificate)
             .map_err(|error| Refusal::new(Code::CertificateInvalid, error.to_string()))?;
         Ok(first.height)
     }

@@ -80,6 +80,11 @@ impl Output {
         self.format
     }
 
+    /// Whether talk is wanted.
+    pub(crate) fn talks(&self) -> bool {
+        !self.quiet
+    }
+
     /// Prints a list.
     pub(crate) fn list(&self, shape: Shape, rows: &[Value]) -> CliResult {
         let columns = self.columns(shape, rows)?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chain_core::block::Header;
 use chain_core::certificate::{Cert, Rank};
 use chain_core::crypto::Digest;
-use chain_core::id::{Height, View};
+use chain_core::id::{Height, ValidatorIx, View};
 
 use crate::engine::Tip;
 use crate::lanes::Run;
@@ -15,8 +15,9 @@ use crate::verified::Verified;
 
 /// Recent committed headers kept for linking votes and noticing forks.
 const RECENT_MAX: usize = 1_024;
-/// Most blocks held above the committed one.
-pub(crate) const BLOCKS_MAX: usize = 512;
+/// Most blocks of one leader held above the committed one, as long as nothing certifies them: two for each
+/// slot of the windows, so that a liar's blocks never crowd out another leader's.
+pub(crate) const BLOCKS_PER_LEADER_MAX: usize = 128;
 
 /// What is known about a block's validity.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -106,6 +107,11 @@ impl Chain {
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How many blocks of one leader are held.
+    pub(crate) fn proposed_by(&self, leader: ValidatorIx) -> usize {
+        self.entries.values().filter(|entry| entry.header().proposer == leader).count()
     }
 
     /// Blocks in ascending order of height, then view.

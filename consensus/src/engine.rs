@@ -26,7 +26,7 @@ use crate::event::{Event, Now};
 use crate::lanes::Lanes;
 use crate::message::{EntryProof, Message, Proposal, ViewChange, Vote};
 use crate::params::Params;
-use crate::safety::{Safety, SafetyRecord};
+use crate::safety::{Greeter, Safety, SafetyRecord};
 use crate::signer::Signer;
 use crate::verified::{Judge, Verified};
 use crate::votes::VoteBook;
@@ -144,6 +144,25 @@ struct Fetch {
     asked: Option<(u64, usize)>,
     /// For a block: who may have it. Asked again by the clock until it comes.
     block_holders: Vec<ValidatorIx>,
+    /// The peer whose bare word says that it exists, if nothing better does.
+    cause: Option<ValidatorIx>,
+}
+
+/// How much an engine holds of what others may make it hold. Every count has a bound that no message moves.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Held {
+    /// Blocks above the committed one.
+    pub blocks: usize,
+    /// Votes, over all slots.
+    pub votes: usize,
+    /// Open requests for blocks and batches.
+    pub fetches: usize,
+    /// Batch headers above the executed frontier.
+    pub batches: usize,
+    /// Final blocks that wait for their data or for the disk.
+    pub deliveries: usize,
+    /// Own votes that wait for the disk.
+    pub own_votes: usize,
 }
 
 /// What this engine is waiting to do once a write is durable.
@@ -160,6 +179,8 @@ pub struct Engine {
     judge: Judge,
     me: Option<ValidatorIx>,
     safety: Option<Safety>,
+    /// In place of the safety module when its record is lost.
+    greeter: Option<Greeter>,
     /// Why this validator cannot vote in this epoch, if so.
     lost: Option<Refusal>,
     echoed: BTreeSet<ValidatorIx>,
@@ -245,12 +266,14 @@ impl Engine {
         chain.set_recent(restored.recent.into_iter().chain(finals));
         let summaries: BTreeMap<Height, Digest> =
             restored.summaries.iter().map(|summary| (summary.height, summary.root())).collect();
-        let (ix, safety, lost) = match (me, restored.safety) {
-            (None, _) => (None, None, None),
+        let (ix, safety, greeter, lost) = match (me, restored.safety) {
+            (None, _) => (None, None, None, None),
             (Some((ix, signer)), SafetyAtStart::Present(record)) => {
-                (Some(ix), Some(Safety::new(*record, judge.clone(), ix, signer)), None)
+                (Some(ix), Some(Safety::new(*record, judge.clone(), ix, signer)), None, None)
             }
-            (Some((ix, _)), SafetyAtStart::Lost(refusal)) => (Some(ix), None, Some(refusal)),
+            (Some((ix, signer)), SafetyAtStart::Lost(refusal)) => {
+                (Some(ix), None, Some(Greeter::new(&judge, signer)), Some(refusal))
+            }
         };
         let mut lanes = Lanes::default();
         for batch in restored.batches {
@@ -260,6 +283,7 @@ impl Engine {
             params,
             me: ix,
             safety,
+            greeter,
             lost,
             echoed: BTreeSet::new(),
             chain,
@@ -360,6 +384,18 @@ impl Engine {
         self.peers.get(ix.index()).map(|peer| (peer.connected, peer.committed, peer.view, peer.heard_ms))
     }
 
+    /// How much is held on behalf of others.
+    pub fn held(&self) -> Held {
+        Held {
+            blocks: self.chain.len(),
+            votes: self.votes.len(),
+            fetches: self.fetches.len(),
+            batches: self.lanes.len(),
+            deliveries: self.deliveries.len(),
+            own_votes: self.own_votes.len(),
+        }
+    }
+
     /// One line for people: what this engine is waiting for.
     pub fn describe(&self) -> String {
         format!(
@@ -386,7 +422,11 @@ impl Engine {
 
     /// Binds a transport identity to the consensus key; `None` for one that does not hold it.
     pub fn hello(&self, network_key: PublicKey, challenge: Digest) -> Option<Signature> {
-        self.safety.as_ref().map(|safety| safety.hello(network_key, challenge))
+        match (&self.safety, &self.greeter) {
+            (Some(safety), _) => Some(safety.hello(network_key, challenge)),
+            (None, Some(greeter)) => Some(greeter.hello(network_key, challenge)),
+            (None, None) => None,
+        }
     }
 
     /// Handles one event.

@@ -45,17 +45,18 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    /// Remembers a batch. True when the author signed two different batches for one position.
+    /// Remembers a batch. True when it shows that the author signed two different batches for one position;
+    /// a third shows nothing new.
     pub(crate) fn add(&mut self, signed: SignedBatchHeader, frontier: &LaneFrontier) -> bool {
         let BatchHeader { author, seq, .. } = signed.header;
         let next = frontier.next_seq(author);
-        if seq < next || seq >= next + LANE_BATCHES_HELD_MAX as u64 {
+        if seq < next || seq - next >= LANE_BATCHES_HELD_MAX as u64 {
             return false;
         }
         let digest = signed.header.digest();
         let slot = self.held.entry((author, seq)).or_default();
         if slot.iter().any(|(held, _)| *held == digest) || slot.len() >= 2 {
-            return slot.len() > 1;
+            return false;
         }
         slot.push((digest, signed));
         slot.len() > 1
@@ -145,6 +146,11 @@ impl Lanes {
     /// Forgets batches at or below the frontier.
     pub(crate) fn prune(&mut self, frontier: &LaneFrontier) {
         self.held.retain(|(author, seq), _| *seq >= frontier.next_seq(*author));
+    }
+
+    /// Batches held, over all lanes.
+    pub(crate) fn len(&self) -> usize {
+        self.held.values().map(Vec::len).sum()
     }
 
     /// Whether this validator's own batch is pending.

@@ -82,11 +82,23 @@ impl SafetyRecord {
     /// Whether a peer's memory of this validator goes beyond the record: then the record is a restored
     /// snapshot, or the key has a twin.
     pub fn is_outranked_by(&self, echo: &VoteEcho) -> bool {
-        let prepared = self.last_prepare.map(|slot| slot.rank);
-        echo.prepare.is_some_and(|vote| Some(vote.rank()) > prepared)
-            || echo.commit.is_some_and(|vote| Some(vote.rank()) > self.high_qc.rank())
+        let beyond = |vote: &Vote, rank: Option<Rank>, digest: Option<Digest>| {
+            let theirs = Some(vote.rank());
+            // One slot, two blocks: a twin signs with this key.
+            theirs > rank || (theirs == rank && Some(vote.digest) != digest)
+        };
+        let prepared = self.last_prepare;
+        let lane = |batch: &SignedBatchHeader| match self.lane {
+            None => true,
+            Some((seq, digest)) => {
+                batch.header.seq > seq || (batch.header.seq == seq && batch.header.digest() != digest)
+            }
+        };
+        echo.prepare.is_some_and(|vote| {
+            beyond(&vote, prepared.map(|slot| slot.rank), prepared.map(|slot| slot.digest))
+        }) || echo.commit.is_some_and(|vote| beyond(&vote, self.high_qc.rank(), Some(self.high_qc.digest())))
             || echo.view_change.is_some_and(|(view, ..)| view > self.vc_view)
-            || echo.lane.as_ref().is_some_and(|batch| Some(batch.header.seq) > self.lane.map(|(own, _)| own))
+            || echo.lane.as_ref().is_some_and(lane)
     }
 }
 
@@ -166,6 +178,33 @@ pub enum Foundation<'a> {
         /// The parent.
         header: &'a Header,
     },
+}
+
+/// What a validator without its safety record can still do with its consensus key: say who it is, so that
+/// its peers let it follow. It holds no record, so it can make no vote.
+pub struct Greeter {
+    chain_id: ChainId,
+    epoch: Epoch,
+    signer: Box<dyn Signer>,
+}
+
+impl std::fmt::Debug for Greeter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Greeter").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+impl Greeter {
+    /// Keeps the key away from everything but HELLO.
+    pub fn new(judge: &Judge, signer: Box<dyn Signer>) -> Self {
+        Self { chain_id: judge.chain_id, epoch: judge.committee.epoch(), signer }
+    }
+
+    /// Proves to a peer that this transport identity speaks for the consensus key.
+    pub fn hello(&self, network_key: PublicKey, challenge: Digest) -> Signature {
+        let preimage = HelloPreimage { chain_id: self.chain_id, epoch: self.epoch, network_key, challenge };
+        self.signer.sign(&preimage)
+    }
 }
 
 /// The voting rules over one durable record.

@@ -178,6 +178,9 @@ impl Judge {
         if claim.view.is_some_and(|view| view >= new_view) {
             return Err(ProofError::View);
         }
+        if claim.view.is_none() && (claim.height, claim.digest) != (self.base_height, self.base_digest) {
+            return Err(ProofError::Base);
+        }
         let epoch = self.committee.epoch();
         let preimage = ViewChangePreimage { chain_id: self.chain_id, epoch, new_view, claim };
         if self.verifier.verify(signer, &preimage, signature) {

@@ -37,20 +37,30 @@ impl VoteBook {
     /// Counts a vote. `trusted` is this validator's own. The caller has checked window, view and signer.
     pub(crate) fn add(&mut self, vote: Vote, trusted: bool, judge: &Judge) -> Counted {
         let mut counted = Counted::default();
-        let other = self.other_vote(&vote);
-        let tally = self.tallies.entry((vote.kind, vote.rank(), vote.digest)).or_default();
-        if tally.certified || tally.votes.contains_key(&vote.signer) {
+        let place = (vote.kind, vote.rank(), vote.digest);
+        let known = |tally: &Tally| tally.certified || tally.votes.contains_key(&vote.signer);
+        if self.tallies.get(&place).is_some_and(known) {
             return counted;
         }
         let mut verified = trusted;
-        if let Some(other) = other {
+        match self.other_votes(&vote)[..] {
+            [] => {}
             // A second block in one slot: worth a check at once.
-            if !judge.vote(&vote) {
-                return counted;
+            [other] => {
+                if !judge.vote(&vote) {
+                    return counted;
+                }
+                verified = true;
+                if judge.vote(&other) {
+                    counted.equivocation = true;
+                } else {
+                    self.forget(&other);
+                }
             }
-            verified = true;
-            counted.equivocation = judge.vote(&other);
+            // Two prove what is to be proved; a liar may not fill the book with more.
+            _ => return counted,
         }
+        let tally = self.tallies.entry(place).or_default();
         tally.votes.insert(vote.signer, (vote.signature, verified));
         let quorum = judge.committee.quorum();
         if tally.votes.len() >= quorum {
@@ -72,16 +82,27 @@ impl VoteBook {
         counted
     }
 
-    /// A vote of the same signer and slot for another block.
-    fn other_vote(&self, vote: &Vote) -> Option<Vote> {
+    /// Votes of the same signer and slot for other blocks.
+    fn other_votes(&self, vote: &Vote) -> Vec<Vote> {
         let low = (vote.kind, vote.rank(), Digest::ZERO);
         let high = (vote.kind, vote.rank(), Digest::new([0xff; 32]));
-        self.tallies.range(low..=high).filter(|((.., digest), _)| *digest != vote.digest).find_map(
-            |((.., digest), tally)| {
+        let others = self.tallies.range(low..=high).filter(|((.., digest), _)| *digest != vote.digest);
+        others
+            .filter_map(|((.., digest), tally)| {
                 let (signature, _) = tally.votes.get(&vote.signer)?;
                 Some(Vote { digest: *digest, signature: *signature, ..*vote })
-            },
-        )
+            })
+            .collect()
+    }
+
+    fn forget(&mut self, vote: &Vote) {
+        let place = (vote.kind, vote.rank(), vote.digest);
+        if let Some(tally) = self.tallies.get_mut(&place) {
+            tally.votes.remove(&vote.signer);
+            if tally.votes.is_empty() {
+                self.tallies.remove(&place);
+            }
+        }
     }
 
     /// The newest vote of a validator.
@@ -99,11 +120,11 @@ impl VoteBook {
 
     /// Forgets votes that can no longer matter: at or below the committed height.
     pub(crate) fn prune(&mut self, committed: Height, view: View) {
-        self.tallies.retain(|(_, rank, _), _| rank.height > committed && rank.view.get() + 2 > view.get());
+        self.tallies.retain(|(_, rank, _), _| rank.height > committed && rank.view.next() >= view);
     }
 
-    /// Distinct (kind, slot, block) combinations held: for the bound.
+    /// Votes held: at most two of each validator for each slot of the windows.
     pub(crate) fn len(&self) -> usize {
-        self.tallies.len()
+        self.tallies.values().map(|tally| tally.votes.len()).sum()
     }
 }

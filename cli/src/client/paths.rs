@@ -58,17 +58,23 @@ pub(crate) fn records(filters: &[(&str, &str)], limit: usize, cursor: Option<&st
 
 /// A block.
 pub(crate) fn block(height: Height) -> String {
-    format!("/v1/blocks/{height}")
+    block_named(&height.to_string())
+}
+
+/// A block by height, digest or `latest`.
+pub(crate) fn block_named(name: &str) -> String {
+    format!("/v1/blocks/{name}")
 }
 
 /// A page of blocks, newest first.
-pub(crate) fn blocks(limit: usize) -> String {
-    format!("/v1/blocks?limit={limit}")
+pub(crate) fn blocks(limit: usize, cursor: Option<&str>) -> String {
+    let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={}", encode(cursor)));
+    format!("/v1/blocks?limit={limit}{cursor}")
 }
 
-/// Whole blocks for an audit.
-pub(crate) fn raw_blocks(from: Height, limit: usize) -> String {
-    format!("/v1/raw-blocks?from={from}&limit={limit}")
+/// A whole block for an audit, in the binary encoding.
+pub(crate) fn raw_block(height: Height) -> String {
+    format!("/v1/blocks/{height}/raw")
 }
 
 fn encode(text: &str) -> String {

@@ -4,12 +4,13 @@ use chain_core::block::{
     self, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, EXEC_LAG_MAX, Flags, HEADER_VERSION, Header, LANE_BATCHES_MAX,
     VIEW_BLOCKS_MAX,
 };
+use chain_core::certificate::VoteKind;
 use chain_core::crypto::Digest;
-use chain_core::id::{Height, ValidatorIx};
+use chain_core::id::{Height, ValidatorIx, View};
 
 use super::{Engine, OwnVote, Tip};
 use crate::action::{Action, Alarm, Peers, Write};
-use crate::chain::{BLOCKS_MAX, Entry, Validity};
+use crate::chain::{BLOCKS_PER_LEADER_MAX, Entry, Validity};
 use crate::event::Now;
 use crate::lanes::{Run, Uncovered};
 use crate::message::{EntryProof, Justification, Message, Proposal};
@@ -47,6 +48,7 @@ impl Engine {
         }
         let digest = header.digest();
         if self.chain.contains(&digest) {
+            self.add_justification(&digest, proposal);
             return;
         }
         // What it brings along may prove its view before the block itself is looked at.
@@ -64,18 +66,28 @@ impl Engine {
         if header.view > self.view {
             self.ask_for_help(now, from, out);
         }
+        // What a quorum certified may be anything; for the rest a liar's word is bounded.
+        let certified = self.is_certified(&digest);
         let wanted = self.fetches.contains_key(&digest);
-        let near = header.height.since(self.anchor()) <= 2 * self.params.window
-            && header.view.get() + 1 >= self.view.get()
-            && header.view.get() <= self.view.get() + 1;
-        if !(near || wanted) || self.chain.len() >= BLOCKS_MAX {
+        let near =
+            header.height.since(self.anchor()) <= 2 * self.params.window && header.view.next() >= self.view;
+        if !certified && !((near || wanted) && header.view <= self.view.next()) {
             return;
         }
-        if header.proposer != self.leader_of(header.view) || !self.judge.proposal(&proposal) {
+        // The leader's signature covers the header alone: whoever passes a block on could replace the
+        // advances, and frame the leader, or the justification, and burden the store.
+        if header.proposer != self.leader_of(header.view)
+            || header.lanes_root != block::lanes_root(&proposal.advances)
+            || !self.judge.proposal(&proposal)
+        {
             return;
         }
         let rank = chain_core::certificate::Rank { view: header.view, height: header.height };
         let rivals = self.chain.in_slot(rank).count();
+        let full = rivals >= 2 || self.chain.proposed_by(header.proposer) >= BLOCKS_PER_LEADER_MAX;
+        if full && !certified {
+            return;
+        }
         if rivals > 0 {
             let offender = header.proposer;
             out.push(Action::Alarm(Alarm::Equivocation {
@@ -85,19 +97,59 @@ impl Engine {
             if header.view == self.view {
                 self.give_up(now, out);
             }
-            if !wanted && rivals >= 2 {
-                return;
-            }
         }
         let parent = header.parent;
         let view = header.view;
         self.fetches.remove(&digest);
-        self.insert_block(now, proposal, false);
+        self.insert_received(now, proposal);
         if self.chain.tip_of(&parent).is_none() {
-            self.fetch_block(now, parent, vec![from, self.leader_of(view)], out);
+            self.fetch_block(now, parent, vec![from, self.leader_of(view)], Some(from), out);
         }
         if self.sync_target.as_ref().is_some_and(|target| target.digest == digest) {
             self.try_finalise(now, out);
+        }
+    }
+
+    /// Whether a block's justification, if it has one, proves that its view may stand on its parent. What
+    /// the parent's own header must show is judged with the block.
+    fn is_justified(&self, proposal: &Proposal) -> bool {
+        let header = &proposal.header;
+        match &proposal.justification {
+            None => true,
+            Some(Justification::Timeout(tc)) => {
+                tc.new_view == header.view
+                    && tc.best.digest() == header.parent
+                    && self.judge.timeout((**tc).clone()).is_ok()
+            }
+            Some(Justification::TermEnd(cert)) => {
+                cert.view.next() == header.view
+                    && cert.digest == header.parent
+                    && self.judge.cert((**cert).clone(), VoteKind::Prepare).is_ok()
+            }
+        }
+    }
+
+    /// Adds a block from a peer, without a justification that justifies nothing.
+    pub(super) fn insert_received(&mut self, now: Now, mut proposal: Proposal) {
+        if !self.is_justified(&proposal) {
+            proposal.justification = None;
+        }
+        self.insert_block(now, proposal, false);
+    }
+
+    /// A known block came again: it may bring the justification that an earlier sender had left out.
+    fn add_justification(&mut self, digest: &Digest, proposal: Proposal) {
+        let lacks = |entry: &Entry| {
+            entry.proposal.justification.is_none()
+                && entry.foundation.is_none()
+                && entry.validity == Validity::Open
+        };
+        if proposal.justification.is_some()
+            && self.chain.get(digest).is_some_and(lacks)
+            && self.is_justified(&proposal)
+            && let Some(entry) = self.chain.get_mut(digest)
+        {
+            entry.proposal.justification = proposal.justification;
         }
     }
 
@@ -159,7 +211,7 @@ impl Engine {
 
     /// Votes PREPARE for the highest block of the view that R1 allows.
     pub(super) fn try_vote(&mut self, now: Now, out: &mut Vec<Action>) {
-        let limit = self.anchor().get() + 2 * self.params.window;
+        let limit = self.anchor().get().saturating_add(2 * self.params.window);
         let candidates: Vec<Digest> = self
             .chain
             .entries()
@@ -325,6 +377,9 @@ impl Engine {
         if first && entry.foundation.is_none() {
             // The parent may have been unknown when the block came; its justification is judged again now.
             let proposal = entry.proposal.clone();
+            if proposal.justification.is_none() && header.view != View::ZERO {
+                return Judged::Open;
+            }
             let foundation = OwnedFoundation::of(&proposal, parent.header.as_ref(), &self.judge);
             if foundation.is_none() {
                 return Judged::Refused;
@@ -348,10 +403,16 @@ impl Engine {
         self.judge_data(now, digest, &parent, out)
     }
 
-    /// Whether a block is an ancestor of the highest certified one.
+    /// Whether a quorum certified a block or a descendant of it: the highest certificate, the one to catch
+    /// up with, or the base of the view.
     fn is_certified(&self, digest: &Digest) -> bool {
         let certified = [self.high_qc.as_ref(), self.sync_target.as_ref()];
-        certified.into_iter().flatten().any(|cert| self.chain.descends(&cert.digest, digest))
+        let base = match self.entry.as_deref() {
+            Some(EntryProof::Timeout(tc)) => Some(tc.best.digest()),
+            _ => None,
+        };
+        let certified = certified.into_iter().flatten().map(|cert| cert.digest);
+        certified.chain(base).any(|top| self.chain.descends(&top, digest))
     }
 
     /// The data rule: every batch from the parent's lane frontier to each tip is held, and sums match.
@@ -428,8 +489,10 @@ impl Engine {
                 && advance.seq >= next
                 && advance.seq - next < LANE_BATCHES_MAX
         });
-        let counted: u64 =
-            advances.iter().map(|one| (one.seq + 1).saturating_sub(parent.lanes.next_seq(one.author))).sum();
+        let counted = advances.iter().fold(0_u64, |sum, one| {
+            let batches = one.seq.saturating_add(1).saturating_sub(parent.lanes.next_seq(one.author));
+            sum.saturating_add(batches)
+        });
         sorted
             && within
             && u64::from(header.n_batches) == counted
@@ -440,11 +503,11 @@ impl Engine {
 
     /// Blocks of views that nobody can vote in any more and that nothing certifies.
     pub(super) fn forget_stale_blocks(&mut self) {
-        let view = self.view.get();
+        let view = self.view;
         let stale: Vec<Digest> = self
             .chain
             .entries()
-            .filter(|entry| entry.header().view.get() + 1 < view && entry.certificate.is_none())
+            .filter(|entry| entry.header().view.next() < view && entry.certificate.is_none())
             .map(|entry| entry.digest)
             .collect();
         for digest in stale {

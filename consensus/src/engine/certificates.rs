@@ -17,8 +17,6 @@ use crate::verified::Verified;
 const FETCH_AHEAD_BLOCKS: usize = 128;
 /// Batches of one lane that one request may cover.
 const FETCH_AHEAD_BATCHES: u64 = 256;
-/// Most distinct (kind, slot, block) tallies held.
-const TALLIES_MAX: usize = 4_096;
 
 impl Engine {
     pub(super) fn on_vote(
@@ -42,13 +40,14 @@ impl Engine {
         let committed = self.chain.committed().height;
         let near = vote.height > committed
             && vote.height.since(self.anchor()) <= 2 * self.params.window
-            && vote.view.get() <= self.view.get() + 1
-            && vote.view.get() + 2 > self.view.get();
-        if !near || self.votes.len() >= TALLIES_MAX {
+            && vote.view <= self.view.next()
+            && vote.view.next() >= self.view;
+        if !near {
             return;
         }
         if !self.chain.contains(&vote.digest) {
-            self.fetch_block(now, vote.digest, vec![from, self.leader_of(vote.view)], out);
+            let holders = vec![from, self.leader_of(vote.view)];
+            self.fetch_block(now, vote.digest, holders, Some(from), out);
         }
         self.count(now, vote, false, out);
     }
@@ -85,7 +84,7 @@ impl Engine {
             let height = cert.height;
             self.accept(now, cert, out);
             if height > self.chain.committed().height && !self.chain.contains(&digest) {
-                self.fetch_block(now, digest, vec![from], out);
+                self.fetch_block(now, digest, vec![from], None, out);
             }
         }
     }
@@ -289,9 +288,14 @@ impl Engine {
             return;
         }
         let Ok(cert) = self.judge.cert(certificate, VoteKind::Commit) else { return };
-        // The certificate covers every block by its hash links; a rival in the tree is no ancestor of it.
+        // The certificate covers every header by its hash links, but not the leaders' signatures, which are
+        // kept and handed on.
+        if !blocks.iter().all(|one| self.judge.proposal(one)) {
+            return;
+        }
+        // A rival in the tree is no ancestor of the certified block.
         for proposal in blocks {
-            self.insert_block(now, proposal, false);
+            self.insert_received(now, proposal);
         }
         let target = self.sync_target.take();
         self.accept(now, cert, out);

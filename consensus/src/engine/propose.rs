@@ -95,7 +95,7 @@ impl Engine {
                         }
                         HighQc::Base { .. } => Vec::new(),
                     };
-                    self.fetch_block(now, digest, holders, out);
+                    self.fetch_block(now, digest, holders, None, out);
                     return None;
                 };
                 let justification = Justification::Timeout(tc.clone());
@@ -165,7 +165,9 @@ impl Engine {
         let seal = self.seal_due(tip);
         let heartbeat = now.mono_ms >= self.block_ms + self.params.heartbeat_ms && in_flight == 0;
         let base_open = first && tip.height > self.chain.committed().height;
-        let wanted = has_work || seal || heartbeat || self.first_block_owed || self.handing_over;
+        // The very first block shows everybody that the network lives.
+        let opening = tip.header.is_none();
+        let wanted = opening || has_work || seal || heartbeat || self.first_block_owed || self.handing_over;
         if first {
             // The first block of a view is empty (M2); it also commits an uncommitted base (M11).
             let handover = base_open && now.mono_ms >= self.view_entered_ms + self.params.interval_ms;
@@ -258,7 +260,7 @@ impl Engine {
             height: tip.height.next(),
             parent: tip.digest,
             proposer: me,
-            time_ms: now.wall_ms.max(tip.time_ms + 1),
+            time_ms: now.wall_ms.max(tip.time_ms.saturating_add(1)),
             flags,
             lanes_root: block::lanes_root(work.map_or(&[][..], |work| &work.advances)),
             batches_root: block::batches_root(digests()),

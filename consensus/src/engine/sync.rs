@@ -1,5 +1,7 @@
 //! Keeping up: status, echo, help for those behind, retransmission, fetching (consensus.md 3.11-3.13).
 
+use std::collections::BTreeMap;
+
 use chain_core::certificate::VoteKind;
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
@@ -21,8 +23,10 @@ const FETCH_FORGET_MS: u64 = 5_000;
 const FETCH_MS: u64 = 300;
 /// Final blocks that may wait for their data before no more are asked for.
 const DELIVERIES_MAX: usize = 2_048;
-/// Most fetches remembered.
+/// Most fetches remembered that certificates and this validator's own work call for.
 const FETCHES_MAX: usize = 256;
+/// Most fetches remembered that one peer's bare word calls for.
+const FETCHES_CAUSED_MAX: usize = 16;
 /// Own batches sent again at a time.
 const RESEND_BATCHES: usize = 8;
 /// A sync request is given up after this long.
@@ -215,14 +219,25 @@ impl Engine {
 
     /// Whether this may be asked for now, and how often it was before. Nothing is asked for at once: most
     /// of what is missing is on its way.
-    fn may_fetch(&mut self, now: Now, digest: Digest, grace_ms: u64) -> Option<usize> {
-        if !self.fetches.contains_key(&digest) && self.fetches.len() >= FETCHES_MAX {
+    fn may_fetch(
+        &mut self,
+        now: Now,
+        digest: Digest,
+        cause: Option<ValidatorIx>,
+        grace_ms: u64,
+    ) -> Option<usize> {
+        // A peer that names blocks of its own invention uses up its own share, nobody else's.
+        let most = if cause.is_some() { FETCHES_CAUSED_MAX } else { FETCHES_MAX };
+        let open = |fetches: &BTreeMap<Digest, Fetch>| {
+            fetches.values().filter(|fetch| fetch.cause == cause).count() >= most
+        };
+        if !self.fetches.contains_key(&digest) && open(&self.fetches) {
             self.fetches.retain(|_, fetch| now.mono_ms < fetch.first_ms + FETCH_FORGET_MS);
-            if self.fetches.len() >= FETCHES_MAX {
+            if open(&self.fetches) {
                 return None;
             }
         }
-        let fresh = Fetch { first_ms: now.mono_ms, asked: None, block_holders: Vec::new() };
+        let fresh = Fetch { first_ms: now.mono_ms, asked: None, block_holders: Vec::new(), cause };
         let fetch = self.fetches.entry(digest).or_insert(fresh);
         let (due, turn) = match fetch.asked {
             None => (fetch.first_ms + grace_ms, 0),
@@ -241,12 +256,13 @@ impl Engine {
         now: Now,
         digest: Digest,
         holders: Vec<ValidatorIx>,
+        cause: Option<ValidatorIx>,
         out: &mut Vec<Action>,
     ) {
         if self.chain.contains(&digest) || digest == self.chain.committed().digest {
             return;
         }
-        let turn = self.may_fetch(now, digest, FETCH_GRACE_MS);
+        let turn = self.may_fetch(now, digest, cause, FETCH_GRACE_MS);
         let Some(fetch) = self.fetches.get_mut(&digest) else { return };
         for holder in holders {
             if Some(holder) != self.me && !fetch.block_holders.contains(&holder) {
@@ -272,7 +288,7 @@ impl Engine {
             if self.chain.contains(&digest) {
                 self.fetches.remove(&digest);
             } else {
-                self.fetch_block(now, digest, Vec::new(), out);
+                self.fetch_block(now, digest, Vec::new(), None, out);
             }
         }
     }
@@ -285,7 +301,7 @@ impl Engine {
         grace_ms: u64,
         out: &mut Vec<Action>,
     ) {
-        let Some(turn) = self.may_fetch(now, gap.tip.digest, grace_ms) else { return };
+        let Some(turn) = self.may_fetch(now, gap.tip.digest, None, grace_ms) else { return };
         let mut ordered: Vec<ValidatorIx> = Vec::new();
         for holder in holders.into_iter().chain(self.judge.committee.indices()) {
             if Some(holder) != self.me && !ordered.contains(&holder) {

@@ -201,6 +201,7 @@ impl Engine {
         self.failed_views = if by_timeout { (self.failed_views + 1).min(16) } else { self.failed_views };
         self.head = None;
         self.handing_over = false;
+        self.votes.prune(self.chain.committed().height, view);
         self.forget_stale_blocks();
         self.enter_by_term_end_now(now, out);
     }

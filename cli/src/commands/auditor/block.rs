@@ -1,14 +1,220 @@
-//! `city block`.
+//! `city block`: look at blocks, with their certificates verified here.
 
+use chain_core::api::{BlockView, Page};
+use chain_core::certificate::VoteKind;
+use chain_core::code::Code;
+use chain_core::crypto::Digest;
+use chain_core::genesis::Genesis;
 use clap::Subcommand;
+use serde_json::{Value, json};
 
 use crate::app::City;
-use crate::error::CliResult;
+use crate::client::paths;
+use crate::error::{CliError, CliResult};
+use crate::output::Shape;
 
-/// To come
+/// Most blocks of one page.
+const PAGE_MAX: usize = 500;
+
+/// Look at blocks
+///
+/// city block list --limit 20
+///
+/// city block get latest
+///
+/// city block get 1204 -o json
 #[derive(Clone, Debug, Subcommand)]
-pub(crate) enum BlockCommand {}
+#[command(verbatim_doc_comment)]
+pub(crate) enum BlockCommand {
+    /// List the newest blocks
+    List {
+        /// How many
+        #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+    },
+    /// Show one block and who certified it
+    Get {
+        /// Height, digest, or `latest`
+        #[arg(value_name = "HEIGHT|DIGEST|latest")]
+        block: String,
+    },
+}
 
-pub(crate) fn run(command: BlockCommand, _: &City) -> CliResult {
-    match command {}
+const LIST: Shape = Shape {
+    schema: "blocks",
+    columns: &["height", "time", "view", "proposer", "records", "bytes", "signers", "digest"],
+    id: "height",
+    empty: "there is no block yet",
+};
+
+const ITEM: Shape = Shape {
+    schema: "block",
+    columns: &[
+        "height",
+        "digest",
+        "time",
+        "epoch",
+        "view",
+        "proposer",
+        "parent",
+        "flags",
+        "batches",
+        "records",
+        "bytes",
+        "exec_height",
+        "exec_root",
+        "history_root",
+        "certified_by",
+        "signers",
+        "transactions",
+    ],
+    id: "height",
+    empty: "",
+};
+
+pub(crate) fn run(command: BlockCommand, city: &City) -> CliResult {
+    let genesis = city.genesis()?;
+    let client = city.client()?;
+    match command {
+        BlockCommand::List { limit } => {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let mut rows = Vec::new();
+            let mut cursor: Option<String> = None;
+            while rows.len() < limit {
+                let path = paths::blocks(PAGE_MAX.min(limit - rows.len()), cursor.as_deref());
+                let page: Page<BlockView> = client.get(&path)?;
+                if page.items.is_empty() {
+                    break;
+                }
+                for block in &page.items {
+                    rows.push(row(&genesis, block)?);
+                }
+                cursor = page.next_cursor;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            rows.truncate(limit);
+            city.out.list(LIST, &rows)
+        }
+        BlockCommand::Get { block } => {
+            let name = name(&block)?;
+            let view: BlockView = client.get(&paths::block_named(&name))?;
+            asked_for(&name, &view)?;
+            city.out.item(ITEM, &row(&genesis, &view)?)
+        }
+    }
+}
+
+/// Checks the name of a block, so that a slip is a usage error and not a question to the node.
+fn name(text: &str) -> CliResult<String> {
+    let known = text == "latest" || text.parse::<u64>().is_ok() || text.parse::<Digest>().is_ok();
+    if known {
+        return Ok(text.to_owned());
+    }
+    Err(CliError::usage(format!(
+        "{text:?} is no height, no digest of 64 hexadecimal digits, and not `latest`"
+    )))
+}
+
+/// The node must give the block that was asked for.
+fn asked_for(name: &str, block: &BlockView) -> CliResult {
+    let digest = block.header.digest();
+    let fits = match (name.parse::<u64>(), name.parse::<Digest>()) {
+        (Ok(height), _) => block.header.height.get() == height,
+        (_, Ok(wanted)) => digest == wanted,
+        _ => true,
+    };
+    if fits && block.digest == digest {
+        return Ok(());
+    }
+    let detail = format!("asked for block {name}, the node gave block {} {digest}", block.header.height);
+    Err(CliError::new(Code::ProofInvalid, detail))
+}
+
+/// One block as a row; its certificate is verified first.
+fn row(genesis: &Genesis, block: &BlockView) -> CliResult<Value> {
+    let header = &block.header;
+    let committee = genesis.committee();
+    if header.chain_id != genesis.chain_id() {
+        return Err(CliError::new(
+            Code::GenesisMismatch,
+            format!("block {} is of another chain", header.height),
+        ));
+    }
+    let mut signers = Vec::new();
+    if let Some(certificate) = &block.certificate {
+        let broken = |detail: String| {
+            CliError::new(Code::CertificateInvalid, format!("block {}: {detail}", header.height))
+        };
+        certificate
+            .verify(genesis.chain_id(), committee, VoteKind::Commit)
+            .map_err(|error| broken(error.to_string()))?;
+        if certificate.height < header.height
+            || (certificate.height == header.height && certificate.digest != header.digest())
+        {
+            return Err(broken(format!("the certificate is for block {}", certificate.height)));
+        }
+        signers.extend(
+            certificate.signers().filter_map(|at| committee.validators().get(at)).map(|one| &one.name),
+        );
+    }
+    let proposer =
+        committee.get(header.proposer).map_or_else(|| header.proposer.to_string(), |one| one.name.clone());
+    let shown = |flag, name: &str| header.flags.contains(flag).then(|| name.to_owned());
+    let flags: Vec<String> = [
+        shown(chain_core::block::Flags::SEAL, "seal"),
+        shown(chain_core::block::Flags::TERM_END, "term_end"),
+        shown(chain_core::block::Flags::CLOSING, "closing"),
+        shown(chain_core::block::Flags::CHECKPOINT, "checkpoint"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    Ok(json!({
+        "height": header.height,
+        "digest": header.digest(),
+        "time": time(header.time_ms),
+        "time_ms": header.time_ms,
+        "epoch": header.epoch,
+        "view": header.view,
+        "proposer": proposer,
+        "parent": header.parent,
+        "flags": flags,
+        "batches": header.n_batches,
+        "records": header.n_records,
+        "bytes": header.n_bytes,
+        "exec_height": header.exec_height,
+        "exec_root": header.exec_root,
+        "history_root": header.history_root,
+        "certified_by": block.certificate.as_ref().map(|one| one.height),
+        "signers": signers,
+        "transactions": block.transactions,
+    }))
+}
+
+/// RFC 3339 in UTC.
+fn time(time_ms: u64) -> String {
+    let stamp = i64::try_from(time_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    stamp.map_or_else(|| time_ms.to_string(), |stamp| stamp.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_named_by_height_digest_or_latest() {
+        for good in ["latest", "0", "1204", &"ab".repeat(32)] {
+            assert_eq!(name(good).unwrap(), good);
+        }
+        for bad in ["newest", "-1", "ab12"] {
+            assert_eq!(name(bad).unwrap_err().code(), Code::BadParameter);
+        }
+    }
+
+    #[test]
+    fn times_are_in_utc() {
+        assert_eq!(time(1_795_392_000_123), "2026-11-23T00:00:00.123Z");
+    }
 }

@@ -1,10 +1,10 @@
 //! `city devnet`: a real network on this machine, four processes and a sample city.
 
-pub(crate) mod bench;
 pub(crate) mod create;
 mod demo;
 pub(crate) mod layout;
-mod process;
+pub(crate) mod process;
+pub(crate) mod sample;
 
 mod status;
 mod up;
@@ -58,8 +58,6 @@ pub(crate) enum DevnetCommand {
     Reset(DirArgs),
     /// Show the whole ledger at work, from spreadsheet to audit
     Demo(demo::DemoArgs),
-    /// Measure throughput and latency of the running network
-    Bench(bench::BenchArgs),
 }
 
 /// Which network.
@@ -81,7 +79,7 @@ pub(crate) struct OneArgs {
 
 pub(crate) fn run(command: DevnetCommand, city: &City) -> CliResult {
     match command {
-        DevnetCommand::Up(args) => up::run(&args, city).map(|_| ()),
+        DevnetCommand::Up(args) => up::run(&args, city),
         DevnetCommand::Status(args) => status::run(&Layout::open(&args.dir)?, city),
         DevnetCommand::Logs { dir, validator, follow } => {
             logs(&Layout::open(&dir.dir)?, validator.as_deref(), follow)
@@ -127,7 +125,6 @@ pub(crate) fn run(command: DevnetCommand, city: &City) -> CliResult {
             Ok(())
         }
         DevnetCommand::Demo(args) => demo::run(&args, city),
-        DevnetCommand::Bench(args) => bench::run(&args, city),
     }
 }
 

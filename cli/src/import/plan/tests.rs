@@ -249,3 +249,18 @@ fn a_group_never_mixes_authorities_nor_persons_with_others() {
         }
     }
 }
+
+#[test]
+fn the_sample_generator_and_the_judge_agree_about_every_flaw() {
+    use crate::commands::start::devnet::sample;
+    let desk = desk();
+    for (name, made) in
+        [("licences", sample::licences(7, 1, 600)), ("penalties", sample::penalties(7, 1, 400))]
+    {
+        let sheet = Sheet::parse(name, made.csv.as_bytes()).unwrap();
+        let judged = judged(&desk, name, &sheet, false, Some(&desk.ring));
+        let got: Vec<(u64, Code)> = judged.refused.iter().map(|row| (row.row, row.refusal.code)).collect();
+        assert_eq!(got, made.flaws, "{name}");
+        assert!(got.len() > 15, "{name}: {} flaws", got.len());
+    }
+}

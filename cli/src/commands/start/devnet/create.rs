@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chain_core::code::Code;
 use chain_core::genesis::ceremony::{Signatures, assemble, sign};
-use chain_core::genesis::{Document, Draft};
+use chain_core::genesis::{Document, Draft, Parameters};
 
 use crate::app::City;
 use crate::commands::operator::genesis::{JoinArgs, join, now};
@@ -100,7 +100,10 @@ pub(crate) fn fill(making: &Path, root: &Path, count: u16, base_port: u16) -> Cl
 fn draft(count: u16) -> CliResult<Draft> {
     let example = Draft::parse(EXAMPLE)?;
     let suffix: [u8; 2] = files::random()?;
+    // A first block soon after the start, and signs of life that a person waits for.
+    let parameters = Parameters { heartbeat_ms: 2_000, ..example.document().parameters.clone() };
     let document = Document {
+        parameters,
         network: format!("devnet-{:02x}{:02x}", suffix[0], suffix[1]),
         created: now(),
         ..example.document().clone()

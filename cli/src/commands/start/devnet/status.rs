@@ -97,3 +97,21 @@ pub(super) fn agree(layout: &Layout) -> CliResult<Option<(u64, String)>> {
         _ => None,
     })
 }
+
+/// Whether every validator runs.
+pub(super) fn all_running(layout: &Layout) -> bool {
+    layout.validators().iter().all(|validator| process::running(layout, validator).is_some())
+}
+
+/// Whether every running validator has executed about as far as the furthest.
+pub(super) fn level(layout: &Layout) -> CliResult<bool> {
+    let client = Client::new(&layout.urls(), Duration::from_secs(5), None)?;
+    let mut heights = Vec::new();
+    for (at, validator) in layout.validators().iter().enumerate() {
+        if process::running(layout, validator).is_some() {
+            heights.push(client.get_from::<NodeStatus>(at, paths::STATUS)?.executed.get());
+        }
+    }
+    let (low, high) = (heights.iter().min(), heights.iter().max());
+    Ok(matches!((low, high), (Some(low), Some(high)) if high - low <= 2))
+}

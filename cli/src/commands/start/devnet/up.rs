@@ -34,14 +34,38 @@ pub(crate) struct UpArgs {
 
 const SHAPE: Shape = Shape {
     schema: "devnet",
-    columns: &["dir", "chain_id", "validators", "height", "nodes", "first_block_ms"],
+    columns: &["dir", "chain_id", "validators", "height", "nodes", "ready_ms"],
     id: "dir",
     empty: "",
 };
 
-pub(crate) fn run(args: &UpArgs, city: &City) -> CliResult<Layout> {
-    interrupt::install();
+pub(crate) fn run(args: &UpArgs, city: &City) -> CliResult {
     let begun = Instant::now();
+    let layout = start(args, city)?;
+    let root = &args.dir.dir;
+    let api = layout.validators().first().map_or_else(String::new, super::layout::Validator::url);
+    city.out
+        .say(format!("  Node API  {api}/v1/status      ready after {:.1} s", begun.elapsed().as_secs_f64()));
+    city.out.say(format!(
+        "  Try:  cd {}   city record list      city audit chain      city devnet kill 2",
+        root.display()
+    ));
+    let client = Client::new(&layout.urls(), Duration::from_secs(5), None)?;
+    let status: NodeStatus = client.get(paths::STATUS)?;
+    let view = json!({
+        "dir": layout.root(),
+        "chain_id": status.chain_id,
+        "validators": layout.validators().len(),
+        "height": status.committed,
+        "nodes": layout.urls(),
+        "ready_ms": u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+    city.out.item(SHAPE, &view)
+}
+
+/// Starts what is not running, and waits for a block.
+pub(super) fn start(args: &UpArgs, city: &City) -> CliResult<Layout> {
+    interrupt::install();
     let root = &args.dir.dir;
     let layout = if Layout::exists(root) {
         Layout::open(root)?
@@ -58,7 +82,7 @@ pub(crate) fn run(args: &UpArgs, city: &City) -> CliResult<Layout> {
     for validator in layout.validators() {
         process::start(&layout, validator)?;
     }
-    let status = first_block(&layout, args.patience)?;
+    first_block(&layout, args.patience)?;
     let places: Vec<String> =
         layout.validators().iter().map(|one| format!("v{} :{}", one.number, one.p2p_port)).collect();
     city.out.done(format!(
@@ -67,22 +91,6 @@ pub(crate) fn run(args: &UpArgs, city: &City) -> CliResult<Layout> {
         started.elapsed().as_secs_f64()
     ));
     remember(city, &layout);
-    let api = layout.validators().first().map_or_else(String::new, super::layout::Validator::url);
-    city.out
-        .say(format!("  Node API  {api}/v1/status      ready after {:.1} s", begun.elapsed().as_secs_f64()));
-    city.out.say(format!(
-        "  Try:  cd {}   city record list      city audit chain      city devnet kill 2",
-        root.display()
-    ));
-    let view = json!({
-        "dir": layout.root(),
-        "chain_id": status.chain_id,
-        "validators": layout.validators().len(),
-        "height": status.committed,
-        "nodes": layout.urls(),
-        "first_block_ms": u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-    });
-    city.out.item(SHAPE, &view)?;
     Ok(layout)
 }
 

@@ -1,0 +1,284 @@
+//! What an audit says: for people, for machines, and for a court.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chain_core::api::RawBlock;
+use chain_core::genesis::Genesis;
+use serde_json::{Map, Value, json};
+
+use super::checkpoint::Cosigned;
+use super::finding::{Finding, Grade};
+use super::verify::Verified;
+use crate::app::City;
+use crate::error::{CliError, CliResult};
+use crate::files;
+use crate::output::{Format, Shape};
+
+const SHAPE: Shape = Shape {
+    schema: "audit",
+    columns: &[
+        "verdict",
+        "chain_id",
+        "from",
+        "newest",
+        "certified",
+        "executed",
+        "records",
+        "signatures",
+        "log_size",
+        "log_root",
+        "checkpoint_size",
+        "seconds",
+    ],
+    id: "verdict",
+    empty: "",
+};
+
+/// The result of an audit, filled in as it goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    fields: Map<String, Value>,
+    network: String,
+}
+
+impl Report {
+    /// A report with nothing verified yet.
+    pub(crate) fn new(genesis: &Genesis, from: u64) -> Self {
+        let mut report = Self { fields: Map::new(), network: genesis.document().network.clone() };
+        report.set("verdict", json!("UNFINISHED"));
+        report.set("network", json!(report.network));
+        report.set("chain_id", json!(genesis.chain_id()));
+        report.set("read_aloud", json!(genesis.read_aloud()));
+        report.set("quorum", json!(genesis.committee().quorum()));
+        report.set(
+            "validators",
+            json!(genesis.committee().validators().iter().map(|one| &one.name).collect::<Vec<_>>()),
+        );
+        report.set("program", json!(concat!("city ", env!("CARGO_PKG_VERSION"))));
+        report.set("from", json!(from));
+        report
+    }
+
+    fn set(&mut self, name: &str, value: Value) {
+        self.fields.insert(name.to_owned(), value);
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        self.fields.get(name).and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    /// The checkpoint that the node gave.
+    pub(crate) fn checkpoint(&mut self, newest: Option<&Cosigned>) {
+        let Some(newest) = newest else { return };
+        self.set("checkpoint_size", json!(newest.size()));
+        self.set("checkpoint_root", json!(newest.signed.checkpoint.root));
+        self.set("cosigners", json!(newest.cosigners.iter().map(|one| &one.name).collect::<Vec<_>>()));
+        self.set("checkpoint", json!(newest.text));
+    }
+
+    /// What was verified.
+    pub(crate) fn verified(&mut self, verified: &Verified, took: Duration) {
+        let totals = &verified.totals;
+        self.set("newest", json!(verified.newest.0));
+        self.set("newest_digest", json!(verified.newest.1));
+        self.set("newest_time_ms", json!(verified.time_ms));
+        self.set("certified", json!(verified.certified));
+        self.set("executed", json!(verified.log.map(|_| verified.confirmed)));
+        for (name, count) in [
+            ("blocks", totals.blocks),
+            ("batches", totals.batches),
+            ("transactions", totals.transactions),
+            ("records", totals.records),
+            ("accepted", totals.accepted),
+            ("refused", totals.refused),
+            ("bodies", totals.bodies),
+            ("bodies_erased", totals.erased),
+            ("certificates", totals.certificates),
+            ("validator_signatures", totals.votes),
+            ("execution_roots", totals.roots),
+            ("signatures", totals.votes + totals.transactions),
+        ] {
+            self.set(name, json!(count));
+        }
+        if let Some((size, root)) = verified.log {
+            self.set("log_size", json!(size));
+            self.set("log_root", json!(root));
+        }
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.set("seconds", json!(format!("{}.{:03}", ms / 1000, ms % 1000)));
+        self.set("records_per_second", json!(totals.records.saturating_mul(1000) / ms.max(1)));
+        self.set("verdict", json!(if verified.log.is_some() { "PASS" } else { "PASS IN PART" }));
+    }
+
+    /// The checkpoints fit the blocks.
+    pub(crate) fn compared(&mut self, newest: Option<&Cosigned>, before: Option<&Cosigned>) {
+        self.set("checkpoint_fits", json!(newest.is_some()));
+        if let Some(before) = before {
+            self.set("earlier_size", json!(before.size()));
+            self.set("earlier_time", json!(day(before.time_s())));
+        }
+    }
+
+    /// Something is wrong.
+    pub(crate) fn failed(&mut self, finding: &Finding) {
+        self.set("verdict", json!(if finding.grade == Grade::Unknown { "CANNOT VERIFY" } else { "FAIL" }));
+        let code = finding.refusal.code;
+        self.set(
+            "finding",
+            json!({
+                "block": finding.height,
+                "code": format!("E{:04}", code.number()),
+                "name": code.name(),
+                "detail": finding.refusal.detail,
+                "tampering": finding.grade == Grade::Tampered,
+                "exit": finding.exit().code(),
+            }),
+        );
+    }
+
+    /// Where the evidence is.
+    pub(crate) fn evidence(&mut self, path: &Path) {
+        self.set("evidence", json!(path.display().to_string()));
+    }
+
+    /// The report as a JSON document.
+    pub(crate) fn document(&self) -> CliResult<String> {
+        let mut document = Map::new();
+        document.insert("schema".to_owned(), json!("city/v1/audit"));
+        document.extend(self.fields.clone());
+        serde_json::to_string_pretty(&Value::Object(document))
+            .map(|text| text + "\n")
+            .map_err(CliError::internal)
+    }
+
+    /// Prints the result of an audit that found nothing.
+    pub(crate) fn show(&self, city: &City, report: Option<&Path>) -> CliResult {
+        if city.out.format() != Format::Table || !city.manners.fields.is_empty() {
+            return city.out.item(SHAPE, &Value::Object(self.fields.clone()));
+        }
+        let mut text = self.lines().join("\n");
+        text.push('\n');
+        if let Some(path) = report {
+            text.push_str(&format!("  report: {}\n", path.display()));
+        }
+        city.out.data(&text)
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let count = |name| grouped(self.number(name));
+        let mut lines = vec![
+            format!("  chain       {}   {}", self.network, self.fields["read_aloud"].as_str().unwrap_or("")),
+            format!(
+                "  headers     {} blocks to {}   signatures {} ok   certified to {}",
+                count("blocks"),
+                count("newest"),
+                count("signatures"),
+                count("certified")
+            ),
+        ];
+        let part = self.fields.get("log_size").is_none();
+        let erased = match self.number("bodies_erased") {
+            0 => String::new(),
+            gone => format!(", {} erased", grouped(gone)),
+        };
+        lines.push(format!("  records     {} signed   {} bodies{erased}", count("records"), count("bodies")));
+        if part {
+            lines.push("  execution   not repeated: the audit did not begin at block 1".to_owned());
+        } else {
+            lines.push(format!(
+                "  execution   {} accepted, {} refused   roots match every header, certified to {}",
+                count("accepted"),
+                count("refused"),
+                count("executed")
+            ));
+            lines.push(format!("  checkpoint  {}", self.checkpoint_line()));
+        }
+        lines.push(match part {
+            true => "  PASS IN PART   no gap and no unsigned block in the range".to_owned(),
+            false => "  PASS   no gap, no fork, no unsigned block".to_owned(),
+        });
+        lines
+    }
+
+    fn checkpoint_line(&self) -> String {
+        if self.fields.get("checkpoint_fits") != Some(&json!(true)) {
+            return match self.fields.get("checkpoint_size") {
+                Some(_) => "not compared: the audit ended before it".to_owned(),
+                None => "the node has none yet".to_owned(),
+            };
+        }
+        let cosigners = self.fields["cosigners"].as_array().map_or(0, Vec::len);
+        let size = self.number("checkpoint_size");
+        let fits = format!("{} leaves, cosigned by {cosigners}, is the log executed here", grouped(size));
+        match self.fields.get("earlier_time").and_then(Value::as_str) {
+            Some(day) => format!(
+                "{fits}; consistent with the one kept on {day} (size {} → {})",
+                count_of(self, "earlier_size"),
+                grouped(size)
+            ),
+            None => fits,
+        }
+    }
+}
+
+fn count_of(report: &Report, name: &str) -> String {
+    grouped(report.number(name))
+}
+
+/// Writes what another agency needs to see the same: the finding, and the block as the node gave it.
+pub(crate) fn keep_evidence(folder: &Path, report: &Report, block: Option<&RawBlock>) -> CliResult<PathBuf> {
+    let document = json!({
+        "schema": "city/v1/audit-evidence",
+        "audit": report.fields,
+        "block": block,
+    });
+    let text = serde_json::to_string_pretty(&document).map_err(CliError::internal)? + "\n";
+    files::make_dir(folder)?;
+    let height = report.fields["finding"]["block"].as_u64();
+    let what = height.map_or_else(|| "checkpoint".to_owned(), |height| format!("block-{height}"));
+    for attempt in 1..=100 {
+        let again = if attempt == 1 { String::new() } else { format!("-{attempt}") };
+        let path = folder.join(format!("evidence-{}-{what}{again}.json", report.network));
+        match files::create(&path, &text) {
+            Err(error) if error.code() == chain_core::code::Code::FileExists => {}
+            result => return result.map(|()| path),
+        }
+    }
+    Err(CliError::new(
+        chain_core::code::Code::FileExists,
+        format!("{} holds much evidence already", folder.display()),
+    ))
+}
+
+/// Thousands apart, as people read numbers.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The UTC day of a time in seconds.
+fn day(time_s: u64) -> String {
+    let date = chain_core::date::Date::of_time(time_s.saturating_mul(1000), 0);
+    date.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        for (number, text) in [(0, "0"), (999, "999"), (1204, "1 204"), (1_000_000, "1 000 000")] {
+            assert_eq!(grouped(number), text);
+        }
+        assert_eq!(day(1_795_392_000), "2026-11-23");
+    }
+}

@@ -1,0 +1,304 @@
+//! A small valid chain for tests, with real signatures: seven blocks, two views, three lanes.
+
+use chain_core::api::RawBlock;
+use chain_core::block::{Flags, HEADER_VERSION, Header, batches_root, lanes_root};
+use chain_core::build::{Filing, file, submission};
+use chain_core::certificate::{Cert, VoteKind};
+use chain_core::checkpoint::{Checkpoint, SignedCheckpoint};
+use chain_core::codec::encode;
+use chain_core::crypto::{Digest, SecretKey, Signature};
+use chain_core::execute::{OrderedBatch, OrderedBlock};
+use chain_core::genesis::{
+    AgencyEntry, Council, Document, Genesis, LegalBasisEntry, MemberEntry, Months, Parameters, Permits,
+    Publication, SCHEMA, ValidatorEntry, ValidatorSecrets,
+};
+use chain_core::id::{Epoch, Height, ValidatorIx, View};
+use chain_core::lane::{BatchHeader, LaneAdvance, SignedBatchHeader};
+use chain_core::ledger::MemoryLedger;
+use chain_core::merkle::{Frontier, leaf_hash};
+use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
+use chain_core::transaction::{Batch, Submission, payload_root};
+
+/// Validators.
+pub(crate) const N: u8 = 4;
+const NETWORK: &str = "audit-city";
+
+/// A key of the sample: kinds 1 to 3 are consensus, network and log keys, above are members'.
+pub(crate) fn secret(kind: u8, ix: u8) -> SecretKey {
+    SecretKey::from_seed([kind * 16 + ix; 32])
+}
+
+fn agency(ix: u8) -> String {
+    format!("register:CN-T:{ix}")
+}
+
+/// The genesis; its name makes it another chain.
+pub(crate) fn genesis(created: &str) -> Genesis {
+    let validator = |ix| {
+        let secrets =
+            ValidatorSecrets { consensus: &secret(1, ix), network: &secret(2, ix), log: &secret(3, ix) };
+        let address = format!("/ip4/127.0.0.1/tcp/{}", 7100 + u16::from(ix));
+        ValidatorEntry::new(NETWORK, &format!("v{ix}"), &agency(ix), &address, secrets)
+    };
+    let member = |role: &str, kind, ix| {
+        MemberEntry::new(NETWORK, &agency(ix), role, "a desk", "2026-01-01", &secret(kind, ix))
+    };
+    let roles = [("council_member", 4), ("clerk", 5), ("agency_admin", 6), ("agency_admin", 7)];
+    let document = Document {
+        schema: SCHEMA.into(),
+        network: NETWORK.into(),
+        suite: 1,
+        sig_rule: 1,
+        created: created.into(),
+        utc_offset_minutes: 480,
+        parameters: Parameters::default(),
+        council: Council { threshold: 3 },
+        validators: (0..N).map(validator).collect(),
+        agencies: (0..N)
+            .map(|ix| AgencyEntry {
+                id: agency(ix),
+                name: format!("机关{ix}"),
+                name_en: String::new(),
+                types: vec!["egov.doc_fingerprint".into()],
+                home_validator: format!("v{ix}"),
+                from: "2026-01-01".into(),
+                to: None,
+            })
+            .collect(),
+        members: roles
+            .iter()
+            .flat_map(|&(role, kind)| (0..N).map(move |ix| member(role, kind, ix)))
+            .collect(),
+        legal_bases: vec![LegalBasisEntry {
+            id: "archives".into(),
+            version: 1,
+            title: "档案法".into(),
+            titles: Vec::new(),
+            instrument: "law".into(),
+            issuer: "issuer".into(),
+            doc_no: String::new(),
+            article: String::new(),
+            text_hash: Digest::tagged(b"text", &[]),
+            in_force: "2021-01-01".into(),
+            ends: None,
+            permits: Permits {
+                types: vec!["egov.doc_fingerprint".into()],
+                subject_kinds: vec!["none".into()],
+                class_max: "P1".into(),
+            },
+            publication: Publication {
+                allowed: true,
+                months_max: Months::default(),
+                months_min: Months::default(),
+            },
+            countersign_roles: Vec::new(),
+            expiry_required: false,
+            hearing: false,
+            retention_months: 0,
+        }],
+    };
+    Genesis::from_document(document).unwrap()
+}
+
+/// A chain that grows by valid blocks.
+pub(crate) struct Chain {
+    pub(crate) genesis: Genesis,
+    pub(crate) ledger: MemoryLedger,
+    pub(crate) blocks: Vec<RawBlock>,
+    lanes: Vec<(u64, Digest)>,
+    history: Frontier,
+    view: View,
+    records: u64,
+}
+
+impl Chain {
+    /// Genesis alone.
+    pub(crate) fn new() -> Self {
+        let genesis = genesis("2026-11-23T00:00:00Z");
+        let ledger = MemoryLedger::new(genesis.chain_params(), &genesis.state().unwrap()).unwrap();
+        let lanes = vec![(0, Digest::ZERO); usize::from(N)];
+        let (history, view) = (Frontier::default(), View::ZERO);
+        Self { genesis, ledger, blocks: Vec::new(), lanes, history, view, records: 0 }
+    }
+
+    /// Seven blocks; 2, 4 and 7 carry certificates; 5 begins a view.
+    pub(crate) fn sample() -> Self {
+        let mut chain = Self::new();
+        chain.block(&[], false);
+        let one = chain.records(0, 1);
+        let two = chain.records(1, 1);
+        chain.block(&[(0, vec![one]), (1, vec![two])], true);
+        let (many, expired, mut forged) = (chain.records(0, 10), chain.expired(2), chain.records(2, 1));
+        forged.signed.signature = Signature::ZERO;
+        let last = chain.records(2, 2);
+        chain.block(&[(0, vec![many]), (2, vec![expired, forged]), (2, vec![last])], false);
+        chain.block(&[], true);
+        chain.view = View::new(1);
+        chain.block(&[], false);
+        let more = chain.records(1, 3);
+        chain.block(&[(1, vec![more])], false);
+        chain.block(&[], true);
+        chain
+    }
+
+    /// Records of one officer under one signature.
+    pub(crate) fn records(&mut self, officer: u8, count: u64) -> Submission {
+        self.signed(officer, count, self.time_ms() + 3_600_000)
+    }
+
+    fn expired(&mut self, officer: u8) -> Submission {
+        self.signed(officer, 1, self.time_ms() - 1)
+    }
+
+    fn signed(&mut self, officer: u8, count: u64, valid_until_ms: u64) -> Submission {
+        let chain_id = self.genesis.chain_id();
+        let operations = (0..count).map(|_| {
+            self.records += 1;
+            let number = self.records.to_be_bytes();
+            let body = format!(
+                r#"{{"custody":[{{"lang":"en","text":"desk"}}],"media_type":"application/pdf","origin":{{"method":"manual","system":"s"}},"purpose":"archive","sha256":"{}","size":4096}}"#,
+                Digest::tagged(b"document", &[&number])
+            );
+            let filing = Filing {
+                chain_id,
+                agency: agency(officer).parse().unwrap(),
+                dedupe_key: b"dedupe",
+                idempotency_key: &self.records.to_string(),
+                record_type: RecordType::DocFingerprint,
+                version: 1,
+                class: Class::P0,
+                subject_kind: SubjectKind::None,
+                legal_basis: Some(BasisRef { id: "archives".into(), version: 1 }),
+                salt: Digest::tagged(b"salt", &[&number]),
+                officers: Vec::new(),
+                refs: Vec::new(),
+                publication: [None; 3],
+                dispose_on: None,
+            };
+            let (operation, body, _) = file(&filing, &body).unwrap().submit();
+            (operation, body)
+        });
+        submission(chain_id, &secret(5, officer), valid_until_ms, false, operations.collect())
+    }
+
+    fn time_ms(&self) -> u64 {
+        self.blocks.last().map_or(self.genesis.created_ms(), |block| block.header.time_ms)
+    }
+
+    /// Appends a block with these batches, sorted by author.
+    pub(crate) fn block(&mut self, batches: &[(u16, Vec<Submission>)], certified: bool) {
+        let batches: Vec<Batch> =
+            batches.iter().map(|(author, submissions)| self.batch(*author, submissions.clone())).collect();
+        let mut advances: Vec<LaneAdvance> = Vec::new();
+        for batch in &batches {
+            let header = &batch.signed.header;
+            advances.retain(|one| one.author != header.author);
+            advances.push(LaneAdvance { author: header.author, seq: header.seq, tip: header.digest() });
+        }
+        let digests: Vec<Digest> = batches.iter().map(|one| one.signed.header.digest()).collect();
+        let committee = self.genesis.committee();
+        let parent = self.blocks.last().map(|one| one.header.digest());
+        let summary = *self.ledger.summary();
+        let header = Header {
+            version: HEADER_VERSION,
+            chain_id: self.genesis.chain_id(),
+            epoch: Epoch::ZERO,
+            view: self.view,
+            height: Height::new(self.blocks.len() as u64 + 1),
+            parent: parent.unwrap_or(*self.genesis.chain_id().digest()),
+            proposer: committee.leader(self.genesis.chain_id().digest(), self.view),
+            time_ms: self.time_ms() + 1000,
+            flags: if batches.is_empty() { Flags::SEAL } else { Flags::NONE },
+            lanes_root: lanes_root(&advances),
+            batches_root: batches_root(&digests),
+            n_batches: u32::try_from(batches.len()).unwrap(),
+            n_records: batches.iter().map(|one| one.signed.header.count).sum(),
+            n_bytes: batches.iter().map(|one| one.signed.header.bytes).sum(),
+            exec_height: summary.height,
+            exec_root: summary.root(),
+            history_root: self.history.root(),
+            validators_hash: committee.hash(),
+            next_validators_hash: committee.hash(),
+        };
+        let signatures: Vec<Vec<bool>> = batches
+            .iter()
+            .map(|batch| batch.submissions.iter().map(|one| one.signed.verify_signature()).collect())
+            .collect();
+        let ordered = OrderedBlock {
+            header: &header,
+            batches: batches
+                .iter()
+                .zip(&signatures)
+                .map(|(batch, signatures_ok)| OrderedBatch { batch, signatures_ok, recorded: None })
+                .collect(),
+        };
+        let outcomes = self.ledger.execute(&ordered).unwrap();
+        self.history.push(&leaf_hash(header.digest().as_bytes()));
+        let mut block = RawBlock {
+            header,
+            advances,
+            proposer_signature: Signature::ZERO,
+            batches,
+            outcomes,
+            certificate: None,
+            exec_root: self.ledger.summary().root(),
+        };
+        sign(&mut block);
+        if certified {
+            block.certificate = Some(certificate(&block.header, &[0, 1, 3]));
+        }
+        self.blocks.push(block);
+    }
+
+    fn batch(&mut self, author: u16, submissions: Vec<Submission>) -> Batch {
+        let (seq, prev) = self.lanes[usize::from(author)];
+        let ids: Vec<_> = submissions.iter().map(|one| one.signed.transaction.id()).collect();
+        let bytes: usize = submissions.iter().map(|one| encode(one).unwrap().len()).sum();
+        let count: usize = submissions.iter().map(|one| one.signed.transaction.operations.len()).sum();
+        let header = BatchHeader {
+            chain_id: self.genesis.chain_id(),
+            epoch: Epoch::ZERO,
+            author: ValidatorIx::new(author),
+            seq,
+            prev,
+            payload_root: payload_root(&ids),
+            bytes: u32::try_from(bytes).unwrap(),
+            count: u32::try_from(count).unwrap(),
+            time_ms: 0,
+        };
+        self.lanes[usize::from(author)] = (seq + 1, header.digest());
+        let signature = secret(1, u8::try_from(author).unwrap()).sign(&header);
+        Batch { signed: SignedBatchHeader { header, signature }, submissions }
+    }
+
+    /// A checkpoint of the log as it is, cosigned by these validators.
+    pub(crate) fn checkpoint(&self, root: Option<Digest>, cosigners: &[u8]) -> String {
+        let summary = self.ledger.summary();
+        let checkpoint = Checkpoint {
+            origin: self.genesis.origin(),
+            size: summary.log_size,
+            root: root.unwrap_or(summary.log_root),
+        };
+        let mut lines = vec![checkpoint.sign(&secret(3, 0))];
+        for &ix in cosigners {
+            let key = secret(3, ix);
+            lines.push(checkpoint.cosign(1_795_392_000, &key).line(&format!("v{ix}"), &key.public()));
+        }
+        SignedCheckpoint { checkpoint, lines }.to_text()
+    }
+}
+
+/// The proposer's signature over what the header says now.
+pub(crate) fn sign(block: &mut RawBlock) {
+    let proposer = u8::try_from(block.header.proposer.get()).unwrap();
+    block.proposer_signature = secret(1, proposer).sign(&block.header.proposal());
+}
+
+/// A commit certificate for what the header says now.
+pub(crate) fn certificate(header: &Header, signers: &[u8]) -> Cert {
+    let rank = chain_core::certificate::Rank { view: header.view, height: header.height };
+    let blank = Cert::from_votes(VoteKind::Commit, header.epoch, rank, header.digest(), usize::from(N), []);
+    let slot = blank.slot(header.chain_id);
+    let votes = signers.iter().map(|&ix| (ValidatorIx::new(u16::from(ix)), secret(1, ix).sign(&slot)));
+    Cert::from_votes(VoteKind::Commit, header.epoch, rank, header.digest(), usize::from(N), votes)
+}

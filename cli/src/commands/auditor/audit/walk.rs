@@ -1,0 +1,523 @@
+//! From block to block: what must follow from what came before, and execution once more.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chain_core::block::{
+    self, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, EXEC_LAG_MAX, Flags, HEADER_VERSION, Header, LANE_BATCHES_MAX,
+};
+use chain_core::code::Code;
+use chain_core::crypto::Digest;
+use chain_core::execute::{OrderedBatch, OrderedBlock, Outcome, Verdict};
+use chain_core::genesis::Genesis;
+use chain_core::id::{Height, ValidatorIx, View};
+use chain_core::ledger::MemoryLedger;
+use chain_core::merkle::{Frontier, leaf_hash};
+
+use super::content::Judged;
+use super::finding::{Finding, Grade};
+use crate::error::CliResult;
+
+/// What was counted on the way.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Totals {
+    /// Blocks.
+    pub(crate) blocks: u64,
+    /// Batches.
+    pub(crate) batches: u64,
+    /// Transactions, each with a signature.
+    pub(crate) transactions: u64,
+    /// Operations.
+    pub(crate) records: u64,
+    /// Operations that took effect, as re-executed.
+    pub(crate) accepted: u64,
+    /// Operations that were refused, as re-executed.
+    pub(crate) refused: u64,
+    /// Bodies compared with their commitments.
+    pub(crate) bodies: u64,
+    /// Bodies that are not held any more; their first outcome stands.
+    pub(crate) erased: u64,
+    /// Commit certificates.
+    pub(crate) certificates: u64,
+    /// Signatures of validators: proposals, batches, votes.
+    pub(crate) votes: u64,
+    /// Execution roots in headers that re-execution confirmed.
+    pub(crate) roots: u64,
+}
+
+/// Where the walk stands in one lane.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Lane {
+    /// The walk began later: the first batch seen is taken as it is.
+    Unknown,
+    /// The newest batch ordered.
+    At { next: u64, tip: Digest },
+}
+
+/// The walk over a chain.
+#[derive(Debug)]
+pub(crate) struct Walk<'g> {
+    genesis: &'g Genesis,
+    /// Height and digest of the newest block; none before the first of a part.
+    at: Option<(Height, Digest)>,
+    view: View,
+    time_ms: u64,
+    header: Option<Header>,
+    lanes: Vec<Lane>,
+    /// Digests of all blocks so far; none when the walk began later.
+    history: Option<Frontier>,
+    /// The ledger re-executed; none when the walk began later.
+    ledger: Option<MemoryLedger>,
+    /// Execution roots computed and not yet below what headers certify.
+    roots: VecDeque<(Height, Digest)>,
+    /// Newest height whose execution root a certified header confirmed.
+    confirmed: Height,
+    /// Newest height under a commit certificate.
+    covered: Option<Height>,
+    /// What a properly signed header says wrongly; its grade depends on whether a quorum signed it too.
+    doubt: Option<Finding>,
+    /// What the node says came of a block and re-execution does not: graver if a quorum certified it.
+    claim: Option<Finding>,
+    /// Roots of the log at the sizes asked for.
+    wanted: BTreeMap<u64, Option<Digest>>,
+    pub(crate) totals: Totals,
+}
+
+impl<'g> Walk<'g> {
+    /// Starts at genesis, or with `part` in the middle: without ledger and history then. The roots of the log
+    /// at `sizes` are noted on the way.
+    pub(crate) fn new(genesis: &'g Genesis, part: bool, sizes: &[u64]) -> CliResult<Self> {
+        let n = genesis.committee().size();
+        let digest = *genesis.chain_id().digest();
+        let ledger = match part {
+            true => None,
+            false => Some(MemoryLedger::new(genesis.chain_params(), &genesis.state()?)?.without_leaves()),
+        };
+        let mut walk = Self {
+            genesis,
+            at: (!part).then_some((Height::ZERO, digest)),
+            view: View::ZERO,
+            time_ms: if part { 0 } else { genesis.created_ms() },
+            header: None,
+            lanes: vec![if part { Lane::Unknown } else { Lane::At { next: 0, tip: Digest::ZERO } }; n],
+            history: (!part).then(Frontier::default),
+            roots: VecDeque::new(),
+            confirmed: Height::ZERO,
+            covered: None,
+            doubt: None,
+            claim: None,
+            wanted: sizes.iter().map(|&size| (size, None)).collect(),
+            totals: Totals::default(),
+            ledger,
+        };
+        if let Some(ledger) = &walk.ledger {
+            walk.roots.push_back((Height::ZERO, ledger.summary().root()));
+        }
+        walk.note_root();
+        Ok(walk)
+    }
+
+    /// Newest height under a commit certificate.
+    pub(crate) fn covered(&self) -> Option<Height> {
+        self.covered
+    }
+
+    /// Newest height walked.
+    pub(crate) fn height(&self) -> Option<Height> {
+        self.at.map(|(height, _)| height)
+    }
+
+    /// Digest of the newest block.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.at.map(|(_, digest)| digest)
+    }
+
+    /// Newest height whose execution a header certified.
+    pub(crate) fn confirmed(&self) -> Height {
+        self.confirmed
+    }
+
+    /// Time of the newest block.
+    pub(crate) fn time_ms(&self) -> u64 {
+        self.time_ms
+    }
+
+    /// Size and root of the re-executed log.
+    pub(crate) fn log(&self) -> Option<(u64, Digest)> {
+        self.ledger.as_ref().map(|ledger| (ledger.summary().log_size, ledger.summary().log_root))
+    }
+
+    /// Root of the log at a size that was asked for; `None` when no block ended there.
+    pub(crate) fn root_at(&self, size: u64) -> Option<Digest> {
+        self.wanted.get(&size).copied().flatten()
+    }
+
+    /// What remains in doubt when the blocks end.
+    pub(crate) fn finish(&mut self) -> Result<(), Finding> {
+        self.doubt.take().or(self.claim.take()).map_or(Ok(()), Err)
+    }
+
+    /// Takes the next block.
+    ///
+    /// # Errors
+    /// The first thing that does not follow.
+    pub(crate) fn step(&mut self, judged: &Judged) -> Result<(), Finding> {
+        let header = &judged.block.header;
+        self.link(judged)?;
+        if self.doubt.is_none() {
+            match self.rules(header) {
+                Err(finding) if finding.grade == Grade::Unknown => return Err(finding),
+                verdict => self.doubt = verdict.err(),
+            }
+        }
+        if self.doubt.is_none() {
+            // The header certifies our root, so the node alone says otherwise.
+            if self.claim.as_ref().is_some_and(|claim| claim.height <= Some(header.exec_height)) {
+                return self.finish();
+            }
+            self.data(judged)?;
+            self.execute(judged)?;
+        }
+        self.advance(judged);
+        match (&judged.block.certificate, self.doubt.take()) {
+            // A quorum signed what breaks the rules, or a descendant of it.
+            (Some(_), Some(doubt)) => Err(Finding { grade: Grade::Tampered, ..doubt }),
+            (_, doubt) => {
+                self.doubt = doubt;
+                Ok(())
+            }
+        }
+    }
+
+    /// Height and parent.
+    fn link(&mut self, judged: &Judged) -> Result<(), Finding> {
+        let header = &judged.block.header;
+        let Some((height, digest)) = self.at else {
+            // The first block of a part: the one below it is known by its digest only.
+            self.at = header.height.previous().map(|below| (below, header.parent));
+            self.view = header.view;
+            return Ok(());
+        };
+        if header.height > height.next() {
+            let detail = format!("the node skips from block {height} to {}", header.height);
+            return Err(Finding::tampered(
+                height.next(),
+                Code::ChainBroken,
+                format!("the block is missing: {detail}"),
+            ));
+        }
+        if header.height != height.next() {
+            let detail = format!("wants height {}", height.next());
+            return Err(Finding::wrong(header.height, Code::ChainBroken, format!("out of order: {detail}")));
+        }
+        if header.parent != digest {
+            let detail = format!("its parent is {}, block {height} is {digest}", header.parent);
+            // Both ends certified, and they do not meet: a quorum signed two histories.
+            let forked = judged.block.certificate.is_some() && self.covered == Some(height);
+            return Err(match forked {
+                true => Finding::tampered(header.height, Code::ForkDetected, detail),
+                false => Finding::wrong(header.height, Code::ChainBroken, detail),
+            });
+        }
+        Ok(())
+    }
+
+    /// What every header must say, given the one before.
+    fn rules(&self, header: &Header) -> Result<(), Finding> {
+        let height = header.height;
+        let broken = |detail: String| Err(Finding::wrong(height, Code::ChainBroken, detail));
+        let committee = self.genesis.committee();
+        if header.version != HEADER_VERSION {
+            let detail = format!("header version {}, this program knows {HEADER_VERSION}", header.version);
+            return Err(Finding::unknown(height, Code::UnsupportedVersion, detail));
+        }
+        if Flags::from_bits(header.flags.bits()).is_none() {
+            return broken(format!("unknown flags {:#04x}", header.flags.bits()));
+        }
+        if header.flags.contains(Flags::CLOSING) {
+            let detail = "the block closes its epoch, and no hand-over is known";
+            return Err(Finding::unknown(height, Code::UnknownSigner, detail));
+        }
+        let leader = committee.leader(self.genesis.chain_id().digest(), header.view);
+        if header.proposer != leader {
+            return broken(format!(
+                "proposer {}, leader of view {} is {leader}",
+                header.proposer, header.view
+            ));
+        }
+        if header.view < self.view {
+            return broken(format!("view {} after view {}", header.view, self.view));
+        }
+        if header.time_ms <= self.time_ms {
+            return broken(format!("time {} ms after {} ms", header.time_ms, self.time_ms));
+        }
+        let set = committee.hash();
+        if header.validators_hash != set || header.next_validators_hash != set {
+            return broken("the header names another validator set".to_owned());
+        }
+        if let Some(history) = &self.history
+            && header.history_root != history.root()
+        {
+            return broken("history_root is not the root over the blocks before".to_owned());
+        }
+        self.terms(header)?;
+        self.lag(header)
+    }
+
+    /// Where views begin and end, and what seals may hold.
+    fn terms(&self, header: &Header) -> Result<(), Finding> {
+        let broken = |what: &str| Err(Finding::wrong(header.height, Code::ChainBroken, what));
+        if header.is_empty() != header.flags.contains(Flags::SEAL) {
+            return broken("the seal flag does not say whether the block is empty");
+        }
+        let Some(parent) = &self.header else {
+            return match self.history.is_some() && !header.is_empty() {
+                true => broken("the first block is not empty"),
+                false => Ok(()),
+            };
+        };
+        if parent.flags.contains(Flags::TERM_END) && parent.view == header.view {
+            return broken("the leader goes on after it ended its term");
+        }
+        if parent.view < header.view && !header.is_empty() {
+            return broken("the first block of a view is not empty");
+        }
+        Ok(())
+    }
+
+    /// How execution is certified.
+    fn lag(&self, header: &Header) -> Result<(), Finding> {
+        let broken = |detail: String| Err(Finding::wrong(header.height, Code::ChainBroken, detail));
+        if header.exec_height >= header.height {
+            return broken(format!("it certifies the execution of height {}", header.exec_height));
+        }
+        if !header.is_empty() && header.height.since(header.exec_height) > EXEC_LAG_MAX {
+            return broken(format!("execution lags behind at height {}", header.exec_height));
+        }
+        if let Some(parent) = &self.header {
+            if header.exec_height < parent.exec_height {
+                return broken(format!(
+                    "exec_height falls from {} to {}",
+                    parent.exec_height, header.exec_height
+                ));
+            }
+            if header.exec_height == parent.exec_height && header.exec_root != parent.exec_root {
+                return broken(format!("two execution roots for height {}", header.exec_height));
+            }
+        }
+        if header.n_bytes > BLOCK_BYTES_MAX || header.n_records > BLOCK_RECORDS_MAX {
+            return broken(format!("{} bytes and {} records", header.n_bytes, header.n_records));
+        }
+        if self.ledger.is_none() {
+            return Ok(());
+        }
+        let ours = self.roots.iter().find(|(height, _)| *height == header.exec_height);
+        match ours {
+            Some((_, ours)) if *ours != header.exec_root => {
+                let detail = format!(
+                    "the header certifies execution root {} at height {}, re-execution gives {ours}",
+                    header.exec_root, header.exec_height
+                );
+                Err(Finding::wrong(header.height, Code::StateMismatch, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// That the data is what the header commits to.
+    fn data(&mut self, judged: &Judged) -> Result<(), Finding> {
+        let block = &judged.block;
+        let header = &block.header;
+        let wrong = |code, detail: String| Err(Finding::wrong(header.height, code, detail));
+        if header.lanes_root != block::lanes_root(&block.advances) {
+            return wrong(Code::ProofInvalid, "the lane advances are not under lanes_root".to_owned());
+        }
+        if !block.advances.is_sorted_by(|a, b| a.author < b.author) {
+            return wrong(Code::ChainBroken, "lane advances are unsorted".to_owned());
+        }
+        if header.n_batches as usize != judged.batches.len()
+            || header.batches_root != block::batches_root(&judged.batches)
+        {
+            let detail = format!(
+                "the {} batches given are not the {} under batches_root",
+                judged.batches.len(),
+                header.n_batches
+            );
+            return wrong(Code::ProofInvalid, detail);
+        }
+        let records: u64 = block.batches.iter().map(|one| u64::from(one.signed.header.count)).sum();
+        let bytes: u64 = block.batches.iter().map(|one| u64::from(one.signed.header.bytes)).sum();
+        if (u64::from(header.n_records), u64::from(header.n_bytes)) != (records, bytes) {
+            let detail = format!(
+                "the header counts {} records in {} bytes, the batches {records} in {bytes}",
+                header.n_records, header.n_bytes
+            );
+            return wrong(Code::ProofInvalid, detail);
+        }
+        self.lanes(judged)
+    }
+
+    /// That each lane goes on where it stood, link by link, to the tip that the block names.
+    fn lanes(&mut self, judged: &Judged) -> Result<(), Finding> {
+        let block = &judged.block;
+        let height = block.header.height;
+        let mut batches = block.batches.iter().zip(&judged.batches).peekable();
+        for advance in &block.advances {
+            let name = self.name(advance.author);
+            let broken = |detail: String| {
+                Err(Finding::wrong(height, Code::ChainBroken, format!("lane of {name}: {detail}")))
+            };
+            let Some(mut lane) = self.lanes.get(advance.author.index()).copied() else {
+                return broken("no such validator".to_owned());
+            };
+            let mut taken = 0;
+            while let Some((batch, digest)) =
+                batches.next_if(|(batch, _)| batch.signed.header.author == advance.author)
+            {
+                let header = &batch.signed.header;
+                if let Lane::At { next, tip } = lane
+                    && (header.seq, header.prev) != (next, tip)
+                {
+                    return broken(format!(
+                        "batch {} does not follow the one before, wants {next}",
+                        header.seq
+                    ));
+                }
+                lane = Lane::At { next: header.seq.saturating_add(1), tip: *digest };
+                taken += 1;
+            }
+            if taken == 0 || taken > LANE_BATCHES_MAX {
+                return broken(format!("{taken} batches"));
+            }
+            if lane != (Lane::At { next: advance.seq.saturating_add(1), tip: advance.tip }) {
+                return broken("the last batch is not the tip that the block names".to_owned());
+            }
+            self.lanes[advance.author.index()] = lane;
+        }
+        match batches.next() {
+            Some((batch, _)) => {
+                let name = self.name(batch.signed.header.author);
+                let detail = format!("lane of {name}: a batch stands where the block advances no lane");
+                Err(Finding::wrong(height, Code::ChainBroken, detail))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Executes the block once more and compares what the node says came of it.
+    fn execute(&mut self, judged: &Judged) -> Result<(), Finding> {
+        let Some(ledger) = self.ledger.as_mut() else { return Ok(()) };
+        let block = &judged.block;
+        let height = block.header.height;
+        let given = recorded(judged);
+        let batches = block.batches.iter().zip(&judged.signatures).zip(&given);
+        let ordered = OrderedBlock {
+            header: &block.header,
+            batches: batches
+                .map(|((batch, signatures_ok), recorded)| OrderedBatch {
+                    batch,
+                    signatures_ok,
+                    recorded: *recorded,
+                })
+                .collect(),
+        };
+        let outcomes = ledger.execute(&ordered).map_err(|error| {
+            Finding::unknown(height, Code::Internal, format!("re-execution stopped: {error}"))
+        })?;
+        let root = ledger.summary().root();
+        let claimed = (block.exec_root != root).then(|| {
+            format!("the node claims execution root {}, re-execution gives {root}", block.exec_root)
+        });
+        if let Some(detail) = difference(&block.outcomes, &outcomes).or(claimed) {
+            self.claim.get_or_insert_with(|| Finding::wrong(height, Code::StateMismatch, detail));
+        }
+        self.roots.push_back((height, root));
+        for outcome in &outcomes {
+            match outcome.verdict {
+                Verdict::Accepted { .. } => self.totals.accepted += 1,
+                Verdict::Refused(_) => self.totals.refused += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, judged: &Judged) {
+        let block = &judged.block;
+        let header = &block.header;
+        self.at = Some((header.height, judged.digest));
+        self.view = header.view;
+        self.time_ms = header.time_ms;
+        if let Some(history) = &mut self.history {
+            history.push(&leaf_hash(judged.digest.as_bytes()));
+        }
+        while self.roots.front().is_some_and(|(height, _)| *height < header.exec_height) {
+            self.roots.pop_front();
+        }
+        let totals = &mut self.totals;
+        totals.blocks += 1;
+        totals.batches += block.batches.len() as u64;
+        totals.transactions += judged.signatures.iter().map(|one| one.len() as u64).sum::<u64>();
+        totals.records += u64::from(header.n_records);
+        totals.bodies += judged.bodies;
+        totals.erased += judged.erased.iter().sum::<u64>();
+        totals.votes += 1 + block.batches.len() as u64;
+        if self.header.as_ref().is_none_or(|parent| parent.exec_height < header.exec_height) {
+            totals.roots += 1;
+        }
+        if let Some(certificate) = &block.certificate {
+            totals.certificates += 1;
+            totals.votes += certificate.signatures.len() as u64;
+            self.covered = Some(header.height);
+            self.confirmed = self.confirmed.max(header.exec_height);
+        }
+        self.header = Some(header.clone());
+        self.note_root();
+    }
+
+    fn note_root(&mut self) {
+        if let Some((size, root)) = self.log()
+            && let Some(wanted) = self.wanted.get_mut(&size)
+        {
+            *wanted = Some(root);
+        }
+    }
+
+    fn name(&self, validator: ValidatorIx) -> String {
+        let known = self.genesis.committee().get(validator);
+        known.map_or_else(|| validator.to_string(), |one| one.name.clone())
+    }
+}
+
+/// Per batch: the outcomes that the node recorded, where bodies are gone and execution must rely on them.
+/// They are no matter of trust: they hash into the certified execution root.
+fn recorded(judged: &Judged) -> Vec<Option<&[Outcome]>> {
+    let mut rest = judged.block.outcomes.as_slice();
+    let batches = judged.block.batches.iter().zip(&judged.erased);
+    batches
+        .map(|(batch, erased)| {
+            let operations =
+                batch.submissions.iter().map(|one| one.signed.transaction.operations.len().max(1));
+            let (mine, after) = rest.split_at(operations.sum::<usize>().min(rest.len()));
+            rest = after;
+            (*erased > 0).then_some(mine)
+        })
+        .collect()
+}
+
+/// What differs first between the outcomes given and those computed, in what hashes into the root.
+fn difference(given: &[Outcome], ours: &[Outcome]) -> Option<String> {
+    if given.len() != ours.len() {
+        return Some(format!("{} outcomes given, re-execution gives {}", given.len(), ours.len()));
+    }
+    let (given, ours) = given.iter().zip(ours).find(|(given, ours)| given.canonical() != ours.canonical())?;
+    let said = |outcome: &Outcome| match &outcome.verdict {
+        Verdict::Accepted { record, .. } => format!("accepted as {record}"),
+        Verdict::Refused(refusal) => format!("refused with {}", refusal.code),
+    };
+    Some(format!(
+        "operation {} of transaction {}: the node says {}, re-execution says {}",
+        ours.operation,
+        ours.tx,
+        said(given),
+        said(ours)
+    ))
+}

@@ -1,0 +1,272 @@
+//! What is measured, in which order.
+
+use serde_json::json;
+
+use chain_core::api::NodeStatus;
+
+use super::city::{BODY_BYTES, City};
+use super::client::{Connection, Trust};
+use super::limits::Limits;
+use super::load::{self, Measured, Pace, Span};
+use super::machine::Machine;
+use super::network::Network;
+use super::options::{Figure, Options};
+use super::output::{Row, Table};
+use super::{BenchResult, stop};
+
+/// Records of one transaction in the second kind of load.
+const HUNDRED: u64 = 100;
+/// Most clients of an open load.
+const OPEN_CLIENTS_MAX: u64 = 900;
+
+/// Runs the measurements that the options ask for.
+///
+/// # Errors
+/// When the network does not come up, refuses the records, or a proof does not verify.
+pub fn run(options: &Options) -> BenchResult {
+    stop::install()?;
+    eprintln!("network: starting");
+    let network = Network::open(options)?;
+    let city = City::open(&network.genesis, &network.keys)?;
+    let trust = Trust::new(network.genesis.clone());
+    eprintln!("limits of this machine: {} s", 6);
+    let limits = Limits::measure(&network.folder())?;
+    let mut bench = Bench { options, network, city, trust, limits, rows: Vec::new(), filed: 0 };
+    bench.measure()?;
+    let table = bench.table();
+    print!("{}", table.text());
+    if let Some(path) = &options.json {
+        table.write(path)?;
+    }
+    Ok(())
+}
+
+struct Bench<'o> {
+    options: &'o Options,
+    network: Network,
+    city: City,
+    trust: Trust,
+    limits: Limits,
+    rows: Vec<Row>,
+    /// Records filed in this run.
+    filed: u64,
+}
+
+impl Bench<'_> {
+    fn measure(&mut self) -> BenchResult {
+        if self.options.wants(Figure::Limits) {
+            self.limits_rows();
+        }
+        let (disk_before, memory_before) = (self.network.disk_bytes(), self.network.resident_kib());
+        for faulty in self.options.faults() {
+            if faulty > 0 && !self.network.is_ours() {
+                eprintln!("faulty {faulty}: left out, these validators are not on this machine to be killed");
+                continue;
+            }
+            if faulty > 0 {
+                self.network.kill_one()?;
+            }
+            self.under(faulty)?;
+            self.network.restart_killed()?;
+        }
+        let stored = self.options.wants(Figure::Disk) || self.options.wants(Figure::Memory);
+        if stored && self.filed == 0 {
+            self.throughput(Figure::ThroughputOne, 0)?;
+        }
+        if self.options.wants(Figure::Memory) {
+            self.memory(&memory_before);
+        }
+        if self.options.wants(Figure::Disk) {
+            self.disk(&disk_before);
+        }
+        Ok(())
+    }
+
+    fn under(&mut self, faulty: u16) -> BenchResult {
+        let mut reached = None;
+        if self.options.wants(Figure::ThroughputOne) {
+            reached = Some(self.throughput(Figure::ThroughputOne, faulty)?);
+        }
+        if self.options.wants(Figure::ThroughputHundred) {
+            self.throughput(Figure::ThroughputHundred, faulty)?;
+        }
+        if self.options.wants(Figure::LatencyIdle) {
+            self.latency_idle(faulty)?;
+        }
+        if self.options.wants(Figure::LatencyHalf) {
+            let load = match (self.options.load, reached) {
+                (Some(load), _) => load,
+                (None, Some(reached)) => reached / 2,
+                (None, None) => self.throughput(Figure::ThroughputOne, faulty)? / 2,
+            };
+            self.latency_half(faulty, load.max(1))?;
+        }
+        Ok(())
+    }
+
+    fn span(&self) -> Span {
+        Span { warm_up: self.options.warm_up(), duration: self.options.duration() }
+    }
+
+    /// Signs what a rate needs, sends it, and counts.
+    fn load(&mut self, what: &str, rate: u64, each: u64, pace: Pace, span: Span) -> BenchResult<Measured> {
+        let seconds = (span.warm_up + span.duration).as_secs().max(1);
+        eprintln!("{what}: signing {} records beforehand", rate * seconds);
+        let pool = self.city.sign(rate * seconds, each)?;
+        eprintln!("{what}: {} s of load, {} s counted", seconds, span.duration.as_secs());
+        let urls = self.network.urls();
+        let measured = load::run(&urls, &self.trust, &pool, pace, span)?;
+        self.filed += measured.filed;
+        // Refused records would be final as well, and cheap: the ledger must have accepted them.
+        let mut connection = Connection::new(&urls[0])?;
+        connection.accepted(&pool[0].tx)?;
+        if measured.records == 0 {
+            return Err(format!("{what}: nothing became final").into());
+        }
+        Ok(measured)
+    }
+
+    fn height(&self) -> BenchResult<u64> {
+        let url = self.network.urls().into_iter().next().ok_or("no validator runs")?;
+        let status: NodeStatus = Connection::new(&url)?.get("/v1/status")?;
+        Ok(status.committed.get())
+    }
+
+    fn throughput(&mut self, figure: Figure, faulty: u16) -> BenchResult<u64> {
+        let (name, each, window, ceiling) = match figure {
+            Figure::ThroughputHundred => {
+                ("throughput-hundred", HUNDRED, self.options.window_hundred, self.options.ceiling_hundred)
+            }
+            _ => ("throughput-one", 1, self.options.window, self.options.ceiling),
+        };
+        let before = self.height()?;
+        let measured = self.load(name, ceiling, each, Pace::Window(window), self.span())?;
+        let blocks = self.height()?.saturating_sub(before);
+        let rate = measured.per_second();
+        let nodes = self.network.urls().len() as u64;
+        let share = self.limits.share(rate / each, nodes);
+        let mut remark = format!(
+            "{window} transactions of {each} under way, final {}, {share:.1} % of the signature limit",
+            measured.times.text()
+        );
+        if measured.ran_out {
+            remark.push_str(&format!(
+                "; the signed transactions ran out after {:.1} s: raise --ceiling",
+                measured.seconds
+            ));
+        }
+        self.rows.push(Row {
+            figure: name,
+            faulty,
+            value: format!("{rate} records/s"),
+            remark,
+            json: json!({
+                "records_per_second": rate,
+                "records": measured.records,
+                "seconds": measured.seconds,
+                "records_per_signature": each,
+                "window": window,
+                "submit_to_final": measured.times.json(),
+                "share_of_signature_limit_percent": share,
+                "blocks": blocks,
+                "pushed_back": measured.pushed_back,
+                "ran_out": measured.ran_out,
+            }),
+        });
+        Ok(rate)
+    }
+
+    fn latency_idle(&mut self, faulty: u16) -> BenchResult {
+        let measured = self.load("latency-idle", 1_000, 1, Pace::Window(1), self.span())?;
+        self.latency("latency-idle", faulty, &measured, "one transaction at a time".to_owned());
+        Ok(())
+    }
+
+    fn latency_half(&mut self, faulty: u16, load: u64) -> BenchResult {
+        let clients = u16::try_from((load / 2).clamp(16, OPEN_CLIENTS_MAX)).unwrap_or(u16::MAX);
+        let pace = Pace::Rate { per_second: load, clients };
+        let measured = self.load("latency-half", load, 1, pace, self.span())?;
+        let remark = format!(
+            "{load} records/s offered, {} reached, timed from when each was due",
+            measured.per_second()
+        );
+        self.latency("latency-half", faulty, &measured, remark);
+        Ok(())
+    }
+
+    fn latency(&mut self, figure: &'static str, faulty: u16, measured: &Measured, remark: String) {
+        self.rows.push(Row {
+            figure,
+            faulty,
+            value: measured.times.text(),
+            remark: format!("p50 / p99; {remark}"),
+            json: json!({ "submit_to_final": measured.times.json(), "records_per_second": measured.per_second() }),
+        });
+    }
+
+    fn limits_rows(&mut self) {
+        let limits = &self.limits;
+        self.rows.push(Row {
+            figure: "limits",
+            faulty: 0,
+            value: format!("{} signatures/s", limits.verify_all),
+            remark: format!(
+                "Ed25519 verified on all cores; {} on one; key decoded before",
+                limits.verify_one
+            ),
+            json: limits.json(),
+        });
+        self.rows.push(Row {
+            figure: "limits",
+            faulty: 0,
+            value: format!("{} synced writes/s", limits.syncs),
+            remark: format!(
+                "4 KiB appended with fdatasync on the disk of the network, {}",
+                limits.sync.text()
+            ),
+            json: limits.json(),
+        });
+    }
+
+    fn memory(&mut self, before: &[u64]) {
+        let after = self.network.resident_kib();
+        let mib = |all: &[u64]| all.iter().map(|kib| (kib / 1024).to_string()).collect::<Vec<_>>().join(" ");
+        let value = format!("{} MiB", after.iter().max().copied().unwrap_or(0) / 1024);
+        self.rows.push(Row {
+            figure: "memory",
+            faulty: 0,
+            value,
+            remark: format!("the largest; each before [{}], after {} records [{}]", mib(before), self.filed, mib(&after)),
+            json: json!({ "resident_kib_before": before, "resident_kib_after": after, "records": self.filed }),
+        });
+    }
+
+    fn disk(&mut self, before: &[u64]) {
+        let after = self.network.disk_bytes();
+        let grown: u64 = after.iter().zip(before).map(|(after, before)| after.saturating_sub(*before)).sum();
+        let nodes = (after.len() as u64).max(1);
+        let each = grown / nodes / self.filed.max(1);
+        self.rows.push(Row {
+            figure: "disk",
+            faulty: 0,
+            value: format!("{each} bytes"),
+            remark: format!("a record and node, {} records, as the disk holds them now: logs and old files included", self.filed),
+            json: json!({ "bytes_per_record_and_node": each, "bytes_grown": grown, "nodes": nodes, "records": self.filed }),
+        });
+    }
+
+    fn table(&self) -> Table {
+        let clients =
+            "signed before the clock starts; final at the client's node, proof verified by the client";
+        Table {
+            machine: Machine::here(),
+            setting: vec![
+                ("nodes", format!("{} validators and the clients on this machine", self.network.seats.len())),
+                ("records", format!("egov.doc_fingerprint, class P0, bodies of {BODY_BYTES} bytes")),
+                ("counted", clients.to_owned()),
+                ("span", format!("{} s after {} s of warm-up", self.options.duration, self.options.warm_up)),
+            ],
+            rows: self.rows.clone(),
+        }
+    }
+}

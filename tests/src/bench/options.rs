@@ -1,0 +1,119 @@
+//! What is measured, for how long, and on which network.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// One figure, or a pair that belongs together.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
+pub enum Figure {
+    /// Signatures a second and synced writes a second of this machine, without a ledger
+    Limits,
+    /// Records a second, one signature a record
+    ThroughputOne,
+    /// Records a second, a hundred records a signature
+    ThroughputHundred,
+    /// Time from submit to final with one transaction at a time
+    LatencyIdle,
+    /// Time from submit to final at half of the throughput reached with one signature a record
+    LatencyHalf,
+    /// Memory of each node, idle and after the load
+    Memory,
+    /// Bytes on the disk for each record and node
+    Disk,
+}
+
+/// Measure a network of validators, clients included
+///
+/// Without options it makes a network of its own in a temporary folder, measures every figure with no and
+/// with one faulty validator, prints a table and removes the network.
+///
+///     city-bench
+///
+///     city-bench --figure throughput-one --duration 60 --window 1024 --faulty 0
+///
+///     city-bench --dir devnet --json figures.json
+#[derive(Clone, Debug, Parser)]
+#[command(name = "city-bench", version, verbatim_doc_comment)]
+pub struct Options {
+    /// Measure this figure only; repeat it for several
+    #[arg(long = "figure", value_enum, value_name = "NAME")]
+    pub figures: Vec<Figure>,
+    /// Seconds of each measurement, after the warm-up
+    #[arg(long, default_value_t = 20, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub duration: u64,
+    /// Seconds of load before each measurement
+    #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub warm_up: u64,
+    /// Transactions under way at once, one signature a record
+    #[arg(long, default_value_t = 512, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=900))]
+    pub window: u16,
+    /// Transactions under way at once, a hundred records a signature
+    #[arg(long, default_value_t = 48, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=900))]
+    pub window_hundred: u16,
+    /// Records a second for `latency-half`; half of the measured throughput when absent
+    #[arg(long, value_name = "RATE")]
+    pub load: Option<u64>,
+    /// How many validators are dead: 0, 1, or both in turn when absent
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1))]
+    pub faulty: Option<u16>,
+    /// Records a second that transactions are signed for beforehand, one signature a record
+    #[arg(long, default_value_t = 8_000, value_name = "RATE")]
+    pub ceiling: u64,
+    /// Records a second that transactions are signed for beforehand, a hundred records a signature
+    #[arg(long, default_value_t = 30_000, value_name = "RATE")]
+    pub ceiling_hundred: u64,
+    /// A development network that exists and runs; it is left running
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Nodes of another network, in place of a development network's; wants --genesis and --keys
+    #[arg(
+        long = "node",
+        value_name = "URL",
+        requires = "genesis",
+        requires = "keys",
+        conflicts_with = "dir"
+    )]
+    pub nodes: Vec<String>,
+    /// Genesis of that network
+    #[arg(long, value_name = "FILE", requires = "nodes")]
+    pub genesis: Option<PathBuf>,
+    /// Key ring with clerks of that network
+    #[arg(long, value_name = "DIR", requires = "nodes")]
+    pub keys: Option<PathBuf>,
+    /// Folder under which the own network is made: its disk is the one measured
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub work: PathBuf,
+    /// First port of the own network
+    #[arg(long, default_value_t = 7600, value_parser = clap::value_parser!(u16).range(1024..65000))]
+    pub base_port: u16,
+    /// Keep the own network's folder
+    #[arg(long)]
+    pub keep: bool,
+    /// Write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+impl Options {
+    /// Whether a figure is asked for.
+    pub(super) fn wants(&self, figure: Figure) -> bool {
+        self.figures.is_empty() || self.figures.contains(&figure)
+    }
+
+    /// Length of a measurement.
+    pub(super) fn duration(&self) -> Duration {
+        Duration::from_secs(self.duration)
+    }
+
+    /// Load before it.
+    pub(super) fn warm_up(&self) -> Duration {
+        Duration::from_secs(self.warm_up)
+    }
+
+    /// Numbers of dead validators to measure with.
+    pub(super) fn faults(&self) -> Vec<u16> {
+        self.faulty.map_or_else(|| vec![0, 1], |faulty| vec![faulty])
+    }
+}
