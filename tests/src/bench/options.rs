@@ -62,7 +62,7 @@ pub struct Options {
     #[arg(long, default_value_t = 8_000, value_name = "RATE")]
     pub ceiling: u64,
     /// Records a second that transactions are signed for beforehand, a hundred records a signature
-    #[arg(long, default_value_t = 30_000, value_name = "RATE")]
+    #[arg(long, default_value_t = 40_000, value_name = "RATE")]
     pub ceiling_hundred: u64,
     /// A development network that exists and runs; it is left running
     #[arg(long, value_name = "DIR")]

@@ -109,7 +109,7 @@ pub(super) fn finality_proofs() -> Samples<FinalityProof> {
     let path = InclusionPath { index: 1, size: 3, hashes: vec![Digest::ZERO, merkle::empty_root()] };
     let proof = FinalityProof {
         batch: kit.batch(0, 0, Digest::ZERO, 3).header,
-        in_batch: path.clone(),
+        in_batch: path,
         in_block: InclusionPath { index: 0, size: 1, hashes: Vec::new() },
         headers: vec![first.header, second.header],
         certificate: qc(&kit, VoteKind::Commit),
@@ -301,7 +301,7 @@ pub(super) fn safety_records() -> Samples<SafetyRecord> {
         vc_view: View::new(3),
         entry: Some(entries(&kit)[0].clone()),
         lane: Some((5, Digest::tagged(b"lane", &[]))),
-        ..fresh.clone()
+        ..fresh
     };
     vec![("fresh", fresh), ("used", used)]
 }
@@ -330,7 +330,7 @@ pub(super) fn messages() -> Samples<Message> {
         certificate: Some(Box::new(commit_qc.clone())),
         high_qc: Some(rank(0, 2)),
     };
-    let hint = Status { certificate: None, high_qc: None, ..status.clone() };
+    let hint = Status { certificate: None, high_qc: None, ..status };
     let (_, claim, signature) = kit.claim(3, high.claim(), 1);
     let echo = VoteEcho {
         prepare: Some(vote(VoteKind::Prepare)),

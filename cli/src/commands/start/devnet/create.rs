@@ -7,7 +7,7 @@ use chain_core::genesis::ceremony::{Signatures, assemble, sign};
 use chain_core::genesis::{Document, Draft, Parameters};
 
 use crate::app::City;
-use crate::commands::operator::genesis::{JoinArgs, join, now};
+use crate::commands::operator::genesis::{JoinArgs, join, now, slug};
 use crate::context::{Context, Contexts};
 use crate::error::{CliError, CliResult};
 use crate::keyring::KeyRing;
@@ -119,7 +119,6 @@ fn draft(count: u16) -> CliResult<Draft> {
 /// Who runs which validator: the homes the sample names, then further ones of its agencies in turn.
 fn seats(draft: &Draft, count: u16, base_port: u16) -> CliResult<Vec<Validator>> {
     let agencies = &draft.document().agencies;
-    let slug = |name: &str| name.to_ascii_lowercase().replace(" and ", "-").replace(' ', "-");
     let mut named: Vec<(String, String)> = Vec::new();
     for agency in agencies {
         let home = &agency.home_validator;
