@@ -1,6 +1,8 @@
 //! Real processes over real sockets: how they stop, and that a crash between a write and a word never makes a
 //! validator contradict itself.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 mod common;
 
 use std::collections::BTreeMap;

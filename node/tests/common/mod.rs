@@ -1,5 +1,8 @@
 //! Four validators in one process, over a network in memory.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
