@@ -195,7 +195,7 @@ pub fn check_submission(submission: &Submission) -> Result<(), Refusal> {
     chain_core::rules::check_bodies(submission)
 }
 
-/// Checked batches by name, the newest up to [`CACHED_BYTES_MAX`].
+/// Checked batches by name, the newest up to 64 MiB.
 #[derive(Debug, Default)]
 pub struct BatchCache(Mutex<Cached>);
 

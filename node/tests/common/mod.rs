@@ -1,6 +1,7 @@
 //! Four validators in one process, over a network in memory.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -39,7 +40,8 @@ pub(crate) fn clerk(ix: usize) -> SecretKey {
     secret(4, ix)
 }
 
-pub(crate) fn genesis() -> Genesis {
+/// The genesis, with the ports validators listen on.
+pub(crate) fn genesis(ports: [u16; 4]) -> Genesis {
     let validator = |ix: usize| {
         let secrets =
             ValidatorSecrets { consensus: &secret(1, ix), network: &secret(2, ix), log: &secret(3, ix) };
@@ -47,7 +49,7 @@ pub(crate) fn genesis() -> Genesis {
             NETWORK,
             &format!("v{ix}"),
             AGENCIES[ix],
-            &format!("/ip4/127.0.0.1/tcp/{}", 7900 + ix),
+            &format!("/ip4/127.0.0.1/tcp/{}", ports[ix]),
             secrets,
         )
     };
@@ -216,7 +218,7 @@ pub(crate) struct City {
 impl City {
     /// Four validators with fresh keys, none running.
     pub(crate) fn new() -> Self {
-        let genesis = genesis();
+        let genesis = genesis([7900, 7901, 7902, 7903]);
         let dir = tempfile::tempdir().unwrap();
         let wires = Wires { inboxes: Mutex::new(vec![None, None, None, None]) };
         let runtime =
