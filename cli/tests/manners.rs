@@ -1,5 +1,7 @@
 //! What scripts rely on: data on stdout, talk on stderr, documented exit codes, and errors with code and hint.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are outside the functions that clippy exempts")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -1,5 +1,6 @@
 //! One story that gives a sample of every wire type and of every variant in it.
 
+use chain_core::api::RawBlock;
 use chain_core::block::{ExecSummary, Flags, Header};
 use chain_core::certificate::{Cert, VoteKind};
 use chain_core::code::{Code, Refusal};
@@ -270,6 +271,26 @@ pub(super) fn outcomes() -> Samples<Outcome> {
     vec![
         ("accepted", Outcome { tx, operation: 0, verdict: accepted }),
         ("refused", Outcome { tx, operation: 511, verdict: refused }),
+    ]
+}
+
+pub(super) fn raw_blocks() -> Samples<RawBlock> {
+    let kit = kit();
+    let [first, second] = blocks(&kit);
+    let raw = |proposal: Proposal, certificate, batches, outcomes| RawBlock {
+        header: proposal.header,
+        advances: proposal.advances,
+        proposer_signature: proposal.signature,
+        batches,
+        outcomes,
+        certificate,
+        exec_root: Digest::tagged(b"exec", &[]),
+    };
+    let batches = batches().into_iter().map(|(_, one)| one).collect();
+    let outcomes = outcomes().into_iter().map(|(_, one)| one).collect();
+    vec![
+        ("empty", raw(first, None, Vec::new(), Vec::new())),
+        ("full", raw(second, Some(qc(&kit, VoteKind::Commit)), batches, outcomes)),
     ]
 }
 
