@@ -491,6 +491,7 @@ impl Driver {
     /// Says where the engine stands, for status and metrics.
     fn publish(&self) {
         let committed = self.engine.committed();
+        hooks::note_leading(Some(self.engine.leader()) == self.core.me);
         let mut view = self.core.view.lock().unwrap_or_else(PoisonError::into_inner);
         if view.view != self.engine.view() {
             self.core.counters.views.fetch_add(1, Ordering::Relaxed);
