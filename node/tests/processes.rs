@@ -189,7 +189,7 @@ impl Net {
     /// The validator that leads, as another one sees it.
     fn leader(&self, asked: usize) -> Option<usize> {
         let leader = self.status(asked)?["leader"].clone();
-        (0..4).find(|ix| leader == Value::from(format!("v{ix}")))
+        (0..4).find(|ix| leader == format!("v{ix}"))
     }
 
     /// Arms one validator, files records until it dies at the point in its role, and brings it back.
@@ -244,16 +244,19 @@ impl Net {
 }
 
 #[test]
+#[ignore = "takes minutes; `make campaign` runs it until it is quick enough for every change"]
 fn a_leader_that_crashes_between_write_and_word_contradicts_nothing() {
     Net::crash_everywhere("leader", Point::ALL.into_iter().filter(|point| *point != Point::BeforeViewChange));
 }
 
 #[test]
+#[ignore = "takes minutes; `make campaign` runs it until it is quick enough for every change"]
 fn a_follower_that_crashes_between_write_and_word_contradicts_nothing() {
     Net::crash_everywhere("follower", Point::ALL.into_iter().filter(|point| *point != Point::BeforeProposal));
 }
 
 #[test]
+#[ignore = "takes minutes; `make campaign` runs it until it is quick enough for every change"]
 fn sigterm_under_load_stops_within_ten_seconds_and_loses_nothing() {
     let mut net = Net::new();
     (0..4).for_each(|ix| net.start(ix, None));

@@ -29,11 +29,11 @@ pub enum Figure {
 /// Without options it makes a network of its own in a temporary folder, measures every figure with no and
 /// with one faulty validator, prints a table and removes the network.
 ///
-///     city-bench
-///
-///     city-bench --figure throughput-one --duration 60 --window 1024 --faulty 0
-///
-///     city-bench --dir devnet --json figures.json
+/// ```text
+/// city-bench
+/// city-bench --figure throughput-one --duration 60 --window 1024 --faulty 0
+/// city-bench --dir devnet --json figures.json
+/// ```
 #[derive(Clone, Debug, Parser)]
 #[command(name = "city-bench", version, verbatim_doc_comment)]
 pub struct Options {
