@@ -336,7 +336,10 @@ impl World {
             let held = |one: &Option<TxId>| {
                 one.is_some_and(|tx| self.nodes.iter().all(|node| node.ledger.holds(&tx)))
             };
-            if markers.iter().all(held) {
+            let owed = |(node, marker): (usize, &Option<TxId>)| {
+                held(marker) || self.observer.lies(self.nodes[node].ix)
+            };
+            if markers.iter().enumerate().all(owed) {
                 break;
             }
             if self.now_us >= start + within_ms * 1_000 {
@@ -497,8 +500,9 @@ impl World {
                 let blames_a_liar =
                     matches!(alarm, Alarm::Equivocation { offender, .. } if self.observer.lies(offender));
                 self.report.equivocations += u64::from(blames_a_liar);
-                if !blames_a_liar {
-                    let who = self.nodes[node].ix;
+                let who = self.nodes[node].ix;
+                // A liar that restarts hears of the twin that it showed to others.
+                if !blames_a_liar && !self.observer.lies(who) {
                     self.observer
                         .violation
                         .get_or_insert(format!("{who} raised {alarm:?} against the honest"));
