@@ -15,6 +15,11 @@ impl Writer {
         Self::default()
     }
 
+    /// An empty layout with room for so many bytes: growing step by step costs more than writing.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
     /// One byte.
     pub fn u8(&mut self, value: u8) -> &mut Self {
         self.0.push(value);

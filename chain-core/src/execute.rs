@@ -41,6 +41,9 @@ pub use genesis::{genesis_block, genesis_header};
 #[error("ledger read failed: {0}")]
 pub struct ReadError(pub String);
 
+/// A state key and its value.
+pub type StateEntry = (Vec<u8>, Vec<u8>);
+
 /// The ledger as execution sees it: the state after the previous block.
 ///
 /// [`TreeReader`] gives the nodes of the state tree; its versions are heights.
@@ -55,7 +58,7 @@ pub trait LedgerRead: TreeReader {
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError>;
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<StateEntry>, ReadError>;
 }
 
 /// One ordered batch with the verdict of its signature checks.

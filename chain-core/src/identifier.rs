@@ -9,6 +9,17 @@ use crate::code::Code;
 
 /// Characters of a unified social credit code in the order of their values; no I, O, S, V, Z.
 const USCC_ALPHABET: &[u8; 31] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
+const NOT_IN_ALPHABET: u8 = u8::MAX;
+/// The value of each byte in [`USCC_ALPHABET`].
+const USCC_VALUES: [u8; 256] = {
+    let mut values = [NOT_IN_ALPHABET; 256];
+    let mut at: u8 = 0;
+    while at < 31 {
+        values[USCC_ALPHABET[at as usize] as usize] = at;
+        at += 1;
+    }
+    values
+};
 /// `3^(i-1) mod 31`.
 const USCC_WEIGHTS: [u32; 17] = [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28];
 /// Weights of GB 11643.
@@ -32,13 +43,15 @@ pub fn check_uscc(text: &str) -> Result<(), Code> {
     if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
         return Err(Code::UsccCase);
     }
-    let value = |byte| USCC_ALPHABET.iter().zip(0_u32..).find(|(one, _)| **one == byte).map(|(_, v)| v);
-    let values: Option<Vec<u32>> = text.bytes().map(value).collect();
-    let values = values.ok_or(Code::UsccCharset)?;
-    let Some((&check, body)) = values.split_last().filter(|_| values.len() == 18) else {
+    let mut values = text.bytes().map(|byte| USCC_VALUES[usize::from(byte)]);
+    if values.clone().any(|value| value == NOT_IN_ALPHABET) {
+        return Err(Code::UsccCharset);
+    }
+    if text.len() != 18 {
         return Err(Code::UsccLength);
-    };
-    let sum: u32 = body.iter().zip(USCC_WEIGHTS).map(|(value, weight)| value * weight).sum();
+    }
+    let sum: u32 = values.by_ref().zip(USCC_WEIGHTS).map(|(value, weight)| u32::from(value) * weight).sum();
+    let check = text.bytes().last().map_or(0, |byte| u32::from(USCC_VALUES[usize::from(byte)]));
     if check == (31 - sum % 31) % 31 { Ok(()) } else { Err(Code::UsccCheckChar) }
 }
 

@@ -20,7 +20,7 @@ pub trait Layout: Sized {
 
     /// The canonical bytes alone.
     fn to_canonical(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(512);
         self.write(&mut writer);
         writer.finish()
     }

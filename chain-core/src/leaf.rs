@@ -104,7 +104,7 @@ pub struct SignedLeafHead<'a> {
 impl SignedLeafHead<'_> {
     /// The leaf's bytes, given the operation as its canonical bytes.
     pub fn with_operation(&self, operation: &[u8]) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(160 + operation.len());
         writer.u8(LEAF_VERSION).u8(LeafKind::Signed.number()).u64(self.height.get()).u64(self.time_ms);
         self.tx.write(&mut writer);
         writer.u16(self.operation_index).public_key(self.author);

@@ -12,7 +12,7 @@ use crate::block::ExecSummary;
 use crate::code::Refusal;
 use crate::execute::{
     self, AppendedLeaf, BlockResult, ChainParams, ExecState, GenesisState, LedgerRead, OrderedBlock, Outcome,
-    ReadError,
+    ReadError, StateEntry,
 };
 use crate::id::{Height, RecordId};
 use crate::layout::Layout;
@@ -131,7 +131,7 @@ impl LedgerRead for MemoryLedger {
         Ok(self.state.get(key).cloned())
     }
 
-    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<StateEntry>, ReadError> {
         if from >= to {
             return Ok(Vec::new());
         }

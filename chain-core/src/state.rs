@@ -543,7 +543,7 @@ pub mod key {
     pub const DERIVED: u8 = 0x80;
 
     fn of<T: Layout>(kind: u8, name: &T) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(40);
         writer.u8(kind);
         name.write(&mut writer);
         writer.finish()
@@ -588,35 +588,35 @@ pub mod key {
 
     /// In the queue of transaction ids to forget.
     pub fn forget(valid_until_ms: u64, tx: &TxId) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(72);
         writer.u8(0x82).u64(valid_until_ms).digest(tx.digest());
         writer.finish()
     }
 
     /// First key of the queue of ids to forget with `valid_until_ms` at or after a time.
     pub fn forget_from(valid_until_ms: u64) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(72);
         writer.u8(0x82).u64(valid_until_ms);
         writer.finish()
     }
 
     /// In the queue of automatic steps.
     pub fn due(day: Date, record: &RecordId, step: Step) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(72);
         writer.u8(0x83).u32(day.day_number()).digest(record.digest()).u8(step.number());
         writer.finish()
     }
 
     /// First key of the queue of automatic steps due on or after a day.
     pub fn due_from(day: Date) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(72);
         writer.u8(0x83).u32(day.day_number());
         writer.finish()
     }
 
     /// Of the record with an agency's own number.
     pub fn natural(record_type: RecordType, agency: &OrgId, natural_key: &Digest) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(72);
         writer.u8(0x84).u16(record_type.number());
         agency.write(&mut writer);
         writer.digest(natural_key);

@@ -48,7 +48,7 @@ impl Transaction {
 
     /// The id, given the operations as their canonical bytes.
     pub(crate) fn id_with<B: AsRef<[u8]>>(&self, operations: impl ExactSizeIterator<Item = B>) -> TxId {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(128 + 512 * operations.len());
         writer.u16(self.version).digest(self.chain_id.digest()).public_key(&self.author);
         writer.u64(self.valid_until_ms).u8(u8::from(self.atomic)).count(operations.len());
         for operation in operations {

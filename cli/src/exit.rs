@@ -28,8 +28,6 @@ pub(crate) enum Exit {
     CannotVerify = 11,
     /// Signed statements contradict each other.
     Tampered = 12,
-    /// Differences were found.
-    Differs = 13,
     /// A bug.
     Bug = 70,
     /// Ctrl-C.

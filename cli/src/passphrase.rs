@@ -23,7 +23,7 @@ pub(crate) struct Source {
 impl Source {
     /// The passphrase of existing keys; `ring` is the file that the key ring names.
     pub(crate) fn get(&self, what: &str, ring: Option<&Path>) -> CliResult<Passphrase> {
-        match self.from_file(ring)? {
+        match self.given(ring)? {
             Some(passphrase) => Ok(passphrase),
             None => self.ask(&format!("Passphrase of {what}: ")),
         }
@@ -31,7 +31,7 @@ impl Source {
 
     /// A passphrase for new keys; typed twice when it is typed.
     pub(crate) fn choose(&self, what: &str, ring: Option<&Path>) -> CliResult<Passphrase> {
-        if let Some(passphrase) = self.from_file(ring)? {
+        if let Some(passphrase) = self.given(ring)? {
             return Ok(passphrase);
         }
         let first = self.ask_text(&format!("New passphrase for {what}: "))?;
@@ -42,7 +42,7 @@ impl Source {
         Ok(Passphrase::new(first)?)
     }
 
-    fn from_file(&self, ring: Option<&Path>) -> CliResult<Option<Passphrase>> {
+    fn given(&self, ring: Option<&Path>) -> CliResult<Option<Passphrase>> {
         let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
             .map(|folder| PathBuf::from(folder).join(CREDENTIAL))
             .filter(|path| path.exists());

@@ -33,7 +33,7 @@ use crate::votes::VoteBook;
 
 /// How often periodic work is looked at.
 const TICK_MS: u64 = 50;
-/// Most local batches that wait for the right to sign them.
+/// Most own batches that wait to be signed or ordered.
 const LOCAL_BATCHES_MAX: usize = 64;
 /// Summaries kept to answer for recent execution roots.
 const SUMMARIES_MAX: usize = 512;
@@ -364,9 +364,10 @@ impl Engine {
         self.safety.as_ref().is_some_and(Safety::voting)
     }
 
-    /// Whether [`Event::LocalBatch`] may be given now: this validator may sign batches, and few wait.
+    /// Whether [`Event::LocalBatch`] may be given now: this validator may sign batches, and few of its
+    /// own wait to be ordered.
     pub fn accepts_local(&self) -> bool {
-        self.voting() && self.local.len() < LOCAL_BATCHES_MAX
+        self.voting() && self.local.len() + self.pushed_ms.len() < LOCAL_BATCHES_MAX
     }
 
     /// Why it does not vote and will not in this epoch, if so.

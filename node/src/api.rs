@@ -1,6 +1,6 @@
 //! The HTTP API: what clerks submit through and auditors read from.
 //!
-//! HTTP/1.1 with our own accept loop ([`server`]), because the ready-made one waits for headers without end.
+//! HTTP/1.1 with our own accept loop (`server`), because the ready-made one waits for headers without end.
 //! Reading needs no login: only public records are answered. Writing needs none either: what counts is the
 //! member's signature in the submission. `docs/api.md` lists the endpoints.
 //!

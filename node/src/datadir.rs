@@ -366,16 +366,16 @@ mod tests {
         assert_eq!(data.lock_file().unwrap_err().code, Code::NotInitialised);
         data.init(&place.identity, &place.key_file()).unwrap();
         let chain_id = ChainId::new(Digest::tagged(b"other", &[]));
-        let other = Identity { chain_id, ..place.identity.clone() };
+        let other = Identity::new(chain_id, place.identity.consensus_key);
         assert_eq!(data.check(&other).unwrap_err().code, Code::GenesisMismatch);
         let key = SecretKey::from_seed([4; 32]).public();
-        let other = Identity { consensus_key: key, ..place.identity.clone() };
+        let other = Identity::new(place.identity.chain_id, key);
         assert_eq!(data.check(&other).unwrap_err().code, Code::ConfigInvalid);
         let (mut one, mut two) = (data.lock_file().unwrap(), data.lock_file().unwrap());
         let held = take(&mut one, data.path()).unwrap();
         assert_eq!(take(&mut two, data.path()).unwrap_err().code, Code::LockHeld);
         drop(held);
-        take(&mut two, data.path()).unwrap();
+        drop(take(&mut two, data.path()).unwrap());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! One turn of the loop takes whatever has happened, lets the engine handle it, makes **one** synced write of
 //! everything it asked to persist, and only then lets the messages go that depend on it. A message that
-//! names a write ([`Action::Send`]) never leaves before that write is durable; see [`Driver::release`].
+//! names a write ([`Action::Send`]) never leaves before that write is durable; see `Driver::release`.
 
 pub mod batches;
 pub mod core;
@@ -156,7 +156,6 @@ impl Driver {
         let mut actions = Vec::new();
         self.engine.handle(self.now(), Event::Tick, &mut actions);
         loop {
-            actions.append(&mut self.carried);
             self.carry_out(&mut actions)?;
             self.deliver()?;
             self.publish();
@@ -166,7 +165,10 @@ impl Driver {
             if self.stop_at.is_some_and(|at| Instant::now() >= at) {
                 return self.finish();
             }
-            let until = if self.carried.is_empty() { self.wake_at() } else { Instant::now() };
+            // What the engine asked for when it heard of the write comes before anything it asks for now:
+            // a later record must never be overwritten by an earlier one.
+            actions.append(&mut self.carried);
+            let until = if actions.is_empty() { self.wake_at() } else { Instant::now() };
             self.core.inputs.drain(until, &mut inputs);
             for input in inputs.drain(..) {
                 self.take(input, &mut actions);
@@ -276,7 +278,8 @@ impl Driver {
         for action in actions.drain(..) {
             match action {
                 Action::Persist(persist) => {
-                    highest = highest.max(persist.seq);
+                    assert!(persist.seq > highest, "write {} after write {highest}", persist.seq);
+                    highest = persist.seq;
                     for entry in &persist.writes {
                         self.core.consensus.add(&mut write, entry).map_err(refuse)?;
                     }
@@ -290,7 +293,15 @@ impl Driver {
                 Action::Sealed { token, header, after } => self.sealed(token, header, after, &mut write)?,
                 Action::FetchBatches { from, tip, holders } => sync::fetch(&self.core, from, tip, holders),
                 Action::PushBatch { to, batch } => self.push_again(to, &batch)?,
-                Action::Deliver(delivery) => self.deliveries.push_back(*delivery),
+                Action::Deliver(delivery) => {
+                    let height = delivery.header.height;
+                    let last = self.deliveries.back().map(|last| last.header.height.next());
+                    assert!(
+                        last.is_none_or(|next| next == height),
+                        "block {height} is delivered out of order"
+                    );
+                    self.deliveries.push_back(*delivery);
+                }
                 Action::Alarm(alarm) => self.alarm(&alarm)?,
             }
         }
@@ -480,6 +491,7 @@ impl Driver {
     /// Says where the engine stands, for status and metrics.
     fn publish(&self) {
         let committed = self.engine.committed();
+        hooks::note_leading(Some(self.engine.leader()) == self.core.me);
         let mut view = self.core.view.lock().unwrap_or_else(PoisonError::into_inner);
         if view.view != self.engine.view() {
             self.core.counters.views.fetch_add(1, Ordering::Relaxed);

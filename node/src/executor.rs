@@ -165,8 +165,8 @@ impl<'a> Executor<'a> {
         let result = execute_block(&self.view, &self.core.chain, &self.state, &block)
             .map_err(|error| Refusal::new(Code::StorageFailed, error.to_string()))?;
         self.write(proposal, &batches, &result)?;
-        self.core.tracker.executed(header.height, batches.iter().flat_map(|batch| &batch.ids));
         self.count(&result, start);
+        self.core.tracker.executed(header.height, batches.iter().flat_map(|batch| &batch.ids));
         let summary = result.summary;
         self.state = ExecState { summary, log: result.log };
         self.recent.push_back(summary);

@@ -1,6 +1,6 @@
 //! A validator of City Ledger: the only crate that knows libp2p, RocksDB and HTTP.
 //!
-//! One thread owns the consensus engine ([`driver`]) and one executes ordered blocks ([`executor`]); the
+//! One thread owns the consensus engine ([`driver`]) and one executes ordered blocks (`executor`); the
 //! network ([`network`], behind [`link`]) and the HTTP API ([`api`], behind [`handle`]) talk to them through
 //! bounded queues. [`storage`] holds the two stores, [`datadir`] the directory around them, [`start`] puts
 //! everything together. Begin at `main.rs`, which reads [`config`], builds, runs and shuts down.

@@ -35,7 +35,7 @@ const POLL: Duration = Duration::from_millis(250);
 
 /// This process's node.
 #[derive(Debug)]
-pub struct Local {
+pub(crate) struct Local {
     core: Arc<Core>,
     genesis: Arc<str>,
     policy: TrustPolicy,

@@ -52,8 +52,8 @@ enum NodeCommand {
     },
 }
 
-/// Longest time from SIGTERM to the end.
-const STOP_TIME: Duration = Duration::from_secs(9);
+/// Longest time for the threads to end once network and API have, so that ten seconds suffice for all.
+const STOP_TIME: Duration = Duration::from_secs(4);
 
 fn main() -> ExitCode {
     if std::env::var_os("SSLKEYLOGFILE").is_some() {

@@ -58,6 +58,7 @@ types! {
         chain_core::certificate::Cert as "Cert" = samples::certs;
         chain_core::lane::SignedBatchHeader as "SignedBatchHeader" = samples::batch_headers;
         chain_core::execute::Outcome as "Outcome" = samples::outcomes;
+        chain_core::api::RawBlock as "RawBlock" = samples::raw_blocks;
     "consensus":
         consensus::message::Message as "Message" = samples::messages;
         consensus::message::Proposal as "Proposal" = samples::proposals;

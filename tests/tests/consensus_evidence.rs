@@ -2,6 +2,8 @@
 //! every way the protocol names and in thousands it does not; none is believed (reliability A4, A5, A8;
 //! consensus 3.6, 6.A).
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use chain_core::block::Flags;
 use chain_core::certificate::{CertError, VoteKind};
 use chain_core::codec::{decode, encode};
@@ -297,7 +299,7 @@ fn no_damaged_view_change_is_believed() {
     let story = Story::new();
     let judge = story.kit.judge();
     let original = story.view_change();
-    let message = Message::ViewChange(Box::new(original.clone()));
+    let message = Message::ViewChange(Box::new(original));
     let decoded = none_is_believed(
         5,
         40_000,

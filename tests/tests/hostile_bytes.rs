@@ -1,6 +1,8 @@
 //! Damaged and invented bytes for every decoder: none may panic, and what is accepted is the only encoding
 //! of its value (reliability A14, D3). The long runs are `tests/fuzz`; this is their daily share.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

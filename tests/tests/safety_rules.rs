@@ -1,5 +1,7 @@
 //! The voting rules R1 to R5, each with what it refuses (consensus 3.4, 6.A and 6.B).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use chain_core::block::{Flags, Header};
 use chain_core::certificate::{Cert, VoteKind};
 use chain_core::crypto::Digest;

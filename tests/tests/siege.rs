@@ -1,6 +1,8 @@
 //! One engine among liars, under seeded sieges: no panic, no second signature for a slot, no bound exceeded
 //! (reliability A14, B16, D4; consensus 6.G1). The fuzz target `engine_handle` plays the same game.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use city_tests::campaign;
 use city_tests::siege;
 use city_tests::sim::random::Random;

@@ -1,5 +1,7 @@
 //! Many seeds of the whole network under faults: agreement, durable-before-send, progress after healing.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use city_tests::campaign;

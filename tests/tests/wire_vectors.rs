@@ -4,6 +4,8 @@
 //! other's signatures. If that is meant, write the files anew with
 //! `CITY_VECTORS=write cargo test -p city-tests --test wire_vectors` and say why.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use std::path::{Path, PathBuf};
 
 use chain_core::block::Flags;

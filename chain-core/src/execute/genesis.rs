@@ -5,7 +5,8 @@ use jmt::{KeyHash, OwnedValue, Version};
 
 use super::overlay::{Fail, Overlay};
 use super::{
-    BlockResult, ChainParams, ExecState, Execution, GenesisState, LedgerRead, ReadError, outcomes_root,
+    BlockResult, ChainParams, ExecState, Execution, GenesisState, LedgerRead, ReadError, StateEntry,
+    outcomes_root,
 };
 use crate::block::ExecSummary;
 use crate::build::governance_header;
@@ -28,7 +29,7 @@ impl LedgerRead for Nothing {
         Ok(None)
     }
 
-    fn range(&self, _: &[u8], _: &[u8], _: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    fn range(&self, _: &[u8], _: &[u8], _: usize) -> Result<Vec<StateEntry>, ReadError> {
         Ok(Vec::new())
     }
 }

@@ -192,7 +192,7 @@ pub fn judge(record_type: RecordType, class: Class, text: &str) -> Result<Derive
     if holds_resident_number(&body, class) {
         return Err(Refusal::new(Code::NaturalPersonId, "the body holds a resident number"));
     }
-    let mut fields = Fields::new(&body, "")?;
+    let mut fields = Fields::new(&body, Path::default())?;
     let derived = match record_type {
         RecordType::Licence => super::credit::judge_licence(&mut fields, class),
         RecordType::Penalty => super::credit::judge_penalty(&mut fields, class),
@@ -223,9 +223,26 @@ fn holds_resident_number(body: &Json<'_>, class: Class) -> bool {
 /// Reads the members of one object, each once, and refuses what is left over.
 #[derive(Debug)]
 pub struct Fields<'a> {
-    path: String,
+    path: Path,
     members: &'a [(Cow<'a, str>, Json<'a>)],
     used: Vec<bool>,
+}
+
+/// Where an object stands in the body: the names that lead to it. Built without allocating, for messages only.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Path([&'static str; 2]);
+
+impl Path {
+    fn member(self, name: &'static str) -> Self {
+        if self.0[0].is_empty() { Self([name, ""]) } else { Self([self.0[0], name]) }
+    }
+}
+
+impl std::fmt::Display for Path {
+    /// Each name with a point after it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().filter(|name| !name.is_empty()).try_for_each(|name| write!(f, "{name}."))
+    }
 }
 
 /// Words that make a property a score of its subject (safeguard G9): English, Chinese, pinyin.
@@ -260,15 +277,14 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `SCHEMA_INVALID` when it is no object.
-    pub fn new(value: &'a Json<'a>, path: &str) -> Result<Self, Refusal> {
+    pub fn new(value: &'a Json<'a>, path: Path) -> Result<Self, Refusal> {
         let Json::Object(members) = value else {
-            let what = if path.is_empty() { "the body" } else { path };
+            let what = if path.0[0].is_empty() { "the body".to_owned() } else { path.to_string() };
             return Err(Refusal::new(
                 Code::SchemaInvalid,
-                format!("{what} is {}, wants an object", value.kind()),
+                format!("{} is {}, wants an object", what.trim_end_matches('.'), value.kind()),
             ));
         };
-        let path = if path.is_empty() { String::new() } else { format!("{path}.") };
         Ok(Self { path, members, used: vec![false; members.len()] })
     }
 
@@ -303,7 +319,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `MISSING_FIELD` when absent or empty, `SCHEMA_INVALID`, `SIZE_LIMIT`.
-    pub fn text(&mut self, name: &str, limit: usize) -> Result<&'a str, Refusal> {
+    pub fn text(&mut self, name: &'static str, limit: usize) -> Result<&'a str, Refusal> {
         self.optional_text(name, limit)?.ok_or_else(|| self.missing(name))
     }
 
@@ -311,7 +327,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `SCHEMA_INVALID`, `SIZE_LIMIT`.
-    pub fn optional_text(&mut self, name: &str, limit: usize) -> Result<Option<&'a str>, Refusal> {
+    pub fn optional_text(&mut self, name: &'static str, limit: usize) -> Result<Option<&'a str>, Refusal> {
         match self.optional(name) {
             None => Ok(None),
             Some(Json::Text(text)) if text.len() > limit => Err(Refusal::new(
@@ -327,7 +343,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `MISSING_FIELD`, `SCHEMA_INVALID`, `BAD_DATE`.
-    pub fn date(&mut self, name: &str) -> Result<Date, Refusal> {
+    pub fn date(&mut self, name: &'static str) -> Result<Date, Refusal> {
         self.optional_date(name)?.ok_or_else(|| self.missing(name))
     }
 
@@ -335,7 +351,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `SCHEMA_INVALID`, `BAD_DATE`.
-    pub fn optional_date(&mut self, name: &str) -> Result<Option<Date>, Refusal> {
+    pub fn optional_date(&mut self, name: &'static str) -> Result<Option<Date>, Refusal> {
         let Some(text) = self.optional_text(name, NAME_BYTES_MAX)? else {
             return Ok(None);
         };
@@ -350,7 +366,7 @@ impl<'a> Fields<'a> {
     /// `MISSING_FIELD`, `SCHEMA_INVALID`.
     pub fn choice<T: std::str::FromStr<Err = crate::layout::UnknownName>>(
         &mut self,
-        name: &str,
+        name: &'static str,
     ) -> Result<T, Refusal> {
         let text = self.text(name, NAME_BYTES_MAX)?;
         self.parse_choice(name, text)
@@ -370,7 +386,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `MISSING_FIELD`, `SCHEMA_INVALID`.
-    pub fn choices<T>(&mut self, name: &str) -> Result<Vec<T>, Refusal>
+    pub fn choices<T>(&mut self, name: &'static str) -> Result<Vec<T>, Refusal>
     where
         T: std::str::FromStr<Err = crate::layout::UnknownName> + PartialEq,
     {
@@ -392,7 +408,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `SCHEMA_INVALID`, `SIZE_LIMIT`.
-    pub fn list(&mut self, name: &str, limit: usize) -> Result<&'a [Json<'a>], Refusal> {
+    pub fn list(&mut self, name: &'static str, limit: usize) -> Result<&'a [Json<'a>], Refusal> {
         match self.optional(name) {
             None => Ok(&[]),
             Some(Json::Array(items)) if items.len() > limit => Err(Refusal::new(
@@ -408,7 +424,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `MISSING_FIELD`, `SCHEMA_INVALID`, `BAD_NUMBER`.
-    pub fn count(&mut self, name: &str) -> Result<u64, Refusal> {
+    pub fn count(&mut self, name: &'static str) -> Result<u64, Refusal> {
         match self.required(name)? {
             Json::Integer(value) => u64::try_from(*value).map_err(|_| {
                 Refusal::new(Code::BadNumber, format!("{}{name} is {value}, wants 0 or more", self.path))
@@ -421,7 +437,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `MISSING_FIELD`, `SCHEMA_INVALID`, or the code of the identifier's flaw.
-    pub fn org(&mut self, name: &str) -> Result<OrgId, Refusal> {
+    pub fn org(&mut self, name: &'static str) -> Result<OrgId, Refusal> {
         self.optional_org(name)?.ok_or_else(|| self.missing(name))
     }
 
@@ -429,7 +445,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `SCHEMA_INVALID`, or the code of the identifier's flaw.
-    pub fn optional_org(&mut self, name: &str) -> Result<Option<OrgId>, Refusal> {
+    pub fn optional_org(&mut self, name: &'static str) -> Result<Option<OrgId>, Refusal> {
         let Some(text) = self.optional_text(name, NAME_BYTES_MAX)? else {
             return Ok(None);
         };
@@ -442,7 +458,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `SCHEMA_INVALID`.
-    pub fn optional_digest(&mut self, name: &str) -> Result<Option<Digest>, Refusal> {
+    pub fn optional_digest(&mut self, name: &'static str) -> Result<Option<Digest>, Refusal> {
         let Some(text) = self.optional_text(name, NAME_BYTES_MAX)? else {
             return Ok(None);
         };
@@ -453,7 +469,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `MISSING_FIELD`, `SCHEMA_INVALID`.
-    pub fn digest(&mut self, name: &str) -> Result<Digest, Refusal> {
+    pub fn digest(&mut self, name: &'static str) -> Result<Digest, Refusal> {
         self.optional_digest(name)?.ok_or_else(|| self.missing(name))
     }
 
@@ -461,7 +477,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `MISSING_FIELD` when absent or empty, and as [`Fields::optional_localised`].
-    pub fn localised(&mut self, name: &str) -> Result<(), Refusal> {
+    pub fn localised(&mut self, name: &'static str) -> Result<(), Refusal> {
         if self.optional_localised(name)? { Ok(()) } else { Err(self.missing(name)) }
     }
 
@@ -469,11 +485,11 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `SCHEMA_INVALID`, `MISSING_FIELD` inside, `SIZE_LIMIT`.
-    pub fn optional_localised(&mut self, name: &str) -> Result<bool, Refusal> {
+    pub fn optional_localised(&mut self, name: &'static str) -> Result<bool, Refusal> {
         let items = self.list(name, LANGUAGES_MAX)?;
         let mut languages = Vec::new();
         for item in items {
-            let mut entry = Fields::new(item, &format!("{}{name}", self.path))?;
+            let mut entry = Fields::new(item, self.path.member(name))?;
             let lang = entry.text("lang", CODE_BYTES_MAX)?;
             entry.text("text", TEXT_BYTES_MAX)?;
             entry.finish()?;
@@ -493,24 +509,23 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// `NEGATIVE_AMOUNT`; `AMOUNT_BELOW_MINOR_UNIT` when the minor units are a text with decimals;
     /// `SCHEMA_INVALID`, `MISSING_FIELD`.
-    pub fn optional_money(&mut self, name: &str) -> Result<Option<Money>, Refusal> {
+    pub fn optional_money(&mut self, name: &'static str) -> Result<Option<Money>, Refusal> {
         let Some(value) = self.optional(name) else {
             return Ok(None);
         };
-        let path = format!("{}{name}", self.path);
-        let mut fields = Fields::new(value, &path)?;
+        let mut fields = Fields::new(value, self.path.member(name))?;
         let code = fields.text("currency", 8)?;
         let currency: Currency =
             code.parse().map_err(|_| fields.invalid("currency", code, "three capital letters (ISO 4217)"))?;
         let minor = match fields.required("minor")? {
             Json::Integer(minor) => *minor,
             // A client that did not convert: name the flaw of the amount, not of its type.
-            Json::Text(text) => return Err(judge_decimal(&path, text)),
+            Json::Text(text) => return Err(judge_decimal(fields.path, text)),
             other => return Err(fields.wrong("minor", other, "a whole number")),
         };
         fields.finish()?;
         if minor < 0 {
-            let detail = format!("{path} is {minor} minor units, wants 0 or more");
+            let detail = format!("{}minor is {minor}, wants 0 or more", fields.path);
             return Err(Refusal::new(Code::NegativeAmount, detail));
         }
         Ok(Some(Money { currency, minor }))
@@ -520,10 +535,10 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// As the fields of each entry.
-    pub fn attachments(&mut self, name: &str) -> Result<Option<Digest>, Refusal> {
+    pub fn attachments(&mut self, name: &'static str) -> Result<Option<Digest>, Refusal> {
         let items = self.list(name, ATTACHMENTS_MAX)?;
-        let path = format!("{}{name}", self.path);
-        let files = items.iter().map(|item| judge_attachment(item, &path)).collect::<Result<Vec<_>, _>>()?;
+        let path = self.path.member(name);
+        let files = items.iter().map(|item| judge_attachment(item, path)).collect::<Result<Vec<_>, _>>()?;
         Ok((!files.is_empty()).then(|| attachments_root(files.iter().map(|(sha256, size)| (sha256, *size)))))
     }
 
@@ -531,9 +546,9 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// As its fields.
-    pub fn attachment(&mut self, name: &str) -> Result<Digest, Refusal> {
-        let path = format!("{}{name}", self.path);
-        let (sha256, size) = judge_attachment(self.required(name)?, &path)?;
+    pub fn attachment(&mut self, name: &'static str) -> Result<Digest, Refusal> {
+        let path = self.path.member(name);
+        let (sha256, size) = judge_attachment(self.required(name)?, path)?;
         Ok(attachments_root([(&sha256, size)]))
     }
 
@@ -547,9 +562,13 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// `MISSING_FIELD`, `SCHEMA_INVALID`, the code of the identifier's flaw, or `PERSONAL_DATA_IN_CLEAR` when
     /// a person would stand in a shared body.
-    pub fn subject(&mut self, name: &str, class: Class) -> Result<(SubjectKind, Option<OrgId>), Refusal> {
+    pub fn subject(
+        &mut self,
+        name: &'static str,
+        class: Class,
+    ) -> Result<(SubjectKind, Option<OrgId>), Refusal> {
         let value = self.required(name)?;
-        let mut fields = Fields::new(value, &format!("{}{name}", self.path))?;
+        let mut fields = Fields::new(value, self.path.member(name))?;
         let kind: SubjectKind = fields.choice("kind")?;
         if kind.is_personal() && class.body_is_shared() {
             let detail = format!("{}kind is {kind}, not allowed in class {class}", fields.path);
@@ -558,9 +577,9 @@ impl<'a> Fields<'a> {
         fields.text("name", NAME_BYTES_MAX)?;
         let id = fields.optional_org("id")?;
         let mut others = false;
-        let others_path = format!("{}other_codes", fields.path);
+        let others_path = fields.path.member("other_codes");
         for item in fields.list("other_codes", 8)? {
-            let mut other = Fields::new(item, &others_path)?;
+            let mut other = Fields::new(item, others_path)?;
             other.text("scheme", CODE_BYTES_MAX)?;
             other.text("value", CODE_BYTES_MAX)?;
             other.finish()?;
@@ -588,9 +607,9 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `MISSING_FIELD`, `SCHEMA_INVALID`, `BAD_DATE`.
-    pub fn origin(&mut self, name: &str) -> Result<Option<u64>, Refusal> {
+    pub fn origin(&mut self, name: &'static str) -> Result<Option<u64>, Refusal> {
         let value = self.required(name)?;
-        let mut fields = Fields::new(value, &format!("{}{name}", self.path))?;
+        let mut fields = Fields::new(value, self.path.member(name))?;
         fields.text("system", CODE_BYTES_MAX)?;
         fields.choice::<OriginMethod>("method")?;
         fields.optional_text("source_no", NAME_BYTES_MAX)?;
@@ -622,7 +641,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn judge_decimal(path: &str, text: &str) -> Refusal {
+fn judge_decimal(path: Path, text: &str) -> Refusal {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text),
@@ -631,16 +650,19 @@ fn judge_decimal(path: &str, text: &str) -> Refusal {
     let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     let formed = !whole.is_empty() && plain(whole) && plain(fraction);
     if formed && sign {
-        return Refusal::new(Code::NegativeAmount, format!("{path} is {}, wants 0 or more", shown(text)));
+        return Refusal::new(
+            Code::NegativeAmount,
+            format!("{path}minor is {}, wants 0 or more", shown(text)),
+        );
     }
     if formed && !fraction.trim_end_matches('0').is_empty() {
-        let detail = format!("{path} is {} minor units, wants whole ones", shown(text));
+        let detail = format!("{path}minor is {}, wants whole minor units", shown(text));
         return Refusal::new(Code::AmountBelowMinorUnit, detail);
     }
-    Refusal::new(Code::SchemaInvalid, format!("{path}.minor is a text, wants a whole number"))
+    Refusal::new(Code::SchemaInvalid, format!("{path}minor is a text, wants a whole number"))
 }
 
-fn judge_attachment(item: &Json<'_>, path: &str) -> Result<(Digest, u64), Refusal> {
+fn judge_attachment(item: &Json<'_>, path: Path) -> Result<(Digest, u64), Refusal> {
     let mut file = Fields::new(item, path)?;
     let sha256 = file.digest("sha256")?;
     let size = file.count("size")?;
@@ -717,7 +739,7 @@ mod tests {
 
     fn with<T>(text: &str, read: impl FnOnce(&mut Fields<'_>) -> T) -> T {
         let value = json::parse(text).unwrap();
-        read(&mut Fields::new(&value, "").unwrap())
+        read(&mut Fields::new(&value, Path::default()).unwrap())
     }
 
     #[test]

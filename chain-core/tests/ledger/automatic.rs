@@ -2,7 +2,7 @@
 
 use chain_core::execute::AUTOMATIC_STEPS_MAX;
 use chain_core::leaf::Leaf;
-use chain_core::operation::{AmendReason, Operation, Step};
+use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason, Step};
 use chain_core::record::RecordType;
 use serde_json::json;
 
@@ -61,6 +61,24 @@ fn only_records_in_effect_expire() {
     assert_eq!(city.status(submitted), "effective");
     city.tick("2027-06-01T00:00:01+08:00");
     assert_eq!(city.status(submitted), "expired");
+}
+
+#[test]
+fn a_revoked_record_stays_revoked() {
+    let mut city = City::new();
+    let record = city.effective_licence("1");
+    let revoke = Operation::Revoke {
+        record,
+        version: 1,
+        reason: RevokeReason::Revoked,
+        effect: Effect::FromNow,
+        note: String::new(),
+    };
+    city.send("A1/supervisor1", revoke).unwrap();
+    city.countersign("A1/legal1", record).unwrap();
+    city.tick("2027-05-07");
+    assert_eq!(city.status(record), "revoked");
+    assert!(automatic(&city).is_empty());
 }
 
 #[test]

@@ -155,6 +155,7 @@ pub(crate) fn genesis() -> GenesisState {
             BasisDetails { types: vec![RecordType::Penalty], ..basis_details("penalties-only") },
             BasisDetails { in_force: date("2026-07-01"), ..basis_details("new-law") },
             BasisDetails { legal_review: true, expiry_required: true, ..basis_details("strict") },
+            BasisDetails { max_class: Class::P1, ..basis_details("public-only") },
             BasisDetails {
                 subject_kinds: vec![SubjectKind::None, SubjectKind::Organisation],
                 max_class: Class::P1,

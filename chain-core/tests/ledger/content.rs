@@ -248,6 +248,8 @@ fn headers_of_persons_are_judged_too() {
     assert_eq!(change("c", |header| header.effective_to = Some(date("2026-05-05"))), Err(Code::DateOrder));
     let only_organisations = |header: &mut Header| header.legal_basis = basis_ref("organisations-only");
     assert_eq!(change("d", only_organisations), Err(Code::SubjectKindNotPermitted));
+    let public_only = |header: &mut Header| header.legal_basis = basis_ref("public-only");
+    assert_eq!(change("f", public_only), Err(Code::ClassNotPermitted));
     assert_eq!(change("e", |_| {}), Ok(()));
 }
 
@@ -368,5 +370,13 @@ fn a_body_of_more_than_16_kib_is_refused() {
     let texts = ["zh-Hans", "en", "fr", "de"].map(|lang| json!({ "lang": lang, "text": "x".repeat(4_000) }));
     body["content"] = json!(texts);
     let filed = build::file(&filing(RecordType::Licence, "1"), &body.to_string()).unwrap();
+    assert_eq!(city.submit("A1/clerk1", filed), Err(Code::SizeLimit));
+}
+
+#[test]
+fn an_operation_stays_small_enough_for_a_leaf() {
+    let mut city = City::new();
+    let mut filed = licence("1");
+    filed.header.legal_basis = basis_ref(&"x".repeat(32 * 1024));
     assert_eq!(city.submit("A1/clerk1", filed), Err(Code::SizeLimit));
 }

@@ -280,6 +280,8 @@ fn a_genesis_with_a_flaw_is_refused() {
         |genesis| genesis.bases[0].types.clear(),
         |genesis| genesis.agencies[0].name = String::new(),
         |genesis| genesis.members[0].to = Some(date("2019-12-31")),
+        // A genesis proves no possession, so a key of small order must be caught by itself.
+        |genesis| genesis.members[0].key.key = chain_core::crypto::PublicKey::new([0; 32]),
     ];
     for (at, change) in changes.iter().enumerate() {
         let mut genesis = crate::city::genesis();

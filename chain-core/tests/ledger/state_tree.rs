@@ -1,11 +1,12 @@
 //! Proofs about the state: that a head is this one, and that there is none.
 
 use chain_core::crypto::Digest;
+use chain_core::execute::{OrderedBlock, execute_block};
 use chain_core::id::{Height, RecordId};
 use chain_core::layout::Layout as _;
 use chain_core::state::{key, tree};
 
-use crate::city::{City, agency, licence, public};
+use crate::city::{City, agency, chain, licence, public};
 
 #[test]
 fn presence_and_absence_are_proved_against_the_root() {
@@ -59,6 +60,15 @@ fn idle_blocks_keep_the_root_and_every_height_has_one() {
         city.block(Vec::new());
         assert_eq!(city.ledger.summary().state_root, genesis);
     }
+    // The root node carried over replaces the one before it, which may be pruned.
+    let header = city.header();
+    let block = OrderedBlock { header: &header, batches: Vec::new() };
+    let at = city.ledger.exec_state();
+    let idle = execute_block(&city.ledger, &chain(), at, &block).unwrap();
+    assert_eq!(idle.tree.node_batch.nodes().len(), 1);
+    let stale: Vec<_> =
+        idle.tree.stale_node_index_batch.iter().map(|stale| stale.node_key.version()).collect();
+    assert_eq!(stale, [4]);
     city.submit("A1/clerk1", licence("1")).unwrap();
     assert_ne!(city.ledger.summary().state_root, genesis);
     assert_eq!(city.ledger.height(), Height::new(5));

@@ -24,6 +24,7 @@ use chain_core::state::{
     AgencyEntry, BasisEntry, Flags, MemberEntry, Needs, Pending, RecordHead, Signer, Status, VersionHead,
 };
 use chain_core::transaction::{Body, Submission, Transaction};
+use proptest::prelude::*;
 
 use crate::city::{
     agency, agency_details, basis_details, chain, date, member_details, new_key, public, secret,
@@ -334,6 +335,38 @@ fn bytes_are_frozen_and_read_back() {
     names.signature(&possession).signature(&Signature::ZERO);
     compare("digests_and_signatures", &names.finish(), &mut failures);
     assert!(failures.is_empty(), "changed or missing vectors: {failures:?}");
+}
+
+proptest! {
+    /// Whatever a damaged disk or a hostile peer makes of the bytes: no panic, and nothing reads as a value
+    /// that would be written differently.
+    #[test]
+    fn damaged_bytes_never_panic_nor_read_as_something_else(
+        leaf in 0..4_usize, operation in 0..10_usize, at in 0..600_usize, flip in 1..=255_u8, cut in 0..600_usize,
+    ) {
+        let damage = |mut bytes: Vec<u8>| {
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+            bytes.truncate(bytes.len() - cut.saturating_sub(400) % bytes.len());
+            bytes
+        };
+        let bytes = damage(leaves()[leaf].1.to_canonical());
+        if let Ok(read) = Leaf::decode(&bytes) {
+            prop_assert_eq!(read.to_canonical(), bytes);
+        }
+        let bytes = damage(operations()[operation].1.to_canonical());
+        if let Ok(read) = Operation::from_canonical(&bytes) {
+            prop_assert_eq!(read.to_canonical(), bytes);
+        }
+        let bytes = damage(head().to_canonical());
+        if let Ok(read) = RecordHead::from_canonical(&bytes) {
+            prop_assert_eq!(read.to_canonical(), bytes);
+        }
+        let bytes = damage(codec::encode(&submission()).unwrap());
+        if let Ok(read) = codec::decode::<Submission>(&bytes) {
+            prop_assert_eq!(codec::encode(&read).unwrap(), bytes);
+        }
+    }
 }
 
 fn wire<T: Wire + PartialEq + std::fmt::Debug>(name: &str, value: &T, failures: &mut Vec<String>) {

@@ -82,7 +82,7 @@ impl Start {
     }
 }
 
-/// A row refused before it was sent.
+/// A row refused before it was ordered: here, or by the first node that was given it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct RefusedRow {
     /// Its number.
@@ -281,7 +281,9 @@ impl Journal {
 
     /// Transactions without a verified outcome.
     pub(crate) fn unfinished(&self) -> Vec<Sent> {
-        self.sent.iter().filter(|sent| !self.finals.contains_key(&sent.tx.to_string())).cloned().collect()
+        let refused = |sent: &Sent| sent.rows.iter().all(|row| self.refused.contains_key(row));
+        let open = |sent: &&Sent| !self.finals.contains_key(&sent.tx.to_string()) && !refused(sent);
+        self.sent.iter().filter(open).cloned().collect()
     }
 
     /// Whether a row was refused or put into a transaction before.
@@ -408,6 +410,18 @@ mod tests {
         );
         assert_eq!(journal.check(&other).unwrap_err().code(), Code::JournalMismatch);
         journal.check(&start()).unwrap();
+    }
+
+    #[test]
+    fn a_row_that_a_node_would_not_take_has_its_verdict_and_is_not_sent_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        let mut journal = Journal::create(&path, start()).unwrap();
+        journal.sending(vec![sent(1), sent(2)]).unwrap();
+        journal
+            .refuse(vec![RefusedRow { row: 1, refusal: Refusal::new(Code::NegativeAmount, "x") }])
+            .unwrap();
+        assert_eq!(Journal::open(&path).unwrap().unfinished(), [sent(2)]);
     }
 
     #[test]

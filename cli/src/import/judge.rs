@@ -7,7 +7,7 @@
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
 use chain_core::date::Date;
-use chain_core::id::{ChainId, RecordId};
+use chain_core::id::ChainId;
 use chain_core::identifier::{contains_resident_number, uscc_is_individual_business};
 use chain_core::json::to_canonical;
 use chain_core::operation::Operation;
@@ -69,8 +69,6 @@ pub(crate) struct Rules<'a> {
 pub(crate) struct Ready {
     /// Its number.
     pub(crate) row: u64,
-    /// The record it will be.
-    pub(crate) record: RecordId,
     /// What is signed.
     pub(crate) operation: Operation,
     /// What goes with it.
@@ -124,7 +122,6 @@ pub(crate) fn judge(
     }
     Ok(Ready {
         row: mapped.row,
-        record: header.record,
         class: header.class,
         natural_key: header.natural_key,
         operation: Operation::Submit(Box::new(header)),

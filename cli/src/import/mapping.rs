@@ -241,11 +241,6 @@ impl Mapping {
         Err(CliError::new(Code::UnknownColumn, format!("the sheet has no column {}", missing.join(", "))))
     }
 
-    /// Reads the authority of a row; needed even where the rest is wrong.
-    pub(crate) fn authority(&self, row: Row<'_>) -> Normal {
-        normalise::code(row.cell(&self.authority.column))
-    }
-
     /// Reads a row.
     ///
     /// # Errors

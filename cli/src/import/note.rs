@@ -46,11 +46,6 @@ impl Notes {
     pub(crate) fn add(&mut self, note: Note) {
         self.0.insert(note);
     }
-
-    /// Whether a remark was made.
-    pub(crate) fn has(&self, note: Note) -> bool {
-        self.0.contains(&note)
-    }
 }
 
 impl fmt::Display for Notes {

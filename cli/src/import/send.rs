@@ -15,7 +15,7 @@ use crate::error::{CliError, CliResult};
 use crate::interrupt;
 use crate::progress::Progress;
 
-use super::journal::{Final, Journal, RowOutcome, Sent};
+use super::journal::{Final, Journal, RefusedRow, RowOutcome, Sent};
 
 /// How long one request waits for a transaction before it is asked for, or sent, again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,7 +53,11 @@ pub(crate) fn send_all(
                     let Some(sent) = lock(&queue).pop_front() else { break };
                     match follow(client, genesis, &sent, &stop) {
                         Ok(Some(end)) => {
-                            if let Err(error) = lock(journal).finish(end) {
+                            let written = match end {
+                                End::Final(end) => lock(journal).finish(end),
+                                End::NotTaken(row) => lock(journal).refuse(vec![row]),
+                            };
+                            if let Err(error) = written {
                                 lock(&failure).get_or_insert(error);
                                 stop.store(true, Ordering::Relaxed);
                             }
@@ -95,8 +99,17 @@ pub(crate) fn send_all(
     Ok(())
 }
 
+/// How a transaction ended.
+enum End {
+    /// A quorum ordered it, and the outcomes are known.
+    Final(Final),
+    /// A single row that the node refused before ordering it: bodies about persons are judged at the agency's
+    /// own node, which is the only one to see them.
+    NotTaken(RefusedRow),
+}
+
 /// Sends one transaction and sends it again, elsewhere, until its end is verified. `None` when stopped.
-fn follow(client: &Client, genesis: &Genesis, sent: &Sent, stop: &AtomicBool) -> CliResult<Option<Final>> {
+fn follow(client: &Client, genesis: &Genesis, sent: &Sent, stop: &AtomicBool) -> CliResult<Option<End>> {
     let bytes = sent.bytes()?;
     let mut submitted = false;
     loop {
@@ -111,7 +124,7 @@ fn follow(client: &Client, genesis: &Genesis, sent: &Sent, stop: &AtomicBool) ->
         match answer {
             Ok(status) => {
                 if let Some(end) = ended(genesis, sent, &status)? {
-                    return Ok(Some(end));
+                    return Ok(Some(End::Final(end)));
                 }
                 // Whoever took it may have lost it: look, then send again, through the next node.
                 submitted = status.stage >= Stage::Final || !submitted && status.stage == Stage::Accepted;
@@ -125,6 +138,10 @@ fn follow(client: &Client, genesis: &Genesis, sent: &Sent, stop: &AtomicBool) ->
                 if !interrupt::sleep(Duration::from_millis(200)) {
                     return Ok(None);
                 }
+            }
+            Err(error) if matches!(error.code().number() / 100, 1 | 4) && sent.rows.len() == 1 => {
+                let row = RefusedRow { row: sent.rows[0], refusal: error.refusal };
+                return Ok(Some(End::NotTaken(row)));
             }
             // Refused as a whole before it was ordered: another network, a key that is no longer good, a bug.
             // The same bytes will never be taken, so the import stops and says why.

@@ -165,7 +165,9 @@ impl Engine {
         let seal = self.seal_due(tip);
         let heartbeat = now.mono_ms >= self.block_ms + self.params.heartbeat_ms && in_flight == 0;
         let base_open = first && tip.height > self.chain.committed().height;
-        let wanted = has_work || seal || heartbeat || self.first_block_owed || self.handing_over;
+        // The very first block shows everybody that the network lives.
+        let opening = tip.header.is_none();
+        let wanted = opening || has_work || seal || heartbeat || self.first_block_owed || self.handing_over;
         if first {
             // The first block of a view is empty (M2); it also commits an uncommitted base (M11).
             let handover = base_open && now.mono_ms >= self.view_entered_ms + self.params.interval_ms;

@@ -28,7 +28,7 @@ const FETCHES_MAX: usize = 256;
 /// Most fetches remembered that one peer's bare word calls for.
 const FETCHES_CAUSED_MAX: usize = 16;
 /// Own batches sent again at a time.
-const RESEND_BATCHES: usize = 8;
+const RESEND_BATCHES: usize = 64;
 /// A sync request is given up after this long.
 const SYNC_MS: u64 = 1_000;
 

@@ -195,7 +195,7 @@ pub fn check_submission(submission: &Submission) -> Result<(), Refusal> {
     chain_core::rules::check_bodies(submission)
 }
 
-/// Checked batches by name, the newest up to [`CACHED_BYTES_MAX`].
+/// Checked batches by name, the newest up to 64 MiB.
 #[derive(Debug, Default)]
 pub struct BatchCache(Mutex<Cached>);
 
@@ -234,7 +234,7 @@ impl BatchCache {
             cached.forget(name);
         }
         // Names of forgotten batches stay in the order until they outnumber the rest.
-        if cached.order.len() > 2 * cached.batches.len() + 64 {
+        if cached.order.len() > 2 * cached.batches.len() {
             let Cached { batches, order, .. } = &mut *cached;
             order.retain(|name| batches.contains_key(name));
         }
@@ -246,5 +246,54 @@ impl Cached {
         if let Some(batch) = self.batches.remove(name) {
             self.bytes -= batch.bytes.len();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chain_core::crypto::Digest;
+    use chain_core::id::{Epoch, ValidatorIx};
+
+    fn batch(seq: u64, bytes: usize) -> Arc<CheckedBatch> {
+        let header = BatchHeader {
+            chain_id: ChainId::new(Digest::ZERO),
+            epoch: Epoch::ZERO,
+            author: ValidatorIx::new(0),
+            seq,
+            prev: Digest::ZERO,
+            payload_root: Digest::ZERO,
+            bytes: 0,
+            count: 0,
+            time_ms: 0,
+        };
+        let name = BatchRef { author: header.author, seq, digest: header.digest() };
+        let signed = SignedBatchHeader { header, signature: Signature::ZERO };
+        let batch = Batch { signed, submissions: Vec::new() };
+        Arc::new(CheckedBatch {
+            name,
+            batch,
+            bytes: Arc::from(vec![0; bytes]),
+            ids: Vec::new(),
+            signatures_ok: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn the_cache_is_bounded_by_bytes_and_forgets_the_oldest() {
+        let cache = BatchCache::default();
+        let all: Vec<_> = (0..100).map(|seq| batch(seq, 1024 * 1024)).collect();
+        for one in &all {
+            cache.insert(one.clone());
+            cache.insert(one.clone());
+        }
+        assert!(cache.get(&all[99].name).is_some() && cache.get(&all[0].name).is_none());
+        let kept = all.iter().filter(|one| cache.get(&one.name).is_some()).count();
+        assert_eq!(kept * 1024 * 1024, CACHED_BYTES_MAX);
+        let names: Vec<_> = all.iter().map(|one| one.name).collect();
+        cache.remove(&names);
+        assert!(all.iter().all(|one| cache.get(&one.name).is_none()));
+        let cached = cache.0.lock().unwrap();
+        assert_eq!((cached.bytes, cached.order.len()), (0, 0));
     }
 }

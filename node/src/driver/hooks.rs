@@ -1,10 +1,11 @@
 //! Places where a test may make the process die, and nothing else.
 //!
-//! `CITY_CRASH_AT=point:count` aborts the process when the point is reached for the count-th time. Unset, a
-//! point costs one load.
+//! `CITY_CRASH_AT=point:count` aborts the process when the point is reached for the count-th time;
+//! `point:count:leader` and `point:count:follower` count only while this validator leads, or does not. Unset,
+//! a point costs one load.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A named point between what is written and what is said.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,23 +73,40 @@ impl Point {
 struct Armed {
     point: Point,
     left: AtomicU64,
+    /// Count only while leading (true) or following (false).
+    leading: Option<bool>,
 }
 
 impl Armed {
     fn parse(text: &str) -> Option<Self> {
-        let (name, count) = text.split_once(':')?;
+        let (name, rest) = text.split_once(':')?;
+        let (count, leading) = match rest.split_once(':') {
+            None => (rest, None),
+            Some((count, "leader")) => (count, Some(true)),
+            Some((count, "follower")) => (count, Some(false)),
+            Some(_) => return None,
+        };
         let point = Point::ALL.into_iter().find(|point| point.name() == name)?;
         let count = count.parse().ok().filter(|count| *count > 0)?;
-        Some(Self { point, left: AtomicU64::new(count) })
+        Some(Self { point, left: AtomicU64::new(count), leading })
     }
 
     /// Whether this hit is the one.
-    fn strikes(&self, point: Point) -> bool {
-        point == self.point && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+    fn strikes(&self, point: Point, leads: bool) -> bool {
+        point == self.point
+            && self.leading.is_none_or(|wanted| wanted == leads)
+            && self.left.fetch_sub(1, Ordering::Relaxed) == 1
     }
 }
 
+/// Whether this validator led after the engine's newest turn.
+static LEADS: AtomicBool = AtomicBool::new(false);
 static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+
+/// Says whether this validator leads now.
+pub(crate) fn note_leading(leads: bool) {
+    LEADS.store(leads, Ordering::Relaxed);
+}
 
 /// Reads `CITY_CRASH_AT` once.
 ///
@@ -110,7 +128,7 @@ pub fn arm() -> Result<(), String> {
 #[inline]
 pub(crate) fn hit(point: Point) {
     if let Some(Some(armed)) = ARMED.get()
-        && armed.strikes(point)
+        && armed.strikes(point, LEADS.load(Ordering::Relaxed))
     {
         tracing::error!(point = point.name(), "crash hook");
         std::process::abort();
@@ -125,10 +143,14 @@ mod tests {
     fn the_count_th_hit_of_the_named_point_strikes_once() {
         let armed = Armed::parse("before-commit:3").unwrap();
         let hits = [Point::BeforeCommit, Point::BeforePrepare, Point::BeforeCommit, Point::BeforeCommit];
-        let strikes: Vec<bool> = hits.into_iter().map(|point| armed.strikes(point)).collect();
+        let strikes: Vec<bool> = hits.into_iter().map(|point| armed.strikes(point, false)).collect();
         assert_eq!(strikes, [false, false, false, true]);
-        assert!(!armed.strikes(Point::BeforeCommit));
-        for text in ["before-commit", "before-commit:0", "nowhere:1", "before-commit:x"] {
+        assert!(!armed.strikes(Point::BeforeCommit, false));
+        let leader = Armed::parse("after-write:1:leader").unwrap();
+        assert!(!leader.strikes(Point::AfterWrite, false) && leader.strikes(Point::AfterWrite, true));
+        for text in
+            ["before-commit", "before-commit:0", "nowhere:1", "before-commit:x", "before-commit:1:king"]
+        {
             assert!(Armed::parse(text).is_none(), "{text}");
         }
     }

@@ -157,3 +157,79 @@ impl Intake {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chain_core::crypto::{Digest, SecretKey};
+    use chain_core::id::{ChainId, RecordId};
+    use chain_core::operation::Operation;
+    use chain_core::transaction::{TRANSACTION_VERSION, Transaction};
+
+    /// A submission of `operations` that counts for `bytes`.
+    fn queued(n: u64, operations: usize, bytes: u32) -> Queued {
+        let key = SecretKey::from_seed([1; 32]);
+        let operation = Operation::Withdraw { record: RecordId::new(Digest::ZERO), version: 1 };
+        let transaction = Transaction {
+            version: TRANSACTION_VERSION,
+            chain_id: ChainId::new(Digest::ZERO),
+            author: key.public(),
+            valid_until_ms: n,
+            atomic: false,
+            operations: vec![operation; operations],
+        };
+        let id = transaction.id();
+        let submission = Submission { signed: transaction.sign(&key), bodies: vec![None; operations] };
+        Queued { submission, id, bytes, at_ms: 100 + n }
+    }
+
+    #[test]
+    fn a_batch_takes_agencies_in_turn() {
+        let intake = Intake::default();
+        for n in 0..2_000 {
+            intake.push("large", queued(n, 1, 200)).unwrap();
+        }
+        for n in 0..3 {
+            intake.push("small", queued(5_000 + n, 1, 200)).unwrap();
+        }
+        let batch = intake.take();
+        let small =
+            batch.iter().take(6).filter(|one| one.submission.signed.transaction.valid_until_ms >= 5_000);
+        assert_eq!(small.count(), 3, "the small agency's three are among the first six");
+        assert_eq!(batch.len(), BATCH_OPERATIONS_TARGET);
+        assert_eq!(intake.len(), 2_003 - batch.len());
+        while !intake.take().is_empty() {}
+        assert!(intake.is_empty());
+        assert_eq!(intake.due_ms(true), None);
+    }
+
+    #[test]
+    fn a_full_queue_refuses_its_own_agency_only() {
+        let intake = Intake::default();
+        let mut n = 0;
+        while intake.push("large", queued(n, 1_024, 500_000)).is_ok() {
+            n += 1;
+        }
+        assert_eq!(n, 16, "16 times 1,024 operations fill the queue");
+        let refusal = intake.push("large", queued(99, 1, 1)).unwrap_err();
+        assert_eq!(refusal.code, Code::QueueFull);
+        intake.push("small", queued(100, 1, 1)).unwrap();
+        let mut agencies = 0;
+        while intake.push(&format!("more {agencies}"), queued(1_000 + agencies, 1, 8_000_000)).is_ok() {
+            agencies += 1;
+        }
+        assert_eq!(agencies, 7, "all queues together are bounded, too");
+    }
+
+    #[test]
+    fn an_idle_lane_seals_at_once_and_a_busy_one_gathers() {
+        let intake = Intake::default();
+        intake.push("one", queued(0, 1, 200)).unwrap();
+        assert_eq!(intake.due_ms(true), Some(0));
+        assert_eq!(intake.due_ms(false), Some(100 + BATCH_WAIT_MS));
+        intake.push("two", queued(1, 1_024, 300_000)).unwrap();
+        assert_eq!(intake.due_ms(false), Some(0), "a full batch does not wait");
+        assert_eq!(intake.take().len(), 1);
+        assert_eq!(intake.take().len(), 1, "what did not fit comes next");
+    }
+}

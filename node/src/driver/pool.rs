@@ -10,7 +10,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The pool; dropping it lets running jobs end and forgets the others.
 #[derive(Debug)]
-pub struct Pool {
+pub(crate) struct Pool {
     queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -38,7 +38,7 @@ impl Pool {
     ///
     /// # Errors
     /// When the system has no more threads.
-    pub fn start(threads: usize) -> std::io::Result<Self> {
+    pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let threads = (0..threads.max(1))
             .map(|at| {
@@ -50,13 +50,13 @@ impl Pool {
     }
 
     /// Adds a job.
-    pub fn run(&self, job: impl FnOnce() + Send + 'static) {
+    pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
         self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner).waiting.push_back(Box::new(job));
         self.queue.ready.notify_one();
     }
 
     /// Jobs that wait.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner).waiting.len()
     }
 }

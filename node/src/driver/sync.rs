@@ -15,6 +15,8 @@ use crate::storage::consensus::ConsensusStore;
 
 /// Most bytes of blocks in one answer: well inside a frame.
 const BLOCKS_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Most blocks in one answer, however far apart certificates are.
+const BLOCKS_MAX: usize = 256;
 /// Most fetches under way.
 const FETCHES_MAX: usize = 16;
 /// Most questions of one fetch.
@@ -35,7 +37,7 @@ pub(crate) fn blocks_from(store: &ConsensusStore, from: Height) -> Result<Option
         },
     };
     let count = usize::try_from(certificate.height.since(from) + 1).unwrap_or(usize::MAX);
-    let blocks = store.final_blocks(from, count.min(2 * SYNC_BLOCKS_MAX as usize))?;
+    let blocks = store.final_blocks(from, count.min(BLOCKS_MAX))?;
     let mut bytes = 0;
     let mut fits = 0;
     for block in &blocks {

@@ -75,7 +75,7 @@ fn a_ledger_written_block_by_block_is_read_back_whole() {
     let dir = tempfile::tempdir().unwrap();
     let store = LedgerStore::open(dir.path()).unwrap();
     let genesis = Tip::genesis(ChainId::new(Digest::ZERO), 4, 0);
-    let mut tip = genesis.clone();
+    let mut tip = genesis;
     let mut before = None;
     for n in [1, 300, 0, 7, 500] {
         let (next, result, listed) = block(&store, &tip, n);

@@ -29,11 +29,11 @@ pub enum Figure {
 /// Without options it makes a network of its own in a temporary folder, measures every figure with no and
 /// with one faulty validator, prints a table and removes the network.
 ///
-///     city-bench
-///
-///     city-bench --figure throughput-one --duration 60 --window 1024 --faulty 0
-///
-///     city-bench --dir devnet --json figures.json
+/// ```text
+/// city-bench
+/// city-bench --figure throughput-one --duration 60 --window 1024 --faulty 0
+/// city-bench --dir devnet --json figures.json
+/// ```
 #[derive(Clone, Debug, Parser)]
 #[command(name = "city-bench", version, verbatim_doc_comment)]
 pub struct Options {
@@ -62,7 +62,7 @@ pub struct Options {
     #[arg(long, default_value_t = 8_000, value_name = "RATE")]
     pub ceiling: u64,
     /// Records a second that transactions are signed for beforehand, a hundred records a signature
-    #[arg(long, default_value_t = 30_000, value_name = "RATE")]
+    #[arg(long, default_value_t = 40_000, value_name = "RATE")]
     pub ceiling_hundred: u64,
     /// A development network that exists and runs; it is left running
     #[arg(long, value_name = "DIR")]

@@ -10,7 +10,7 @@ use chain_core::lane::BatchRef;
 use consensus::action::{Action, Alarm, Delivery, Peers, Write};
 use consensus::engine::{Restored, SafetyAtStart};
 use consensus::event::{Event, Now};
-use consensus::message::{Message, Proposal, VoteEcho};
+use consensus::message::{Message, Proposal};
 use consensus::safety::SafetyRecord;
 use consensus::{Engine, Params};
 
@@ -215,7 +215,7 @@ impl Table {
     /// The peers confirm a validator's safety record: none remembers anything of it.
     pub fn greet(&mut self, me: u16) {
         for from in (0..self.n()).filter(|from| *from != me) {
-            self.tell(from, me, Message::Echo(Box::new(VoteEcho::default())));
+            self.tell(from, me, Message::Echo(Box::default()));
         }
     }
 

@@ -1,5 +1,6 @@
 //! One story that gives a sample of every wire type and of every variant in it.
 
+use chain_core::api::RawBlock;
 use chain_core::block::{ExecSummary, Flags, Header};
 use chain_core::certificate::{Cert, VoteKind};
 use chain_core::code::{Code, Refusal};
@@ -109,7 +110,7 @@ pub(super) fn finality_proofs() -> Samples<FinalityProof> {
     let path = InclusionPath { index: 1, size: 3, hashes: vec![Digest::ZERO, merkle::empty_root()] };
     let proof = FinalityProof {
         batch: kit.batch(0, 0, Digest::ZERO, 3).header,
-        in_batch: path.clone(),
+        in_batch: path,
         in_block: InclusionPath { index: 0, size: 1, hashes: Vec::new() },
         headers: vec![first.header, second.header],
         certificate: qc(&kit, VoteKind::Commit),
@@ -273,6 +274,26 @@ pub(super) fn outcomes() -> Samples<Outcome> {
     ]
 }
 
+pub(super) fn raw_blocks() -> Samples<RawBlock> {
+    let kit = kit();
+    let [first, second] = blocks(&kit);
+    let raw = |proposal: Proposal, certificate, batches, outcomes| RawBlock {
+        header: proposal.header,
+        advances: proposal.advances,
+        proposer_signature: proposal.signature,
+        batches,
+        outcomes,
+        certificate,
+        exec_root: Digest::tagged(b"exec", &[]),
+    };
+    let batches = batches().into_iter().map(|(_, one)| one).collect();
+    let outcomes = outcomes().into_iter().map(|(_, one)| one).collect();
+    vec![
+        ("empty", raw(first, None, Vec::new(), Vec::new())),
+        ("full", raw(second, Some(qc(&kit, VoteKind::Commit)), batches, outcomes)),
+    ]
+}
+
 pub(super) fn proposals() -> Samples<Proposal> {
     let kit = kit();
     let [first, second] = blocks(&kit);
@@ -301,7 +322,7 @@ pub(super) fn safety_records() -> Samples<SafetyRecord> {
         vc_view: View::new(3),
         entry: Some(entries(&kit)[0].clone()),
         lane: Some((5, Digest::tagged(b"lane", &[]))),
-        ..fresh.clone()
+        ..fresh
     };
     vec![("fresh", fresh), ("used", used)]
 }
@@ -330,7 +351,7 @@ pub(super) fn messages() -> Samples<Message> {
         certificate: Some(Box::new(commit_qc.clone())),
         high_qc: Some(rank(0, 2)),
     };
-    let hint = Status { certificate: None, high_qc: None, ..status.clone() };
+    let hint = Status { certificate: None, high_qc: None, ..status };
     let (_, claim, signature) = kit.claim(3, high.claim(), 1);
     let echo = VoteEcho {
         prepare: Some(vote(VoteKind::Prepare)),

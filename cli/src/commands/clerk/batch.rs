@@ -176,7 +176,8 @@ pub(crate) fn file(city: &City, args: &SubmitArgs) -> CliResult<Journal> {
         (&args.map, &text),
         sheet.len() as u64,
         args.raw,
-        usize::from(args.group),
+        // Unchecked rows stand alone: a node that refuses one must not refuse its neighbours with it.
+        if args.raw { 1 } else { usize::from(args.group) },
     );
     let path = args.journal.clone().unwrap_or_else(|| Journal::beside(&args.sheet));
     let mut journal = Journal::create(&path, start)?;
@@ -294,6 +295,9 @@ pub(crate) fn rows(journal: &Journal) -> Vec<Value> {
     for sent in &journal.sent {
         let end = journal.finals.get(&sent.tx.to_string());
         for (at, (&row, notes)) in sent.rows.iter().zip(&sent.notes).enumerate() {
+            if end.is_none() && journal.refused.contains_key(&row) {
+                continue;
+            }
             let outcome = end.and_then(|end| Some((end.height, end.outcomes.get(at)?)));
             let view = match outcome {
                 None => json!({ "row": row, "outcome": "open", "notes": notes.to_string() }),

@@ -248,7 +248,7 @@ pub(crate) fn join(draft: &Draft, args: &JoinArgs, ring: &mut KeyRing) -> CliRes
     let mut members = Vec::new();
     for (at, member) in args.members.iter().enumerate() {
         let (role, agency) = member.split_once('@').unwrap_or((member, &args.agency));
-        let short = short_name(draft, args, agency);
+        let short = short_name(draft, agency);
         if ring.dedupe(agency).is_err() {
             make(ring, &short, Kind::Dedupe, Owner { agency: Some(agency.to_owned()), ..Owner::default() })?;
         }
@@ -275,16 +275,19 @@ pub(crate) fn join(draft: &Draft, args: &JoinArgs, ring: &mut KeyRing) -> CliRes
     Ok(Part::new(draft, vec![validator], Vec::new(), members, &[secrets[0].as_ref()])?)
 }
 
-/// A name for an agency's files: its validator's, or its English name in small letters.
-fn short_name(draft: &Draft, args: &JoinArgs, agency: &str) -> String {
+/// A name for an agency's files: its English name in small letters, or its identifier.
+fn short_name(draft: &Draft, agency: &str) -> String {
     let entry = draft.document().agencies.iter().find(|entry| entry.id == agency);
-    let name = match entry {
-        _ if agency == args.agency => args.validator.as_str(),
-        Some(entry) if !entry.name_en.is_empty() => entry.name_en.as_str(),
-        _ => agency,
-    };
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    name.chars().map(plain).collect()
+    match entry {
+        Some(entry) if !entry.name_en.is_empty() => slug(&entry.name_en),
+        _ => slug(agency),
+    }
+}
+
+/// A name as file names and validators have it: `Housing and Construction` is `housing-construction`.
+pub(crate) fn slug(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    name.to_ascii_lowercase().replace(" and ", " ").chars().map(plain).collect()
 }
 
 fn show(city: &City, genesis: &Genesis) -> CliResult {

@@ -1,6 +1,5 @@
 //! `city devnet`: a real network on this machine, four processes and a sample city.
 
-pub(crate) mod bench;
 pub(crate) mod create;
 mod demo;
 pub(crate) mod layout;
@@ -59,8 +58,6 @@ pub(crate) enum DevnetCommand {
     Reset(DirArgs),
     /// Show the whole ledger at work, from spreadsheet to audit
     Demo(demo::DemoArgs),
-    /// Measure throughput and latency of the running network
-    Bench(bench::BenchArgs),
 }
 
 /// Which network.
@@ -128,7 +125,6 @@ pub(crate) fn run(command: DevnetCommand, city: &City) -> CliResult {
             Ok(())
         }
         DevnetCommand::Demo(args) => demo::run(&args, city),
-        DevnetCommand::Bench(args) => bench::run(&args, city),
     }
 }
 

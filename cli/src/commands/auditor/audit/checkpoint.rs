@@ -1,6 +1,7 @@
 //! The cosigned checkpoint of the record log: today's, and the one that the last audit kept.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use chain_core::checkpoint::SignedCheckpoint;
 use chain_core::code::{Code, Refusal};
@@ -11,7 +12,10 @@ use super::finding::{Finding, Grade};
 use super::verify::Verified;
 use crate::client::{Client, paths};
 use crate::error::{CliError, CliResult};
-use crate::files;
+use crate::{files, interrupt};
+
+/// How long a checkpoint may take to be cosigned by a quorum.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A checkpoint that a quorum cosigned.
 #[derive(Clone, Debug)]
@@ -80,16 +84,26 @@ impl Cosigned {
     }
 }
 
-/// The newest checkpoint; `None` before the first.
+/// The newest checkpoint; `None` before the first. Cosignatures come in one by one, so one that has too few
+/// of them is asked for again for a while.
 pub(crate) fn newest(client: &Client, genesis: &Genesis) -> CliResult<Option<Cosigned>> {
-    match client.get_bytes(paths::CHECKPOINT) {
-        Ok(bytes) => {
-            let text = String::from_utf8(bytes)
-                .map_err(|_| CliError::new(Code::ReceiptMalformed, "the checkpoint is no text"))?;
-            Ok(Some(Cosigned::judge(genesis, text)?))
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let text = match client.get_bytes(paths::CHECKPOINT) {
+            Ok(bytes) => String::from_utf8(bytes)
+                .map_err(|_| CliError::new(Code::ReceiptMalformed, "the checkpoint is no text"))?,
+            Err(error) if matches!(error.code(), Code::NotFound | Code::NotYetExecuted) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match Cosigned::judge(genesis, text) {
+            Ok(cosigned) => return Ok(Some(cosigned)),
+            Err(refusal) => {
+                let early = matches!(refusal.code, Code::QuorumNotMet | Code::UnknownSigner);
+                if !early || Instant::now() >= until || !interrupt::sleep(Duration::from_millis(250)) {
+                    return Err(refusal.into());
+                }
+            }
         }
-        Err(error) if matches!(error.code(), Code::NotFound | Code::NotYetExecuted) => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

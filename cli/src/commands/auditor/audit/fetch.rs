@@ -164,8 +164,9 @@ impl Shared {
     }
 }
 
+/// The node lacks the block, or cannot read it any more.
 fn is_absent(code: Code) -> bool {
-    matches!(code, Code::NotFound | Code::NotYetExecuted)
+    matches!(code, Code::NotFound | Code::NotYetExecuted | Code::StorageCorrupt)
 }
 
 fn decode(height: Height, bytes: &[u8]) -> CliResult<RawBlock> {

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use chain_core::code::Code;
 use chain_core::genesis::ceremony::{Signatures, assemble, sign};
-use chain_core::genesis::{Document, Draft};
+use chain_core::genesis::{Document, Draft, Parameters};
 
 use crate::app::City;
-use crate::commands::operator::genesis::{JoinArgs, join, now};
+use crate::commands::operator::genesis::{JoinArgs, join, now, slug};
 use crate::context::{Context, Contexts};
 use crate::error::{CliError, CliResult};
 use crate::keyring::KeyRing;
@@ -100,7 +100,10 @@ pub(crate) fn fill(making: &Path, root: &Path, count: u16, base_port: u16) -> Cl
 fn draft(count: u16) -> CliResult<Draft> {
     let example = Draft::parse(EXAMPLE)?;
     let suffix: [u8; 2] = files::random()?;
+    // A first block soon after the start, and signs of life that a person waits for.
+    let parameters = Parameters { heartbeat_ms: 2_000, ..example.document().parameters.clone() };
     let document = Document {
+        parameters,
         network: format!("devnet-{:02x}{:02x}", suffix[0], suffix[1]),
         created: now(),
         ..example.document().clone()
@@ -116,7 +119,6 @@ fn draft(count: u16) -> CliResult<Draft> {
 /// Who runs which validator: the homes the sample names, then further ones of its agencies in turn.
 fn seats(draft: &Draft, count: u16, base_port: u16) -> CliResult<Vec<Validator>> {
     let agencies = &draft.document().agencies;
-    let slug = |name: &str| name.to_ascii_lowercase().replace(" and ", "-").replace(' ', "-");
     let mut named: Vec<(String, String)> = Vec::new();
     for agency in agencies {
         let home = &agency.home_validator;

@@ -79,12 +79,15 @@ pub(super) fn run(args: &DemoArgs, city: &City) -> CliResult {
             let down = Instant::now();
             interrupt::sleep(Duration::from_secs(3));
             process::start(&layout, &victim)?;
-            Ok(down.elapsed())
+            let downtime = down.elapsed();
+            status::caught_up(&layout, &victim, Duration::from_secs(60))?;
+            Ok(downtime)
         });
         let journal = filed(&desk, &sheets[1], "penalties", 2, 4);
+        // If the validator did not come back, that is the reason for whatever the import says.
         let downtime =
-            killer.join().unwrap_or_else(|_| Err(CliError::internal("the killing thread panicked")));
-        journal.and_then(|journal| downtime.map(|downtime| (journal, downtime)))
+            killer.join().unwrap_or_else(|_| Err(CliError::internal("the killing thread panicked")))?;
+        Ok::<_, CliError>((journal?, downtime))
     })?;
     city.out.done(format!(
         "{} was killed (kill -9) and away for {:.1} s; nothing acknowledged was lost",
@@ -161,7 +164,7 @@ fn filed(
     group: u16,
     window: u16,
 ) -> CliResult<crate::import::journal::Journal> {
-    let how = How { window, stall: Duration::from_secs(60), report: None };
+    let how = How { window, stall: Duration::from_secs(30), report: None };
     let args = SubmitArgs {
         sheet: sheet.to_owned(),
         map: map.to_owned(),

@@ -156,11 +156,6 @@ impl Layout {
         self.home(validator).join("node.toml")
     }
 
-    /// Data of one validator.
-    pub(crate) fn data(&self, validator: &Validator) -> PathBuf {
-        self.home(validator).join("data")
-    }
-
     /// Log of one validator.
     pub(crate) fn log(&self, validator: &Validator) -> PathBuf {
         self.home(validator).join("node.log")

@@ -1,16 +1,18 @@
 //! `city devnet status`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chain_core::api::NodeStatus;
+use chain_core::code::Code;
 use serde_json::{Value, json};
 
 use crate::app::City;
 use crate::client::{Client, paths};
-use crate::error::CliResult;
+use crate::error::{CliError, CliResult};
+use crate::interrupt;
 use crate::output::Shape;
 
-use super::layout::Layout;
+use super::layout::{Layout, Validator};
 use super::process;
 
 const SHAPE: Shape = Shape {
@@ -33,8 +35,8 @@ const SHAPE: Shape = Shape {
 
 pub(super) fn run(layout: &Layout, city: &City) -> CliResult {
     let rows = view(layout)?;
-    let agreed = agree(layout)?;
-    match agreed {
+    // A validator that has just been started does not answer yet: that is a state, not a failure.
+    match agree(layout).unwrap_or(None) {
         Some((height, digest)) => {
             city.out.say(format!("  all running validators agree on block {height}  {}", &digest[..16]));
         }
@@ -114,4 +116,33 @@ pub(super) fn level(layout: &Layout) -> CliResult<bool> {
     }
     let (low, high) = (heights.iter().min(), heights.iter().max());
     Ok(matches!((low, high), (Some(low), Some(high)) if high - low <= 2))
+}
+
+/// Waits until a validator that was started again has executed what the others have.
+pub(super) fn caught_up(layout: &Layout, validator: &Validator, patience: Duration) -> CliResult {
+    let client = Client::new(&layout.urls(), Duration::from_secs(5), None)?;
+    let deadline = Instant::now() + patience;
+    loop {
+        if process::running(layout, validator).is_none() {
+            let words = process::last_words(layout, validator);
+            let detail = format!("{} stopped after its restart; its last words:\n{words}", validator.name);
+            return Err(CliError::new(Code::DevnetState, detail)
+                .hint(format!("see the log: city devnet logs {}", validator.number)));
+        }
+        let height =
+            |at| client.get_from::<NodeStatus>(at, paths::STATUS).map(|status| status.executed.get());
+        let heights: Vec<CliResult<u64>> = (0..layout.validators().len()).map(height).collect();
+        let highest = heights.iter().flatten().max().copied().unwrap_or(0);
+        let mine = usize::from(validator.number - 1);
+        if heights[mine].as_ref().is_ok_and(|height| height + 2 >= highest) {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let detail = format!("{} did not catch up within {} s", validator.name, patience.as_secs());
+            return Err(CliError::new(Code::DevnetState, detail));
+        }
+        if !interrupt::sleep(Duration::from_millis(200)) {
+            return Err(CliError::new(Code::Interrupted, "the network goes on running"));
+        }
+    }
 }

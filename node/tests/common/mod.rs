@@ -1,0 +1,364 @@
+//! Four validators in one process, over a network in memory.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use chain_core::api::{Stage, TransactionStatus};
+use chain_core::build::{self, Filing};
+use chain_core::crypto::{Digest, SecretKey};
+use chain_core::genesis::{
+    AgencyEntry, Council, Document, Genesis, LegalBasisEntry, MemberEntry, Months, Parameters, Permits,
+    Publication, SCHEMA, ValidatorEntry, ValidatorSecrets,
+};
+use chain_core::id::{TxId, ValidatorIx};
+use chain_core::read::Reader;
+use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
+use chain_core::transaction::Submission;
+use city_node::datadir::{DataDir, marker_of};
+use city_node::handle::NodeHandle;
+use city_node::link::{Frame, Inbox, Network, NoAnswer, PeerConnection, SyncRequest, SyncResponse};
+use city_node::start::{NodeKeys, Running, Setup};
+use consensus::Peers;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::json;
+
+const NETWORK: &str = "test-city";
+/// The agency of each validator.
+pub(crate) const AGENCIES: [&str; 4] =
+    ["register:CN-T:0", "register:CN-T:1", "register:CN-T:2", "register:CN-T:3"];
+
+pub(crate) fn secret(kind: u8, ix: usize) -> SecretKey {
+    SecretKey::from_seed(*Digest::tagged(b"node-test", &[&[kind], &ix.to_be_bytes()]).as_bytes())
+}
+
+pub(crate) fn clerk(ix: usize) -> SecretKey {
+    secret(4, ix)
+}
+
+/// The genesis, with the ports validators listen on.
+pub(crate) fn genesis(ports: [u16; 4]) -> Genesis {
+    let validator = |ix: usize| {
+        let secrets =
+            ValidatorSecrets { consensus: &secret(1, ix), network: &secret(2, ix), log: &secret(3, ix) };
+        ValidatorEntry::new(
+            NETWORK,
+            &format!("v{ix}"),
+            AGENCIES[ix],
+            &format!("/ip4/127.0.0.1/tcp/{}", ports[ix]),
+            secrets,
+        )
+    };
+    let agency = |ix: usize| AgencyEntry {
+        id: AGENCIES[ix].into(),
+        name: format!("示例机关{ix}"),
+        name_en: String::new(),
+        types: vec!["credit.licence".into(), "credit.penalty".into()],
+        home_validator: format!("v{ix}"),
+        from: "2026-01-01".into(),
+        to: None,
+    };
+    let member = |role: &str, key: &SecretKey, ix: usize| {
+        MemberEntry::new(NETWORK, AGENCIES[ix], role, &format!("{role} desk"), "2026-01-01", key)
+    };
+    let members = (0..4).flat_map(|ix| {
+        [
+            member("clerk", &clerk(ix), ix),
+            member("council_member", &secret(5, ix), ix),
+            member("agency_admin", &secret(6, ix), ix),
+            member("agency_admin", &secret(7, ix), ix),
+        ]
+    });
+    let basis = LegalBasisEntry {
+        id: "cn-food-safety".into(),
+        version: 1,
+        title: "中华人民共和国食品安全法".into(),
+        titles: vec!["《中华人民共和国食品安全法》".into()],
+        instrument: "law".into(),
+        issuer: "全国人民代表大会常务委员会".into(),
+        doc_no: String::new(),
+        article: String::new(),
+        text_hash: Digest::tagged(b"text", &[]),
+        in_force: "2015-10-01".into(),
+        ends: None,
+        permits: Permits {
+            types: vec!["credit.licence".into(), "credit.penalty".into()],
+            subject_kinds: vec!["organisation".into()],
+            class_max: "P3".into(),
+        },
+        publication: Publication {
+            allowed: true,
+            months_max: Months { minor: Some(3), ordinary: Some(12), serious: Some(36) },
+            months_min: Months { minor: None, ordinary: Some(3), serious: Some(12) },
+        },
+        countersign_roles: vec!["supervisor".into()],
+        expiry_required: false,
+        hearing: false,
+        retention_months: 60,
+    };
+    Genesis::from_document(Document {
+        schema: SCHEMA.into(),
+        network: NETWORK.into(),
+        suite: 1,
+        sig_rule: 1,
+        created: "2026-05-01T00:00:00Z".into(),
+        utc_offset_minutes: 480,
+        parameters: Parameters { block_interval_ms_min: 5, ..Parameters::default() },
+        council: Council { threshold: 3 },
+        validators: (0..4).map(validator).collect(),
+        agencies: (0..4).map(agency).collect(),
+        members: members.collect(),
+        legal_bases: vec![basis],
+    })
+    .unwrap()
+}
+
+/// A licence of an agency, signed by its clerk; its number is its idempotency key.
+pub(crate) fn licence(genesis: &Genesis, ix: usize, number: &str) -> Submission {
+    let text = |text: &str| json!([{ "lang": "zh-Hans", "text": text }]);
+    let body = json!({
+        "subject": { "id": "uscc:91440300100012316L", "kind": "organisation", "name": "示例食品有限公司" },
+        "decision_no": number,
+        "decision_title": text("食品经营许可决定书"),
+        "licence_class": "ordinary",
+        "certificate_name": "食品经营许可证",
+        "certificate_no": "JY132019900000",
+        "content": text("准予食品经营许可"),
+        "decided_on": "2026-05-06",
+        "valid_from": "2026-05-06",
+        "valid_to": "2027-05-06",
+        "issuer": AGENCIES[ix],
+        "data_source": AGENCIES[ix],
+        "origin": { "system": "permit-desk", "method": "import" },
+    });
+    let filing = Filing {
+        chain_id: genesis.chain_id(),
+        agency: AGENCIES[ix].parse().unwrap(),
+        dedupe_key: b"dedupe",
+        idempotency_key: number,
+        record_type: RecordType::Licence,
+        version: 1,
+        class: Class::P1,
+        subject_kind: SubjectKind::Organisation,
+        legal_basis: Some(BasisRef { id: "cn-food-safety".to_owned(), version: 1 }),
+        salt: Digest::tagged(b"salt", &[number.as_bytes()]),
+        officers: Vec::new(),
+        refs: Vec::new(),
+        publication: [None, None, None],
+        dispose_on: None,
+    };
+    let (operation, body, _) = build::file(&filing, &body.to_string()).unwrap().submit();
+    let valid_until_ms = city_node::driver::core::Core::wall_ms() + 3_600_000;
+    build::submission(genesis.chain_id(), &clerk(ix), valid_until_ms, false, vec![(operation, body)])
+}
+
+/// Frames carried in memory, each peer's in order.
+#[derive(Default)]
+pub(crate) struct Wires {
+    inboxes: Mutex<Vec<Option<Arc<dyn Inbox>>>>,
+}
+
+struct Port {
+    me: ValidatorIx,
+    wires: Arc<Wires>,
+    outgoing: Vec<tokio::sync::mpsc::Sender<Vec<u8>>>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Wires {
+    fn inbox(&self, ix: ValidatorIx) -> Option<Arc<dyn Inbox>> {
+        self.inboxes.lock().unwrap()[ix.index()].clone()
+    }
+}
+
+impl Network for Port {
+    fn send(&self, to: Peers, frame: Frame) {
+        // Every frame goes through its encoding, as on a real wire.
+        let bytes = frame.to_bytes().unwrap();
+        let targets: Vec<usize> = match to {
+            Peers::One(ix) => vec![ix.index()],
+            Peers::All => (0..self.outgoing.len()).filter(|ix| *ix != self.me.index()).collect(),
+        };
+        for target in targets {
+            let _ = self.outgoing[target].try_send(bytes.clone());
+        }
+    }
+
+    fn request(
+        &self,
+        to: ValidatorIx,
+        request: SyncRequest,
+    ) -> BoxFuture<'static, Result<SyncResponse, NoAnswer>> {
+        let inbox = self.wires.inbox(to);
+        let (me, runtime) = (self.me, self.runtime.clone());
+        async move {
+            let inbox = inbox.ok_or(NoAnswer)?;
+            runtime.spawn_blocking(move || inbox.serve(me, request)).await.map_err(|_| NoAnswer)
+        }
+        .boxed()
+    }
+
+    fn peers(&self) -> Vec<PeerConnection> {
+        Vec::new()
+    }
+}
+
+pub(crate) struct City {
+    pub(crate) genesis: Genesis,
+    dir: tempfile::TempDir,
+    wires: Arc<Wires>,
+    nodes: Vec<Option<(Running, Arc<AtomicBool>)>>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl City {
+    /// Four validators with fresh keys, none running.
+    pub(crate) fn new() -> Self {
+        let genesis = genesis([7900, 7901, 7902, 7903]);
+        let dir = tempfile::tempdir().unwrap();
+        let wires = Wires { inboxes: Mutex::new(vec![None, None, None, None]) };
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let city =
+            Self { genesis, dir, wires: Arc::new(wires), nodes: (0..4).map(|_| None).collect(), runtime };
+        for ix in 0..4 {
+            let key_file = city.key_file(ix);
+            std::fs::write(marker_of(&key_file), format!("{}\n", secret(1, ix).public())).unwrap();
+            city.init(ix);
+        }
+        city
+    }
+
+    pub(crate) fn data(&self, ix: usize) -> DataDir {
+        DataDir::at(&self.dir.path().join(format!("v{ix}")))
+    }
+
+    fn key_file(&self, ix: usize) -> std::path::PathBuf {
+        self.dir.path().join(format!("v{ix}.pem"))
+    }
+
+    pub(crate) fn init(&self, ix: usize) {
+        let setup = self.setup(ix);
+        setup.data.init(&setup.identity(), &self.key_file(ix)).unwrap();
+    }
+
+    fn setup(&self, ix: usize) -> Setup {
+        Setup {
+            genesis: self.genesis.clone(),
+            genesis_text: self.genesis.to_toml(),
+            me: ValidatorIx::new(u16::try_from(ix).unwrap()),
+            keys: NodeKeys { consensus: secret(1, ix), network: secret(2, ix), log: secret(3, ix) },
+            data: self.data(ix),
+            vault_key: None,
+            reader: Reader::Auditor,
+        }
+    }
+
+    pub(crate) fn start(&mut self, ix: usize) {
+        let _inside = self.runtime.enter();
+        let running = Running::start(self.setup(ix)).unwrap();
+        let me = ValidatorIx::new(u16::try_from(ix).unwrap());
+        let closed = Arc::new(AtomicBool::new(false));
+        let outgoing = (0..4_u16)
+            .map(|to| {
+                let (send, mut receive) = tokio::sync::mpsc::channel::<Vec<u8>>(4_096);
+                let (wires, closed) = (self.wires.clone(), closed.clone());
+                self.runtime.spawn(async move {
+                    while let Some(bytes) = receive.recv().await {
+                        if closed.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        if let Some(inbox) = wires.inbox(ValidatorIx::new(to)) {
+                            inbox.deliver(me, Frame::from_bytes(&bytes).unwrap()).await;
+                        }
+                    }
+                });
+                send
+            })
+            .collect();
+        let port = Port { me, wires: self.wires.clone(), outgoing, runtime: self.runtime.handle().clone() };
+        running.attach(Arc::new(port));
+        self.wires.inboxes.lock().unwrap()[ix] = Some(running.inbox());
+        let others: Vec<ValidatorIx> =
+            self.indices().filter(|other| self.nodes[other.index()].is_some()).collect();
+        for other in others {
+            running.inbox().connected(other);
+            if let Some(inbox) = self.wires.inbox(other) {
+                inbox.connected(me);
+            }
+        }
+        self.nodes[ix] = Some((running, closed));
+    }
+
+    fn indices(&self) -> impl Iterator<Item = ValidatorIx> + use<> {
+        (0..4).map(ValidatorIx::new)
+    }
+
+    pub(crate) fn start_all(&mut self) {
+        (0..4).for_each(|ix| self.start(ix));
+    }
+
+    /// Stops a validator as SIGTERM does.
+    pub(crate) fn stop(&mut self, ix: usize) {
+        let (running, closed) = self.nodes[ix].take().unwrap();
+        running.shut_down();
+        let reason = self.runtime.block_on(running.ended());
+        closed.store(true, Ordering::Relaxed);
+        self.wires.inboxes.lock().unwrap()[ix] = None;
+        let me = ValidatorIx::new(u16::try_from(ix).unwrap());
+        for other in self.indices() {
+            if let Some(inbox) = self.wires.inbox(other) {
+                inbox.disconnected(me);
+            }
+        }
+        running.join(reason).unwrap();
+    }
+
+    pub(crate) fn node(&self, ix: usize) -> NodeHandle {
+        self.nodes[ix].as_ref().unwrap().0.handle()
+    }
+
+    /// Waits for a transaction to be executed at a node.
+    pub(crate) fn executed(&self, ix: usize, tx: TxId) -> TransactionStatus {
+        let node = self.node(ix);
+        self.runtime.block_on(async {
+            let waited = tokio::time::timeout(Duration::from_secs(30), node.wait(tx, Stage::Executed)).await;
+            assert!(waited.is_ok(), "{tx} not executed at v{ix}: {:?}", node.status());
+        });
+        node.transaction(tx).unwrap()
+    }
+
+    /// Polls until a condition holds.
+    pub(crate) fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !holds(self) {
+            assert!(start.elapsed() < Duration::from_secs(30), "{what}: {}", self.describe());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let lines = (0..4).filter(|ix| self.nodes[*ix].is_some()).map(|ix| {
+            let status = self.node(ix).status();
+            format!(
+                "v{ix}: view {} committed {} executed {} voting {} {:?}",
+                status.view, status.committed, status.executed, status.voting, status.not_voting_because
+            )
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for City {
+    fn drop(&mut self) {
+        for ix in 0..4 {
+            if self.nodes[ix].is_some() {
+                self.stop(ix);
+            }
+        }
+    }
+}
