@@ -88,7 +88,7 @@ fn a_deleted_directory_makes_a_follower_that_signs_nothing_and_says_why() {
 fn seats(draft: &toml::Table) -> Vec<(String, String, Vec<String>)> {
     let mut seats: Vec<(String, String, Vec<String>)> = Vec::new();
     let slug = |name: &str| name.to_ascii_lowercase().replace(" and ", "-").replace(' ', "-");
-    for agency in draft["agencies"].as_array().unwrap() {
+    for agency in draft["agency"].as_array().unwrap() {
         let field = |name: &str| agency[name].as_str().unwrap().to_owned();
         let (id, home) = (field("id"), field("home_validator"));
         match seats.iter_mut().find(|(name, ..)| *name == home) {
