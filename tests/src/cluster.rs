@@ -207,9 +207,10 @@ pub fn program(name: &str) -> PathBuf {
 /// Ports that are free now; no two clusters of this process get the same ones.
 fn free_ports() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = 20_000 + u16::try_from(std::process::id() % 250).unwrap_or(0) * PORTS;
+    // Below the ports that the system hands out to clients.
+    let start = u16::try_from(std::process::id() % 250).unwrap_or(0) * PORTS;
     for _ in 0..400 {
-        let base = start.wrapping_add(NEXT.fetch_add(PORTS, Ordering::Relaxed)) % 30_000 + 20_000;
+        let base = 20_000 + start.wrapping_add(NEXT.fetch_add(PORTS, Ordering::Relaxed)) % 12_000;
         if (base..base + PORTS).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
             return base;
         }

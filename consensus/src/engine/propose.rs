@@ -173,7 +173,8 @@ impl Engine {
             let handover = base_open && now.mono_ms >= self.view_entered_ms + self.params.interval_ms;
             // A new chain shows at once that it lives; otherwise its operators wait for a heartbeat.
             let birth = self.view.get() == 0 && tip.height == self.judge.base_height;
-            return (wanted || handover || birth).then(|| self.empty_flags(now, tip, term_over && self.handing_over));
+            return (wanted || handover || birth)
+                .then(|| self.empty_flags(now, tip, term_over && self.handing_over));
         }
         if has_work {
             let lag = tip.height.next().since(self.exec_for(tip).0);
