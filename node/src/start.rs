@@ -166,6 +166,15 @@ impl Setup {
                 SafetyAtStart::Present(_) => None,
                 SafetyAtStart::Lost(refusal) => Some(refusal),
             },
+            "safety": match &safety {
+                SafetyAtStart::Present(record) => Some(serde_json::json!({
+                    "last_prepare": record.last_prepare.map(|slot| slot.rank),
+                    "high_qc": record.high_qc.rank(),
+                    "vc_view": record.vc_view,
+                    "lane": record.lane.map(|(seq, _)| seq),
+                })),
+                SafetyAtStart::Lost(_) => None,
+            },
             "final_height": newest,
             "executed": executed,
         }))

@@ -60,6 +60,17 @@ impl Kit {
         Self::on("kit", Epoch::ZERO, n)
     }
 
+    /// `n` validators, on a chain whose view 0 this one leads.
+    ///
+    /// # Panics
+    /// When no short name gives such a chain.
+    pub fn led_by(n: u16, leader: u16) -> Self {
+        (0..100)
+            .map(|name| Self::on(&format!("kit-{name}"), Epoch::ZERO, n))
+            .find(|kit| kit.leader(0) == ix(leader))
+            .expect("one name in n will do")
+    }
+
     /// The same validators, so the same keys, on another chain or in another epoch.
     ///
     /// # Panics
@@ -181,10 +192,10 @@ impl Kit {
 
     /// An empty block's header on a tip.
     pub fn header(&self, parent: &Tip, view: u64, flags: Flags) -> Header {
-        let (exec_height, exec_root) = parent
-            .header
-            .as_ref()
-            .map_or((Height::ZERO, Digest::ZERO), |one| (one.exec_height, one.exec_root));
+        let (exec_height, exec_root) =
+            parent.header.as_ref().map_or((Height::ZERO, table::summary(Height::ZERO).root()), |one| {
+                (one.exec_height, one.exec_root)
+            });
         let set = self.committee.hash();
         Header {
             version: HEADER_VERSION,

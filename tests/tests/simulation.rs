@@ -109,6 +109,7 @@ fn three_hundred_seeds_agree_and_progress_after_healing() {
         assert!(total.fetches > 1_000, "{total:?}");
         assert!(total.equivocations > 100, "{total:?}");
         assert!(total.ledger_rebuilds > 100, "{total:?}");
+        assert!(total.records_lost > 20, "{total:?}");
         assert!(total.accepted > 100_000 && total.refused > 1_000, "{total:?}");
     }
 }

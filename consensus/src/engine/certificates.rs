@@ -163,7 +163,9 @@ impl Engine {
     /// R4: the target's block and all its ancestors are final, if they are here.
     pub(super) fn try_finalise(&mut self, now: Now, out: &mut Vec<Action>) {
         let Some(cert) = self.sync_target.clone() else { return };
-        let seen = self.chain.get(&cert.digest).map(|entry| entry.seen_ms);
+        // A block carried over from a lost view waited for the view change, which says nothing of the network.
+        let current = cert.view == self.view;
+        let seen = self.chain.get(&cert.digest).filter(|_| current).map(|entry| entry.seen_ms);
         if self.chain.path(&cert.digest).is_none() {
             return;
         }

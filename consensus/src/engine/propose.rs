@@ -171,7 +171,10 @@ impl Engine {
         if first {
             // The first block of a view is empty (M2); it also commits an uncommitted base (M11).
             let handover = base_open && now.mono_ms >= self.view_entered_ms + self.params.interval_ms;
-            return (wanted || handover).then(|| self.empty_flags(now, tip, term_over && self.handing_over));
+            // A new chain shows at once that it lives; otherwise its operators wait for a heartbeat.
+            let birth = self.view.get() == 0 && tip.height == self.judge.base_height;
+            return (wanted || handover || birth)
+                .then(|| self.empty_flags(now, tip, term_over && self.handing_over));
         }
         if has_work {
             let lag = tip.height.next().since(self.exec_for(tip).0);

@@ -110,6 +110,12 @@ impl Disk {
         lost
     }
 
+    /// The safety record is gone: a damaged store, or a restored one that must not be trusted.
+    pub fn lose_safety(&mut self) {
+        self.durable.safety = None;
+        self.now.safety = None;
+    }
+
     /// What reads see.
     pub fn tables(&self) -> &Tables {
         &self.now

@@ -31,6 +31,8 @@ pub struct Faults {
     pub equivocators: usize,
     /// Mean time between two submissions.
     pub submit_every_ms: u64,
+    /// Whether the first validator to crash also loses its safety record. It counts as one of the f.
+    pub record_lost: bool,
 }
 
 impl Faults {
@@ -50,13 +52,14 @@ impl Faults {
             skew_ms: 0,
             equivocators: 0,
             submit_every_ms: 300,
+            record_lost: false,
         }
     }
 
     /// A mix that differs from seed to seed: calm, lossy, slow, crashing, partitioned, and all at once.
     pub fn drawn(random: &mut Random) -> Self {
         let slow = random.chance(250);
-        Self {
+        let mut faults = Self {
             loss_per_mille: [0, 5, 30, 100][random.index(4)],
             duplicate_per_mille: [0, 20, 100][random.index(3)],
             delay_us: if slow { (5_000, 60_000) } else { (300, 4_000) },
@@ -70,6 +73,10 @@ impl Faults {
             skew_ms: [0, 50, 200][random.index(3)],
             equivocators: usize::from(random.chance(300)),
             submit_every_ms: [200, 500, 1_500][random.index(3)],
-        }
+            record_lost: false,
+        };
+        // Liars and forgetful ones together would be more than f of four.
+        faults.record_lost = random.chance(200) && faults.equivocators == 0;
+        faults
     }
 }

@@ -32,6 +32,8 @@ pub struct Observer {
     claims: BTreeMap<(ValidatorIx, View), Option<(u64, u64)>>,
     /// Validators that lie; nothing they say is held against the protocol.
     byzantine: BTreeSet<ValidatorIx>,
+    /// Validators without their safety record: they follow and say nothing of their own any more.
+    silenced: BTreeSet<ValidatorIx>,
     /// First violation, in words.
     pub violation: Option<String>,
 }
@@ -74,6 +76,16 @@ impl Observer {
         self.byzantine.contains(&who)
     }
 
+    /// From now on this validator may sign nothing.
+    pub fn expect_silence(&mut self, who: ValidatorIx) {
+        self.silenced.insert(who);
+    }
+
+    /// Whether this validator may sign nothing.
+    pub fn silent(&self, who: ValidatorIx) -> bool {
+        self.silenced.contains(&who)
+    }
+
     fn descends(&self, digest: Digest, ancestor: (Height, Digest)) -> bool {
         let mut at = digest;
         while let Some((parent, height)) = self.blocks.get(&at) {
@@ -114,6 +126,9 @@ impl Observer {
         if self.lies(who) {
             return;
         }
+        if self.silent(who) {
+            self.fail(format!("{who} pushed batch {seq} without its safety record"));
+        }
         self.once(who, Kind::Batch, (seq, 0), digest);
         if durable.safety.as_ref().and_then(|record| record.lane).is_none_or(|(known, _)| known < seq) {
             self.fail(format!("{who} pushed batch {seq} before its lane was durable"));
@@ -127,6 +142,17 @@ impl Observer {
             self.blocks.insert(header.digest(), (header.parent, header.height));
         }
         if self.lies(who) {
+            return;
+        }
+        if self.silent(who) {
+            let signed = match message {
+                Message::Propose(proposal) => proposal.header.proposer == who,
+                Message::Vote(..) | Message::ViewChange(_) => true,
+                _ => false,
+            };
+            if signed {
+                self.fail(format!("{who} signed {message:?} without its safety record"));
+            }
             return;
         }
         let record = durable.safety.as_ref();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use chain_core::code::{Code, Refusal};
 use chain_core::committee::{Committee, Validator};
 use chain_core::crypto::{Digest, PublicKey};
 use chain_core::id::{ChainId, Epoch, Height, TxId, ValidatorIx, View};
@@ -99,6 +100,8 @@ pub struct Report {
     pub equivocations: u64,
     /// Ledger stores rebuilt from the consensus store.
     pub ledger_rebuilds: u64,
+    /// Safety records lost; their validators follow in silence.
+    pub records_lost: u64,
     /// Operations that took effect, counted on one validator.
     pub accepted: u64,
     /// Operations refused with a code, counted on one validator.
@@ -126,6 +129,7 @@ impl Report {
         self.fetches += other.fetches;
         self.equivocations += other.equivocations;
         self.ledger_rebuilds += other.ledger_rebuilds;
+        self.records_lost += other.records_lost;
         self.accepted += other.accepted;
         self.refused += other.refused;
         self.messages += other.messages;
@@ -333,11 +337,12 @@ impl World {
             for (node, marker) in markers.iter_mut().enumerate() {
                 *marker = marker.or_else(|| self.submit_at(node));
             }
-            let held = |one: &Option<TxId>| {
-                one.is_some_and(|tx| self.nodes.iter().all(|node| node.ledger.holds(&tx)))
-            };
+            // Nothing is owed by liars, nor by one that may not sign, but that one must follow.
             let owed = |(node, marker): (usize, &Option<TxId>)| {
-                held(marker) || self.observer.lies(self.nodes[node].ix)
+                let who = self.nodes[node].ix;
+                self.observer.silent(who)
+                    || self.observer.lies(who)
+                    || marker.is_some_and(|tx| self.nodes.iter().all(|node| node.ledger.holds(&tx)))
             };
             if markers.iter().enumerate().all(owed) {
                 break;
@@ -738,7 +743,8 @@ impl World {
             // Three in four strike between a write and its sync, the moment that matters.
             let in_write = self.random.chance(750);
             let faults = self.judge.committee.faults();
-            let down = (0..self.n).filter(|node| !self.up(*node)).count();
+            let ill = |node: &usize| !self.up(*node) || self.observer.silent(self.nodes[*node].ix);
+            let down = (0..self.n).filter(ill).count();
             let node = self.random.index(self.n);
             // Now and then one more than the protocol tolerates: it must stop, and resume.
             if down < faults || self.random.chance(100) {
@@ -781,6 +787,11 @@ impl World {
             self.nodes[node].ledger = SimLedger::new(&self.payloads, &self.genesis);
             self.report.ledger_rebuilds += 1;
         }
+        if self.faults.record_lost && self.report.crashes > 0 && self.report.records_lost == 0 {
+            self.nodes[node].disk.lose_safety();
+            self.observer.expect_silence(self.nodes[node].ix);
+            self.report.records_lost += 1;
+        }
         let one = &mut self.nodes[node];
         let tables = one.disk.tables();
         let executed = one.ledger.tip().clone();
@@ -804,7 +815,7 @@ impl World {
             .collect();
         let safety = match &tables.safety {
             Some(record) => SafetyAtStart::Present(Box::new(record.clone())),
-            None => unreachable!("the simulator never loses a safety record"),
+            None => SafetyAtStart::Lost(Refusal::new(Code::SafetyLost, "the record is gone")),
         };
         let restored = Restored {
             safety,

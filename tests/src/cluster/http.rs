@@ -1,0 +1,79 @@
+//! Asking a node over HTTP.
+
+use std::time::Duration;
+
+use chain_core::api::{Problem, TransactionStatus};
+use chain_core::codec::encode;
+use chain_core::transaction::Submission;
+use serde::de::DeserializeOwned;
+
+/// Longest wait for one answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Why there is no answer of the wanted kind.
+#[derive(Debug)]
+pub enum Failed {
+    /// The node refused, in the catalogue's words.
+    Problem(Box<Problem>),
+    /// It did not answer, or not in a known form.
+    Other(String),
+}
+
+impl Failed {
+    /// Name of the catalogue's entry, or what else happened.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Problem(problem) => problem.name.name().to_owned(),
+            Self::Other(what) => what.clone(),
+        }
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .http_status_as_error(false)
+        .build()
+        .new_agent()
+}
+
+fn judge<T: DeserializeOwned>(
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<T, Failed> {
+    let mut answer = answer.map_err(|error| Failed::Other(error.to_string()))?;
+    let ok = answer.status().is_success();
+    let read = answer.body_mut().with_config().limit(64 * 1024 * 1024).read_to_string();
+    let text = read.map_err(|error| Failed::Other(error.to_string()))?;
+    if ok {
+        return serde_json::from_str(&text).map_err(|error| Failed::Other(format!("{error} in {text}")));
+    }
+    match serde_json::from_str(&text) {
+        Ok(problem) => Err(Failed::Problem(Box::new(problem))),
+        Err(_) => Err(Failed::Other(format!("{}: {text}", answer.status()))),
+    }
+}
+
+/// `GET`, as JSON.
+///
+/// # Errors
+/// When the node refuses or does not answer.
+pub fn get<T: DeserializeOwned>(url: &str) -> Result<T, Failed> {
+    judge(agent().get(url).call())
+}
+
+/// `POST` of bytes of a stated type.
+///
+/// # Errors
+/// When the node refuses or does not answer.
+pub fn post(url: &str, content_type: &str, bytes: &[u8]) -> Result<TransactionStatus, Failed> {
+    judge(agent().post(url).header("content-type", content_type).send(bytes))
+}
+
+/// Submits a transaction and waits until it is executed.
+///
+/// # Errors
+/// When the node refuses or does not answer.
+pub fn submit(base: &str, submission: &Submission) -> Result<TransactionStatus, Failed> {
+    let bytes = encode(submission).map_err(|error| Failed::Other(error.to_string()))?;
+    post(&format!("{base}/v1/transactions?wait=executed"), "application/octet-stream", &bytes)
+}

@@ -1,0 +1,207 @@
+//! A real validator dies between any write and any send. The recorder outside the process judges: nothing
+//! left before it was durable, and nothing is ever signed twice differently.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use city_tests::cluster::clerk::{Officer, officers};
+use city_tests::cluster::{Cluster, PATIENCE, http, judge, program, wait_for};
+use serde_json::Value;
+
+/// Every point of the driver, and how often it is passed before the process dies there.
+const POINTS: [(&str, u64); 11] = [
+    ("before-write", 12),
+    ("after-write", 12),
+    ("before-proposal", 3),
+    ("before-prepare", 3),
+    ("before-commit", 3),
+    ("before-view-change", 1),
+    ("before-batch", 3),
+    ("after-sends", 12),
+    ("before-deliver", 3),
+    ("before-execute-write", 3),
+    ("after-execute-write", 3),
+];
+
+/// Records are filed at every validator until told to stop.
+struct Load {
+    stop: AtomicBool,
+    done: AtomicU64,
+}
+
+impl Load {
+    fn run(&self, urls: &[String], clerk: &Officer, lane: usize) {
+        let mut number = 0_u64;
+        while !self.stop.load(Ordering::Relaxed) {
+            number += 1;
+            let key = format!("load-{lane}-{number}-{}", self.done.load(Ordering::Relaxed));
+            let submission = clerk.file(&key, &key);
+            match http::submit(&urls[lane], &submission) {
+                Ok(status) if !status.outcomes.is_empty() => {
+                    self.done.fetch_add(1, Ordering::Relaxed);
+                }
+                _ => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+}
+
+/// What the durable record of a stopped validator knows, against what left it.
+fn durable_before_sent(cluster: &Cluster, victim: usize) -> Result<(), String> {
+    let check = cluster.nodes[victim].run("check");
+    let said = String::from_utf8_lossy(&check.stdout);
+    let report: Value = serde_json::from_str(&said).map_err(|error| {
+        format!("city-node check: {error}: {said}{}", String::from_utf8_lossy(&check.stderr))
+    })?;
+    if report["votes"] != Value::Bool(true) {
+        return Err(format!("the record is lost: {report}"));
+    }
+    match judge::beyond(&cluster.nodes[victim].recorded(), &report["safety"]) {
+        Some(early) => Err(early),
+        None => Ok(()),
+    }
+}
+
+/// Lets one validator die at a point in a role and comes back. Gives what the judge says.
+fn die(
+    cluster: &mut Cluster,
+    point: &str,
+    count: u64,
+    lead: bool,
+    env: &[(&str, &str)],
+) -> Result<(), String> {
+    let at = format!("{point}:{count}");
+    let mut env = env.to_vec();
+    env.push(("CITY_CRASH_AT", &at));
+    let leader = wait_for("a leader", PATIENCE, || cluster.leader());
+    let victim = if lead { leader } else { (leader + 1) % 4 };
+    if lead {
+        // All stop and start again, so that the leader of the view comes back as its leader.
+        cluster.kill_all();
+        for node in 0..4 {
+            if node == victim {
+                cluster.nodes[node].start_with(&env);
+            } else {
+                cluster.nodes[node].start();
+            }
+        }
+    } else {
+        cluster.nodes[victim].kill();
+        cluster.nodes[victim].start_with(&env);
+    }
+    let mut others = Vec::new();
+    if point == "before-view-change" {
+        // Somebody must give the view up: for a follower the leader dies, for the leader two others do.
+        std::thread::sleep(Duration::from_millis(if lead { 2_500 } else { 1_500 }));
+        others = if lead { vec![(victim + 1) % 4, (victim + 2) % 4] } else { vec![leader] };
+        for other in &others {
+            cluster.nodes[*other].kill();
+        }
+    }
+    // Who leads just before the end?
+    let mut last = None;
+    let name = cluster.nodes[victim].name.clone();
+    let status = wait_for(&format!("{name} to die at {at}, leading {lead}"), PATIENCE, || {
+        last = cluster.nodes[victim].status().map(|status| status.leader).or(last.take());
+        cluster.nodes[victim].ended_within(Duration::ZERO)
+    });
+    assert!(!status.success());
+    let log = cluster.nodes[victim].log();
+    assert!(log.contains("crash hook"), "{name} died of something else at {at}");
+    let judged = durable_before_sent(cluster, victim);
+    println!(
+        "{at:24} {name} died as {}, leader last seen {last:?}",
+        if lead { "leader" } else { "follower" }
+    );
+    for other in others {
+        cluster.nodes[other].start();
+    }
+    cluster.nodes[victim].start();
+    judged
+}
+
+fn under_load<T>(cluster: &mut Cluster, work: impl FnOnce(&mut Cluster) -> T) -> T {
+    let clerks = officers(&cluster.genesis, &cluster.keys, "clerk", 4);
+    let urls: Vec<String> = cluster.nodes.iter().map(|node| node.url()).collect();
+    let load = Load { stop: AtomicBool::new(false), done: AtomicU64::new(0) };
+    std::thread::scope(|scope| {
+        for (lane, clerk) in clerks.iter().enumerate() {
+            let (load, urls) = (&load, &urls);
+            scope.spawn(move || load.run(urls, clerk, lane));
+        }
+        /// Also when the work panics: the scope would wait for ever.
+        struct Stop<'a>(&'a Load);
+        impl Drop for Stop<'_> {
+            fn drop(&mut self) {
+                self.0.stop.store(true, Ordering::Relaxed);
+            }
+        }
+        let stop = Stop(&load);
+        let result = work(cluster);
+        drop(stop);
+        println!("{} records filed meanwhile", load.done.load(Ordering::Relaxed));
+        result
+    })
+}
+
+#[test]
+fn a_validator_may_die_between_any_write_and_any_send() {
+    let mut cluster = Cluster::up();
+    under_load(&mut cluster, |cluster| {
+        for (point, count) in POINTS {
+            for lead in [true, false] {
+                // Only a leader proposes.
+                if point == "before-proposal" && !lead {
+                    continue;
+                }
+                if let Err(early) = die(cluster, point, count, lead, &[]) {
+                    panic!("{point}, leading {lead}: {early}");
+                }
+                cluster.wait_voting();
+            }
+        }
+    });
+    cluster.wait_agreed();
+    cluster.assert_clean();
+    let lines: usize = cluster.nodes.iter().map(|node| node.recorded().len()).sum();
+    println!("{lines} signed statements, none contradicts another");
+}
+
+/// The alarm test: with messages let go before their writes, the same judge must speak up. `make test` builds
+/// that program beside the real one.
+#[test]
+fn with_the_hold_switched_off_the_judge_speaks_up() {
+    let name = "with_the_hold_switched_off_the_judge_speaks_up";
+    let Some(mutant) = mutant() else {
+        return city_tests::skip(
+            name,
+            "there is no city-node with feature mutant-send-before-durable: .ci/mutant-node",
+        );
+    };
+    let mut cluster = Cluster::up();
+    for node in &mut cluster.nodes {
+        node.use_program(&mutant);
+    }
+    let noticed = under_load(&mut cluster, |cluster| {
+        (0..6).find_map(|turn| {
+            let env = [("CITY_MUTANT_SEND_BEFORE_DURABLE", "1")];
+            let verdict = die(cluster, "before-write", 8 + turn, turn % 2 == 0, &env);
+            if verdict.is_ok() {
+                cluster.wait_voting();
+            }
+            verdict.err()
+        })
+    });
+    let noticed = noticed.or_else(|| cluster.nodes.iter().find_map(|node| judge::double(&node.recorded())));
+    println!("noticed: {noticed:?}");
+    assert!(noticed.is_some(), "nobody noticed that messages left before their writes");
+}
+
+/// The program with the hold switched off.
+fn mutant() -> Option<std::path::PathBuf> {
+    if let Some(path) = std::env::var_os("CITY_NODE_MUTANT_BIN") {
+        return Some(path.into());
+    }
+    let path = program("city-node").with_file_name("mutant").join("city-node");
+    path.is_file().then_some(path)
+}

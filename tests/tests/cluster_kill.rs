@@ -1,0 +1,218 @@
+//! kill -9 of any validator while records are being filed: nothing that was acknowledged is lost, and nothing
+//! is there twice. The client's fsynced journal is the oracle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use city_tests::cluster::{Cluster, PATIENCE, http, sheet, wait_for};
+use serde_json::Value;
+
+/// The next block is there this long after the leader was killed.
+const NEXT_BLOCK_WITHIN: Duration = Duration::from_secs(3);
+
+/// `city batch submit` on its way.
+struct Filing {
+    child: Child,
+    sheet: PathBuf,
+    rows: u64,
+}
+
+fn file(cluster: &Cluster, series: u64, rows: u64, group: &str, window: &str) -> Filing {
+    let sheet = cluster.dir().join(format!("licences-{series}.csv"));
+    std::fs::write(&sheet, sheet::licences(series, rows)).unwrap();
+    let path = sheet.to_str().unwrap();
+    let args = ["batch", "submit", path, "--map", "licences", "--group", group, "--window", window];
+    let log = std::fs::File::create(sheet.with_extension("log")).unwrap();
+    let errors = log.try_clone().unwrap();
+    let child = cluster.city_command(&args).stdin(Stdio::null()).stdout(log).stderr(errors).spawn().unwrap();
+    Filing { child, sheet, rows }
+}
+
+impl Filing {
+    fn journal(&self) -> PathBuf {
+        let mut name = self.sheet.as_os_str().to_owned();
+        name.push(".journal");
+        name.into()
+    }
+
+    fn acknowledged(&self) -> usize {
+        acknowledged(&self.journal()).len()
+    }
+
+    fn running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for the end, which must be a good one.
+    fn finish(mut self) -> Vec<Row> {
+        let deadline = Instant::now() + Duration::from_secs(240);
+        while self.running() {
+            assert!(Instant::now() < deadline, "filing {} hangs", self.sheet.display());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let said = std::fs::read_to_string(self.sheet.with_extension("log")).unwrap();
+        let rows = acknowledged(&self.journal());
+        let end: String = said.chars().rev().take(2_000).collect::<Vec<_>>().into_iter().rev().collect();
+        assert!(self.child.wait().unwrap().success(), "city batch submit: {end}");
+        assert_eq!(rows.len() as u64, self.rows, "every row of {} is acknowledged", self.sheet.display());
+        rows
+    }
+}
+
+impl Drop for Filing {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One acknowledged row.
+#[derive(Debug)]
+struct Row {
+    record: String,
+}
+
+/// The rows that the journal calls final.
+fn acknowledged(journal: &Path) -> Vec<Row> {
+    let text = std::fs::read_to_string(journal).unwrap_or_default();
+    let mut rows = Vec::new();
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if line["kind"] != "final" {
+            continue;
+        }
+        for outcome in line["outcomes"].as_array().unwrap() {
+            let record = outcome["record"].as_str().unwrap_or_else(|| panic!("refused: {outcome}"));
+            rows.push(Row { record: record.to_owned() });
+        }
+    }
+    rows
+}
+
+/// Every licence that a node lists, with how often.
+fn listed(url: &str) -> BTreeMap<String, u32> {
+    let mut found = BTreeMap::new();
+    let mut cursor = String::new();
+    loop {
+        let page: Value =
+            http::get(&format!("{url}/v1/records?type=credit.licence&limit=500{cursor}")).unwrap();
+        for item in page["items"].as_array().unwrap() {
+            *found.entry(item["record"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return found,
+        }
+    }
+}
+
+/// Every acknowledged row is on all four, exactly once, and nothing else is.
+fn judge(cluster: &Cluster, rows: &[Row]) {
+    let agreed = cluster.wait_agreed();
+    let wanted: BTreeSet<&str> = rows.iter().map(|row| row.record.as_str()).collect();
+    assert_eq!(wanted.len(), rows.len(), "two rows share a record");
+    for node in &cluster.nodes {
+        let found = listed(&node.url());
+        for record in &wanted {
+            assert_eq!(found.get(*record), Some(&1), "{}: record {record}", node.name);
+        }
+        assert_eq!(found.len(), wanted.len(), "{} holds records nobody filed", node.name);
+    }
+    println!("{} rows, each once on each of four, at height {}", rows.len(), agreed.committed);
+    cluster.assert_clean();
+}
+
+/// Kills a validator and measures until another leader's block is final, if the victim led.
+fn kill(cluster: &mut Cluster, victim: usize) -> Option<Duration> {
+    let led = cluster.leader() == Some(victim);
+    let name = cluster.nodes[victim].name.clone();
+    cluster.nodes[victim].kill();
+    let start = Instant::now();
+    if !led {
+        return None;
+    }
+    let before = cluster.height();
+    wait_for("a block by another leader", PATIENCE, || {
+        let moved =
+            |status: &chain_core::api::NodeStatus| status.leader != name && status.committed.get() > before;
+        cluster.statuses().iter().any(moved).then_some(())
+    });
+    Some(start.elapsed())
+}
+
+#[test]
+fn a_batch_of_ten_thousand_rows_survives_the_death_of_every_validator_in_turn() {
+    let mut cluster = Cluster::up();
+    let filing = file(&cluster, 1, 10_000, "25", "16");
+    let mut kills = Vec::new();
+    let mut seen = 0;
+    for _ in 0..4 {
+        // Each victim dies while rows are being acknowledged, the leader first.
+        wait_for("more acknowledged rows", PATIENCE, || (filing.acknowledged() > seen).then_some(()));
+        let victim = match kills.len() {
+            0 => cluster.leader().unwrap(),
+            _ => (0..4).find(|one| !kills.contains(one)).unwrap(),
+        };
+        let during = filing.acknowledged() < 10_000;
+        let took = kill(&mut cluster, victim);
+        println!(
+            "killed {} at {} rows, {during}; {took:?}",
+            cluster.nodes[victim].name,
+            filing.acknowledged()
+        );
+        if let Some(took) = took {
+            assert!(took <= NEXT_BLOCK_WITHIN, "next block {took:?} after a leader kill");
+        }
+        kills.push(victim);
+        seen = filing.acknowledged();
+        cluster.nodes[victim].start();
+        cluster.wait_one_voting(victim);
+        if kills.len() == 1 {
+            assert!(during, "the batch was over before the first kill");
+        }
+    }
+    let rows = filing.finish();
+    cluster.wait_voting();
+    judge(&cluster, &rows);
+}
+
+#[test]
+fn twenty_kills_of_leader_own_node_and_others_lose_nothing() {
+    const CYCLES: usize = 20;
+    let mut cluster = Cluster::up();
+    let mut series = 100;
+    let mut filing = file(&cluster, series, 1_500, "5", "8");
+    let mut rows = Vec::new();
+    let mut worst = Duration::ZERO;
+    let mut leaders = 0;
+    for cycle in 0..CYCLES {
+        if !filing.running() {
+            rows.extend(filing.finish());
+            series += 1;
+            filing = file(&cluster, series, 1_500, "5", "8");
+        }
+        let seen = filing.acknowledged();
+        wait_for("more acknowledged rows", PATIENCE, || (filing.acknowledged() > seen).then_some(()));
+        // The leader; the node that the client talks to first; the others in turn.
+        let victim = match cycle % 3 {
+            0 => wait_for("a leader", PATIENCE, || cluster.leader()),
+            1 => 0,
+            _ => 1 + cycle / 3 % 3,
+        };
+        let took = kill(&mut cluster, victim);
+        println!("cycle {cycle:2}: {} died, next leader's block after {took:?}", cluster.nodes[victim].name);
+        if let Some(took) = took {
+            assert!(took <= NEXT_BLOCK_WITHIN, "next block {took:?} after a leader kill");
+            worst = worst.max(took);
+            leaders += 1;
+        }
+        cluster.nodes[victim].start();
+        cluster.wait_one_voting(victim);
+    }
+    rows.extend(filing.finish());
+    println!("{CYCLES} kills, {leaders} of leaders, slowest next block {worst:?}");
+    assert!(leaders >= CYCLES / 4, "{leaders} leaders killed");
+    judge(&cluster, &rows);
+}
