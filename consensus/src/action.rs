@@ -2,7 +2,7 @@
 
 use chain_core::block::Header;
 use chain_core::certificate::Cert;
-use chain_core::id::{Height, ValidatorIx};
+use chain_core::id::{Height, ValidatorIx, View};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 
 use crate::message::{Message, Proposal};
@@ -82,6 +82,64 @@ pub enum Alarm {
     },
 }
 
+/// What a leader owed when it was given up for being late (M8).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owed {
+    /// A block above the committed one did not become final.
+    Commit,
+    /// A view entered by a timeout certificate has no first block.
+    FirstBlock,
+    /// A batch of this validator's own lane is not ordered, though there was room for it.
+    Batch,
+    /// Nothing was proposed for longer than the heartbeat.
+    Heartbeat,
+    /// An execution is covered by no header.
+    Execution,
+}
+
+/// Why this validator asks for the next view (consensus.md 3.7).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Suspicion {
+    /// T1: this was owed for longer than the timeout.
+    Late {
+        /// What.
+        owed: Owed,
+        /// The timeout, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// T3: not a word from the leader.
+    Silent,
+    /// M6: the view outlived two terms.
+    TermOverdue,
+    /// T4: the leader signed what no leader may sign.
+    Proof,
+    /// T6: f+1 others asked for it.
+    Joined,
+}
+
+/// What an operator finds in the log when a leader changes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// This validator asks for the next view.
+    GaveUp {
+        /// The view it gives up.
+        view: View,
+        /// Its leader.
+        leader: ValidatorIx,
+        /// Why.
+        why: Suspicion,
+    },
+    /// A view has begun here.
+    Entered {
+        /// The view.
+        view: View,
+        /// Its leader.
+        leader: ValidatorIx,
+        /// Whether the one before was given up by a quorum; otherwise its leader handed over.
+        by_timeout: bool,
+    },
+}
+
 /// What the owner must do, in the order given.
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -127,4 +185,6 @@ pub enum Action {
     Deliver(Box<Delivery>),
     /// Tell the operator.
     Alarm(Alarm),
+    /// Write this into the log.
+    Notice(Notice),
 }

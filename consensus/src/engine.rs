@@ -210,8 +210,10 @@ pub struct Engine {
     delivered: Tip,
     executed: Height,
     summaries: BTreeMap<Height, Digest>,
-    /// Newest non-empty height executed here, and when.
+    /// Newest non-empty height executed here, and since when a quorum has executed it.
     uncovered: Option<(Height, u64)>,
+    /// When the chain was last so far ahead of its execution that nothing more could be ordered.
+    no_room_ms: u64,
 
     head: Option<Digest>,
     proposed_ms: u64,
@@ -305,6 +307,7 @@ impl Engine {
             delivered: restored.executed,
             summaries,
             uncovered: None,
+            no_room_ms: 0,
             head: None,
             proposed_ms: 0,
             checkpoint_exec: Height::ZERO,

@@ -44,7 +44,7 @@ pub mod signer;
 pub mod verified;
 mod votes;
 
-pub use action::{Action, Alarm, Peers, Persist, Write};
+pub use action::{Action, Alarm, Notice, Peers, Persist, Write};
 pub use engine::{Engine, Restored};
 pub use event::{Event, Now};
 pub use params::Params;

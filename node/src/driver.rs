@@ -11,6 +11,7 @@ mod inbox;
 pub mod intake;
 mod pool;
 mod recorder;
+mod report;
 mod sync;
 mod tracker;
 
@@ -25,7 +26,7 @@ use chain_core::crypto::SecretKey;
 use chain_core::id::Height;
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 use chain_core::transaction::{Submission, payload_root};
-use consensus::action::{Alarm, Delivery};
+use consensus::action::Delivery;
 use consensus::message::Message;
 use consensus::safety::HelloPreimage;
 use consensus::{Action, Engine, Event, Now, Peers};
@@ -302,7 +303,8 @@ impl Driver {
                     );
                     self.deliveries.push_back(*delivery);
                 }
-                Action::Alarm(alarm) => self.alarm(&alarm)?,
+                Action::Alarm(alarm) => report::alarm(&self.core.committee, &alarm)?,
+                Action::Notice(notice) => report::notice(&self.core.committee, notice),
             }
         }
         if highest > self.durable {
@@ -445,27 +447,6 @@ impl Driver {
             if let Some(checked) = self.core.batches.get(name) {
                 let places = (0..).map(|position| Place { height, batch, position });
                 self.core.tracker.finalise(checked.ids.iter().copied().zip(places));
-            }
-        }
-    }
-
-    fn alarm(&mut self, alarm: &Alarm) -> Result<(), Refusal> {
-        match alarm {
-            Alarm::StateDivergence { height } => {
-                let detail = format!("height {height}: a quorum certified another execution root");
-                Err(Refusal::new(Code::StateDivergence, detail))
-            }
-            Alarm::Fork { ours, theirs } => {
-                let proof = serde_json::json!({ "ours": ours, "theirs": theirs });
-                Err(Refusal::new(Code::ForkDetected, proof.to_string()))
-            }
-            Alarm::VoteEcho { peer } => {
-                tracing::error!(%peer, "a peer holds a vote that the safety record does not know; not voting");
-                Ok(())
-            }
-            Alarm::Equivocation { offender, what } => {
-                tracing::error!(%offender, what, "equivocation");
-                Ok(())
             }
         }
     }

@@ -9,7 +9,7 @@ use chain_core::crypto::Digest;
 use chain_core::id::{Height, ValidatorIx, View};
 
 use super::{Engine, OwnVote, Tip};
-use crate::action::{Action, Alarm, Peers, Write};
+use crate::action::{Action, Alarm, Peers, Suspicion, Write};
 use crate::chain::{BLOCKS_PER_LEADER_MAX, Entry, Validity};
 use crate::event::Now;
 use crate::lanes::{Run, Uncovered};
@@ -95,7 +95,7 @@ impl Engine {
                 what: "two blocks for one view and height",
             }));
             if header.view == self.view {
-                self.give_up(now, out);
+                self.give_up(now, Suspicion::Proof, out);
             }
         }
         let parent = header.parent;
@@ -253,7 +253,7 @@ impl Engine {
         let Some(parent) = self.chain.tip_of(&entry.header().parent) else { return };
         let provable = !self.follows_by_bytes(&entry.proposal, parent);
         if provable {
-            self.give_up(now, out);
+            self.give_up(now, Suspicion::Proof, out);
         }
     }
 

@@ -16,6 +16,9 @@ use crate::lanes::Run;
 use crate::message::{EntryProof, HighQc, Justification, Message, Proposal};
 use crate::safety::OwnedFoundation;
 
+/// Final blocks that may wait for their execution by a quorum before a leader orders more.
+const EXEC_BACKLOG_MAX: u64 = 8;
+
 /// What the leader stands on.
 struct Stand {
     tip: Tip,
@@ -171,14 +174,10 @@ impl Engine {
         if first {
             // The first block of a view is empty (M2); it also commits an uncommitted base (M11).
             let handover = base_open && now.mono_ms >= self.view_entered_ms + self.params.interval_ms;
-            // A new chain shows at once that it lives; otherwise its operators wait for a heartbeat.
-            let birth = self.view.get() == 0 && tip.height == self.judge.base_height;
-            return (wanted || handover || birth)
-                .then(|| self.empty_flags(now, tip, term_over && self.handing_over));
+            return (wanted || handover).then(|| self.empty_flags(now, tip, term_over && self.handing_over));
         }
         if has_work {
-            let lag = tip.height.next().since(self.exec_for(tip).0);
-            let room = lag <= EXEC_LAG_MAX;
+            let room = self.has_room(tip);
             let empty_in_flight = tip.header.as_ref().is_some_and(Header::is_empty);
             let paced = in_flight == 0
                 || empty_in_flight
@@ -194,6 +193,14 @@ impl Engine {
         }
         let idle = in_flight == 0;
         (idle && (seal || heartbeat || self.handing_over)).then(|| self.empty_flags(now, tip, term_over))
+    }
+
+    /// Whether another block with records may follow: execution keeps up. The validity rule only stops a
+    /// chain that has run away; a leader slows down long before, so that what is final is soon executed.
+    pub(super) fn has_room(&self, tip: &Tip) -> bool {
+        let executed = self.exec_for(tip).0;
+        tip.height.next().since(executed) <= EXEC_LAG_MAX
+            && self.chain.committed().height.since(executed) <= EXEC_BACKLOG_MAX
     }
 
     fn empty_flags(&self, now: Now, tip: &Tip, term_over: bool) -> Flags {
@@ -215,7 +222,7 @@ impl Engine {
 
     /// The execution height and root to certify (M16): the q-th largest executed height heard of, at least
     /// the parent's, and never one that is not executed here.
-    fn exec_for(&self, tip: &Tip) -> (Height, Option<Digest>) {
+    pub(super) fn exec_for(&self, tip: &Tip) -> (Height, Option<Digest>) {
         let parent = tip.header.as_ref().map_or(Height::ZERO, |one| one.exec_height);
         let mut heights: Vec<Height> = self
             .peers

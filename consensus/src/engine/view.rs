@@ -4,7 +4,7 @@ use chain_core::block::Flags;
 use chain_core::id::{ValidatorIx, View};
 
 use super::Engine;
-use crate::action::{Action, Peers};
+use crate::action::{Action, Notice, Owed, Peers, Suspicion};
 use crate::event::Now;
 use crate::message::{EntryProof, HighQc, Message, TimeoutCert, ViewChange};
 use crate::verified::Verified;
@@ -71,18 +71,18 @@ impl Engine {
         if asked.len() > self.judge.committee.faults()
             && let Some(&smallest) = asked.first()
         {
-            self.ask_for_view(now, smallest, out);
+            self.ask_for_view(now, smallest, Suspicion::Joined, out);
         }
         self.form_timeout_certificate(now, out);
     }
 
     /// T1, T3, T4: this view's leader will not do.
-    pub(super) fn give_up(&mut self, now: Now, out: &mut Vec<Action>) {
-        self.ask_for_view(now, self.view.next(), out);
+    pub(super) fn give_up(&mut self, now: Now, why: Suspicion, out: &mut Vec<Action>) {
+        self.ask_for_view(now, self.view.next(), why, out);
         self.form_timeout_certificate(now, out);
     }
 
-    fn ask_for_view(&mut self, now: Now, view: View, out: &mut Vec<Action>) {
+    fn ask_for_view(&mut self, now: Now, view: View, why: Suspicion, out: &mut Vec<Action>) {
         // One certificate at a time: only the view after the present one can be asked for.
         if view != self.view.next() {
             return;
@@ -90,6 +90,7 @@ impl Engine {
         let entry = self.entry_for_view_change();
         let Some(safety) = self.safety.as_mut() else { return };
         let Ok(message) = safety.view_change(view, entry) else { return };
+        out.push(Action::Notice(Notice::GaveUp { view: self.view, leader: self.leader(), why }));
         let writes = self.safety_write().into_iter().collect();
         let after = self.persist(writes, out);
         self.send(Peers::All, Message::ViewChange(Box::new(message.clone())), Some(after), out);
@@ -196,6 +197,7 @@ impl Engine {
             return;
         }
         self.view = view;
+        out.push(Action::Notice(Notice::Entered { view, leader: self.leader(), by_timeout }));
         self.view_entered_ms = now.mono_ms;
         self.first_block_owed = by_timeout;
         self.failed_views = if by_timeout { (self.failed_views + 1).min(16) } else { self.failed_views };
@@ -246,13 +248,20 @@ impl Engine {
         if self.alive(now, tau.max(3 * self.params.status_ms)) < quorum {
             return;
         }
-        let since = self.owed_since(now).map(|at| at.max(self.view_entered_ms).max(self.commit_ms));
-        let late = since.is_some_and(|at| now.mono_ms >= at + tau);
+        self.note_room(now);
+        let owed = self.owed_since(now);
+        let late = owed
+            .map(|(at, owed)| (at.max(self.view_entered_ms).max(self.commit_ms), owed))
+            .filter(|(at, _)| now.mono_ms >= at + tau)
+            .map(|(_, owed)| Suspicion::Late { owed, timeout_ms: tau });
         let leader = self.leader();
         let heard = self.peers[leader.index()].heard_ms.unwrap_or(0).max(self.view_entered_ms);
         let silent = Some(leader) != self.me && now.mono_ms >= heard + self.params.silence_ms;
-        if late || silent || self.term_overdue() {
-            self.give_up(now, out);
+        let why = late
+            .or_else(|| silent.then_some(Suspicion::Silent))
+            .or_else(|| self.term_overdue().then_some(Suspicion::TermOverdue));
+        if let Some(why) = why {
+            self.give_up(now, why, out);
         }
     }
 
@@ -275,16 +284,38 @@ impl Engine {
         })
     }
 
-    /// Since when progress has been owed (M8): the earliest of an uncommitted block, a view without its
-    /// first block, an own batch that was pushed and not ordered, an overdue heartbeat, and an execution
-    /// that no header covers.
-    fn owed_since(&self, now: Now) -> Option<u64> {
+    /// No leader can order more than a quorum executes, nor certify what a quorum has not executed: neither
+    /// is owed while execution is behind, and the clock starts when it has caught up.
+    fn note_room(&mut self, now: Now) {
+        let tip = self.chain.committed();
+        let executed = self.exec_for(tip).0;
+        if !self.has_room(tip) {
+            self.no_room_ms = now.mono_ms;
+        }
+        if let Some((height, at)) = self.uncovered.as_mut()
+            && executed < *height
+        {
+            *at = now.mono_ms;
+        }
+    }
+
+    /// Since when progress has been owed (M8), and what: the earliest of an uncommitted block, a view without
+    /// its first block, an own batch that was pushed and not ordered while there was room for it, an overdue
+    /// heartbeat, and an execution by a quorum that no header covers.
+    fn owed_since(&self, now: Now) -> Option<(u64, Owed)> {
         let block = self.chain.entries().filter(|entry| entry.tip.is_some()).map(|entry| entry.seen_ms).min();
         let first = self.first_block_owed.then_some(self.view_entered_ms);
-        let batch = self.pushed_ms.values().copied().min();
+        let batch = self.pushed_ms.values().copied().min().map(|at| at.max(self.no_room_ms));
         let quiet = self.block_ms + self.params.heartbeat_ms + self.params.timeout_base_ms;
         let heartbeat = (now.mono_ms >= quiet).then_some(quiet);
         let uncovered = self.uncovered.map(|(_, at)| at);
-        [block, first, batch, heartbeat, uncovered].into_iter().flatten().min()
+        let candidates = [
+            (block, Owed::Commit),
+            (first, Owed::FirstBlock),
+            (batch, Owed::Batch),
+            (heartbeat, Owed::Heartbeat),
+            (uncovered, Owed::Execution),
+        ];
+        candidates.into_iter().filter_map(|(at, owed)| at.map(|at| (at, owed))).min_by_key(|(at, _)| *at)
     }
 }

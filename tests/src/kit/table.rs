@@ -200,6 +200,7 @@ impl Table {
                         events.push_back(Event::Executed { summary: summary(height) });
                     }
                     Action::Alarm(alarm) => seat.alarms.push(alarm),
+                    Action::Notice(_) => {}
                     Action::FetchBatches { tip, .. } => seat.fetched.push(tip),
                     Action::Sealed { .. } | Action::PushBatch { .. } => {}
                 }

@@ -501,6 +501,7 @@ impl World {
                     self.schedule_execution(node);
                 }
             }
+            Action::Notice(_) => {}
             Action::Alarm(alarm) => {
                 let blames_a_liar =
                     matches!(alarm, Alarm::Equivocation { offender, .. } if self.observer.lies(offender));
