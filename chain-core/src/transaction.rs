@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical::Writer;
 use crate::codec::Wire;
-use crate::crypto::{Digest, PublicKey, SIGNATURE_DOMAIN, SecretKey, Signable, Signature};
+use crate::crypto::{Digest, PublicKey, SIGNATURE_DOMAIN, SecretKey, Signable, Signature, VerifyKey};
 use crate::id::{ChainId, TxId};
 use crate::lane::{BATCH_BYTES_MAX, SignedBatchHeader};
 use crate::merkle;
@@ -94,9 +94,14 @@ pub struct SignedTransaction {
 impl SignedTransaction {
     /// Whether the author's signature verifies.
     pub fn verify_signature(&self) -> bool {
+        self.transaction.author.decode().is_some_and(|author| self.verify_signature_by(&author))
+    }
+
+    /// Whether the signature is this key's, which must be the author's, decoded.
+    pub fn verify_signature_by(&self, author: &VerifyKey) -> bool {
         let transaction = &self.transaction;
         let preimage = TransactionPreimage { chain_id: transaction.chain_id, id: transaction.id() };
-        transaction.author.verify(&preimage, &self.signature)
+        author.verify(&preimage, &self.signature)
     }
 }
 

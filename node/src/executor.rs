@@ -168,7 +168,8 @@ impl<'a> Executor<'a> {
         self.count(&result, start);
         self.core.tracker.executed(header.height, batches.iter().flat_map(|batch| &batch.ids));
         let summary = result.summary;
-        self.state = ExecState { summary, log: result.log };
+        self.state = ExecState { summary, log: result.log.clone() };
+        self.view.apply(result);
         self.recent.push_back(summary);
         while self.recent.len() as u64 > SUMMARIES_AT_START {
             self.recent.pop_front();
@@ -197,7 +198,6 @@ impl<'a> Executor<'a> {
             Executed { tip: &tip, result, batches: &names, transactions: &transactions, listed: &listed };
         self.core.ledger.write(&block).map_err(refuse)?;
         hit(Point::AfterExecuteWrite);
-        self.view.apply(result).map_err(refuse)?;
         self.tip = tip;
         self.core.note_executed(height);
         self.core.batches.remove(&names);

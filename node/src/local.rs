@@ -82,7 +82,8 @@ impl Node for Local {
                     .and_then(|snapshot| snapshot.place(&tx))
                     .is_ok_and(|place| place.is_some())
             };
-            if done() {
+            let known = followed.as_ref().is_some_and(|stage| *stage.borrow() > Stage::Unknown);
+            if !known && done() {
                 return;
             }
             let Some(mut followed) = followed else {

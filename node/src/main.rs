@@ -22,6 +22,10 @@ use city_node::start::{Running, Setup};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Measured against the system's allocator: fewer cycles for each record, and memory does not creep up.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A validator of City Ledger
 #[derive(Debug, Parser)]
 #[command(name = "city-node", version)]

@@ -135,8 +135,15 @@ pub(crate) fn open(path: &Path, families: &[Family], budget: Budget) -> Result<D
         let mut options = Options::default();
         options.set_block_based_table_factory(&blocks);
         options.set_write_buffer_size(budget.write_buffer);
+        if family.looked_up_by_hash {
+            options.set_memtable_prefix_bloom_ratio(0.05);
+            options.set_memtable_whole_key_filtering(true);
+        }
         options.set_max_write_buffer_number(3);
-        options.set_compression_type(DBCompressionType::Lz4);
+        // What is just written is soon rewritten: compress what stays.
+        let mut levels = [DBCompressionType::Lz4; 7];
+        levels[0] = DBCompressionType::None;
+        options.set_compression_per_level(&levels);
         options.set_level_compaction_dynamic_level_bytes(true);
         ColumnFamilyDescriptor::new(family.name, options)
     });

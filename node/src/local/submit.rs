@@ -65,7 +65,7 @@ impl Local {
         self.check_validity(transaction.valid_until_ms)?;
         let (travelling, vault) = self.split(submission)?;
         check_submission(&travelling)?;
-        if !submission.signed.verify_signature() {
+        if !self.core.judge.verify(&submission.signed) {
             let detail = format!("by key {}", short(&transaction.author));
             return Err(Refusal::new(Code::BadSignature, detail));
         }
@@ -175,21 +175,27 @@ impl Local {
     pub(super) fn stage_of(&self, tx: TxId) -> Result<TransactionStatus, Refusal> {
         let status =
             |stage, height, outcomes, proof| TransactionStatus { tx, stage, height, outcomes, proof };
-        if let Some(place) = self.place(&tx)? {
-            let snapshot = self.snapshot()?;
-            let outcomes = snapshot.outcomes(place).map_err(refuse)?;
-            let names = snapshot.ordered(place.height).map_err(refuse)?;
-            let proof = self.finality(place, &names)?;
-            return Ok(status(Stage::Executed, Some(place.height), outcomes, proof));
-        }
+        // What is not executed yet needs no look at the disk.
         match self.core.tracker.stage(&tx) {
-            None => Ok(status(Stage::Unknown, None, Vec::new(), None)),
-            Some((stage, None)) => Ok(status(stage, None, Vec::new(), None)),
-            Some((_, Some(place))) => {
+            Some((Stage::Final, Some(place))) => {
                 let names = self.core.tracker.ordered(place.height);
-                let proof = names.map_or(Ok(None), |names| self.finality(place, &names))?;
-                Ok(status(Stage::Final, Some(place.height), Vec::new(), proof))
+                if let Some(names) = names {
+                    let proof = self.finality(place, &names)?;
+                    return Ok(status(Stage::Final, Some(place.height), Vec::new(), proof));
+                }
             }
+            Some((stage, _)) if stage > Stage::Unknown => {
+                return Ok(status(stage, None, Vec::new(), None));
+            }
+            _ => {}
         }
+        let Some(place) = self.place(&tx)? else {
+            return Ok(status(Stage::Unknown, None, Vec::new(), None));
+        };
+        let snapshot = self.snapshot()?;
+        let outcomes = snapshot.outcomes(place).map_err(refuse)?;
+        let names = snapshot.ordered(place.height).map_err(refuse)?;
+        let proof = self.finality(place, &names)?;
+        Ok(status(Stage::Executed, Some(place.height), outcomes, proof))
     }
 }

@@ -7,7 +7,7 @@
 //! | `outcomes` | height, batch, position | outcomes of one transaction |
 //! | `state` | state key | value |
 //! | `tree` | version, path | node of the state tree |
-//! | `stale` | version it became stale in, node key | nothing |
+//! | `stale` | height | the nodes of the state tree that it made stale, each key after its length |
 //! | `records` | record, position | nothing: the leaves of a record |
 //! | `lists` | list, position | record first accepted there, see [`super::keys::List`] |
 //! | `txs` | half a transaction id | height, batch, position |
@@ -73,7 +73,7 @@ pub const TREE_VERSIONS: u64 = 256;
 pub const TIPS_KEPT: u64 = 64;
 /// Summaries handed to the engine at start.
 pub const SUMMARIES_AT_START: u64 = 256;
-/// Most stale nodes deleted with one block: the rest waits for the next.
+/// Stale nodes deleted with one block: what one more height made stale waits for the next.
 const PRUNED_PER_BLOCK: usize = 20_000;
 
 /// Where a transaction was ordered.
@@ -258,20 +258,33 @@ impl LedgerStore {
             batch.put_cf(tree, keys::tree_node(borsh(key)?), borsh(node)?);
         }
         let stale = family(&self.db, "stale");
+        let mut old = Vec::new();
         for index in &result.tree.stale_node_index_batch {
-            let mut key = index.stale_since_version.to_be_bytes().to_vec();
-            key.extend_from_slice(&keys::tree_node(borsh(&index.node_key)?));
-            batch.put_cf(stale, key, []);
+            let key = keys::tree_node(borsh(&index.node_key)?);
+            let length = u8::try_from(key.len())
+                .map_err(|_| StorageError::corrupt("state tree", "a node's key of over 255 bytes"))?;
+            old.push(length);
+            old.extend_from_slice(&key);
         }
-        let height = result.summary.height.get();
+        let height = result.summary.height;
+        if !old.is_empty() {
+            batch.put_cf(stale, keys::height(height), old);
+        }
         let mut pruned = 0;
         for entry in self.db.iterator_cf(stale, IteratorMode::Start) {
-            let (key, _) = entry.map_err(StorageError::failed("reading stale nodes"))?;
-            pruned += 1;
-            if number(&key)?.saturating_add(TREE_VERSIONS) > height || pruned > PRUNED_PER_BLOCK {
+            let (key, old) = entry.map_err(StorageError::failed("reading stale nodes"))?;
+            if number(&key)?.saturating_add(TREE_VERSIONS) > height.get() || pruned > PRUNED_PER_BLOCK {
                 break;
             }
-            batch.delete_cf(tree, &key[8..]);
+            let mut rest = &old[..];
+            while let Some((length, after)) = rest.split_first() {
+                let (node, after) = after
+                    .split_at_checked(usize::from(*length))
+                    .ok_or_else(|| StorageError::corrupt("stale nodes", "the last one is cut short"))?;
+                batch.delete_cf(tree, node);
+                rest = after;
+                pruned += 1;
+            }
             batch.delete_cf(stale, &key);
         }
         Ok(())

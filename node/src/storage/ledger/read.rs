@@ -9,18 +9,18 @@ use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, OwnedValue, Version};
 use rocksdb::{DB, Direction, IteratorMode};
 
-use super::super::{StorageError, family, keys};
+use super::super::{family, keys};
 
 /// Entries of one generation of a cache.
 const STATE_CACHED: usize = 32 * 1024;
-const NODES_CACHED: usize = 16 * 1024;
+const NODES_CACHED: usize = 32 * 1024;
 
 /// Reads the newest state. There is one executor, so what it reads is the state after the previous block.
 #[derive(Debug)]
 pub struct ExecutionView<'a> {
     db: &'a DB,
     state: RefCell<TwoGenerations<Vec<u8>, Option<Vec<u8>>>>,
-    nodes: RefCell<TwoGenerations<Vec<u8>, Option<Node>>>,
+    nodes: RefCell<TwoGenerations<NodeKey, Node>>,
 }
 
 impl<'a> ExecutionView<'a> {
@@ -33,19 +33,15 @@ impl<'a> ExecutionView<'a> {
     }
 
     /// Takes over what a written block changed.
-    ///
-    /// # Errors
-    /// When a node has no encoding.
-    pub fn apply(&self, result: &BlockResult) -> Result<(), StorageError> {
+    pub fn apply(&self, result: BlockResult) {
         let mut state = self.state.borrow_mut();
-        for (key, value) in &result.state {
-            state.insert(key.clone(), value.clone());
+        for (key, value) in result.state {
+            state.insert(key, value);
         }
         let mut nodes = self.nodes.borrow_mut();
         for (key, node) in result.tree.node_batch.nodes() {
-            nodes.insert(keys::tree_node(super::borsh(key)?), Some(node.clone()));
+            nodes.insert(key.clone(), node.clone());
         }
-        Ok(())
     }
 }
 
@@ -55,7 +51,10 @@ impl LedgerRead for ExecutionView<'_> {
             return Ok(known);
         }
         let value = state_entry(self.db, key)?;
-        self.state.borrow_mut().insert(key.to_vec(), value.clone());
+        // What is not there is usually about to be written.
+        if value.is_some() {
+            self.state.borrow_mut().insert(key.to_vec(), value.clone());
+        }
         Ok(value)
     }
 
@@ -67,13 +66,15 @@ impl LedgerRead for ExecutionView<'_> {
 
 impl TreeReader for ExecutionView<'_> {
     fn get_node_option(&self, node_key: &NodeKey) -> anyhow::Result<Option<Node>> {
-        let key = keys::tree_node(super::borsh(node_key)?);
-        if let Some(known) = self.nodes.borrow_mut().get(&key) {
-            return Ok(known);
+        if let Some(known) = self.nodes.borrow_mut().get(node_key) {
+            return Ok(Some(known));
         }
+        let key = keys::tree_node(super::borsh(node_key)?);
         let bytes = self.db.get_pinned_cf(family(self.db, "tree"), &key)?;
         let node = bytes.map(|bytes| borsh::from_slice::<Node>(&bytes)).transpose()?;
-        self.nodes.borrow_mut().insert(key, node.clone());
+        if let Some(node) = &node {
+            self.nodes.borrow_mut().insert(node_key.clone(), node.clone());
+        }
         Ok(node)
     }
 
