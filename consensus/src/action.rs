@@ -89,7 +89,7 @@ pub enum Owed {
     Commit,
     /// A view entered by a timeout certificate has no first block.
     FirstBlock,
-    /// A batch of this validator's own lane is not ordered, though there was room for it.
+    /// A batch that this validator pushed or relayed to the leader is not ordered, though there was room for it.
     Batch,
     /// Nothing was proposed for longer than the heartbeat.
     Heartbeat,

@@ -17,7 +17,7 @@ use chain_core::certificate::Cert;
 use chain_core::code::Refusal;
 use chain_core::crypto::{Digest, PublicKey, Signature};
 use chain_core::id::{Epoch, Height, ValidatorIx, View};
-use chain_core::lane::{BatchHeader, LaneFrontier, SignedBatchHeader};
+use chain_core::lane::{BatchHeader, BatchRef, LaneFrontier, SignedBatchHeader};
 use chain_core::merkle::Frontier;
 
 use crate::action::{Action, Alarm, Peers, Persist, Write};
@@ -214,6 +214,8 @@ pub struct Engine {
     uncovered: Option<(Height, u64)>,
     /// When the chain was last so far ahead of its execution that nothing more could be ordered.
     no_room_ms: u64,
+    /// When a block was last known to be final that is not here.
+    behind_ms: u64,
 
     head: Option<Digest>,
     proposed_ms: u64,
@@ -225,6 +227,8 @@ pub struct Engine {
     local: VecDeque<(u64, Digest, u32, u32)>,
     /// Own batches not yet ordered, and when they were last pushed.
     pushed_ms: BTreeMap<u64, u64>,
+    /// A batch of another lane that was relayed to the leader of a view, and when.
+    relayed: Option<(View, BatchRef, u64)>,
     fetches: BTreeMap<Digest, Fetch>,
     persist_seq: u64,
     commit_ms: u64,
@@ -308,6 +312,7 @@ impl Engine {
             summaries,
             uncovered: None,
             no_room_ms: 0,
+            behind_ms: 0,
             head: None,
             proposed_ms: 0,
             checkpoint_exec: Height::ZERO,
@@ -316,6 +321,7 @@ impl Engine {
             peers: vec![Peer::default(); n],
             local: VecDeque::new(),
             pushed_ms: BTreeMap::new(),
+            relayed: None,
             fetches: BTreeMap::new(),
             persist_seq: 0,
             commit_ms: 0,

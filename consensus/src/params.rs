@@ -1,5 +1,9 @@
 //! Protocol parameters: fixed by genesis, the same on every validator.
 
+use chain_core::block::{
+    BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, EXEC_LAG_MAX, LANE_BATCHES_MAX, VIEW_BLOCKS_MAX,
+};
+use chain_core::lane::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use serde::{Deserialize, Serialize};
 
 /// Parameters of the protocol, in milliseconds and counts.
@@ -8,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Params {
     /// Shortest view timeout; at most 2,000.
     pub timeout_base_ms: u64,
+    /// Longest base of the view timeout, which follows measured latency between the two; at most 2,000.
+    pub timeout_base_max_ms: u64,
     /// Longest view timeout; at most 8,000.
     pub timeout_cap_ms: u64,
     /// VIEW-CHANGE and unanswered votes are sent again this often; at most 2,000.
@@ -16,6 +22,16 @@ pub struct Params {
     pub silence_ms: u64,
     /// Uncommitted blocks a leader may have in flight: W. Voters tolerate twice as many.
     pub window: u64,
+    /// Blocks with records may be at most this far above the newest certified execution: K.
+    pub exec_lag_max: u64,
+    /// Most blocks of one view.
+    pub view_blocks_max: u64,
+    /// Most batches one block orders from one lane.
+    pub lane_batches_max: u64,
+    /// Most bytes one block orders.
+    pub block_bytes_max: u32,
+    /// Most operations one block orders.
+    pub block_records_max: u32,
     /// Under load, least time between two proposals.
     pub interval_ms: u64,
     /// A block without records is proposed after this much idleness.
@@ -38,10 +54,16 @@ impl Default for Params {
     fn default() -> Self {
         Self {
             timeout_base_ms: 500,
+            timeout_base_max_ms: 2_000,
             timeout_cap_ms: 8_000,
             resend_ms: 1_000,
             silence_ms: 5_000,
             window: 16,
+            exec_lag_max: EXEC_LAG_MAX,
+            view_blocks_max: VIEW_BLOCKS_MAX,
+            lane_batches_max: LANE_BATCHES_MAX,
+            block_bytes_max: BLOCK_BYTES_MAX,
+            block_records_max: BLOCK_RECORDS_MAX,
             interval_ms: 10,
             heartbeat_ms: 30_000,
             term_ms: 60_000,
@@ -76,10 +98,22 @@ impl Params {
     pub fn check(&self) -> Result<(), ParamError> {
         let bounds = [
             ("timeout_base_ms", self.timeout_base_ms, 50, 2_000),
-            ("timeout_cap_ms", self.timeout_cap_ms, self.timeout_base_ms, 8_000),
+            ("timeout_base_max_ms", self.timeout_base_max_ms, self.timeout_base_ms, 2_000),
+            ("timeout_cap_ms", self.timeout_cap_ms, self.timeout_base_max_ms, 8_000),
             ("resend_ms", self.resend_ms, 50, 2_000),
             ("silence_ms", self.silence_ms, 500, 60_000),
             ("window", self.window, 1, 64),
+            ("exec_lag_max", self.exec_lag_max, self.window.min(EXEC_LAG_MAX), EXEC_LAG_MAX),
+            ("view_blocks_max", self.view_blocks_max, 64, VIEW_BLOCKS_MAX),
+            ("lane_batches_max", self.lane_batches_max, 1, LANE_BATCHES_MAX),
+            // The largest batch must fit.
+            ("block_bytes_max", self.block_bytes_max.into(), BATCH_BYTES_MAX as u64, BLOCK_BYTES_MAX.into()),
+            (
+                "block_records_max",
+                self.block_records_max.into(),
+                BATCH_RECORDS_MAX.into(),
+                BLOCK_RECORDS_MAX.into(),
+            ),
             ("interval_ms", self.interval_ms, 0, 1_000),
             ("heartbeat_ms", self.heartbeat_ms, 1_000, 600_000),
             ("term_ms", self.term_ms, 1_000, 3_600_000),

@@ -122,19 +122,28 @@ impl Setup {
     /// The protocol parameters that the genesis fixes.
     pub fn params(&self) -> Params {
         let parameters = self.genesis.parameters();
+        // The genesis is checked: nothing in it is larger than the default.
+        let narrow = |value: u64, most: u32| u32::try_from(value).unwrap_or(most);
+        let standard = Params::default();
         Params {
             timeout_base_ms: parameters.view_timeout_base_ms_min,
+            timeout_base_max_ms: parameters.view_timeout_base_ms_max,
             timeout_cap_ms: parameters.view_timeout_cap_ms,
             resend_ms: parameters.view_change_resend_ms,
             silence_ms: parameters.silence_timeout_ms,
             window: parameters.window,
+            exec_lag_max: parameters.exec_lag_max,
+            view_blocks_max: parameters.view_blocks_max,
+            lane_batches_max: parameters.lane_batches_max,
+            block_bytes_max: narrow(parameters.block_bytes_max, standard.block_bytes_max),
+            block_records_max: narrow(parameters.block_records_max, standard.block_records_max),
             interval_ms: parameters.block_interval_ms_min,
             heartbeat_ms: parameters.heartbeat_ms,
             term_ms: parameters.leader_term_ms,
             checkpoint_ms: parameters.checkpoint_interval_ms_min,
             clock_ahead_ms: parameters.clock_ahead_ms_max,
             clock_behind_ms: parameters.clock_behind_ms_max,
-            ..Params::default()
+            ..standard
         }
     }
 }

@@ -122,6 +122,17 @@ impl Node {
         }
     }
 
+    /// SIGTERM: asks its process to stop.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn terminate(&mut self) {
+        assert!(self.up(), "{} does not run", self.name);
+        let pid = self.child.as_ref().map(|child| child.id().to_string()).unwrap_or_default();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM to {pid}");
+    }
+
     /// Waits for its process to end by itself.
     pub fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + patience;

@@ -99,10 +99,24 @@ pub(super) fn complete(document: &Document) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Parameters that have a place in the genesis and no other value yet: better refused than ignored.
+pub(super) const NOT_YET_FREE: [&str; 6] = [
+    "inclusion_timeout_ms_max",
+    "skip_timeout_ms",
+    "batch_bytes_max",
+    "validity_ms_max",
+    "checkpoint_interval_ms_max",
+    "expiries_per_block_max",
+];
+
 fn parameters(parameters: &Parameters) -> Result<(), Refusal> {
-    for (&(name, min, _, max), value) in Parameters::BOUNDS.iter().zip(parameters.values()) {
+    for (&(name, min, default, max), value) in Parameters::BOUNDS.iter().zip(parameters.values()) {
         if !(min..=max).contains(&value) {
             return Err(invalid(&format!("parameters.{name}"), value, format!("{min} to {max}")));
+        }
+        if NOT_YET_FREE.contains(&name) && value != default {
+            let wanted = format!("{default}, the only value that this release knows");
+            return Err(invalid(&format!("parameters.{name}"), value, wanted));
         }
     }
     for (low_name, low, high_name, high) in [

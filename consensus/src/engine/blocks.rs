@@ -1,9 +1,6 @@
 //! Receiving proposals, judging them, and voting PREPARE (consensus.md 3.5, 3.9, 3.10; R1).
 
-use chain_core::block::{
-    self, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, EXEC_LAG_MAX, Flags, HEADER_VERSION, Header, LANE_BATCHES_MAX,
-    VIEW_BLOCKS_MAX,
-};
+use chain_core::block::{self, Flags, HEADER_VERSION, Header};
 use chain_core::certificate::VoteKind;
 use chain_core::crypto::Digest;
 use chain_core::id::{Height, ValidatorIx, View};
@@ -319,7 +316,7 @@ impl Engine {
                 return Some((branch, Some(ground)));
             }
             let parent = self.parent_header(first)?.clone();
-            if parent.view != view || branch.len() as u64 > VIEW_BLOCKS_MAX {
+            if parent.view != view || branch.len() as u64 > self.params.view_blocks_max {
                 return None;
             }
             branch.push(parent);
@@ -475,7 +472,7 @@ impl Engine {
             && header.exec_height < header.height
             && (header.exec_height > exec_before || root_before.is_none_or(|root| root == header.exec_root));
         let first = parent.header.as_ref().is_none_or(|one| one.view < header.view);
-        let lag = header.is_empty() || header.height.since(header.exec_height) <= EXEC_LAG_MAX;
+        let lag = header.is_empty() || header.height.since(header.exec_height) <= self.params.exec_lag_max;
         let flagged = header.is_empty() == header.flags.contains(Flags::SEAL);
         exec && lag && flagged && (!first || header.is_empty()) && self.advances_by_bytes(proposal, parent)
     }
@@ -487,7 +484,7 @@ impl Engine {
             let next = parent.lanes.next_seq(advance.author);
             advance.author.index() < self.judge.committee.size()
                 && advance.seq >= next
-                && advance.seq - next < LANE_BATCHES_MAX
+                && advance.seq - next < self.params.lane_batches_max
         });
         let counted = advances.iter().fold(0_u64, |sum, one| {
             let batches = one.seq.saturating_add(1).saturating_sub(parent.lanes.next_seq(one.author));
@@ -496,8 +493,8 @@ impl Engine {
         sorted
             && within
             && u64::from(header.n_batches) == counted
-            && header.n_bytes <= BLOCK_BYTES_MAX
-            && header.n_records <= BLOCK_RECORDS_MAX
+            && header.n_bytes <= self.params.block_bytes_max
+            && header.n_records <= self.params.block_records_max
             && header.lanes_root == block::lanes_root(advances)
     }
 

@@ -1,9 +1,6 @@
 //! The leader's side: when to propose and what (consensus.md 3.5, 3.8, 3.17).
 
-use chain_core::block::{
-    self, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, EXEC_LAG_MAX, Flags, HEADER_VERSION, Header, LANE_BATCHES_MAX,
-    VIEW_BLOCKS_MAX,
-};
+use chain_core::block::{self, Flags, HEADER_VERSION, Header};
 use chain_core::crypto::Digest;
 use chain_core::id::Height;
 use chain_core::lane::LaneAdvance;
@@ -73,7 +70,7 @@ impl Engine {
             // M17: what I prepared in my own view is what I proposed last.
             let tip = self.chain.tip_of(&last.digest)?.clone();
             let ended = tip.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
-            let long = tip.height.since(self.view_base()) >= VIEW_BLOCKS_MAX;
+            let long = tip.height.since(self.view_base()) >= self.params.view_blocks_max;
             return (!ended && !long).then_some(Stand { tip, first: None });
         }
         let committed = self.chain.committed().clone();
@@ -141,9 +138,10 @@ impl Engine {
         let mut order: Vec<_> = self.judge.committee.indices().collect();
         order.rotate_left(start);
         for author in order {
-            let bytes = BLOCK_BYTES_MAX - work.bytes;
-            let records = BLOCK_RECORDS_MAX - work.records;
-            let longest = self.lanes.longest(author, &tip.lanes, LANE_BATCHES_MAX, bytes, records);
+            let bytes = self.params.block_bytes_max - work.bytes;
+            let records = self.params.block_records_max - work.records;
+            let longest =
+                self.lanes.longest(author, &tip.lanes, self.params.lane_batches_max, bytes, records);
             if let Some((advance, run)) = longest {
                 work.bytes += run.bytes;
                 work.records += run.records;
@@ -161,7 +159,7 @@ impl Engine {
     fn reason_to_propose(&self, now: Now, stand: &Stand, in_flight: u64, work: &Work) -> Option<Flags> {
         let tip = &stand.tip;
         let term_over = now.mono_ms >= self.view_entered_ms + self.params.term_ms
-            || tip.height.since(self.view_base()) + 1 >= VIEW_BLOCKS_MAX
+            || tip.height.since(self.view_base()) + 1 >= self.params.view_blocks_max
             || self.handing_over;
         let has_work = !work.advances.is_empty();
         let first = stand.first.is_some();
@@ -199,7 +197,7 @@ impl Engine {
     /// chain that has run away; a leader slows down long before, so that what is final is soon executed.
     pub(super) fn has_room(&self, tip: &Tip) -> bool {
         let executed = self.exec_for(tip).0;
-        tip.height.next().since(executed) <= EXEC_LAG_MAX
+        tip.height.next().since(executed) <= self.params.exec_lag_max
             && self.chain.committed().height.since(executed) <= EXEC_BACKLOG_MAX
     }
 

@@ -2,6 +2,7 @@
 
 use chain_core::block::Flags;
 use chain_core::id::{ValidatorIx, View};
+use chain_core::lane::BatchRef;
 
 use super::Engine;
 use crate::action::{Action, Notice, Owed, Peers, Suspicion};
@@ -9,13 +10,11 @@ use crate::event::Now;
 use crate::message::{EntryProof, HighQc, Message, TimeoutCert, ViewChange};
 use crate::verified::Verified;
 
-/// Longest base timeout, whatever the measured latency (M6).
-const TIMEOUT_BASE_MAX_MS: u64 = 2_000;
-
 impl Engine {
     /// τ(k): the base doubles with every view that failed in a row, up to the cap.
     pub(super) fn timeout_ms(&self) -> u64 {
-        let base = self.params.timeout_base_ms.max((4 * self.latency_ms).min(TIMEOUT_BASE_MAX_MS));
+        let base =
+            self.params.timeout_base_ms.max((4 * self.latency_ms).min(self.params.timeout_base_max_ms));
         base.saturating_mul(1 << self.failed_views.min(16)).min(self.params.timeout_cap_ms)
     }
 
@@ -249,9 +248,11 @@ impl Engine {
             return;
         }
         self.note_room(now);
+        self.relay_held(now, tau, out);
         let owed = self.owed_since(now);
+        let since = self.view_entered_ms.max(self.commit_ms).max(self.behind_ms);
         let late = owed
-            .map(|(at, owed)| (at.max(self.view_entered_ms).max(self.commit_ms), owed))
+            .map(|(at, owed)| (at.max(since), owed))
             .filter(|(at, _)| now.mono_ms >= at + tau)
             .map(|(_, owed)| Suspicion::Late { owed, timeout_ms: tau });
         let leader = self.leader();
@@ -292,6 +293,11 @@ impl Engine {
         if !self.has_room(tip) {
             self.no_room_ms = now.mono_ms;
         }
+        // What is final elsewhere and still on its way here is nothing to blame a leader for, and one that
+        // gave the view up could not vote in it after catching up.
+        if self.sync_target.is_some() {
+            self.behind_ms = now.mono_ms;
+        }
         if let Some((height, at)) = self.uncovered.as_mut()
             && executed < *height
         {
@@ -299,13 +305,44 @@ impl Engine {
         }
     }
 
+    /// M8: what others' lanes hold is owed from when it was relayed to this leader, so that nobody can frame it
+    /// by keeping a batch from it. It is relayed when nothing has become final for a while.
+    fn relay_held(&mut self, now: Now, tau: u64, out: &mut Vec<Action>) {
+        let quiet = self.commit_ms.max(self.view_entered_ms).max(self.no_room_ms).max(self.behind_ms);
+        let committed = &self.chain.committed().lanes;
+        let waits = |batch: &BatchRef| batch.seq >= committed.next_seq(batch.author);
+        let relayed = self.relayed.is_some_and(|(view, batch, _)| view == self.view && waits(&batch));
+        let leader = self.leader();
+        if relayed || Some(leader) == self.me || now.mono_ms < quiet + tau / 4 {
+            return;
+        }
+        let (bytes, records) = (self.params.block_bytes_max, self.params.block_records_max);
+        let heads: Vec<BatchRef> = self
+            .judge
+            .committee
+            .indices()
+            .filter(|author| Some(*author) != self.me)
+            .filter_map(|author| self.lanes.longest(author, committed, 1, bytes, records))
+            .map(|(advance, _)| BatchRef { author: advance.author, seq: advance.seq, digest: advance.tip })
+            .collect();
+        self.relayed = heads.first().map(|head| (self.view, *head, now.mono_ms));
+        for batch in heads {
+            out.push(Action::PushBatch { to: Peers::One(leader), batch });
+        }
+    }
+
     /// Since when progress has been owed (M8), and what: the earliest of an uncommitted block, a view without
-    /// its first block, an own batch that was pushed and not ordered while there was room for it, an overdue
-    /// heartbeat, and an execution by a quorum that no header covers.
+    /// its first block, an own batch that was pushed or another's that was relayed and not ordered while there
+    /// was room for it, an overdue heartbeat, and an execution by a quorum that no header covers.
     fn owed_since(&self, now: Now) -> Option<(u64, Owed)> {
         let block = self.chain.entries().filter(|entry| entry.tip.is_some()).map(|entry| entry.seen_ms).min();
         let first = self.first_block_owed.then_some(self.view_entered_ms);
-        let batch = self.pushed_ms.values().copied().min().map(|at| at.max(self.no_room_ms));
+        let pushed = self.pushed_ms.values().copied().min();
+        let relayed = self.relayed.and_then(|(view, batch, at)| {
+            let waits = batch.seq >= self.chain.committed().lanes.next_seq(batch.author);
+            (view == self.view && waits).then_some(at)
+        });
+        let batch = pushed.into_iter().chain(relayed).min().map(|at| at.max(self.no_room_ms));
         let quiet = self.block_ms + self.params.heartbeat_ms + self.params.timeout_base_ms;
         let heartbeat = (now.mono_ms >= quiet).then_some(quiet);
         let uncovered = self.uncovered.map(|(_, at)| at);

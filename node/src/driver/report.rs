@@ -58,7 +58,7 @@ fn in_words(why: Suspicion) -> String {
             let owed = match owed {
                 Owed::Commit => "a block that is not final",
                 Owed::FirstBlock => "the first block of the view",
-                Owed::Batch => "the order of a batch of this validator",
+                Owed::Batch => "the order of a batch that it was given",
                 Owed::Heartbeat => "a heartbeat block",
                 Owed::Execution => "a block that covers an execution",
             };
