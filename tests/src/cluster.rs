@@ -370,6 +370,23 @@ impl Cluster {
         }
     }
 
+    /// Waits until one validator votes and stands where the others stood a moment before: until then, the
+    /// death of another would be one too many.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn wait_caught_up(&mut self, at: usize) {
+        self.wait_one_voting(at);
+        let height = self.height();
+        let node = &self.nodes[at];
+        let deadline = Instant::now() + PATIENCE;
+        while node.status().is_none_or(|status| status.committed.get() < height) {
+            let late = Instant::now() >= deadline;
+            assert!(!late, "{} does not catch up to {height}: {:#?}", node.name, self.statuses());
+            std::thread::sleep(Duration::from_millis(25));
+        }
+    }
+
     /// What every running validator says of itself.
     pub fn statuses(&self) -> Vec<NodeStatus> {
         self.nodes.iter().filter_map(Node::status).collect()

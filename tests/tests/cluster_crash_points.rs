@@ -23,8 +23,21 @@ const POINTS: [(&str, u64); 11] = [
     ("after-execute-write", 3),
 ];
 
-/// A leader that is in the victim's way gives way after this long.
-const PASS_ON: Duration = Duration::from_secs(3);
+/// The validator that leads after another: leaders take turns in the order of their names.
+fn heir(cluster: &Cluster, leader: usize) -> usize {
+    let mut order: Vec<usize> = (0..cluster.nodes.len()).collect();
+    order.sort_by_key(|node| &cluster.nodes[*node].name);
+    let place = order.iter().position(|node| *node == leader).unwrap_or(0);
+    order[(place + 1) % order.len()]
+}
+
+/// Waits until something holds or the victim is dead.
+fn pause_until(cluster: &mut Cluster, victim: usize, holds: impl Fn(&Cluster) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while cluster.nodes[victim].up() && !holds(cluster) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// Records are filed at every validator until told to stop.
 struct Load {
@@ -77,44 +90,33 @@ fn die(
     let mut env = env.to_vec();
     env.push(("CITY_CRASH_AT", &at));
     let leader = wait_for("a leader", PATIENCE, || cluster.leader());
-    let victim = if lead { leader } else { (leader + 1) % 4 };
-    if lead {
-        // All stop and start again, so that the leader of the view comes back as its leader.
-        cluster.kill_all();
-        for node in 0..4 {
-            if node == victim {
-                cluster.nodes[node].start_with(&env);
-            } else {
-                cluster.nodes[node].start();
-            }
-        }
-    } else {
-        cluster.nodes[victim].kill();
-        cluster.nodes[victim].start_with(&env);
-    }
+    // The next to lead is the next by name: it is made ready, then the present leader makes way.
+    let victim = heir(cluster, leader);
+    cluster.nodes[victim].kill();
+    cluster.nodes[victim].start_with(&env);
     let mut others = Vec::new();
-    if point == "before-view-change" {
-        // Somebody must give the view up: for a follower the leader dies, for the leader two others do.
-        std::thread::sleep(Duration::from_millis(if lead { 2_500 } else { 1_500 }));
-        others = if lead { vec![(victim + 1) % 4, (victim + 2) % 4] } else { vec![leader] };
-        for other in &others {
-            cluster.nodes[*other].kill();
-        }
+    if lead {
+        // It may be over before anybody sees it vote or lead.
+        pause_until(cluster, victim, |cluster| cluster.nodes[victim].status().is_some_and(|one| one.voting));
+        cluster.nodes[leader].kill();
+        others.push(leader);
+        pause_until(cluster, victim, |cluster| cluster.leader() == Some(victim));
     }
-    // The hook counts only while the victim has the role; leadership may have moved on while it was away.
+    if point == "before-view-change" {
+        // Somebody must give the view up: for a follower the leader dies, for the leader another one does.
+        std::thread::sleep(Duration::from_millis(500));
+        let other = if lead { heir(cluster, victim) } else { leader };
+        cluster.nodes[other].kill();
+        others.push(other);
+    }
     let name = cluster.nodes[victim].name.clone();
-    let mut moved = Instant::now();
-    let status = wait_for(&format!("{name} to die at {at}"), PATIENCE, || {
-        if lead && others.is_empty() && moved.elapsed() > PASS_ON {
-            moved = Instant::now();
-            if let Some(leader) = cluster.leader().filter(|leader| *leader != victim) {
-                cluster.nodes[leader].kill();
-                std::thread::sleep(PASS_ON / 2);
-                cluster.nodes[leader].start();
-            }
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = cluster.nodes[victim].ended_within(Duration::from_millis(20)) {
+            break status;
         }
-        cluster.nodes[victim].ended_within(Duration::ZERO)
-    });
+        assert!(Instant::now() < deadline, "{name} does not reach {at}: {:#?}", cluster.statuses());
+    };
     assert!(!status.success());
     let log = cluster.nodes[victim].log();
     assert!(log.contains("crash hook"), "{name} died of something else at {at}");
@@ -165,6 +167,7 @@ fn a_validator_may_die_between_any_write_and_any_send() {
                     panic!("{point}, leading {lead}: {early}");
                 }
                 cluster.wait_voting();
+                (0..4).for_each(|node| cluster.wait_caught_up(node));
             }
         }
     });
