@@ -106,7 +106,7 @@ impl Lanes {
         let mut tip = frontier.tip(author).map_or(Digest::ZERO, |(_, digest)| digest);
         let first = frontier.next_seq(author);
         let mut run = Run::default();
-        for seq in first..first + batches {
+        for seq in first..first.saturating_add(batches) {
             let next = self
                 .held
                 .get(&(author, seq))

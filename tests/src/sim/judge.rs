@@ -127,7 +127,11 @@ impl Observer {
             return;
         }
         if self.silent(who) {
-            self.fail(format!("{who} pushed batch {seq} without its safety record"));
+            // Handing out a batch from before is no new signature.
+            if !self.signed.contains_key(&(who, Kind::Batch, seq, 0)) {
+                self.fail(format!("{who} pushed batch {seq} without its safety record"));
+            }
+            return;
         }
         self.once(who, Kind::Batch, (seq, 0), digest);
         if durable.safety.as_ref().and_then(|record| record.lane).is_none_or(|(known, _)| known < seq) {
@@ -137,16 +141,18 @@ impl Observer {
 
     /// A message left a validator whose disk would now survive as `durable`.
     pub fn sent(&mut self, who: ValidatorIx, message: &Message, durable: &Tables) {
+        let mut first_seen = false;
         if let Message::Propose(proposal) = message {
             let header = &proposal.header;
-            self.blocks.insert(header.digest(), (header.parent, header.height));
+            first_seen = self.blocks.insert(header.digest(), (header.parent, header.height)).is_none();
         }
         if self.lies(who) {
             return;
         }
         if self.silent(who) {
             let signed = match message {
-                Message::Propose(proposal) => proposal.header.proposer == who,
+                // Handing out a block from before is no new signature.
+                Message::Propose(proposal) => proposal.header.proposer == who && first_seen,
                 Message::Vote(..) | Message::ViewChange(_) => true,
                 _ => false,
             };
