@@ -18,7 +18,7 @@ demo: setup ## build, then show the ledger at work
 	@.ci/demo
 
 clean-demo: ## remove what a demo left in this folder
-	rm -rf devnet
+	@.ci/clean-demo
 
 test: setup ## run every test; the last lines name the skipped ones and count the rest
 	@.ci/test-summary

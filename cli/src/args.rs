@@ -1,12 +1,17 @@
 //! The command tree and the manners that every command shares.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand, ValueEnum as _};
 
 use crate::commands::{auditor, clerk, general, operator, start};
-use crate::output::{Color, Format};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{Color, Format, Output};
 
 /// Files a city's official acts with a ledger that several agencies keep together, and checks what it says.
 ///
@@ -19,9 +24,7 @@ use crate::output::{Color, Format};
 /// Check the whole ledger:                 city audit chain
 #[derive(Debug, Parser)]
 #[command(name = "city", version, propagate_version = true, arg_required_else_help = true)]
-#[command(
-    after_help = "Exit codes, environment and formats: city help-topic exit-codes | environment | formats"
-)]
+#[command(after_help = "Exit codes, environment and formats: city help exit-codes | environment | formats")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) manners: Manners,
@@ -109,4 +112,88 @@ pub(crate) enum Command {
     Completions(general::completions::CompletionsArgs),
     HelpTopic(general::topic::TopicArgs),
     Version(general::version::VersionArgs),
+}
+
+/// Reads the command line; the exit code when it ends here.
+pub(crate) fn read() -> Result<Args, ExitCode> {
+    let words = topic_of_help(std::env::args_os().collect());
+    Args::try_parse_from(&words).map_err(|error| {
+        if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            // Help and version; a reader that closed the pipe has seen enough.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
+        }
+        let wrong = wrong_usage(&error.render().to_string(), error.kind());
+        Output::new(format_of(&words), Vec::new(), Color::Auto, false).failure(&wrong);
+        ExitCode::from(wrong.exit.code())
+    })
+}
+
+/// `city help exit-codes` is what the manual says; clap looks for a command of that name.
+fn topic_of_help(mut words: Vec<OsString>) -> Vec<OsString> {
+    if let [_, help, topic] = &mut words[..]
+        && help == "help"
+        && ["exit-codes", "environment", "formats"].iter().any(|known| topic == known)
+    {
+        *help = "help-topic".into();
+    }
+    words
+}
+
+/// What the parser says, as an error like every other: with a code and a way out.
+fn wrong_usage(said: &str, kind: ErrorKind) -> CliError {
+    let said = said.strip_prefix("error: ").unwrap_or(said);
+    let said = said.split("\nFor more information").next().unwrap_or(said).trim_end();
+    let hint = match kind {
+        ErrorKind::InvalidSubcommand => "see `city help`",
+        _ => "see the same command with --help",
+    };
+    CliError::usage(said).hint(hint)
+}
+
+/// The form asked for on a command line that does not parse, for the error about it.
+fn format_of(words: &[OsString]) -> Format {
+    let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+    let flag = words.windows(2).find(|pair| ["-o", "--output"].contains(&pair[0])).map(|pair| pair[1]);
+    let joined = words.iter().find_map(|word| {
+        word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o").filter(|rest| !rest.is_empty()))
+    });
+    let environment = std::env::var("CITY_OUTPUT").ok();
+    let name = flag.or(joined).or(environment.as_deref()).unwrap_or_default();
+    Format::from_str(name, true).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_manuals_help_topics_are_found() {
+        assert_eq!(topic_of_help(words("city help exit-codes")), words("city help-topic exit-codes"));
+        for same in ["city help", "city help record", "city record get", "city help record get"] {
+            assert_eq!(topic_of_help(words(same)), words(same));
+        }
+    }
+
+    #[test]
+    fn errors_about_the_command_line_come_in_the_form_asked_for() {
+        for (line, format) in [
+            ("city record get -o json", Format::Json),
+            ("city --output jsonl x", Format::Jsonl),
+            ("city --output=json", Format::Json),
+            ("city -ojson", Format::Json),
+            ("city -o xml", Format::Table),
+        ] {
+            assert_eq!(format_of(&words(line)), format, "{line}");
+        }
+    }
 }

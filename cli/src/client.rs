@@ -53,7 +53,12 @@ impl Client {
     /// A client for these base URLs.
     pub(crate) fn new(urls: &[String], timeout: Duration, tls_ca: Option<&Path>) -> CliResult<Self> {
         if urls.is_empty() {
-            return Err(CliError::new(Code::NoContext, "no node is known"));
+            return Err(CliError::new(Code::NoContext, "no node is known").hint(
+                "give --node URL, or choose a context: city context list, then city context use NAME",
+            ));
+        }
+        for url in urls {
+            check_url(url)?;
         }
         let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -257,6 +262,17 @@ impl Client {
     }
 }
 
+/// What cannot be the address of a node is a slip, not a node that is down.
+pub(crate) fn check_url(url: &str) -> CliResult {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let host = rest.map(|rest| rest.split('/').next().unwrap_or(""));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(char::is_whitespace) => Ok(()),
+        _ => Err(CliError::usage(format!("{url:?} is no URL of a node"))
+            .hint("it is written like http://127.0.0.1:7100")),
+    }
+}
+
 /// What a node said that is no success.
 fn problem(status: u16, url: &str, bytes: &[u8]) -> CliError {
     match serde_json::from_slice::<Problem>(bytes) {
@@ -279,4 +295,19 @@ pub(crate) fn verified_height(genesis: &Genesis, status: &TransactionStatus, tx:
         CliError::new(Code::NotFinal, format!("transaction {tx} is {:?} and has no proof yet", status.stage))
     })?;
     Ok(proof.verify(genesis.chain_id(), genesis.committee(), tx)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_no_node_that_is_down() {
+        for good in ["http://127.0.0.1:7100", "https://node.example/", "http://[::1]:7100"] {
+            check_url(good).unwrap();
+        }
+        for bad in ["", "nonsense", "127.0.0.1:7100", "ftp://x", "http://", "http:///v1", "http://a b"] {
+            assert_eq!(check_url(bad).unwrap_err().code(), Code::BadParameter, "{bad}");
+        }
+    }
 }

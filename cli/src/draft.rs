@@ -21,6 +21,7 @@ use chain_core::transaction::Body;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::commands::clerk::record::known_type;
 use crate::error::{CliError, CliResult};
 use crate::files;
 use crate::import::catalogue::Catalogue;
@@ -78,6 +79,22 @@ impl Draft {
         })
     }
 
+    /// An amendment is of the same type and agency as what it amends.
+    pub(crate) fn follows(&self, name: &str, before: &Header) -> CliResult {
+        let wrong = |what: &str, got: &str, want: &str| {
+            let detail = format!("{name} is of {what} {got}, the record to amend of {want}");
+            Err(CliError::usage(detail).hint("an amendment is a whole new version of the same record"))
+        };
+        if self.record_type != before.record_type.name() {
+            return wrong("type", &self.record_type, before.record_type.name());
+        }
+        let agency = before.agency.to_string();
+        match &self.agency {
+            Some(mine) if *mine != agency => wrong("agency", mine, &agency),
+            _ => Ok(()),
+        }
+    }
+
     /// Builds header and body and judges them as the validators will.
     pub(crate) fn build(
         mut self,
@@ -87,11 +104,7 @@ impl Draft {
         before: Option<&Before>,
         today: Date,
     ) -> CliResult<(Header, Body)> {
-        let record_type: RecordType = self.record_type.parse().map_err(|_| {
-            let known: Vec<&str> = RecordType::ALL.iter().map(|one| one.name()).collect();
-            CliError::new(Code::UnknownType, format!("no type {}", self.record_type))
-                .hint(format!("one of {}", known.join(", ")))
-        })?;
+        let record_type = known_type(&self.record_type)?;
         let class = self.class.unwrap_or_else(|| class_of(record_type, &self.body));
         self.complete(record_type, &office.agency)?;
         let body =
@@ -101,6 +114,7 @@ impl Draft {
         let basis = catalogue.by_id(&self.legal_basis, derived.decided_on).ok_or_else(|| {
             let detail = format!("the catalogue has no legal basis {}", self.legal_basis);
             CliError::new(Code::LegalBasisMissing, detail)
+                .hint("the bases are listed by: city genesis show GENESIS --fields legal_bases")
         })?;
         let generated;
         let key = match key {

@@ -8,7 +8,7 @@ use chain_core::codec;
 use chain_core::crypto::SecretKey;
 use chain_core::execute::{Outcome, Verdict};
 use chain_core::genesis::Genesis;
-use chain_core::id::Height;
+use chain_core::id::{Height, RecordId, TxId};
 use chain_core::operation::Operation;
 use chain_core::transaction::{Body, Submission, TRANSACTION_VERSION, Transaction};
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, verified_height};
 use crate::error::{CliError, CliResult};
 use crate::interrupt;
+use crate::output::{Format, Output, Shape};
 
 /// How long such a transaction stays good.
 const VALIDITY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -30,6 +31,8 @@ pub(crate) struct Filed {
     pub(crate) height: Height,
     /// One per step.
     pub(crate) outcomes: Vec<Outcome>,
+    /// The record of every step, so that a refusal names what was refused.
+    records: Vec<RecordId>,
 }
 
 /// Signs steps as one transaction.
@@ -60,13 +63,12 @@ pub(crate) fn file(
     let deadline = std::time::Instant::now() + timeout;
     let mut status = client.submit(&bytes, Stage::Executed, home, timeout)?;
     loop {
-        if let Some(filed) = ended(genesis, &status, &tx, submission.bodies.len())? {
+        if let Some(filed) = ended(genesis, &status, submission, &tx)? {
             return Ok(filed);
         }
         let left = deadline.saturating_duration_since(std::time::Instant::now());
         if left.is_zero() || !interrupt::sleep(Duration::from_millis(20)) {
-            let detail = format!("transaction {tx} was sent and is not final after {} s", timeout.as_secs());
-            return Err(CliError::new(Code::NotFinal, detail));
+            return Err(not_final(submission, timeout));
         }
         status = client.transaction(&tx, Stage::Executed, left)?;
     }
@@ -75,20 +77,63 @@ pub(crate) fn file(
 fn ended(
     genesis: &Genesis,
     status: &TransactionStatus,
-    tx: &chain_core::id::TxId,
-    steps: usize,
+    submission: &Submission,
+    tx: &TxId,
 ) -> CliResult<Option<Filed>> {
-    if status.stage != Stage::Executed || status.proof.is_none() || status.outcomes.len() != steps {
+    let records = records(submission);
+    if status.stage != Stage::Executed || status.proof.is_none() || status.outcomes.len() != records.len() {
         return Ok(None);
     }
     let height = verified_height(genesis, status, tx)?;
-    Ok(Some(Filed { height, outcomes: status.outcomes.clone() }))
+    Ok(Some(Filed { height, outcomes: status.outcomes.clone(), records }))
+}
+
+/// The record of every step.
+pub(crate) fn records(submission: &Submission) -> Vec<RecordId> {
+    submission.signed.transaction.operations.iter().map(Operation::record).collect()
+}
+
+/// Sent, but the end is not known: the record's history will tell.
+fn not_final(submission: &Submission, timeout: Duration) -> CliError {
+    let tx = submission.signed.transaction.id();
+    let detail = format!("transaction {tx} was sent and is not final after {} ms", timeout.as_millis());
+    let error = CliError::new(Code::NotFinal, detail);
+    match records(submission).first() {
+        Some(record) => error.hint(format!("ask later: city record history {record}")),
+        None => error,
+    }
+}
+
+/// Sends a transaction and goes on as soon as a node has taken it.
+pub(crate) fn send(
+    client: &Client,
+    submission: &Submission,
+    home: Option<&str>,
+    timeout: Duration,
+) -> CliResult<Vec<Value>> {
+    let bytes = codec::encode(submission).map_err(CliError::internal)?;
+    let status = client.submit(&bytes, Stage::Accepted, home, timeout)?;
+    if status.stage == Stage::Unknown {
+        return Err(not_final(submission, timeout));
+    }
+    let tx = submission.signed.transaction.id();
+    let row = |record: &RecordId| json!({ "outcome": "sent", "record": record, "tx": tx });
+    Ok(records(submission).iter().map(row).collect())
+}
+
+/// Prints what became of every step. As ids only those that took effect: a refused one is nothing to go on with.
+pub(crate) fn show(out: &Output, shape: Shape, filed: &[Filed]) -> CliResult {
+    let mut rows: Vec<Value> = filed.iter().flat_map(Filed::rows).collect();
+    if out.format() == Format::Id {
+        rows.retain(|row| row["outcome"] != "refused");
+    }
+    out.list(shape, &rows)
 }
 
 impl Filed {
     /// One row per step, for tables.
     pub(crate) fn rows(&self) -> Vec<Value> {
-        let row = |outcome: &Outcome| match &outcome.verdict {
+        let row = |(outcome, asked): (&Outcome, &RecordId)| match &outcome.verdict {
             Verdict::Accepted { record, version, duplicate, .. } => json!({
                 "outcome": if *duplicate { "filed before" } else { "accepted" },
                 "record": record,
@@ -98,13 +143,14 @@ impl Filed {
             }),
             Verdict::Refused(refusal) => json!({
                 "outcome": "refused",
+                "record": asked,
                 "code": refusal.code.name(),
                 "detail": refusal.detail,
                 "height": self.height,
                 "tx": outcome.tx,
             }),
         };
-        self.outcomes.iter().map(row).collect()
+        self.outcomes.iter().zip(&self.records).map(row).collect()
     }
 
     /// The refusal, when any step was refused: of the whole when all were, else that it is in part.

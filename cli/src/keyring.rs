@@ -19,6 +19,9 @@ use crate::{files, passphrase};
 /// Name of the list in the ring's folder.
 const LIST: &str = "keyring.toml";
 
+/// Names that a hint lists; of more it says where they are.
+const NAMES_SHOWN: usize = 12;
+
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct List {
@@ -111,7 +114,11 @@ impl KeyRing {
         self.list.keys.iter().find(|entry| entry.name == name).ok_or_else(|| {
             let names: Vec<&str> = self.list.keys.iter().map(|entry| entry.name.as_str()).collect();
             let detail = format!("no key {name} in {}", self.folder.display());
-            CliError::new(Code::FileNotFound, detail).hint(format!("one of: {}", names.join(", ")))
+            CliError::new(Code::FileNotFound, detail).hint(match names.len() {
+                0 => "the ring is empty: give --keys DIR, or make a key: city key new".to_owned(),
+                1..=NAMES_SHOWN => format!("one of: {}", names.join(", ")),
+                _ => format!("see: city key list --keys {}", self.folder.display()),
+            })
         })
     }
 
@@ -176,6 +183,11 @@ impl KeyRing {
 
     /// Makes the dedupe key of an agency; its officers share the file.
     pub(crate) fn create_dedupe(&mut self, agency: &str, name: &str) -> CliResult {
+        // A second one would not recognise what was filed under the first.
+        if let Some(file) = self.list.dedupe.get(agency) {
+            let detail = format!("the ring holds a dedupe key of {agency} already: {}", file.display());
+            return Err(CliError::new(Code::FileExists, detail).hint("the agency's officers share that file"));
+        }
         files::make_dir(&self.folder)?;
         let file = PathBuf::from(format!("{name}.dedupe"));
         let key = DedupeKey::from_seed(files::random()?);
@@ -184,12 +196,17 @@ impl KeyRing {
         self.save()
     }
 
+    /// Agencies and the files of their dedupe keys.
+    pub(crate) fn dedupe_files(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.list.dedupe.iter().map(|(agency, file)| (agency.as_str(), file.as_path()))
+    }
+
     /// The dedupe key of an agency.
     pub(crate) fn dedupe(&self, agency: &str) -> CliResult<DedupeKey> {
         let file = self.list.dedupe.get(agency).ok_or_else(|| {
             let detail = format!("the ring holds no dedupe key of {agency}");
             CliError::new(Code::NoKeyForAuthority, detail)
-                .hint("copy the agency's .dedupe file into the ring, or make one: city key new --kind dedupe")
+                .hint("copy the agency's .dedupe file into the ring, or make one: city key new NAME --kind dedupe --agency ID")
         })?;
         let (owner, key) = DedupeKey::parse(&files::read_secret(&self.folder.join(file))?)?;
         if owner != agency {
@@ -285,6 +302,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut ring = ring(dir.path());
         ring.create_dedupe("uscc:A", "a").unwrap();
+        assert_eq!(ring.create_dedupe("uscc:A", "b").unwrap_err().code(), Code::FileExists);
+        assert_eq!(ring.dedupe_files().collect::<Vec<_>>(), [("uscc:A", Path::new("a.dedupe"))]);
         ring.dedupe("uscc:A").unwrap();
         assert_eq!(ring.dedupe("uscc:B").unwrap_err().code(), Code::NoKeyForAuthority);
     }

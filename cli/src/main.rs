@@ -24,10 +24,11 @@ mod progress;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match args::read() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
     let city = app::City::new(args.manners);
     let result =
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commands::run(args.command, &city)));

@@ -90,7 +90,9 @@ impl Output {
         let columns = self.columns(shape, rows)?;
         let text = match self.format {
             Format::Table if rows.is_empty() => {
-                self.say(shape.empty);
+                if !shape.empty.is_empty() {
+                    self.say(shape.empty);
+                }
                 String::new()
             }
             Format::Table => table::columns(&columns, rows),
@@ -100,7 +102,11 @@ impl Output {
             }
             Format::Jsonl => lines(rows.iter().map(|row| self.narrow(row)))?,
             Format::Csv => csv::text(&columns, rows)?,
-            Format::Id => rows.iter().map(|row| table::cell(&row[shape.id]) + "\n").collect(),
+            // A row without an id has none to hand on: a blank line would be an argument to the next command.
+            Format::Id => {
+                let ids = rows.iter().map(|row| table::cell(&row[shape.id]));
+                ids.filter(|id| !id.is_empty()).map(|id| id + "\n").collect()
+            }
         };
         self.data(&text)
     }
@@ -188,7 +194,7 @@ impl Output {
                 shape.columns.contains(&field.as_str()) || rows.iter().any(|row| row.get(field).is_some());
             if !known {
                 let detail = format!("no field {field}; there are {}", shape.columns.join(", "));
-                return Err(CliError::usage(detail));
+                return Err(CliError::usage(detail).hint("name them with --fields A,B"));
             }
         }
         Ok(self.fields.clone())

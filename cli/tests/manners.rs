@@ -5,6 +5,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+/// An agency of the sample city.
+const AGENCY: &str = "uscc:11320100MAXP23YC3L";
+
 fn city(home: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_city"))
         .args(args)
@@ -176,13 +179,32 @@ fn four_agencies_make_one_genesis_from_separate_parts() {
     let wrong = city(home.path(), &["genesis", "verify", "genesis.toml", "--expect", &"0".repeat(64)]);
     assert_eq!(wrong.status.code(), Some(10));
     assert!(text(&wrong.stderr).starts_with("error[E0511 GENESIS_MISMATCH]"));
+    // A hash may be typed in capitals and groups; what is none is a slip, not an alarm.
+    let typed = chain.trim().to_uppercase().replace("A", " A");
+    go(&["genesis", "verify", "genesis.toml", "--expect", &typed]);
+    let slip = city(home.path(), &["genesis", "verify", "genesis.toml", "--expect", "abc"]);
+    assert_eq!(slip.status.code(), Some(2));
+    // A wrong signature is an alarm; one that is missing leaves nothing to judge by.
+    let all = std::fs::read_to_string(home.path().join("genesis.sigs")).unwrap();
+    let forged = all.replacen("signature = \"", "signature = \"00", 1);
+    let at = forged.find("signature = \"").unwrap() + "signature = \"".len();
+    let forged = format!("{}{}", &forged[..at + 2], &forged[at + 4..]);
+    let few = &all[..all.rfind("[[signature]]").unwrap()];
+    for (name, text_of, want) in [("forged.sigs", forged.as_str(), 10), ("few.sigs", few, 11)] {
+        std::fs::write(home.path().join(name), text_of).unwrap();
+        let verdict = city(home.path(), &["genesis", "verify", "genesis.toml", "--signatures", name]);
+        assert_eq!(verdict.status.code(), Some(want), "{name}: {}", text(&verdict.stderr));
+    }
+    // The hash, and nothing else.
+    let hash = go(&["genesis", "hash", "genesis.toml", "-o", "csv"]);
+    assert!(hash.starts_with("chain_id,read_aloud\n"), "{hash}");
 }
 
 #[test]
 fn keys_are_encrypted_and_never_overwritten() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("pass"), "correct horse battery\n").unwrap();
-    let new = ["--passphrase-file", "pass", "key", "new", "m-ortiz", "--agency", "uscc:A", "--role", "clerk"];
+    let new = ["--passphrase-file", "pass", "key", "new", "m-ortiz", "--agency", AGENCY, "--role", "clerk"];
     let open = city(home.path(), &new);
     assert_eq!(open.status.code(), Some(4), "a passphrase that others can read is refused");
     std::fs::set_permissions(home.path().join("pass"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
@@ -193,4 +215,128 @@ fn keys_are_encrypted_and_never_overwritten() {
     let again = city(home.path(), &new);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).starts_with("error[E0906 FILE_EXISTS]"));
+}
+
+#[test]
+fn a_wrong_command_line_has_a_code_and_a_hint_like_every_error() {
+    let (exit, stdout, stderr) = run(&["record", "get"]);
+    assert_eq!((exit, stdout.as_str()), (2, ""));
+    assert!(stderr.starts_with("error[E0104 BAD_PARAMETER]: the following required"), "{stderr}");
+    assert!(stderr.contains("\nhint: see the same command with --help\n"), "{stderr}");
+    let (exit, _, stderr) = run(&["-o", "json", "devnet", "bench"]);
+    let error: serde_json::Value = serde_json::from_str(&stderr).unwrap();
+    assert_eq!((exit, error["code"].as_str()), (2, Some("E0104")));
+    let (exit, stdout, _) = run(&["help", "exit-codes"]);
+    assert!(exit == 0 && stdout.contains(" 12  evidence of tampering"), "{stdout}");
+    assert_eq!(run(&["--version"]).0, 0);
+}
+
+#[test]
+fn hints_for_a_network_name_its_folder() {
+    for step in ["status", "logs", "down"] {
+        let (exit, _, stderr) = run(&["devnet", step, "--dir", "elsewhere"]);
+        assert_eq!(exit, 1);
+        assert!(stderr.contains("\nhint: make one: city devnet up --dir elsewhere\n"), "{stderr}");
+        let (_, _, stderr) = run(&["devnet", step]);
+        assert!(stderr.contains("\nhint: make one: city devnet up\n"), "{stderr}");
+    }
+}
+
+#[test]
+fn slips_are_named_before_anything_is_asked_or_made() {
+    let node = ["--node", "http://127.0.0.1:9", "--timeout", "300ms"];
+    for (args, exit, code) in [
+        (&["record", "list", "--type", "credit.license"][..], 3, "UNKNOWN_TYPE"),
+        (&["record", "list", "--agency", "market"], 5, "BAD_IDENTIFIER"),
+        (&["record", "list", "--limit", "0"], 2, "BAD_PARAMETER"),
+        (&["agency", "member", "list", "--agency", "market"], 5, "BAD_IDENTIFIER"),
+        (&["audit", "chain", "--from", "10", "--to", "5"], 2, "BAD_PARAMETER"),
+        (&["batch", "submit", "-", "--map", "licences"], 2, "BAD_PARAMETER"),
+        (&["record", "submit", "x.json", "--dry-run", "--receipt", "r.json"], 2, "BAD_PARAMETER"),
+        (&["record", "submit", "x.json", "--wait", "--no-wait"], 2, "BAD_PARAMETER"),
+    ] {
+        let (got, _, stderr) = run(&[&node[..], args].concat());
+        assert!(got == exit && stderr.contains(code), "{args:?}: exit {got}, {stderr}");
+    }
+    let (exit, _, stderr) = run(&["--node", "nonsense", "node", "status"]);
+    assert_eq!(exit, 2, "{stderr}");
+}
+
+#[test]
+fn a_context_is_checked_when_it_is_added() {
+    let home = tempfile::tempdir().unwrap();
+    let go = |args: &[&str]| city(home.path(), args);
+    assert_eq!(go(&["context", "add", "a", "--node", "nonsense"]).status.code(), Some(2));
+    let url = ["--node", "http://127.0.0.1:9"];
+    let missing = [&["context", "add", "a", "--genesis", "none.toml"][..], &url].concat();
+    assert_eq!(go(&missing).status.code(), Some(3));
+    assert!(text(&go(&["context", "list"]).stdout).is_empty());
+    for name in ["a", "b"] {
+        assert!(go(&[&["context", "add", name][..], &url].concat()).status.success());
+    }
+    let removed = go(&["context", "remove", "a"]);
+    assert!(text(&removed.stderr).contains("Choose one: city context use NAME (b)"));
+    let none = go(&["record", "list"]);
+    assert!(text(&none.stderr).contains("city context use NAME"), "{}", text(&none.stderr));
+}
+
+#[test]
+fn a_part_that_would_be_refused_makes_no_keys() {
+    let home = tempfile::tempdir().unwrap();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../genesis/example-city.toml");
+    let go = |args: &[&str]| city(home.path(), args);
+    assert!(go(&["genesis", "new", "--network", "test-city", "--from", example]).status.success());
+    let join = |more: &[&str]| {
+        let args = ["--no-input", "genesis", "join", "draft.toml", "--out", "part.toml"];
+        go(&[&args[..], more].concat())
+    };
+    let (place, mine) = (["--address", "/ip4/10.0.0.1/tcp/7101"], ["--validator", "market-regulation"]);
+    for (more, code) in [
+        (["--agency", "uscc:A", "--member", "clerk"], "UNKNOWN_AGENCY"),
+        (["--agency", AGENCY, "--member", "emperor"], "BAD_PARAMETER"),
+        (["--agency", AGENCY, "--member", "clerk@uscc:11320100MAX78A442D"], "BAD_PARAMETER"),
+        (["--agency", AGENCY, "--from", "yesterday"], "BAD_DATE"),
+    ] {
+        let output = join(&[&place[..], &mine, &more].concat());
+        assert!(text(&output.stderr).contains(code), "{more:?}: {}", text(&output.stderr));
+    }
+    let output = join(&[&mine[..], &["--agency", AGENCY, "--address", "10.0.0.1"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!home.path().join("keys").exists(), "no key was made");
+}
+
+#[test]
+fn keys_say_only_what_the_ledger_knows() {
+    let home = tempfile::tempdir().unwrap();
+    let go = |args: &[&str]| {
+        let output = city(home.path(), &[&["--no-input", "key"][..], args].concat());
+        (output.status.code().unwrap(), text(&output.stdout).to_owned(), text(&output.stderr).to_owned())
+    };
+    for args in [
+        &["new", "a", "--agency", "market", "--role", "clerk"][..],
+        &["new", "a", "--agency", AGENCY, "--role", "emperor"],
+        &["new", "a", "--kind", "validator", "--role", "clerk"],
+    ] {
+        let (exit, _, stderr) = go(args);
+        assert!(exit == 2 || exit == 5, "{args:?}: exit {exit}, {stderr}");
+        assert!(stderr.contains("BAD_"), "{stderr}");
+    }
+    let (exit, stdout, _) = go(&["new", "market", "--kind", "dedupe", "--agency", AGENCY]);
+    assert!(exit == 0 && stdout.contains("market.dedupe"), "{stdout}");
+    let (exit, _, stderr) = go(&["new", "other", "--kind", "dedupe", "--agency", AGENCY]);
+    assert!(exit == 1 && stderr.contains("FILE_EXISTS"), "{stderr}");
+    assert!(go(&["list"]).1.contains("dedupe"));
+    assert_eq!(go(&["show", "market"]).0, 0);
+    let (exit, _, stderr) = go(&["show", "none"]);
+    assert!(exit == 3 && stderr.contains("hint: the ring is empty"), "{stderr}");
+}
+
+#[test]
+fn what_is_no_journal_is_left_as_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("x.journal"), "my notes, no newline").unwrap();
+    assert_eq!(city(home.path(), &["batch", "report", "x.journal"]).status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(home.path().join("x.journal")).unwrap(), "my notes, no newline");
+    let none = city(home.path(), &["batch", "report", "y.csv"]);
+    assert!(none.status.code() == Some(3) && text(&none.stderr).contains("city batch submit"));
 }

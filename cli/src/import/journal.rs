@@ -198,11 +198,12 @@ impl Journal {
     /// Opens a journal to go on with it. A last line that a crash cut short is removed: nothing was sent or
     /// acknowledged on its strength.
     pub(crate) fn open(path: &Path) -> CliResult<Self> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .open(path)
-            .map_err(|error| CliError::file(path, &error))?;
+        let mut file =
+            OpenOptions::new().read(true).append(true).open(path).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => CliError::file(path, &error)
+                    .hint("nothing was submitted from this sheet yet: city batch submit SHEET --map MAP"),
+                _ => CliError::file(path, &error),
+            })?;
         let mut lines = Vec::new();
         let mut whole = 0_u64;
         let mut reader = BufReader::new(&file);
@@ -220,6 +221,10 @@ impl Journal {
                 Err(error) => return Err(damaged(format!("{} at byte {whole}: {error}", path.display()))),
             }
             whole += read as u64;
+        }
+        // What does not begin as a journal is left as it is: it may be something else altogether.
+        if lines.is_empty() {
+            return Err(damaged(format!("{} does not begin with a start line", path.display())));
         }
         file.set_len(whole).map_err(|error| CliError::file(path, &error))?;
         file.seek(std::io::SeekFrom::End(0)).map_err(|error| CliError::file(path, &error))?;

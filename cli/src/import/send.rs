@@ -45,13 +45,15 @@ pub(crate) fn send_all(
     let done = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let failure: Mutex<Option<CliError>> = Mutex::new(None);
+    // Why it does not move: what the last attempt was told.
+    let trouble: Mutex<Option<CliError>> = Mutex::new(None);
     let running = AtomicU64::new(sending.window as u64);
     std::thread::scope(|scope| {
         for _ in 0..sending.window {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) && !interrupt::asked() {
                     let Some(sent) = lock(&queue).pop_front() else { break };
-                    match follow(client, genesis, &sent, &stop) {
+                    match follow(client, genesis, &sent, &stop, &trouble) {
                         Ok(Some(end)) => {
                             let written = match end {
                                 End::Final(end) => lock(journal).finish(end),
@@ -93,7 +95,11 @@ pub(crate) fn send_all(
         return Err(error);
     }
     if done < rows && !interrupt::asked() {
-        let detail = format!("{} of {rows} rows are not final and nothing moves", rows - done);
+        let mut detail = format!("{} of {rows} rows are not final and nothing moves", rows - done);
+        let trouble = trouble.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(error) = trouble {
+            detail.push_str(&format!("; last: {}", error.refusal));
+        }
         return Err(CliError::new(Code::NotFinal, detail));
     }
     Ok(())
@@ -109,7 +115,13 @@ enum End {
 }
 
 /// Sends one transaction and sends it again, elsewhere, until its end is verified. `None` when stopped.
-fn follow(client: &Client, genesis: &Genesis, sent: &Sent, stop: &AtomicBool) -> CliResult<Option<End>> {
+fn follow(
+    client: &Client,
+    genesis: &Genesis,
+    sent: &Sent,
+    stop: &AtomicBool,
+    trouble: &Mutex<Option<CliError>>,
+) -> CliResult<Option<End>> {
     let bytes = sent.bytes()?;
     let mut submitted = false;
     loop {
@@ -133,6 +145,7 @@ fn follow(client: &Client, genesis: &Genesis, sent: &Sent, stop: &AtomicBool) ->
                 }
             }
             Err(error) if passes(error.code()) => {
+                *lock(trouble) = Some(error);
                 submitted = false;
                 client.turn();
                 if !interrupt::sleep(Duration::from_millis(200)) {

@@ -10,7 +10,7 @@ pub(super) fn columns(columns: &[String], rows: &[Value]) -> String {
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|name| name.to_uppercase()));
     for row in rows {
-        table.add_row(columns.iter().map(|name| cell(&row[name.as_str()])));
+        table.add_row(columns.iter().map(|name| cell(&row[name.as_str()]).replace('\n', " ")));
     }
     trimmed(&table.to_string())
 }
@@ -58,6 +58,12 @@ mod tests {
         let names = ["name".to_owned(), "height".to_owned()];
         let text = columns(&names, &[json!({"name": "a", "height": 1204}), json!({"name": "market"})]);
         assert_eq!(text, "NAME    HEIGHT\na       1204\nmarket\n");
+    }
+
+    #[test]
+    fn a_row_is_one_line() {
+        let text = columns(&["detail".to_owned()], &[json!({"detail": "line 1\n  line 2"})]);
+        assert_eq!(text, "DETAIL\nline 1   line 2\n");
     }
 
     #[test]

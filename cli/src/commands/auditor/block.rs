@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::app::City;
 use crate::client::paths;
 use crate::error::{CliError, CliResult};
+use crate::exit::Exit;
 use crate::output::Shape;
 
 /// Most blocks of one page.
@@ -99,10 +100,19 @@ pub(crate) fn run(command: BlockCommand, city: &City) -> CliResult {
         }
         BlockCommand::Get { block } => {
             let name = name(&block)?;
-            let view: BlockView = client.get(&paths::block_named(&name))?;
+            let view: BlockView = client.get(&paths::block_named(&name)).map_err(absent)?;
             asked_for(&name, &view)?;
             city.out.item(ITEM, &row(&genesis, &view)?)
         }
+    }
+}
+
+/// A block that is not there yet does not exist for whoever asks: nothing was submitted that would be pending.
+fn absent(error: CliError) -> CliError {
+    match error.code() {
+        Code::NotYetExecuted => error.exit(Exit::NotFound).hint("see the newest: city block get latest"),
+        Code::NotFound => error.hint("see `city block list`; the first block is 1"),
+        _ => error,
     }
 }
 
@@ -211,6 +221,12 @@ mod tests {
         for bad in ["newest", "-1", "ab12"] {
             assert_eq!(name(bad).unwrap_err().code(), Code::BadParameter);
         }
+    }
+
+    #[test]
+    fn a_block_of_the_future_is_not_found() {
+        let error = absent(CliError::new(Code::NotYetExecuted, "height 9, executed 1"));
+        assert_eq!((error.code(), error.exit), (Code::NotYetExecuted, Exit::NotFound));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::app::City;
 use crate::error::{CliError, CliResult};
+use crate::exit::Exit;
 use crate::files;
 use crate::import::catalogue::Catalogue;
 use crate::import::journal::{Journal, Start, resume_hint};
@@ -151,7 +152,7 @@ fn check(city: &City, sheet: &Path, map: &str) -> CliResult {
     view.extend(judged.refused.iter().map(|row| (row.row, refused_view(row.row, &row.refusal, None))));
     view.sort_by_key(|(row, _)| *row);
     let view: Vec<Value> = view.into_iter().map(|(_, view)| view).collect();
-    city.out.list(Shape { columns: &["row", "outcome", "notes", "detail"], ..ROWS }, &view)?;
+    city.out.list(Shape { columns: &["row", "outcome", "notes", "detail"], id: "row", ..ROWS }, &view)?;
     let (good, wrong) = (judged.ready.len(), judged.refused.len());
     city.out.say(format!("  {good} rows are good, {wrong} are not"));
     if wrong == 0 {
@@ -159,13 +160,19 @@ fn check(city: &City, sheet: &Path, map: &str) -> CliResult {
     }
     let detail = format!("{wrong} of {} rows would be refused", good + wrong);
     Err(CliError::new(Code::BatchIncomplete, detail)
-        .exit(if good == 0 { crate::exit::Exit::Refused } else { crate::exit::Exit::Partly })
+        .exit(if good == 0 { Exit::Refused } else { Exit::Partly })
         .hint("correct the rows named above in the source system"))
 }
 
 /// Judges, journals and sends a sheet; returns the journal at its end.
 pub(crate) fn file(city: &City, args: &SubmitArgs) -> CliResult<Journal> {
     interrupt::install();
+    if args.sheet.as_os_str() == "-" {
+        return Err(CliError::usage(
+            "a sheet from stdin cannot be filed: its journal needs a file beside it",
+        )
+        .hint("save it first; `city batch check -` judges it all the same"));
+    }
     let genesis = city.genesis()?;
     let bytes = read(&args.sheet)?;
     let sheet = Sheet::parse(&args.sheet.display().to_string(), &bytes)?;
@@ -199,8 +206,10 @@ pub(crate) fn go_on(city: &City, path: &Path, how: &How) -> CliResult<Journal> {
     let mut journal = Journal::open(&journal_of(path))?;
     let genesis = city.genesis()?;
     let beside = journal.path().to_string_lossy().strip_suffix(".journal").map(PathBuf::from);
-    let place = Some(journal.start.sheet.clone()).filter(|sheet| sheet.exists()).or(beside);
-    let place = place.unwrap_or_else(|| journal.start.sheet.clone());
+    // A sheet that is named is the one that is meant, even when the journal remembers another place.
+    let named = Some(path.to_owned()).filter(|path| !is_journal(path));
+    let remembered = Some(journal.start.sheet.clone()).filter(|sheet| sheet.exists());
+    let place = named.or(remembered).or(beside).unwrap_or_else(|| journal.start.sheet.clone());
     let bytes = read(&place)?;
     let sheet = Sheet::parse(&place.display().to_string(), &bytes)?;
     let (mapping, text) = Mapping::load(&journal.start.mapping)?;
@@ -278,7 +287,7 @@ fn finish(city: &City, journal: &Journal, report: Option<&Path>) -> CliResult {
     match (refused, accepted) {
         (0, _) => Ok(()),
         (_, 0) => Err(CliError::new(Code::BatchIncomplete, "every row was refused")
-            .exit(crate::exit::Exit::Refused)
+            .exit(Exit::Refused)
             .hint("see the table above")),
         _ => Err(CliError::new(
             Code::BatchIncomplete,
@@ -334,12 +343,12 @@ fn report_csv(rows: &[Value]) -> CliResult<String> {
     crate::output::csv_text(ROWS, rows)
 }
 
+fn is_journal(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "journal")
+}
+
 fn journal_of(path: &Path) -> PathBuf {
-    if path.extension().is_some_and(|extension| extension == "journal") {
-        path.to_owned()
-    } else {
-        Journal::beside(path)
-    }
+    if is_journal(path) { path.to_owned() } else { Journal::beside(path) }
 }
 
 fn read(path: &Path) -> CliResult<Vec<u8>> {

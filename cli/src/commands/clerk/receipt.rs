@@ -123,7 +123,15 @@ fn get(
     let policy = TrustPolicy::from_genesis(&city.genesis()?);
     let mut rows = Vec::new();
     for record in records {
-        let text = fetch(&client, record, version, form, city.manners.timeout)?;
+        let text = fetch(&client, record, version, form, city.manners.timeout).map_err(|error| {
+            match (version, error.code()) {
+                (Some(version), Code::RecordNotFound) => {
+                    CliError::new(Code::RecordNotFound, format!("{record} in version {version}"))
+                        .hint(format!("see its versions: city record history {record}"))
+                }
+                _ => error,
+            }
+        })?;
         judge(&text, &policy)?;
         let path = match out {
             Some(path) if path.as_os_str() == "-" => return city.out.data(&text),
@@ -182,6 +190,7 @@ pub(crate) struct Judged {
 pub(crate) fn judge(text: &str, policy: &TrustPolicy) -> CliResult<Judged> {
     if text.trim_start().starts_with('{') {
         let receipt = Receipt::parse(text)?;
+        of_chain(&receipt, policy)?;
         let facts = facts(&receipt.leaf_bytes()?)?;
         let verified = receipt.verify(policy, Some(&facts))?;
         return Ok(Judged { verified, facts });
@@ -190,6 +199,18 @@ pub(crate) fn judge(text: &str, policy: &TrustPolicy) -> CliResult<Judged> {
     let verified = proof.verify(None, policy)?;
     let leaf = proof.extra.as_deref().unwrap_or_default();
     Ok(Judged { verified, facts: facts(leaf)? })
+}
+
+/// A receipt of another chain says nothing here: there is no trust to judge it by, so it is no alarm either.
+fn of_chain(receipt: &Receipt, policy: &TrustPolicy) -> CliResult {
+    match policy.chain_id() {
+        Some(trusted) if trusted != receipt.chain_id => {
+            let detail = format!("receipt of chain {}, trusted is chain {trusted}", receipt.chain_id);
+            Err(CliError::new(Code::TrustMissing, detail)
+                .hint("give that network's genesis or trust file: --genesis FILE or --trust FILE"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What the record rules read out of a leaf.
@@ -237,7 +258,7 @@ fn show(city: &City, path: &Path) -> CliResult {
         id: "record",
         empty: "",
     };
-    city.out.say("  Not judged. To check it: city receipt verify");
+    city.out.say(format!("  Not judged. To check it: city receipt verify {}", path.display()));
     city.out.item(shape, &view)
 }
 
@@ -249,18 +270,26 @@ fn verify(city: &City, paths: &[PathBuf], trust: Option<&Path>, explain: bool) -
     let mut rows = Vec::new();
     let mut worst: Option<CliError> = None;
     for path in paths {
-        let text = files::read(path)?;
-        if explain {
-            explained(city, &text, &policy)?;
-        }
-        match judge(&text, &policy) {
+        // One file that cannot be read or explained does not keep the others from their verdict.
+        let judged = files::read(path).and_then(|text| {
+            if explain {
+                explained(city, &text, &policy)?;
+            }
+            judge(&text, &policy)
+        });
+        match judged {
             Ok(judged) => rows.push(good(path, &judged)),
             Err(error) => {
                 city.out.say(format!("  {} {}", city.out.paint("✘", "31"), error.refusal));
-                rows.push(json!({ "file": path, "verdict": "INVALID", "code": error.code().name() }));
+                let verdict = if rank(&error) > 1 { "INVALID" } else { "UNKNOWN" };
+                rows.push(json!({ "file": path, "verdict": verdict, "code": error.code().name() }));
                 let worse = worst.as_ref().is_none_or(|worst| rank(&error) > rank(worst));
                 if worse {
-                    let detail = format!("{}: {}", path.display(), error.refusal.detail);
+                    let named = error.refusal.detail.starts_with(&path.display().to_string());
+                    let detail = match named {
+                        true => error.refusal.detail.clone(),
+                        false => format!("{}: {}", path.display(), error.refusal.detail),
+                    };
                     worst = Some(CliError { refusal: Refusal::new(error.code(), detail), ..error });
                 }
             }

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use chain_core::api::{HistoryEntry, Page, RecordView};
-use chain_core::code::Code;
+use chain_core::code::{Code, Refusal};
 use chain_core::crypto::SecretKey;
 use chain_core::genesis::Genesis;
 use chain_core::id::RecordId;
 use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason};
 use chain_core::org::OrgId;
+use chain_core::record::RecordType;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -57,11 +58,17 @@ pub(crate) enum RecordCommand {
         #[arg(long)]
         idempotency_key: Option<String>,
         /// Write the receipt to this file
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "no_wait"])]
         receipt: Option<PathBuf>,
-        /// Judge and sign, but send nothing
+        /// Judge, but send nothing
         #[arg(long)]
         dry_run: bool,
+        /// Wait until the record is final, as is usual
+        #[arg(long, conflicts_with_all = ["dry_run", "no_wait"])]
+        wait: bool,
+        /// Go on as soon as a node has taken the record
+        #[arg(long, conflicts_with = "dry_run")]
+        no_wait: bool,
     },
     /// Show a record
     Get {
@@ -85,8 +92,8 @@ pub(crate) enum RecordCommand {
         #[arg(long)]
         status: Option<String>,
         /// How many at most
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
+        #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
     },
     /// File a new version of a record
     Amend {
@@ -194,6 +201,8 @@ const RECORD: Shape = Shape {
         "leaf_index",
         "changed_at",
         "signers",
+        "missing",
+        "pending",
         "body",
     ],
     id: "record",
@@ -205,30 +214,47 @@ const HISTORY: Shape = Shape {
     id: "leaf_index",
     empty: "the record has no history here yet",
 };
-const CHECKED: Shape =
-    Shape { schema: "checked", columns: &["file", "verdict", "record", "class"], id: "record", empty: "" };
+const CHECKED: Shape = Shape {
+    schema: "checked",
+    columns: &["file", "verdict", "record", "class", "code", "detail"],
+    id: "record",
+    empty: "",
+};
 /// Countersignatures under one signature.
 const GROUP: usize = 100;
 
 pub(crate) fn run(command: RecordCommand, city: &City) -> CliResult {
     match command {
-        RecordCommand::Check { files, key } => check(city, &files, key.as_deref()),
-        RecordCommand::Submit { file, key, idempotency_key, receipt, dry_run } => {
+        RecordCommand::Check { files, key } => check(city, &files, key.as_deref(), None),
+        RecordCommand::Submit { file, key, idempotency_key, receipt, dry_run, wait: _, no_wait } => {
+            let (key, idempotency) = (key.as_deref(), idempotency_key.as_deref());
             if dry_run {
-                return check(city, &[file], key.as_deref());
+                return check(city, &[file], key, idempotency);
             }
-            submit(city, &file, key.as_deref(), idempotency_key.as_deref(), receipt.as_deref())
+            submit(city, &file, key, idempotency, receipt.as_deref(), no_wait)
         }
         RecordCommand::Get { record } => {
             let view: RecordView = city.client()?.get(&paths::record(&record))?;
             shown_header(&view)?;
-            city.out.item(RECORD, &record_json(&view))
+            city.out.item(RECORD, &record_json(&view))?;
+            explain_view(city, &view);
+            Ok(())
         }
         RecordCommand::History { record } => history(city, &record),
         RecordCommand::List { record_type, agency, status, limit } => {
+            if let Some(name) = &record_type {
+                known_type(name)?;
+            }
+            if let Some(id) = &agency {
+                known_agency(id)?;
+            }
             let filters = [("type", record_type), ("agency", agency), ("status", status)];
+            let filtered = filters.iter().any(|(_, value)| value.is_some());
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let rows = list(&city.client()?, &filters, limit)?;
-            city.out.list(RECORDS, &rows.iter().map(record_json).collect::<Vec<_>>())
+            let empty =
+                if filtered { "no such records; without filters: city record list" } else { RECORDS.empty };
+            city.out.list(Shape { empty, ..RECORDS }, &rows.iter().map(record_json).collect::<Vec<_>>())
         }
         RecordCommand::Amend { record, file, reason, key } => {
             amend(city, &record, &file, &reason, key.as_deref())
@@ -246,6 +272,10 @@ pub(crate) fn run(command: RecordCommand, city: &City) -> CliResult {
         }
         RecordCommand::Countersign { records, signer } => {
             let ids = ids(&records)?;
+            if ids.is_empty() {
+                city.out.say("no record ids were given: nothing to countersign");
+                return Ok(());
+            }
             let filed = countersign(city, &ids, &signer)?;
             report(city, &filed)
         }
@@ -291,9 +321,7 @@ pub(crate) fn countersign(city: &City, records: &[RecordId], signer: &Signer) ->
     for &record in records {
         let view: RecordView = client.get(&paths::record(&record))?;
         shown_header(&view)?;
-        let operation =
-            Operation::Countersign { record, version: view.version, header_digest: view.header_digest };
-        by_agency.entry(view.agency).or_default().push((operation, None));
+        by_agency.entry(view.agency.clone()).or_default().push((approval(record, &view), None));
     }
     let mut filed = Vec::new();
     for (agency, steps) in by_agency {
@@ -304,6 +332,15 @@ pub(crate) fn countersign(city: &City, records: &[RecordId], signer: &Signer) ->
         }
     }
     Ok(filed)
+}
+
+/// Approves what waits for approval: a step to amend, revoke, suspend or resume, else the record itself.
+fn approval(record: RecordId, view: &RecordView) -> Operation {
+    let (version, header_digest) = match &view.pending {
+        Some(pending) => (pending.version, pending.digest),
+        None => (view.version, view.header_digest),
+    };
+    Operation::Countersign { record, version, header_digest }
 }
 
 impl Signer {
@@ -326,17 +363,22 @@ impl Signer {
     }
 }
 
-fn check(city: &City, files: &[PathBuf], key: Option<&str>) -> CliResult {
+fn check(city: &City, files: &[PathBuf], key: Option<&str>, idempotency: Option<&str>) -> CliResult {
     let (genesis, ring) = (city.genesis()?, city.ring()?);
     let mut rows = Vec::new();
     let mut failed = None;
     for file in files {
-        match build(&genesis, &ring, file, key, None, None) {
+        match build(&genesis, &ring, file, key, idempotency, None) {
             Ok((_, header, _, _)) => {
                 rows.push(json!({ "file": file, "verdict": "good", "record": header.record, "class": header.class }));
             }
             Err(error) => {
-                rows.push(json!({ "file": file, "verdict": error.refusal.to_string() }));
+                rows.push(json!({
+                    "file": file,
+                    "verdict": "bad",
+                    "code": error.code().name(),
+                    "detail": error.refusal.detail,
+                }));
                 failed.get_or_insert(error);
             }
         }
@@ -356,6 +398,9 @@ fn build(
     before: Option<&Before>,
 ) -> CliResult<Built> {
     let draft = Draft::parse(&file.display().to_string(), &files::read(file)?)?;
+    if let Some(before) = before {
+        draft.follows(&file.display().to_string(), &before.header)?;
+    }
     let agency = match (&draft.agency, key, before) {
         (_, _, Some(before)) => before.header.agency.to_string(),
         (Some(agency), _, _) => agency.clone(),
@@ -402,6 +447,7 @@ fn submit(
     key: Option<&str>,
     idempotency: Option<&str>,
     receipt: Option<&Path>,
+    no_wait: bool,
 ) -> CliResult {
     let (genesis, ring) = (city.genesis()?, city.ring()?);
     let (secret, header, body, agency) = build(&genesis, &ring, file, key, idempotency, None)?;
@@ -414,19 +460,35 @@ fn submit(
     city.out.done(format!("signed with key {}", secret.public().short()));
     let begun = std::time::Instant::now();
     let client = city.client()?;
+    if no_wait {
+        let rows = filing::send(&client, &submission, home.as_deref(), city.manners.timeout)?;
+        city.out.list(FILED, &rows)?;
+        city.out.say(format!("  Whether it is final: city record history {record}"));
+        return Ok(());
+    }
     let filed = filing::file(&client, &genesis, &submission, home.as_deref(), city.manners.timeout)?;
-    filed.verdict()?;
+    filed.verdict().map_err(|error| match error.code() {
+        Code::IdempotencyConflict | Code::DuplicateNaturalKey => {
+            error.hint(format!("it was filed before; see what stands there: city record get {record}"))
+        }
+        _ => error,
+    })?;
     city.out.done(format!(
         "final in block {}   {} ms, proof verified",
         filed.height,
         begun.elapsed().as_millis()
     ));
+    // The record is filed whatever becomes of its receipt, so its id comes first.
+    city.out.list(FILED, &filed.rows())?;
     if let Some(path) = receipt {
-        let text = fetch(&client, &record, None, Form::Bundle, city.manners.timeout)?;
-        files::replace(path, &text)?;
+        let written = fetch(&client, &record, None, Form::Bundle, city.manners.timeout)
+            .and_then(|text| files::replace(path, &text));
+        written.map_err(|error| {
+            error.hint(format!("the record is filed; fetch its receipt later: city receipt get {record}"))
+        })?;
         city.out.done(format!("receipt {}   verify: city receipt verify {}", path.display(), path.display()));
     }
-    city.out.list(FILED, &filed.rows())
+    Ok(())
 }
 
 fn amend(city: &City, record: &RecordId, file: &Path, reason: &str, key: Option<&str>) -> CliResult {
@@ -459,8 +521,7 @@ fn step(
 }
 
 fn report(city: &City, filed: &[Filed]) -> CliResult {
-    let rows: Vec<Value> = filed.iter().flat_map(Filed::rows).collect();
-    city.out.list(FILED, &rows)?;
+    filing::show(&city.out, FILED, filed)?;
     filed.iter().try_for_each(Filed::verdict)
 }
 
@@ -489,6 +550,41 @@ fn history(city: &City, record: &RecordId) -> CliResult {
     }
 }
 
+/// Says what the table cannot: what waits for whom, and why there is no body.
+fn explain_view(city: &City, view: &RecordView) {
+    let waits = view.pending.as_ref().map(|pending| (pending.operation.as_str(), &pending.missing));
+    let waits = waits.or_else(|| (!view.missing.is_empty()).then_some(("submit", &view.missing)));
+    if let Some((step, missing)) = waits {
+        let roles: Vec<&str> = missing.iter().map(String::as_str).collect();
+        city.out.say(format!("  The step to {step} waits for approval by: {}", roles.join(", ")));
+        if let Some(role) = roles.first() {
+            city.out.say(format!("  Approve it: city record countersign {} --role {role}", view.record));
+        }
+    }
+    if view.body.is_none() && view.header.get("body_commit").is_some_and(|commit| !commit.is_null()) {
+        city.out.say(format!(
+            "  The node shows no body: class {} in status {} is not public, or another node keeps it",
+            view.class, view.status
+        ));
+    }
+}
+
+/// The type of a name, or what names there are.
+pub(crate) fn known_type(name: &str) -> CliResult<RecordType> {
+    name.parse().map_err(|_| {
+        let known: Vec<&str> = RecordType::ALL.iter().map(|one| one.name()).collect();
+        CliError::new(Code::UnknownType, format!("no type {name}"))
+            .hint(format!("one of {}", known.join(", ")))
+    })
+}
+
+/// The identifier of an agency, or how one is written.
+pub(crate) fn known_agency(id: &str) -> CliResult<OrgId> {
+    id.parse().map_err(|refusal: Refusal| {
+        CliError::from(refusal).hint("agencies are written as `city agency list` has them: uscc:…")
+    })
+}
+
 fn record_json(view: &RecordView) -> Value {
     let signers: Vec<String> = view
         .signers
@@ -508,6 +604,13 @@ fn record_json(view: &RecordView) -> Value {
         "leaf_index": view.leaf_index,
         "changed_at": view.changed_at,
         "signers": signers,
+        "missing": view.missing,
+        "pending": view.pending.as_ref().map(|pending| json!({
+            "operation": pending.operation,
+            "version": pending.version,
+            "digest": pending.digest,
+            "missing": pending.missing,
+        })),
         "body": view.body,
     })
 }
@@ -528,4 +631,44 @@ where
     T::Err: std::fmt::Display,
 {
     text.parse().map_err(|error| CliError::usage(format!("{flag}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(pending: Value) -> RecordView {
+        let id = "ab".repeat(32);
+        serde_json::from_value(json!({
+            "record": id, "record_type": "credit.penalty", "agency": "uscc:11320100MAXP23YC3L", "version": 3,
+            "status": "effective", "flags": [], "class": "P1", "header_digest": id, "header": {}, "body": null,
+            "leaf_index": 0, "signers": [], "missing": [], "pending": pending, "changed_at": 1, "height": 1,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn approving_means_the_step_that_waits_and_else_the_record() {
+        let record: RecordId = "ab".repeat(32).parse().unwrap();
+        let digest = "cd".repeat(32);
+        let revoke = json!({
+            "operation": "revoke", "version": 4, "digest": digest, "missing": ["legal_reviewer"], "signers": [],
+        });
+        for (pending, want) in [(Value::Null, (3, "ab".repeat(32))), (revoke, (4, digest))] {
+            let operation = approval(record, &view(pending));
+            let Operation::Countersign { version, header_digest, .. } = operation else {
+                panic!("{operation:?}")
+            };
+            assert_eq!((version, header_digest.to_string()), want);
+        }
+    }
+
+    #[test]
+    fn a_view_says_what_it_waits_for() {
+        let shown = record_json(&view(json!({
+            "operation": "amend", "version": 4, "digest": "cd".repeat(32), "missing": ["clerk"], "signers": [],
+        })));
+        assert_eq!(shown["pending"]["missing"], json!(["clerk"]));
+        assert_eq!(record_json(&view(Value::Null))["pending"], Value::Null);
+    }
 }

@@ -6,7 +6,8 @@ use chain_core::code::Code;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::app::City;
+use crate::app::{City, read_genesis};
+use crate::client::check_url;
 use crate::context::{Context, Contexts, user_file};
 use crate::error::{CliError, CliResult};
 use crate::output::Shape;
@@ -68,7 +69,14 @@ pub(crate) fn run(command: ContextCommand, city: &City) -> CliResult {
         ContextCommand::Add { name, tls_ca } => {
             let manners = &city.manners;
             if manners.node.is_empty() {
-                return Err(CliError::usage("a context needs at least one --node URL"));
+                return Err(CliError::usage("a context needs at least one --node URL")
+                    .hint("city context add NAME --node http://127.0.0.1:7100 --genesis genesis.toml"));
+            }
+            for url in &manners.node {
+                check_url(url)?;
+            }
+            if let Some(path) = &manners.genesis {
+                read_genesis(path)?;
             }
             let absolute = |path: &Option<PathBuf>| match path {
                 Some(path) => {
@@ -90,7 +98,8 @@ pub(crate) fn run(command: ContextCommand, city: &City) -> CliResult {
         }
         ContextCommand::Show { name } => {
             let name = name.or(contexts.current.clone()).ok_or_else(|| {
-                CliError::new(Code::NoContext, "no context is in use").hint("see `city context list`")
+                CliError::new(Code::NoContext, "no context is in use")
+                    .hint("see `city context list`; choose one: city context use NAME")
             })?;
             known(&contexts, &name)?;
             city.out.item(SHAPE, &view(&contexts, &name))
@@ -103,6 +112,12 @@ pub(crate) fn run(command: ContextCommand, city: &City) -> CliResult {
             }
             contexts.save(&file)?;
             city.out.done(format!("context {name} removed; its keys and genesis stay where they are"));
+            if contexts.current.is_none() && !contexts.by_name.is_empty() {
+                let names: Vec<&str> = contexts.by_name.keys().map(String::as_str).collect();
+                let names = names.join(", ");
+                city.out
+                    .say(format!("  No context is in use now. Choose one: city context use NAME ({names})"));
+            }
             Ok(())
         }
     }

@@ -1,4 +1,4 @@
-//! `city help-topic`: what belongs to no single command.
+//! `city help TOPIC`: what belongs to no single command.
 
 use clap::ValueEnum;
 
@@ -38,6 +38,8 @@ const EXIT_CODES: &str = "\
  13  differences were found
  70  a bug in this program
 130  Ctrl-C; the state is safe and the command to go on was printed
+`city node init`, `check` and `start` become city-node and end with its codes: 1 failed, 3 configuration,
+genesis or keys, 4 data directory, 5 state differs from the others', 6 data directory or port in use.
 ";
 
 const ENVIRONMENT: &str = "\

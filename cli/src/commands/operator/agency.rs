@@ -11,7 +11,7 @@ use chain_core::genesis::Genesis;
 use chain_core::id::RecordId;
 use chain_core::operation::Operation;
 use chain_core::org::OrgId;
-use chain_core::record::governance::{AgencyDetails, MemberDetails, NewKey, Possession, Role};
+use chain_core::record::governance::{AgencyDetails, MemberDetails, NewKey, Possession};
 use chain_core::record::{Details, RecordType};
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
@@ -20,12 +20,14 @@ use serde_json::{Value, json};
 use crate::app::City;
 use crate::client::paths;
 use crate::commands::clerk::batch::today;
-use crate::commands::clerk::record::list;
+use crate::commands::clerk::record::{known_agency, known_type, list};
 use crate::draft::shown_header;
 use crate::error::{CliError, CliResult};
 use crate::files;
 use crate::filing::{self, Filed};
 use crate::output::Shape;
+
+use super::key::known_role;
 
 /// Agencies and members: list them, add them, suspend them
 ///
@@ -142,7 +144,7 @@ const MEMBERS: Shape = Shape {
     schema: "members",
     columns: &["agency", "role", "label", "key", "status", "record"],
     id: "key",
-    empty: "no members",
+    empty: "no such members; the agencies are listed by: city agency list",
 };
 const FILED: Shape = Shape {
     schema: "filed",
@@ -160,14 +162,8 @@ pub(crate) fn run(command: AgencyCommand, city: &City) -> CliResult {
         }
         AgencyCommand::Add { id, name, types, admins, key } => {
             let genesis = city.genesis()?;
-            let id: OrgId = id.parse()?;
-            let mut types = types
-                .iter()
-                .map(|text| {
-                    text.parse::<RecordType>()
-                        .map_err(|_| CliError::new(Code::UnknownType, format!("no type {text}")))
-                })
-                .collect::<CliResult<Vec<_>>>()?;
+            let id = known_agency(&id)?;
+            let mut types = types.iter().map(|text| known_type(text)).collect::<CliResult<Vec<_>>>()?;
             types.sort();
             let admins = admins.iter().map(|path| read_proof(path)).collect::<CliResult<Vec<_>>>()?;
             let from = today(&genesis);
@@ -183,6 +179,9 @@ pub(crate) fn run(command: AgencyCommand, city: &City) -> CliResult {
 fn member(city: &City, command: MemberCommand) -> CliResult {
     match command {
         MemberCommand::List { agency } => {
+            if let Some(id) = &agency {
+                known_agency(id)?;
+            }
             let views = registry(city, RecordType::Member)?;
             let mine =
                 views.iter().filter(|view| agency.as_ref().is_none_or(|agency| view.agency == *agency));
@@ -200,11 +199,8 @@ fn member(city: &City, command: MemberCommand) -> CliResult {
         }
         MemberCommand::Add { agency, role, label, member_key, proof, until, key } => {
             let genesis = city.genesis()?;
-            let agency: OrgId = agency.parse()?;
-            let role: Role = role.parse().map_err(|_| {
-                let known: Vec<&str> = Role::ALL.iter().map(|role| role.name()).collect();
-                CliError::usage(format!("no role {role}")).hint(format!("one of {}", known.join(", ")))
-            })?;
+            let agency = known_agency(&agency)?;
+            let role = known_role(&role)?;
             let to = until.as_deref().map(day).transpose()?;
             let proof = match (proof, member_key) {
                 (Some(path), _) => read_proof(&path)?,
@@ -245,7 +241,7 @@ fn file(city: &City, genesis: &Genesis, agency: &OrgId, details: Details, key: &
 }
 
 fn report(city: &City, filed: &Filed) -> CliResult {
-    city.out.list(FILED, &filed.rows())?;
+    filing::show(&city.out, FILED, std::slice::from_ref(filed))?;
     filed.verdict()
 }
 
@@ -300,7 +296,8 @@ fn prove(city: &City, genesis: &Genesis, name: &str, label: &str) -> CliResult<N
 
 fn read_proof(path: &std::path::Path) -> CliResult<NewKey> {
     let file: ProofFile = serde_json::from_str(&files::read(path)?)
-        .map_err(|error| CliError::new(Code::MalformedJson, format!("{}: {error}", path.display())))?;
+        .map_err(|error| CliError::new(Code::MalformedJson, format!("{}: {error}", path.display())))
+        .map_err(|error| error.hint("make it with: city agency member prove KEY --label POST --out FILE"))?;
     Ok(NewKey { key: file.key, label: file.label, possession: file.possession })
 }
 

@@ -3,20 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use chain_core::code::Code;
+use chain_core::date::Date;
 use chain_core::genesis::ceremony::{Part, Signatures, assemble, sign};
 use chain_core::genesis::{
     Council, Document, Draft, Genesis, KeyRole, MemberEntry, Parameters, SCHEMA, ValidatorEntry, prove,
 };
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::{City, read_genesis};
 use crate::error::{CliError, CliResult};
+use crate::exit::Exit;
 use crate::files;
 use crate::keyring::{KeyRing, Owner};
 use crate::output::Shape;
 
-use super::key::{Kind, make};
+use super::key::{Kind, known_role, make};
 
 /// Make and check the genesis of a network
 ///
@@ -139,6 +141,7 @@ pub(crate) fn run(command: GenesisCommand, city: &City) -> CliResult {
         GenesisCommand::New { network, from, out } => new(city, network, from.as_deref(), &out),
         GenesisCommand::Join(args) => {
             let draft = read_draft(&args.draft)?;
+            joins(&draft, &args)?;
             let mut ring = city.ring()?;
             let part = join(&draft, &args, &mut ring)?;
             files::create(&args.out, &part.to_toml())?;
@@ -176,13 +179,15 @@ pub(crate) fn run(command: GenesisCommand, city: &City) -> CliResult {
             city.out.done(format!("signed; missing: {}", none_or(&file.missing(&genesis))));
             Ok(())
         }
-        GenesisCommand::Show { genesis } | GenesisCommand::Hash { genesis } => {
-            show(city, &read_genesis(&genesis)?)
+        GenesisCommand::Show { genesis } => show(city, &read_genesis(&genesis)?),
+        GenesisCommand::Hash { genesis } => {
+            let view = view(&read_genesis(&genesis)?);
+            city.out.item(Shape { columns: &["chain_id", "read_aloud"], ..SHAPE }, &view)
         }
         GenesisCommand::Verify { genesis, signatures, expect } => {
             let genesis = read_genesis(&genesis)?;
             if let Some(expect) = expect {
-                let plain: String = expect.chars().filter(|c| !c.is_whitespace()).collect();
+                let plain = expected(&expect)?;
                 if plain != genesis.chain_id().to_string() {
                     let detail = format!("the genesis is {}, expected {expect}", genesis.chain_id());
                     return Err(CliError::new(Code::GenesisMismatch, detail));
@@ -190,14 +195,74 @@ pub(crate) fn run(command: GenesisCommand, city: &City) -> CliResult {
                 city.out.done("the hash is the expected one");
             }
             if let Some(path) = signatures {
-                Signatures::parse(&files::read(&path)?)
-                    .and_then(|file| file.verify(&genesis))
-                    .map_err(|refusal| in_file(refusal, &path))?;
+                verify_signatures(&genesis, &path)?;
                 city.out.done(format!("signed by all {} validators", genesis.committee().size()));
             }
             show(city, &genesis)
         }
     }
+}
+
+/// A hash as people type it: spaces and capitals do not matter, its length does.
+fn expected(text: &str) -> CliResult<String> {
+    let plain: String = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect();
+    if plain.len() == 64 && plain.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Ok(plain);
+    }
+    Err(CliError::usage(format!("--expect {text:?} is no hash of 64 hexadecimal digits"))
+        .hint("print it with: city genesis hash GENESIS -o id"))
+}
+
+/// Every validator's signature: one that is wrong is an alarm, one that is missing says nothing yet.
+fn verify_signatures(genesis: &Genesis, path: &Path) -> CliResult {
+    let file = Signatures::parse(&files::read(path)?).map_err(|refusal| in_file(refusal, path))?;
+    let Err(refusal) = file.verify(genesis) else { return Ok(()) };
+    let missing = file.missing(genesis);
+    if missing.is_empty() || refusal.code != Code::GenesisInvalid || !refusal.detail.contains("got none of") {
+        return Err(in_file(refusal, path).exit(Exit::Invalid));
+    }
+    let detail = format!("{} is not signed by {}", path.display(), missing.join(", "));
+    Err(CliError::new(Code::QuorumNotMet, detail)
+        .hint("each of them signs: city genesis sign GENESIS --key NAME-consensus"))
+}
+
+/// What would make the part be refused, found before any key is made: keys are never made twice.
+fn joins(draft: &Draft, args: &JoinArgs) -> CliResult {
+    let agencies = &draft.document().agencies;
+    let at_home = |agency: &str| {
+        let entry = agencies.iter().find(|entry| entry.id == agency).ok_or_else(|| {
+            let known: Vec<&str> = agencies.iter().map(|entry| entry.id.as_str()).collect();
+            CliError::new(Code::UnknownAgency, format!("the draft has no agency {agency}"))
+                .hint(format!("one of {}", known.join(", ")))
+        })?;
+        if entry.home_validator == args.validator {
+            return Ok(());
+        }
+        let detail = format!(
+            "agency {agency} is at home at validator {}, not at {}",
+            entry.home_validator, args.validator
+        );
+        Err(CliError::usage(detail).hint(format!("give --validator {}", entry.home_validator)))
+    };
+    for member in &args.members {
+        let (role, agency) = member.split_once('@').unwrap_or((member, &args.agency));
+        known_role(role)?;
+        at_home(agency)?;
+    }
+    if !agencies.iter().any(|entry| entry.id == args.agency) {
+        at_home(&args.agency)?;
+    }
+    if !args.address.starts_with('/') {
+        return Err(CliError::usage(format!("--address {:?} is no multiaddress", args.address))
+            .hint("it is written like /ip4/10.0.0.1/tcp/7101"));
+    }
+    args.from.parse::<Date>().map_err(|error| {
+        CliError::new(Code::BadDate, format!("--from {}: {error}", args.from)).exit(Exit::Usage)
+    })?;
+    if args.out.exists() {
+        return Err(CliError::new(Code::FileExists, args.out.display().to_string()));
+    }
+    Ok(())
 }
 
 fn new(city: &City, network: String, from: Option<&Path>, out: &Path) -> CliResult {
@@ -291,6 +356,10 @@ pub(crate) fn slug(name: &str) -> String {
 }
 
 fn show(city: &City, genesis: &Genesis) -> CliResult {
+    city.out.item(SHAPE, &view(genesis))
+}
+
+fn view(genesis: &Genesis) -> Value {
     let document = genesis.document();
     let validators: Vec<String> = document
         .validators
@@ -301,7 +370,7 @@ fn show(city: &City, genesis: &Genesis) -> CliResult {
         document.agencies.iter().map(|one| format!("{} {}", one.id, one.name)).collect();
     let bases: Vec<String> =
         document.legal_bases.iter().map(|one| format!("{} v{}", one.id, one.version)).collect();
-    let view = json!({
+    json!({
         "network": document.network,
         "chain_id": genesis.chain_id(),
         "read_aloud": genesis.read_aloud(),
@@ -310,8 +379,7 @@ fn show(city: &City, genesis: &Genesis) -> CliResult {
         "agencies": agencies,
         "members": document.members.len(),
         "legal_bases": bases,
-    });
-    city.out.item(SHAPE, &view)
+    })
 }
 
 /// Reads and checks a draft.

@@ -5,10 +5,12 @@ use std::path::Path;
 use chain_core::code::Code;
 use chain_core::crypto::PublicKey;
 use chain_core::keyfile::KeyRole;
+use chain_core::record::governance::Role;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::app::City;
+use crate::commands::clerk::record::known_agency;
 use crate::error::{CliError, CliResult};
 use crate::files;
 use crate::keyring::{Entry, KeyRing, Owner};
@@ -80,12 +82,23 @@ pub(crate) fn run(command: KeyCommand, city: &City) -> CliResult {
     match command {
         KeyCommand::New { name, kind, agency, role, label } => {
             let owner = Owner { agency, role, label };
+            owner.check(kind)?;
             let made = make(&mut ring, &name, kind, owner)?;
             city.out.done(format!("{} in {}", name, ring.folder().display()));
-            city.out.list(SHAPE, &made.iter().map(view).collect::<Vec<_>>())
+            let rows = match kind {
+                Kind::Dedupe => dedupe_views(&ring).filter(|row| row["name"] == name.as_str()).collect(),
+                _ => made.iter().map(view).collect::<Vec<_>>(),
+            };
+            city.out.list(SHAPE, &rows)
         }
-        KeyCommand::List => city.out.list(SHAPE, &ring.entries().iter().map(view).collect::<Vec<_>>()),
-        KeyCommand::Show { name } => city.out.item(SHAPE, &view(ring.find(&name)?)),
+        KeyCommand::List => {
+            let keys = ring.entries().iter().map(view);
+            city.out.list(SHAPE, &keys.chain(dedupe_views(&ring)).collect::<Vec<_>>())
+        }
+        KeyCommand::Show { name } => match dedupe_views(&ring).find(|row| row["name"] == name.as_str()) {
+            Some(row) => city.out.item(SHAPE, &row),
+            None => city.out.item(SHAPE, &view(ring.find(&name)?)),
+        },
     }
 }
 
@@ -102,7 +115,8 @@ pub(crate) fn make(ring: &mut KeyRing, name: &str, kind: Kind, owner: Owner) -> 
     Ok(match kind {
         Kind::Member => {
             if owner.agency.is_none() || owner.role.is_none() {
-                return Err(CliError::usage("a member's key needs --agency and --role"));
+                return Err(CliError::usage("a member's key needs --agency and --role")
+                    .hint("city key new NAME --agency uscc:11320100MAXP23YC3L --role clerk"));
             }
             vec![one(ring, name, KeyRole::Member)?]
         }
@@ -115,10 +129,40 @@ pub(crate) fn make(ring: &mut KeyRing, name: &str, kind: Kind, owner: Owner) -> 
             one(ring, &format!("{name}-log"), KeyRole::Log)?,
         ],
         Kind::Dedupe => {
-            let agency = owner.agency.ok_or_else(|| CliError::usage("a dedupe key needs --agency"))?;
+            let agency = owner.agency.ok_or_else(no_agency)?;
             ring.create_dedupe(&agency, name)?;
             Vec::new()
         }
+    })
+}
+
+fn no_agency() -> CliError {
+    CliError::usage("a dedupe key needs --agency")
+        .hint("city key new NAME --kind dedupe --agency uscc:11320100MAXP23YC3L")
+}
+
+impl Owner {
+    /// What is said of a new key must be something the ledger knows, or the key is good for nothing.
+    fn check(&self, kind: Kind) -> CliResult {
+        if let Some(agency) = &self.agency {
+            known_agency(agency)?;
+        }
+        match &self.role {
+            Some(role) if kind != Kind::Member => {
+                Err(CliError::usage(format!("--role {role}: only a member's key has a role"))
+                    .hint("leave --role out, or --kind"))
+            }
+            Some(role) => known_role(role).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The role of a name, or what names there are.
+pub(crate) fn known_role(name: &str) -> CliResult<Role> {
+    name.parse().map_err(|_| {
+        let known: Vec<&str> = Role::ALL.iter().map(|role| role.name()).collect();
+        CliError::usage(format!("no role {name}")).hint(format!("one of {}", known.join(", ")))
     })
 }
 
@@ -137,6 +181,14 @@ fn check_name(name: &str) -> CliResult {
     }
     Err(CliError::new(Code::BadParameter, format!("key name {name:?}"))
         .hint("use lower-case letters, digits and hyphens, at most 64"))
+}
+
+/// The agencies' dedupe keys as rows; they have no public half.
+fn dedupe_views(ring: &KeyRing) -> impl Iterator<Item = Value> {
+    ring.dedupe_files().map(|(agency, file)| {
+        let name = file.file_stem().map(|stem| stem.to_string_lossy());
+        json!({ "name": name, "kind": "dedupe", "agency": agency, "file": file })
+    })
 }
 
 fn view(entry: &Entry) -> Value {

@@ -10,6 +10,7 @@ mod status;
 mod up;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chain_core::code::Code;
 use clap::Subcommand;
@@ -60,11 +61,14 @@ pub(crate) enum DevnetCommand {
     Demo(demo::DemoArgs),
 }
 
+/// How long a validator that was started again may take to answer.
+const RESTART_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Which network.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DirArgs {
     /// Folder of the network
-    #[arg(long, default_value = "devnet", value_name = "DIR")]
+    #[arg(long, default_value = layout::DEFAULT_DIR, value_name = "DIR")]
     pub(crate) dir: PathBuf,
 }
 
@@ -87,8 +91,10 @@ pub(crate) fn run(command: DevnetCommand, city: &City) -> CliResult {
         DevnetCommand::Stop(args) => {
             let layout = Layout::open(&args.dir.dir)?;
             let validator = layout.find(&args.validator)?;
+            let ran = process::running(&layout, validator).is_some();
             process::stop(&layout, validator)?;
-            city.out.done(format!("{} stopped", validator.name));
+            let end = if ran { "stopped" } else { "was not running" };
+            city.out.done(format!("{} {end}", validator.name));
             Ok(())
         }
         DevnetCommand::Kill(args) => {
@@ -103,6 +109,7 @@ pub(crate) fn run(command: DevnetCommand, city: &City) -> CliResult {
             let validator = layout.find(&args.validator)?;
             process::stop(&layout, validator)?;
             process::start(&layout, validator)?;
+            status::answers(&layout, validator, RESTART_PATIENCE)?;
             city.out.done(format!("{} started", validator.name));
             Ok(())
         }
@@ -111,7 +118,7 @@ pub(crate) fn run(command: DevnetCommand, city: &City) -> CliResult {
             for validator in layout.validators() {
                 process::stop(&layout, validator)?;
             }
-            city.out.done("all validators are down; start them again: city devnet up");
+            city.out.done(format!("all validators are down; start them again: {}", layout.command("up")));
             Ok(())
         }
         DevnetCommand::Reset(args) => {
@@ -143,6 +150,6 @@ fn logs(layout: &Layout, validator: Option<&str>, follow: bool) -> CliResult {
     if ended.success() || follow {
         Ok(())
     } else {
-        Err(CliError::new(Code::FileNotFound, "there are no logs yet"))
+        Err(CliError::new(Code::FileNotFound, "there are no logs yet").hint(layout.command("up")))
     }
 }

@@ -53,6 +53,10 @@ pub(crate) struct ChainArgs {
 
 pub(super) fn run(args: &ChainArgs, city: &City) -> CliResult {
     interrupt::install();
+    if let Some(to) = args.to.filter(|to| *to < args.from) {
+        return Err(CliError::usage(format!("--to {to} lies before --from {}", args.from))
+            .hint("an audit goes upwards: city audit chain --from LOW --to HIGH"));
+    }
     let genesis = city.genesis()?;
     let client = Arc::new(city.client()?);
     let mut report = Report::new(&genesis, args.from);
@@ -63,8 +67,10 @@ pub(super) fn run(args: &ChainArgs, city: &City) -> CliResult {
     };
     match audited {
         Ok(()) => {
-            written(&report)?;
-            report.show(city, args.report.as_deref())
+            // The verdict is shown even when its file cannot be written.
+            let written = written(&report);
+            report.show(city, args.report.as_deref().filter(|_| written.is_ok()))?;
+            written
         }
         Err(Stopped::Failed(error)) => Err(error),
         Err(Stopped::Found(finding, block)) => {
@@ -73,7 +79,9 @@ pub(super) fn run(args: &ChainArgs, city: &City) -> CliResult {
             if let Ok(path) = &kept {
                 report.evidence(path);
             }
-            written(&report)?;
+            if let Err(error) = written(&report) {
+                city.out.warn(format!("no report was written: {}", error.refusal));
+            }
             let hint = match kept {
                 Ok(path) => format!(
                     "the evidence is in {}; keep it and show it to the other agencies",

@@ -19,7 +19,7 @@ use crate::files;
 use crate::filing::Filed;
 use crate::interrupt;
 
-use super::layout::Layout;
+use super::layout::{Layout, shell_word};
 use super::up::{self, UpArgs};
 use super::{process, sample, status};
 
@@ -123,7 +123,7 @@ pub(super) fn run(args: &DemoArgs, city: &City) -> CliResult {
 
     heading(city, "Audit: every signature, every certificate, every record executed again");
     audit(&layout)?;
-    next_steps(city, &layout, &records[0]);
+    next_steps(city, &layout, &records[0], &folder);
     Ok(())
 }
 
@@ -154,7 +154,7 @@ fn next_run(layout: &Layout) -> CliResult<(PathBuf, u64)> {
         }
     }
     Err(CliError::new(Code::DevnetState, "999 demonstrations were run here")
-        .hint("start afresh: city devnet reset"))
+        .hint(format!("start afresh: {}", layout.command("reset"))))
 }
 
 fn filed(
@@ -237,7 +237,7 @@ fn agreed(layout: &Layout) -> CliResult<(u64, String)> {
             Err(error) if Instant::now() >= deadline => return Err(error),
             _ if Instant::now() >= deadline => {
                 return Err(CliError::new(Code::StateMismatch, "the validators do not agree after 60 s")
-                    .hint("city devnet status"));
+                    .hint(layout.command("status")));
             }
             _ => {}
         }
@@ -291,21 +291,24 @@ fn stop_asked(layout: &Layout) -> CliResult {
         return Ok(());
     }
     Err(CliError::new(Code::Interrupted, "stopped safely; the network goes on running")
-        .hint(format!("run the demo again, or: city devnet down --dir {}", layout.root().display())))
+        .hint(format!("run the demo again, or: {}", layout.command("down"))))
 }
 
-fn next_steps(city: &City, layout: &Layout, record: &RecordId) {
-    let context = "--context devnet";
+fn next_steps(city: &City, layout: &Layout, record: &RecordId, receipts: &Path) {
+    let context = up::context_flag(city, layout);
     let api = layout.validators().first().map_or_else(String::new, super::layout::Validator::url);
     city.out.say(format!(
         "\nThe network is running. Try next:\n\
-         \x20 city record get {record} {context}\n\
-         \x20 city record history {record} {context}\n\
-         \x20 city receipt verify {}/demo/run-001/receipts/*.json --explain {context}\n\
-         \x20 city devnet kill 3 --dir {dir}        city devnet status --dir {dir}        city devnet restart 3 --dir {dir}\n\
+         \x20 city record get {record}{context}\n\
+         \x20 city record history {record}{context}\n\
+         \x20 city receipt verify {receipts}/*.json --explain{context}\n\
+         \x20 {}        {}        {}\n\
          \x20 curl {api}/v1/status\n\
-         \x20 city devnet down --dir {dir}",
-        layout.root().display(),
-        dir = layout.root().display(),
+         \x20 {}",
+        layout.command("kill 3"),
+        layout.command("status"),
+        layout.command("restart 3"),
+        layout.command("down"),
+        receipts = shell_word(&receipts.display().to_string()),
     ));
 }

@@ -13,6 +13,9 @@ const LIST: &str = "devnet.toml";
 /// Ports between the first of one validator and the first of the next.
 const PORT_STEP: u16 = 10;
 
+/// Folder of the network that commands mean without `--dir`.
+pub(crate) const DEFAULT_DIR: &str = "devnet";
+
 /// A development network on disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -79,13 +82,18 @@ impl Layout {
         let path = root.join(LIST);
         let text = std::fs::read_to_string(&path).map_err(|_| {
             CliError::new(Code::DevnetState, format!("{} is no development network", root.display()))
-                .hint("make one: city devnet up")
+                .hint(format!("make one: {}", command("up", root)))
         })?;
         let list = toml::from_str(&text).map_err(|error| {
             CliError::new(Code::ConfigInvalid, format!("{}: {}", path.display(), error.to_string().trim()))
         })?;
         let root = std::path::absolute(root).map_err(|error| CliError::file(root, &error))?;
         Ok(Self { root, list })
+    }
+
+    /// A command for this network, to be copied from a hint.
+    pub(crate) fn command(&self, words: &str) -> String {
+        command(words, &self.root)
     }
 
     /// Whether a folder holds one.
@@ -102,6 +110,11 @@ impl Layout {
     /// Writes the list; from then on the folder is a network.
     pub(crate) fn save(&self) -> CliResult {
         files::create(&self.root.join(LIST), &toml::to_string(&self.list).map_err(CliError::internal)?)
+    }
+
+    /// Its first port.
+    pub(crate) fn base_port(&self) -> u16 {
+        self.list.base_port
     }
 
     /// The folder.
@@ -164,5 +177,43 @@ impl Layout {
     /// Process file of one validator.
     pub(crate) fn pid_file(&self, validator: &Validator) -> PathBuf {
         self.home(validator).join("node.pid")
+    }
+}
+
+/// `city devnet WORDS` for the network in a folder: with `--dir` unless it is the one meant without.
+fn command(words: &str, root: &Path) -> String {
+    if std::path::absolute(root).ok() == std::path::absolute(DEFAULT_DIR).ok() {
+        return format!("city devnet {words}");
+    }
+    format!("city devnet {words} --dir {}", shell_word(&root.display().to_string()))
+}
+
+/// A path as one word of a command line to be copied.
+pub(crate) fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_name_the_folder_unless_it_is_the_usual_one() {
+        assert_eq!(command("up", Path::new("devnet")), "city devnet up");
+        assert_eq!(command("up", Path::new("./devnet")), "city devnet up");
+        assert_eq!(command("kill 2", Path::new("/srv/net")), "city devnet kill 2 --dir /srv/net");
+        assert_eq!(command("down", Path::new("my net")), "city devnet down --dir 'my net'");
+    }
+
+    #[test]
+    fn what_is_no_network_is_told_how_to_become_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Layout::open(dir.path()).unwrap_err();
+        assert_eq!(error.code(), Code::DevnetState);
+        assert!(error.report().contains(&format!("city devnet up --dir {}", dir.path().display())));
     }
 }

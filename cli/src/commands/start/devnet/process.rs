@@ -107,7 +107,8 @@ pub(super) fn stop(layout: &Layout, validator: &Validator) -> CliResult {
 /// Kills a validator as a crash would.
 pub(super) fn kill(layout: &Layout, validator: &Validator) -> CliResult {
     let Some(pid) = running(layout, validator) else {
-        return Err(CliError::new(Code::DevnetState, format!("{} does not run", validator.name)));
+        return Err(CliError::new(Code::DevnetState, format!("{} does not run", validator.name))
+            .hint(layout.command(&format!("restart {}", validator.number))));
     };
     signal(pid, Signal::KILL)?;
     gone(layout, validator, Duration::from_secs(5));

@@ -35,8 +35,10 @@ const SHAPE: Shape = Shape {
 
 pub(super) fn run(layout: &Layout, city: &City) -> CliResult {
     let rows = view(layout)?;
+    let running = layout.validators().iter().any(|one| process::running(layout, one).is_some());
     // A validator that has just been started does not answer yet: that is a state, not a failure.
     match agree(layout).unwrap_or(None) {
+        None if !running => city.out.warn(format!("no validator runs: {}", layout.command("up"))),
         Some((height, digest)) => {
             city.out.say(format!("  all running validators agree on block {height}  {}", &digest[..16]));
         }
@@ -118,6 +120,32 @@ pub(super) fn level(layout: &Layout) -> CliResult<bool> {
     Ok(matches!((low, high), (Some(low), Some(high)) if high - low <= 2))
 }
 
+/// Waits until a validator that was just started answers; fails with its last words when it ends instead.
+pub(super) fn answers(layout: &Layout, validator: &Validator, patience: Duration) -> CliResult {
+    let client = Client::new(&[validator.url()], Duration::from_secs(2), None)?;
+    let deadline = Instant::now() + patience;
+    while client.get_from::<NodeStatus>(0, paths::STATUS).is_err() {
+        if process::running(layout, validator).is_none() {
+            let words = process::last_words(layout, validator);
+            let detail = format!("{} ended at once; its last words:\n{words}", validator.name);
+            return Err(CliError::new(Code::DevnetState, detail).hint(see_log(layout, validator)));
+        }
+        if Instant::now() >= deadline {
+            let detail = format!("{} does not answer after {} s", validator.name, patience.as_secs());
+            return Err(CliError::new(Code::DevnetState, detail).hint(see_log(layout, validator)));
+        }
+        if !interrupt::sleep(Duration::from_millis(50)) {
+            return Err(CliError::new(Code::Interrupted, "the validator goes on starting"));
+        }
+    }
+    Ok(())
+}
+
+/// Where a validator says more.
+pub(super) fn see_log(layout: &Layout, validator: &Validator) -> String {
+    format!("see the log: {}", layout.command(&format!("logs {}", validator.number)))
+}
+
 /// Waits until a validator that was started again has executed what the others have.
 pub(super) fn caught_up(layout: &Layout, validator: &Validator, patience: Duration) -> CliResult {
     let client = Client::new(&layout.urls(), Duration::from_secs(5), None)?;
@@ -126,8 +154,7 @@ pub(super) fn caught_up(layout: &Layout, validator: &Validator, patience: Durati
         if process::running(layout, validator).is_none() {
             let words = process::last_words(layout, validator);
             let detail = format!("{} stopped after its restart; its last words:\n{words}", validator.name);
-            return Err(CliError::new(Code::DevnetState, detail)
-                .hint(format!("see the log: city devnet logs {}", validator.number)));
+            return Err(CliError::new(Code::DevnetState, detail).hint(see_log(layout, validator)));
         }
         let height =
             |at| client.get_from::<NodeStatus>(at, paths::STATUS).map(|status| status.executed.get());

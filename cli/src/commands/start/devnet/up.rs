@@ -14,23 +14,28 @@ use crate::interrupt;
 use crate::output::Shape;
 
 use super::layout::Layout;
-use super::{DirArgs, create, process};
+use super::{DirArgs, create, process, status};
 
 /// Start the network, and make it first if there is none
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) dir: DirArgs,
-    /// How many validators a new network gets
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=31))]
-    pub(crate) validators: u16,
-    /// First port a new network uses
-    #[arg(long, default_value_t = 7100, value_parser = clap::value_parser!(u16).range(1024..))]
-    pub(crate) base_port: u16,
+    /// How many validators a new network gets; 4 unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(4..=31))]
+    pub(crate) validators: Option<u16>,
+    /// First port a new network uses; 7100 unless given
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1024..))]
+    pub(crate) base_port: Option<u16>,
     /// How long to wait for the first block
     #[arg(long, value_parser = crate::duration::parse, default_value = "60s", value_name = "TIME")]
     pub(crate) patience: Duration,
 }
+
+/// Validators of a new network.
+const VALIDATORS: u16 = 4;
+/// First port of a new network.
+const BASE_PORT: u16 = 7100;
 
 const SHAPE: Shape = Shape {
     schema: "devnet",
@@ -42,16 +47,15 @@ const SHAPE: Shape = Shape {
 pub(crate) fn run(args: &UpArgs, city: &City) -> CliResult {
     let begun = Instant::now();
     let layout = start(args, city)?;
-    let root = &args.dir.dir;
     let api = layout.validators().first().map_or_else(String::new, super::layout::Validator::url);
     city.out
         .say(format!("  Node API  {api}/v1/status      ready after {:.1} s", begun.elapsed().as_secs_f64()));
+    let context = context_flag(city, &layout);
     city.out.say(format!(
-        "  Try:  cd {}   city record list      city audit chain      city devnet kill 2",
-        root.display()
+        "  Try:  city record list{context}      city audit chain{context}      {}",
+        layout.command("kill 2")
     ));
-    let client = Client::new(&layout.urls(), Duration::from_secs(5), None)?;
-    let status: NodeStatus = client.get(paths::STATUS)?;
+    let status = first_block(&layout, args.patience)?;
     let view = json!({
         "dir": layout.root(),
         "chain_id": status.chain_id,
@@ -68,21 +72,29 @@ pub(super) fn start(args: &UpArgs, city: &City) -> CliResult<Layout> {
     interrupt::install();
     let root = &args.dir.dir;
     let layout = if Layout::exists(root) {
-        Layout::open(root)?
+        let layout = Layout::open(root)?;
+        as_asked(&layout, args)?;
+        layout
     } else {
+        let (validators, base_port) =
+            (args.validators.unwrap_or(VALIDATORS), args.base_port.unwrap_or(BASE_PORT));
         process::node_program()?;
-        for number in 1..=args.validators {
-            let seat = super::layout::Validator::new(number, "", "", args.base_port)?;
+        for number in 1..=validators {
+            let seat = super::layout::Validator::new(number, "", "", base_port)?;
             process::free(seat.api_port)?;
             process::free(seat.p2p_port)?;
         }
-        create::create(city, root, args.validators, args.base_port)?
+        create::create(city, root, validators, base_port)?
     };
     let started = Instant::now();
     for validator in layout.validators() {
         process::start(&layout, validator)?;
     }
     first_block(&layout, args.patience)?;
+    // A quorum is enough for blocks; that all four are there is what was asked for.
+    for validator in layout.validators() {
+        status::answers(&layout, validator, args.patience)?;
+    }
     let places: Vec<String> =
         layout.validators().iter().map(|one| format!("v{} :{}", one.number, one.p2p_port)).collect();
     city.out.done(format!(
@@ -92,6 +104,26 @@ pub(super) fn start(args: &UpArgs, city: &City) -> CliResult<Layout> {
     ));
     remember(city, &layout);
     Ok(layout)
+}
+
+/// A network that exists is not made again: what was asked for must be what it is.
+fn as_asked(layout: &Layout, args: &UpArgs) -> CliResult {
+    let made = (layout.validators().len(), layout.base_port());
+    let wants = (args.validators.map_or(made.0, usize::from), args.base_port.unwrap_or(made.1));
+    if wants == made {
+        return Ok(());
+    }
+    let detail = format!("the network exists with {} validators from port {}", made.0, made.1);
+    Err(CliError::usage(format!("{detail}; asked for {} from port {}", wants.0, wants.1))
+        .hint(format!("start it as it is: {}; or make another elsewhere: --dir", layout.command("up"))))
+}
+
+/// What makes commands talk to this network: nothing when they do so anyway.
+pub(super) fn context_flag(city: &City, layout: &Layout) -> &'static str {
+    match city.context() {
+        Ok(context) if context.nodes == layout.urls() => "",
+        _ => " --context devnet",
+    }
 }
 
 /// Waits until a quorum of validators has committed a block.
@@ -106,12 +138,13 @@ pub(super) fn first_block(layout: &Layout, patience: Duration) -> CliResult<Node
             if process::running(layout, validator).is_none() {
                 let words = process::last_words(layout, validator);
                 let detail = format!("{} ended at once; its last words:\n{words}", validator.name);
-                return Err(CliError::new(Code::DevnetState, detail)
-                    .hint(format!("see the log: city devnet logs {}", validator.number)));
+                return Err(CliError::new(Code::DevnetState, detail).hint(status::see_log(layout, validator)));
             }
             if let Ok(status) = client.get_from::<NodeStatus>(at, paths::STATUS) {
                 committed += usize::from(status.committed.get() > 0);
-                newest = Some(status);
+                if newest.as_ref().is_none_or(|newest| newest.committed < status.committed) {
+                    newest = Some(status);
+                }
             }
         }
         if let Some(status) = newest.filter(|_| committed >= need) {
@@ -119,11 +152,15 @@ pub(super) fn first_block(layout: &Layout, patience: Duration) -> CliResult<Node
         }
         if Instant::now() >= deadline {
             let detail = format!("no quorum has a block after {} s", patience.as_secs());
-            return Err(CliError::new(Code::DevnetState, detail).hint("see the logs: city devnet logs"));
+            return Err(CliError::new(Code::DevnetState, detail)
+                .hint(format!("see the logs: {}", layout.command("logs"))));
         }
         if !interrupt::sleep(Duration::from_millis(50)) {
-            return Err(CliError::new(Code::Interrupted, "the validators go on starting")
-                .hint("city devnet status, or city devnet down"));
+            return Err(CliError::new(Code::Interrupted, "the validators go on starting").hint(format!(
+                "{}, or {}",
+                layout.command("status"),
+                layout.command("down")
+            )));
         }
     }
 }
