@@ -33,7 +33,8 @@ pub struct Observer {
     /// Validators that lie; nothing they say is held against the protocol.
     byzantine: BTreeSet<ValidatorIx>,
     /// Validators without their safety record: they follow and say nothing of their own any more.
-    silenced: BTreeSet<ValidatorIx>,
+    /// With each, the batches of its own that it had stored by then: it may still hand them out.
+    silenced: BTreeMap<ValidatorIx, BTreeSet<Digest>>,
     /// First violation, in words.
     pub violation: Option<String>,
 }
@@ -76,14 +77,15 @@ impl Observer {
         self.byzantine.contains(&who)
     }
 
-    /// From now on this validator may sign nothing.
-    pub fn expect_silence(&mut self, who: ValidatorIx) {
-        self.silenced.insert(who);
+    /// From now on this validator may sign nothing; `durable` is what its disk holds.
+    pub fn expect_silence(&mut self, who: ValidatorIx, durable: &Tables) {
+        let own = durable.batches.keys().filter(|batch| batch.author == who).map(|batch| batch.digest);
+        self.silenced.insert(who, own.collect());
     }
 
     /// Whether this validator may sign nothing.
     pub fn silent(&self, who: ValidatorIx) -> bool {
-        self.silenced.contains(&who)
+        self.silenced.contains_key(&who)
     }
 
     fn descends(&self, digest: Digest, ancestor: (Height, Digest)) -> bool {
@@ -126,9 +128,8 @@ impl Observer {
         if self.lies(who) {
             return;
         }
-        if self.silent(who) {
-            // Handing out a batch from before is no new signature.
-            if !self.signed.contains_key(&(who, Kind::Batch, seq, 0)) {
+        if let Some(stored) = self.silenced.get(&who) {
+            if !stored.contains(&digest) {
                 self.fail(format!("{who} pushed batch {seq} without its safety record"));
             }
             return;

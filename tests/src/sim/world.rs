@@ -790,7 +790,7 @@ impl World {
         }
         if self.faults.record_lost && self.report.crashes > 0 && self.report.records_lost == 0 {
             self.nodes[node].disk.lose_safety();
-            self.observer.expect_silence(self.nodes[node].ix);
+            self.observer.expect_silence(self.nodes[node].ix, self.nodes[node].disk.durable());
             self.report.records_lost += 1;
         }
         let one = &mut self.nodes[node];
