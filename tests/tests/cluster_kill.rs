@@ -1,6 +1,8 @@
 //! kill -9 of any validator while records are being filed: nothing that was acknowledged is lost, and nothing
 //! is there twice. The client's fsynced journal is the oracle.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};

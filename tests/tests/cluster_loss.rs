@@ -1,5 +1,7 @@
 //! Stores that are deleted, strangers, and networks that do not belong together.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! The official "double publicity" files through `city batch submit` against four running validators: every row
 //! ends as listed, and as the validators alone would have it end.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use std::path::{Path, PathBuf};
 use std::process::Output;
 

@@ -1,6 +1,8 @@
 //! Every wrong transaction gets its own code, through the API and through `city`; right ones beside them are
 //! not lost, and no validator panics. Tests compare the NAME of the catalogue's entry.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use chain_core::code::Code;
 use chain_core::codec::encode;
 use chain_core::crypto::{Digest, Signature};

@@ -138,7 +138,7 @@ fn b12_no_vote_before_a_quorum_less_one_has_echoed() {
     let mut table = Table::with(kit, vec![start]);
     let block = table.kit.chain(&table.kit.genesis(), 0, 1).remove(0);
     table.tell(1, 0, propose(&block));
-    let echo = || Message::Echo(Box::new(VoteEcho::default()));
+    let echo = || Message::Echo(Box::default());
     for _ in 0..3 {
         table.tell(1, 0, echo());
     }
@@ -154,7 +154,7 @@ fn b12_a_waiting_validator_gives_up_on_no_leader() {
     let kit = Kit::led_by(4, 1);
     let start = present(kit.fresh_record(0));
     let mut table = Table::with(kit, vec![start]);
-    table.tell(1, 0, Message::Echo(Box::new(VoteEcho::default())));
+    table.tell(1, 0, Message::Echo(Box::default()));
     table.pass_ms(60_000);
     assert_eq!(signed(&table), 0);
 }

@@ -169,7 +169,7 @@ impl Local {
             decoded: leaf.to_json(),
             body_commit: leaf.header().and_then(|header| header.body_commit),
         };
-        let body = self.body_of(&snapshot, &leaf)?;
+        let body = self.receipt_body(&snapshot, record, facts.version, &leaf)?;
         let path = snapshot.inclusion(index, size).map_err(refuse)?;
         let receipt = Receipt::new(&bytes, facts, body, path, &signed, &self.policy)?;
         match form {

@@ -2,6 +2,7 @@
 
 use chain_core::api::{HistoryEntry, Page, RecordView};
 use chain_core::code::{Code, Refusal};
+use chain_core::date::Date;
 use chain_core::execute::LedgerRead as _;
 use chain_core::id::RecordId;
 use chain_core::layout::Layout as _;
@@ -58,16 +59,43 @@ impl Local {
         let moment = Moment::new(&self.core.chain, snapshot.height(), time_ms);
         let leaf = self.leaf(snapshot, head.current.leaf_index)?;
         let header = leaf.header().ok_or_else(|| corrupt("record head", "names a leaf without a header"))?;
-        let body = match is_disclosed(head, &head.current, &self.reader, moment.today) {
-            true => self.body_of(snapshot, &leaf)?,
-            false => None,
-        };
+        let body = self.disclosed_body(snapshot, head, &leaf, moment.today)?;
         let body = body.as_ref().map(|body| body.json.as_str());
         record_view(record, head, header, body, &Reader::Auditor, moment)
     }
 
+    /// The body of a receipt, for those entitled to it. A version that another replaced is for auditors only.
+    pub(super) fn receipt_body(
+        &self,
+        snapshot: &Snapshot<'_>,
+        record: &RecordId,
+        version: u32,
+        leaf: &Leaf,
+    ) -> Result<Option<Body>, Refusal> {
+        let Some(head) = self.head(snapshot, record)? else { return Ok(None) };
+        if head.current.version != version && !matches!(self.reader, Reader::Auditor) {
+            return Ok(None);
+        }
+        let time_ms = snapshot.tip().map_err(refuse)?.map_or(0, |tip| tip.time_ms);
+        let today = Moment::new(&self.core.chain, snapshot.height(), time_ms).today;
+        self.disclosed_body(snapshot, &head, leaf, today)
+    }
+
+    fn disclosed_body(
+        &self,
+        snapshot: &Snapshot<'_>,
+        head: &RecordHead,
+        leaf: &Leaf,
+        today: Date,
+    ) -> Result<Option<Body>, Refusal> {
+        match is_disclosed(head, &head.current, &self.reader, today) {
+            true => self.body_of(snapshot, leaf),
+            false => Ok(None),
+        }
+    }
+
     /// The body that a leaf's header commits to, if it is shared and still held.
-    pub(super) fn body_of(&self, snapshot: &Snapshot<'_>, leaf: &Leaf) -> Result<Option<Body>, Refusal> {
+    fn body_of(&self, snapshot: &Snapshot<'_>, leaf: &Leaf) -> Result<Option<Body>, Refusal> {
         let Leaf::Signed(leaf) = leaf else { return Ok(None) };
         if leaf.operation.shared_body_commit().is_none() {
             return Ok(None);
