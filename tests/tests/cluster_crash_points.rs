@@ -103,11 +103,21 @@ fn die(
         pause_until(cluster, victim, |cluster| cluster.leader() == Some(victim));
     }
     if point == "before-view-change" {
-        // Somebody must give the view up: for a follower the leader dies, for the leader another one does.
-        std::thread::sleep(Duration::from_millis(500));
-        let other = if lead { heir(cluster, victim) } else { leader };
-        cluster.nodes[other].kill();
-        others.push(other);
+        // Somebody must give the view up. A follower does when the leader dies. A leader does when its own block
+        // does not become final, as long as it has just heard a quorum: so all are there, then two die at once.
+        if lead {
+            for other in others.drain(..) {
+                cluster.nodes[other].start();
+                cluster.wait_caught_up(other);
+            }
+            others.extend((0..4).filter(|node| *node != victim && *node != heir(cluster, victim)));
+        } else {
+            std::thread::sleep(Duration::from_millis(500));
+            others.push(leader);
+        }
+        for other in &others {
+            cluster.nodes[*other].kill();
+        }
     }
     let name = cluster.nodes[victim].name.clone();
     let deadline = Instant::now() + PATIENCE;

@@ -78,6 +78,6 @@ mod tests {
     #[test]
     fn an_operator_reads_what_was_owed_and_for_how_long() {
         let late = Suspicion::Late { owed: Owed::Batch, timeout_ms: 500 };
-        assert_eq!(in_words(late), "owed for over 500 ms: the order of a batch of this validator");
+        assert_eq!(in_words(late), "owed for over 500 ms: the order of a batch that it was given");
     }
 }
