@@ -275,11 +275,6 @@ impl Core {
         }
     }
 
-    /// Whether a lane's position is filled.
-    pub(crate) fn holds_lane(&self, author: ValidatorIx, seq: u64) -> bool {
-        self.guard(self.consensus.has_lane(author, seq)).unwrap_or(false)
-    }
-
     /// Checks a batch on the pool, stores it and tells the engine. Gives its name; none when it is refused.
     pub(crate) async fn take_batch(self: &Arc<Self>, bytes: Arc<[u8]>) -> Option<BatchRef> {
         let (reply, answer) = oneshot::channel();

@@ -106,8 +106,16 @@ pub(crate) fn fetch(core: &Arc<Core>, from: u64, tip: BatchRef, holders: Vec<Val
 async fn fetch_from(core: &Arc<Core>, holder: ValidatorIx, mut from: u64, tip: BatchRef) -> bool {
     let Some(network) = core.network() else { return false };
     for _ in 0..ROUNDS_MAX {
-        while from < tip.seq && core.holds_lane(tip.author, from) {
-            from += 1;
+        // What is stored already only has to be shown to the engine, which forgets what is far ahead of it.
+        let stored = core.consensus.lane(tip.author, from, tip.seq, SYNC_BATCHES_MAX, SYNC_BYTES_MAX);
+        for bytes in core.guard(stored).unwrap_or_default() {
+            match core.take_batch(Arc::from(bytes)).await {
+                Some(name) if name == tip => return true,
+                Some(name) if name.seq == from && from < tip.seq => from += 1,
+                // A rival for a place that is filled.
+                Some(name) if name.seq < from => {}
+                _ => break,
+            }
         }
         let request = SyncRequest::Batches { from, tip };
         let Ok(response) = network.request(holder, request).await else { return false };

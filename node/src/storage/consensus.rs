@@ -223,18 +223,6 @@ impl ConsensusStore {
         Ok(found)
     }
 
-    /// Whether any batch is stored at a position of a lane.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn has_lane(&self, author: ValidatorIx, seq: u64) -> Result<bool, StorageError> {
-        let first = keys::lane(author, seq);
-        let mode = IteratorMode::From(&first, Direction::Forward);
-        let next = self.db.iterator_cf(family(&self.db, "batches"), mode).next();
-        let next = next.transpose().map_err(StorageError::failed("reading a lane"))?;
-        Ok(next.is_some_and(|(key, _)| key.starts_with(&first)))
-    }
-
     /// A batch, decoded.
     ///
     /// # Errors
