@@ -104,6 +104,21 @@ pub fn decode_trusted<T: Wire>(bytes: &[u8]) -> Result<T, CodecError> {
 /// Without a limit, bincode believes the length of a text and allocates before it looks for the bytes: eight
 /// hostile bytes would abort the process. The limit is a constant of its type, so it comes in steps; each is
 /// no smaller than the input, and no valid value claims more than its own bytes.
+/// Reads the first field of a stored value without the rest of it.
+///
+/// Only for this node's own store, as [`decode_trusted`]: `T` is the whole, `Head` its first field.
+///
+/// # Errors
+/// On another format version, or when the bytes do not begin with a `Head`.
+pub fn decode_head<T: Wire, Head: DeserializeOwned>(bytes: &[u8]) -> Result<Head, CodecError> {
+    let (&version, rest) = bytes.split_first().ok_or(CodecError::Empty)?;
+    if version != T::VERSION {
+        return Err(CodecError::Version { got: version, want: T::VERSION });
+    }
+    let read = bincode::serde::decode_from_slice(rest, CONFIG.with_limit::<0x400>());
+    read.map(|(head, _)| head).map_err(|error| CodecError::Malformed(error.to_string()))
+}
+
 fn decode_within<T: Wire>(bytes: &[u8]) -> Result<(T, usize), bincode::error::DecodeError> {
     fn step<T: Wire, const LIMIT: usize>(bytes: &[u8]) -> Result<(T, usize), bincode::error::DecodeError> {
         bincode::serde::decode_from_slice(bytes, CONFIG.with_limit::<LIMIT>())
@@ -150,6 +165,15 @@ mod tests {
         .concat();
         assert_eq!(bytes, want);
         assert_eq!(decode::<Sample>(&bytes), Ok(sample()));
+    }
+
+    #[test]
+    fn a_head_is_read_without_the_rest() {
+        let bytes = encode(&sample()).unwrap();
+        assert_eq!(decode_head::<Sample, u64>(&bytes[..12]), Ok(258));
+        assert_eq!(decode_head::<Sample, u64>(&[]), Err(CodecError::Empty));
+        assert_eq!(decode_head::<Sample, u64>(&[9; 9]), Err(CodecError::Version { got: 9, want: 1 }));
+        assert!(matches!(decode_head::<Sample, u64>(&bytes[..8]), Err(CodecError::Malformed(_))));
     }
 
     #[test]

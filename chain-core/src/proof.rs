@@ -12,8 +12,9 @@ use crate::id::{ChainId, Height, TxId};
 use crate::lane::BatchHeader;
 use crate::merkle;
 
-/// Most headers between a block and the certified descendant that finalises it.
-pub const DESCENDANTS_MAX: usize = 64;
+/// Most headers from a block to the certified descendant that finalises it, both included. A validator that
+/// caught up holds one certificate for each answer it was given, so an answer has at most as many blocks.
+pub const DESCENDANTS_MAX: usize = 128;
 
 /// A path in an RFC 6962 tree.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

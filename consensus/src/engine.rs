@@ -1,11 +1,12 @@
 //! The engine: when to propose, what to vote for, what to fetch, when to give up on a leader.
 //!
 //! One file per concern: `blocks` receives proposals and votes for them, `certificates` counts votes and
-//! makes blocks final, `propose` is the leader's side, `view` gives up on leaders, `sync` keeps up with the
-//! others. Every public entry point ends in `Engine::settle`, which does whatever has become possible.
+//! makes blocks final, `deliver` hands them to execution, `propose` is the leader's side, `view` gives up on
+//! leaders, `sync` keeps up with the others. Every public entry point ends in `Engine::settle`, which does whatever has become possible.
 
 mod blocks;
 mod certificates;
+mod deliver;
 mod propose;
 mod sync;
 mod view;
@@ -230,6 +231,8 @@ pub struct Engine {
     /// A batch of another lane that was relayed to the leader of a view, and when.
     relayed: Option<(View, BatchRef, u64)>,
     fetches: BTreeMap<Digest, Fetch>,
+    /// Per lane the request for the data of final blocks.
+    lane_fetches: BTreeMap<ValidatorIx, deliver::LaneFetch>,
     persist_seq: u64,
     commit_ms: u64,
     block_ms: u64,
@@ -323,6 +326,7 @@ impl Engine {
             pushed_ms: BTreeMap::new(),
             relayed: None,
             fetches: BTreeMap::new(),
+            lane_fetches: BTreeMap::new(),
             persist_seq: 0,
             commit_ms: 0,
             block_ms: 0,
@@ -399,7 +403,7 @@ impl Engine {
         Held {
             blocks: self.chain.len(),
             votes: self.votes.len(),
-            fetches: self.fetches.len(),
+            fetches: self.fetches.len() + self.lane_fetches.len(),
             batches: self.lanes.len(),
             deliveries: self.deliveries.len(),
             own_votes: self.own_votes.len(),

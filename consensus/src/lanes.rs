@@ -23,7 +23,7 @@ pub(crate) struct Run {
 /// A batch that is needed but not held.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Missing {
-    /// First sequence number needed.
+    /// First sequence number of which nothing is held.
     pub(crate) from: u64,
     /// Newest batch needed and not held.
     pub(crate) tip: BatchRef,
@@ -67,6 +67,11 @@ impl Lanes {
         slot.iter().find(|(held, _)| held == digest).map(|(_, signed)| &signed.header)
     }
 
+    /// Whether a batch is held.
+    pub(crate) fn holds(&self, batch: &BatchRef) -> bool {
+        self.get(batch.author, batch.seq, &batch.digest).is_some()
+    }
+
     /// The batches from the frontier to the advance's tip, if all are held.
     pub(crate) fn cover(&self, advance: &LaneAdvance, frontier: &LaneFrontier) -> Result<Run, Uncovered> {
         let author = advance.author;
@@ -79,6 +84,7 @@ impl Lanes {
         let (mut seq, mut digest) = (advance.seq, advance.tip);
         loop {
             let Some(header) = self.get(author, seq, &digest) else {
+                let from = (from..seq).find(|at| !self.held.contains_key(&(author, *at))).unwrap_or(seq);
                 return Err(Uncovered::Missing(Missing { from, tip: BatchRef { author, seq, digest } }));
             };
             run.batches.push(BatchRef { author, seq, digest });

@@ -10,8 +10,8 @@ use chain_core::crypto::{Digest, Signable, Signature};
 use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{LaneAdvance, SignedBatchHeader};
 
-/// Most blocks of one sync answer.
-pub const SYNC_BLOCKS_MAX: u64 = 128;
+/// Most blocks of one sync answer: each must stay provable under the answer's certificate.
+pub const SYNC_BLOCKS_MAX: u64 = chain_core::proof::DESCENDANTS_MAX as u64;
 
 /// A block as its leader proposes it. The signature makes it checkable from anybody.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

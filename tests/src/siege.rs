@@ -27,7 +27,7 @@ use crate::kit::{Kit, ix, rank};
 pub const BOUNDS: Held = Held {
     blocks: 4 * 128 + 64,
     votes: 2 * 4 * 3 * 64 * 2,
-    fetches: 256 + 4 * 16,
+    fetches: 256 + 4 * 16 + 4,
     batches: 4 * 512 * 2,
     deliveries: 2_048 + 128,
     own_votes: 1_024,

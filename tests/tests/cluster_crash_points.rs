@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use chain_core::api::NodeStatus;
 use city_tests::cluster::clerk::{Officer, officers};
 use city_tests::cluster::{Cluster, PATIENCE, http, judge, program, wait_for};
 use serde_json::Value;
@@ -96,8 +97,11 @@ fn die(
     cluster.nodes[victim].start_with(&env);
     let mut others = Vec::new();
     if lead {
-        // It may be over before anybody sees it vote or lead.
-        pause_until(cluster, victim, |cluster| cluster.nodes[victim].status().is_some_and(|one| one.voting));
+        // One that lags cannot lead yet. It may be over before anybody sees it keep up or lead.
+        pause_until(cluster, victim, |cluster| {
+            let ready = |one: NodeStatus| one.voting && one.executed.get() + 8 >= cluster.height();
+            cluster.nodes[victim].status().is_some_and(ready)
+        });
         cluster.nodes[leader].kill();
         others.push(leader);
         pause_until(cluster, victim, |cluster| cluster.leader() == Some(victim));

@@ -431,7 +431,7 @@ impl Engine {
             for (author, gap) in missing {
                 let mut holders = vec![proposer, author];
                 holders.extend(self.votes.voters(rank, *digest));
-                self.fetch_batches(now, gap, holders, super::sync::FETCH_GRACE_MS, out);
+                self.fetch_batches(now, gap, holders, out);
             }
             return Judged::Open;
         }

@@ -1,22 +1,13 @@
-//! Counting votes, COMMIT (R2), making blocks final (R4) and handing them to execution.
-
-use std::collections::BTreeMap;
+//! Counting votes, COMMIT (R2) and making blocks final (R4).
 
 use chain_core::certificate::{Cert, VoteKind};
 use chain_core::id::{Height, ValidatorIx};
-use chain_core::lane::LaneAdvance;
 
 use super::{Engine, OwnVote};
-use crate::action::{Action, Alarm, Delivery, Peers, Write};
+use crate::action::{Action, Alarm, Peers, Write};
 use crate::event::Now;
-use crate::lanes::Uncovered;
 use crate::message::{EntryProof, Message, Proposal, SYNC_BLOCKS_MAX, Vote};
 use crate::verified::Verified;
-
-/// Waiting blocks whose data one look ahead covers.
-const FETCH_AHEAD_BLOCKS: usize = 128;
-/// Batches of one lane that one request may cover.
-const FETCH_AHEAD_BATCHES: u64 = 256;
 
 impl Engine {
     pub(super) fn on_vote(
@@ -202,62 +193,6 @@ impl Engine {
             self.pushed_ms.retain(|seq, _| *seq >= next);
         }
         self.forget_stale_blocks();
-    }
-
-    /// Hands final blocks to execution as soon as their commit is durable and their data is held.
-    pub(super) fn deliver(&mut self, now: Now, out: &mut Vec<Action>) {
-        while let Some((durable, proposal)) = self.deliveries.front() {
-            if *durable > self.persisted_seq {
-                return;
-            }
-            let mut batches = Vec::new();
-            let mut complete = true;
-            for advance in &proposal.advances {
-                match self.lanes.cover(advance, &self.delivered.lanes) {
-                    Ok(run) => batches.extend(run.batches),
-                    Err(Uncovered::Missing(_)) => complete = false,
-                    // A quorum held every batch of this block, so its lanes are sound.
-                    Err(Uncovered::Broken) => return,
-                }
-            }
-            if !complete {
-                self.fetch_ahead(now, out);
-                return;
-            }
-            let Some((_, proposal)) = self.deliveries.pop_front() else { return };
-            self.delivered = self.delivered.after(&proposal);
-            let lanes = self.delivered.lanes.clone();
-            self.lanes.prune(&lanes);
-            out.push(Action::Deliver(Box::new(Delivery { header: proposal.header, batches })));
-        }
-    }
-
-    /// Asks for the data of as many waiting blocks as one request may cover, lane by lane.
-    fn fetch_ahead(&mut self, now: Now, out: &mut Vec<Action>) {
-        let mut furthest: BTreeMap<ValidatorIx, (LaneAdvance, ValidatorIx)> = BTreeMap::new();
-        for (_, proposal) in self.deliveries.iter().take(FETCH_AHEAD_BLOCKS) {
-            for advance in &proposal.advances {
-                let near = advance.seq < self.delivered.lanes.next_seq(advance.author) + FETCH_AHEAD_BATCHES;
-                if near || !furthest.contains_key(&advance.author) {
-                    furthest.insert(advance.author, (*advance, proposal.header.proposer));
-                }
-            }
-        }
-        // One block just made final is usually waiting for something on its way.
-        let grace_ms = if self.deliveries.len() > 1 { 0 } else { super::sync::FETCH_GRACE_MS };
-        for (author, (advance, proposer)) in furthest {
-            if let Err(Uncovered::Missing(gap)) = self.lanes.cover(&advance, &self.delivered.lanes) {
-                let mut holders = vec![proposer, author];
-                holders.extend(self.signers_of_certificate());
-                self.fetch_batches(now, gap, holders, grace_ms, out);
-            }
-        }
-    }
-
-    fn signers_of_certificate(&self) -> Vec<ValidatorIx> {
-        let Some(cert) = self.certificate.as_deref() else { return Vec::new() };
-        let signs = |ix: &ValidatorIx| cert.signers().any(|bit| bit == ix.index());
-        self.judge.committee.indices().filter(signs).collect()
     }
 
     /// Committed blocks from a peer's store, verified against their certificate.

@@ -20,7 +20,7 @@ pub(super) const FETCH_GRACE_MS: u64 = 20;
 /// A fetch that nothing asked for again is forgotten after this long.
 const FETCH_FORGET_MS: u64 = 5_000;
 /// A fetch is asked of the next holder after this long.
-const FETCH_MS: u64 = 300;
+pub(super) const FETCH_MS: u64 = 300;
 /// Final blocks that may wait for their data before no more are asked for.
 const DELIVERIES_MAX: usize = 2_048;
 /// Most fetches remembered that certificates and this validator's own work call for.
@@ -224,7 +224,6 @@ impl Engine {
         now: Now,
         digest: Digest,
         cause: Option<ValidatorIx>,
-        grace_ms: u64,
     ) -> Option<usize> {
         // A peer that names blocks of its own invention uses up its own share, nobody else's.
         let most = if cause.is_some() { FETCHES_CAUSED_MAX } else { FETCHES_MAX };
@@ -240,7 +239,7 @@ impl Engine {
         let fresh = Fetch { first_ms: now.mono_ms, asked: None, block_holders: Vec::new(), cause };
         let fetch = self.fetches.entry(digest).or_insert(fresh);
         let (due, turn) = match fetch.asked {
-            None => (fetch.first_ms + grace_ms, 0),
+            None => (fetch.first_ms + FETCH_GRACE_MS, 0),
             Some((at, turn)) => (at + FETCH_MS, turn + 1),
         };
         if now.mono_ms < due {
@@ -262,7 +261,7 @@ impl Engine {
         if self.chain.contains(&digest) || digest == self.chain.committed().digest {
             return;
         }
-        let turn = self.may_fetch(now, digest, cause, FETCH_GRACE_MS);
+        let turn = self.may_fetch(now, digest, cause);
         let Some(fetch) = self.fetches.get_mut(&digest) else { return };
         for holder in holders {
             if Some(holder) != self.me && !fetch.block_holders.contains(&holder) {
@@ -298,10 +297,21 @@ impl Engine {
         now: Now,
         gap: Missing,
         holders: Vec<ValidatorIx>,
-        grace_ms: u64,
         out: &mut Vec<Action>,
     ) {
-        let Some(turn) = self.may_fetch(now, gap.tip.digest, None, grace_ms) else { return };
+        if let Some(turn) = self.may_fetch(now, gap.tip.digest, None) {
+            self.ask_for_batches(gap, holders, turn, out);
+        }
+    }
+
+    /// Names whom to ask: these validators first, then the others, each turn beginning with the next one.
+    pub(super) fn ask_for_batches(
+        &self,
+        gap: Missing,
+        holders: Vec<ValidatorIx>,
+        turn: usize,
+        out: &mut Vec<Action>,
+    ) {
         let mut ordered: Vec<ValidatorIx> = Vec::new();
         for holder in holders.into_iter().chain(self.judge.committee.indices()) {
             if Some(holder) != self.me && !ordered.contains(&holder) {

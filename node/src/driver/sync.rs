@@ -7,8 +7,10 @@ use chain_core::crypto::Digest;
 use chain_core::id::{Height, ValidatorIx};
 use chain_core::lane::BatchRef;
 use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX};
+use futures::future::join_all;
+use tokio::sync::oneshot;
 
-use super::core::Core;
+use super::core::{Core, Input};
 use crate::link::{SYNC_BATCHES_MAX, SYNC_BYTES_MAX, SyncRequest, SyncResponse};
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
@@ -19,6 +21,8 @@ const BLOCKS_BYTES_MAX: usize = 3 * 1024 * 1024;
 const BLOCKS_MAX: usize = 256;
 /// Most fetches under way.
 const FETCHES_MAX: usize = 16;
+/// Most stored batches of one lane shown to the engine at a time.
+const SHOWN_MAX: usize = 512;
 /// Most questions of one fetch.
 const ROUNDS_MAX: usize = 64;
 
@@ -85,7 +89,8 @@ impl Fetches {
     }
 }
 
-/// Gets a run of batches from the first holder that has them. The engine asks again while it lacks any.
+/// Gets a run of batches, from the store as far as they are there, else from the first holder that has them.
+/// The engine asks again while it lacks any.
 pub(crate) fn fetch(core: &Arc<Core>, from: u64, tip: BatchRef, holders: Vec<ValidatorIx>) {
     if !core.fetches.begin(&tip) {
         return;
@@ -93,46 +98,57 @@ pub(crate) fn fetch(core: &Arc<Core>, from: u64, tip: BatchRef, holders: Vec<Val
     let core = core.clone();
     let runtime = core.runtime.clone();
     runtime.spawn(async move {
-        for holder in holders {
-            if fetch_from(&core, holder, from, tip).await {
-                break;
+        let (reply, answer) = oneshot::channel();
+        let job = core.clone();
+        core.pool.run(move || {
+            let _ = reply.send(show_stored(&job, from, &tip));
+        });
+        if let Ok(Some(mut from)) = answer.await {
+            for holder in holders {
+                if fetch_from(&core, holder, &mut from, tip).await {
+                    break;
+                }
             }
         }
         core.fetches.end(&tip);
     });
 }
 
-/// True when the tip arrived.
-async fn fetch_from(core: &Arc<Core>, holder: ValidatorIx, mut from: u64, tip: BatchRef) -> bool {
+/// Shows the engine what is stored of a run: it forgets what was far ahead of it when it came. Gives the
+/// first batch to ask others for; none when all of it is here.
+fn show_stored(core: &Arc<Core>, from: u64, tip: &BatchRef) -> Option<u64> {
+    let stored = core.guard(core.consensus.lane_headers(tip.author, from, tip.seq, SHOWN_MAX))?;
+    let (mut next, mut tip_stored) = (from, false);
+    for signed in stored {
+        let header = &signed.header;
+        next += u64::from(header.seq == next);
+        tip_stored |= header.seq == tip.seq && header.digest() == tip.digest;
+        core.inputs.push(Input::BatchStored(signed));
+    }
+    (!tip_stored || next <= tip.seq).then_some(next.min(tip.seq))
+}
+
+/// Asks one holder until it has no more; moves `from` along with what came. True when the tip came.
+async fn fetch_from(core: &Arc<Core>, holder: ValidatorIx, from: &mut u64, tip: BatchRef) -> bool {
     let Some(network) = core.network() else { return false };
     for _ in 0..ROUNDS_MAX {
-        // What is stored already only has to be shown to the engine, which forgets what is far ahead of it.
-        let stored = core.consensus.lane(tip.author, from, tip.seq, SYNC_BATCHES_MAX, SYNC_BYTES_MAX);
-        for bytes in core.guard(stored).unwrap_or_default() {
-            match core.take_batch(Arc::from(bytes)).await {
-                Some(name) if name == tip => return true,
-                Some(name) if name.seq == from && from < tip.seq => from += 1,
-                // A rival for a place that is filled.
-                Some(name) if name.seq < from => {}
-                _ => break,
-            }
-        }
-        let request = SyncRequest::Batches { from, tip };
+        let request = SyncRequest::Batches { from: *from, tip };
         let Ok(response) = network.request(holder, request).await else { return false };
+        let taken = response.batches.into_iter().take(SYNC_BATCHES_MAX);
+        let names = join_all(taken.map(|bytes| core.take_batch(Arc::from(bytes)))).await;
         let mut newest = None;
-        for bytes in response.batches.into_iter().take(SYNC_BATCHES_MAX) {
-            match core.take_batch(Arc::from(bytes)).await {
-                Some(name) if name.author == tip.author && name.seq >= from && name.seq <= tip.seq => {
-                    if name == tip {
-                        return true;
-                    }
-                    newest = Some(name.seq);
+        for name in names {
+            match name {
+                Some(name) if name == tip => return true,
+                Some(name) if name.author == tip.author && (*from..=tip.seq).contains(&name.seq) => {
+                    newest = newest.max(Some(name.seq));
                 }
+                // Not what was asked for, or refused: this holder is not worth another question.
                 _ => return false,
             }
         }
         match newest {
-            Some(seq) if seq < tip.seq => from = seq + 1,
+            Some(seq) if seq < tip.seq => *from = seq + 1,
             _ => return false,
         }
     }

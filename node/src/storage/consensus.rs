@@ -15,7 +15,7 @@
 use std::path::Path;
 
 use chain_core::certificate::Cert;
-use chain_core::codec::{Wire, decode_trusted, encode};
+use chain_core::codec::{Wire, decode_head, decode_trusted, encode};
 use chain_core::crypto::Digest;
 use chain_core::id::{Height, ValidatorIx};
 use chain_core::lane::{BatchRef, LaneFrontier, SignedBatchHeader};
@@ -347,16 +347,31 @@ impl ConsensusStore {
     ) -> Result<Vec<SignedBatchHeader>, StorageError> {
         let mut headers = Vec::new();
         for author in (0..n).filter_map(|ix| u16::try_from(ix).ok()).map(ValidatorIx::new) {
-            let from = keys::lane(author, frontier.next_seq(author));
-            let mode = IteratorMode::From(&from, Direction::Forward);
-            for entry in self.db.iterator_cf(family(&self.db, "batches"), mode) {
-                let (key, bytes) = entry.map_err(StorageError::failed("reading batches"))?;
-                if key[..2] != from[..2] {
-                    break;
-                }
-                let batch: Batch = decode_trusted(&bytes).map_err(StorageError::decode("batch"))?;
-                headers.push(batch.signed);
+            headers.extend(self.lane_headers(author, frontier.next_seq(author), u64::MAX, usize::MAX)?);
+        }
+        Ok(headers)
+    }
+
+    /// Headers of the stored batches of a lane from one sequence number to another, ascending, at most `limit`.
+    ///
+    /// # Errors
+    /// When the disk refuses or a batch does not begin with a header.
+    pub fn lane_headers(
+        &self,
+        author: ValidatorIx,
+        from: u64,
+        to: u64,
+        limit: usize,
+    ) -> Result<Vec<SignedBatchHeader>, StorageError> {
+        let (first, last) = (keys::lane(author, from), keys::lane(author, to));
+        let mode = IteratorMode::From(&first, Direction::Forward);
+        let mut headers = Vec::new();
+        for entry in self.db.iterator_cf(family(&self.db, "batches"), mode).take(limit) {
+            let (key, bytes) = entry.map_err(StorageError::failed("reading batches"))?;
+            if key[..10] > last[..] {
+                break;
             }
+            headers.push(decode_head::<Batch, _>(&bytes).map_err(StorageError::decode("batch"))?);
         }
         Ok(headers)
     }
