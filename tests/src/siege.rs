@@ -96,6 +96,7 @@ pub fn run(bytes: &[u8]) {
         seat.alarms.clear();
         seat.delivered.clear();
         seat.fetched.clear();
+        seat.pushed.clear();
         check(seat.engine.held());
     }
 }

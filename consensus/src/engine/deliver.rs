@@ -56,6 +56,7 @@ impl Engine {
             self.lanes.prune(&lanes);
             out.push(Action::Deliver(Box::new(Delivery { header: proposal.header, batches })));
         }
+        self.lane_fetches.clear();
     }
 
     /// Asks for the data of as many waiting blocks as one request may cover. One request a lane is under way:
@@ -83,9 +84,7 @@ impl Engine {
             let grace_ms = if self.deliveries.len() > 1 { 0 } else { FETCH_GRACE_MS };
             let fetch = match open {
                 // One block just made final is usually waiting for something on its way.
-                None => {
-                    LaneFetch { tip: gap.tip, from: gap.from, due_ms: now.mono_ms + grace_ms, turn: 0 }
-                }
+                None => LaneFetch { tip: gap.tip, from: gap.from, due_ms: now.mono_ms + grace_ms, turn: 0 },
                 Some(open) if gap.from > open.from => {
                     LaneFetch { from: gap.from, due_ms: now.mono_ms + FETCH_MS, ..open }
                 }

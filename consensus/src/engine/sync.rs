@@ -219,12 +219,7 @@ impl Engine {
 
     /// Whether this may be asked for now, and how often it was before. Nothing is asked for at once: most
     /// of what is missing is on its way.
-    fn may_fetch(
-        &mut self,
-        now: Now,
-        digest: Digest,
-        cause: Option<ValidatorIx>,
-    ) -> Option<usize> {
+    fn may_fetch(&mut self, now: Now, digest: Digest, cause: Option<ValidatorIx>) -> Option<usize> {
         // A peer that names blocks of its own invention uses up its own share, nobody else's.
         let most = if cause.is_some() { FETCHES_CAUSED_MAX } else { FETCHES_MAX };
         let open = |fetches: &BTreeMap<Digest, Fetch>| {

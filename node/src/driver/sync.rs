@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chain_core::crypto::Digest;
 use chain_core::id::{Height, ValidatorIx};
-use chain_core::lane::BatchRef;
+use chain_core::lane::{BatchHeader, BatchRef};
 use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX};
 use futures::future::join_all;
 use tokio::sync::oneshot;
@@ -118,12 +118,23 @@ pub(crate) fn fetch(core: &Arc<Core>, from: u64, tip: BatchRef, holders: Vec<Val
 /// first batch to ask others for; none when all of it is here.
 fn show_stored(core: &Arc<Core>, from: u64, tip: &BatchRef) -> Option<u64> {
     let stored = core.guard(core.consensus.lane_headers(tip.author, from, tip.seq, SHOWN_MAX))?;
-    let (mut next, mut tip_stored) = (from, false);
+    let missing = first_missing(stored.iter().map(|one| &one.header), from, tip);
     for signed in stored {
-        let header = &signed.header;
+        core.inputs.push(Input::BatchStored(signed));
+    }
+    missing
+}
+
+/// The first place of a run up to a tip of which nothing is stored, or the tip's if only rivals of it are.
+fn first_missing<'a>(
+    stored: impl Iterator<Item = &'a BatchHeader>,
+    from: u64,
+    tip: &BatchRef,
+) -> Option<u64> {
+    let (mut next, mut tip_stored) = (from, false);
+    for header in stored {
         next += u64::from(header.seq == next);
         tip_stored |= header.seq == tip.seq && header.digest() == tip.digest;
-        core.inputs.push(Input::BatchStored(signed));
     }
     (!tip_stored || next <= tip.seq).then_some(next.min(tip.seq))
 }
@@ -153,4 +164,40 @@ async fn fetch_from(core: &Arc<Core>, holder: ValidatorIx, from: &mut u64, tip: 
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chain_core::id::{ChainId, Epoch};
+
+    fn header(seq: u64, count: u32) -> BatchHeader {
+        BatchHeader {
+            chain_id: ChainId::new(Digest::ZERO),
+            epoch: Epoch::ZERO,
+            author: ValidatorIx::new(0),
+            seq,
+            prev: Digest::ZERO,
+            payload_root: Digest::ZERO,
+            bytes: 0,
+            count,
+            time_ms: 0,
+        }
+    }
+
+    #[test]
+    fn only_what_is_not_stored_is_asked_for() {
+        let tip = BatchRef { author: ValidatorIx::new(0), seq: 7, digest: header(7, 1).digest() };
+        let missing = |stored: &[(u64, u32)]| {
+            let stored: Vec<_> = stored.iter().map(|(seq, count)| header(*seq, *count)).collect();
+            first_missing(stored.iter(), 5, &tip)
+        };
+        assert_eq!(missing(&[]), Some(5));
+        assert_eq!(missing(&[(5, 1)]), Some(6));
+        assert_eq!(missing(&[(5, 1), (6, 1)]), Some(7));
+        assert_eq!(missing(&[(5, 1), (6, 1), (7, 1)]), None);
+        assert_eq!(missing(&[(5, 1), (7, 1)]), Some(6), "a gap below the tip");
+        assert_eq!(missing(&[(5, 1), (5, 2), (6, 1), (7, 2), (7, 1)]), None, "rivals do no harm");
+        assert_eq!(missing(&[(5, 1), (6, 1), (7, 2)]), Some(7), "a rival of the tip is not the tip");
+    }
 }

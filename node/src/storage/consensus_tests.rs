@@ -122,6 +122,14 @@ fn batches_above_a_frontier_come_by_lane_and_sequence() {
         .map(|signed| (signed.header.author.get(), signed.header.seq))
         .collect();
     assert_eq!(found, [(0, 1), (0, 256), (1, 0), (3, 1), (3, 2)]);
+    let run = |from, to, limit| {
+        let headers = store.lane_headers(ValidatorIx::new(0), from, to, limit).unwrap();
+        headers.iter().map(|signed| signed.header.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(run(0, 1, 10), [0, 1]);
+    assert_eq!(run(0, u64::MAX, 2), [0, 1]);
+    assert_eq!(run(1, 256, 10), [1, 256]);
+    assert_eq!(run(257, u64::MAX, 10), [0_u64; 0], "not the next lane");
 }
 
 #[test]

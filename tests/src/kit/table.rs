@@ -29,8 +29,10 @@ pub struct Seat {
     pub delivered: Vec<Delivery>,
     /// Every write, in order.
     pub written: Vec<Write>,
-    /// Every request for batches.
-    pub fetched: Vec<BatchRef>,
+    /// Every request for batches: the first wanted, the newest wanted, and who is asked first.
+    pub fetched: Vec<(u64, BatchRef, ValidatorIx)>,
+    /// Every batch that it pushed again, and to whom.
+    pub pushed: Vec<(Peers, BatchRef)>,
     blocks: BTreeMap<Digest, Proposal>,
 }
 
@@ -43,6 +45,7 @@ impl Seat {
             delivered: Vec::new(),
             written: Vec::new(),
             fetched: Vec::new(),
+            pushed: Vec::new(),
             blocks: BTreeMap::new(),
         }
     }
@@ -201,8 +204,11 @@ impl Table {
                     }
                     Action::Alarm(alarm) => seat.alarms.push(alarm),
                     Action::Notice(_) => {}
-                    Action::FetchBatches { tip, .. } => seat.fetched.push(tip),
-                    Action::Sealed { .. } | Action::PushBatch { .. } => {}
+                    Action::FetchBatches { from, tip, holders } => {
+                        seat.fetched.push((from, tip, holders[0]));
+                    }
+                    Action::PushBatch { to, batch } => seat.pushed.push((to, batch)),
+                    Action::Sealed { .. } => {}
                 }
             }
         }
