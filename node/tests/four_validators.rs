@@ -10,7 +10,7 @@ use chain_core::id::Height;
 use chain_core::receipt::Receipt;
 use chain_core::trust::TrustPolicy;
 use city_node::handle::{ReceiptForm, RecordFilter};
-use common::{AGENCIES, City, licence};
+use common::{AGENCIES, City, PUBLIC, licence};
 
 #[test]
 fn a_record_filed_at_each_validator_is_final_everywhere_and_has_a_receipt() {
@@ -34,14 +34,17 @@ fn a_record_filed_at_each_validator_is_final_everywhere_and_has_a_receipt() {
         for other in 0..4 {
             assert_eq!(city.executed(other, tx).outcomes, status.outcomes);
         }
-        records.push(record);
+        records.push((record, status.height.unwrap()));
     }
     let policy = TrustPolicy::from_genesis(&city.genesis);
-    for (ix, record) in records.iter().enumerate() {
+    for (ix, (record, filed_at)) in records.iter().enumerate() {
         let node = city.node((ix + 1) % 4);
         let view = node.record(*record).unwrap();
         assert_eq!((view.agency.as_str(), view.status.as_str()), (AGENCIES[ix], "submitted"));
-        assert!(view.body.is_some() && view.missing == ["supervisor"], "{:?}", view.missing);
+        assert_eq!(view.missing, ["supervisor"]);
+        // What waits for approval is not for the public.
+        let public = (ix + 1) % 4 == PUBLIC;
+        assert_eq!(view.body.is_some(), !public);
         assert_eq!(node.history(*record, None, 10).unwrap().items.len(), 1);
         let mine = RecordFilter {
             agency: Some(AGENCIES[ix].into()),
@@ -54,9 +57,12 @@ fn a_record_filed_at_each_validator_is_final_everywhere_and_has_a_receipt() {
         let receipt = Receipt::parse(std::str::from_utf8(&receipt).unwrap()).unwrap();
         let verified = receipt.verify(&policy, None).unwrap();
         assert!(receipt.validators.len() >= 3, "{verified:?}");
-        // The receipt shows no more than the record's own page does.
-        let shown = node.record(*record).unwrap().body.is_some();
-        assert_eq!(receipt.body.is_some(), shown);
+        // The receipt and the raw block show no more than the record's own page does.
+        assert_eq!(receipt.body.is_some(), !public);
+        let raw = node.raw_blocks(*filed_at, 1).unwrap();
+        let submissions = raw.iter().flat_map(|block| &block.batches).flat_map(|batch| &batch.submissions);
+        let mut bodies = submissions.flat_map(|one| &one.bodies).peekable();
+        assert!(bodies.peek().is_some() && bodies.all(|body| body.is_some() != public));
         node.receipt(*record, None, ReceiptForm::TlogProof).unwrap();
     }
     // All four computed the same.

@@ -47,7 +47,8 @@ impl Local {
         Ok(Page { items, next_cursor, height: snapshot.height() })
     }
 
-    /// Whole blocks for an auditor.
+    /// Whole blocks for an audit; without the bodies that the reader may not see, which execution then takes as
+    /// it takes erased ones.
     pub(super) fn raw(&self, from: Height, limit: usize) -> Result<Vec<RawBlock>, Refusal> {
         let snapshot = self.snapshot()?;
         let store = &self.core.consensus;
@@ -65,7 +66,10 @@ impl Local {
             let summary =
                 summary.ok_or_else(|| corrupt("summary", format!("of height {height} is missing")))?;
             let names = snapshot.ordered(height).map_err(refuse)?;
-            let batches = names.iter().map(|name| self.stored(name)).collect::<Result<Vec<_>, _>>()?;
+            let mut batches = names.iter().map(|name| self.stored(name)).collect::<Result<Vec<_>, _>>()?;
+            for batch in &mut batches {
+                self.withhold(&snapshot, batch)?;
+            }
             bytes += proposal.header.n_bytes as usize + 4_096;
             let certificate = store.certificate_to(height).map_err(refuse)?;
             blocks.push(RawBlock {

@@ -9,7 +9,7 @@ use chain_core::layout::Layout as _;
 use chain_core::leaf::Leaf;
 use chain_core::read::{Moment, Reader, history_entry, is_disclosed, record_view};
 use chain_core::state::{RecordHead, Status, key};
-use chain_core::transaction::Body;
+use chain_core::transaction::{Batch, Body};
 
 use super::{Local, corrupt, cursor_from, read, refuse};
 use crate::handle::{PAGE_MAX, RecordFilter};
@@ -79,6 +79,30 @@ impl Local {
         let time_ms = snapshot.tip().map_err(refuse)?.map_or(0, |tip| tip.time_ms);
         let today = Moment::new(&self.core.chain, snapshot.height(), time_ms).today;
         self.disclosed_body(snapshot, &head, leaf, today)
+    }
+
+    /// Takes out of a batch the bodies that the reader may not see; commitments in the headers stay.
+    pub(super) fn withhold(&self, snapshot: &Snapshot<'_>, batch: &mut Batch) -> Result<(), Refusal> {
+        if matches!(self.reader, Reader::Auditor) {
+            return Ok(());
+        }
+        let time_ms = snapshot.tip().map_err(refuse)?.map_or(0, |tip| tip.time_ms);
+        let today = Moment::new(&self.core.chain, snapshot.height(), time_ms).today;
+        for submission in &mut batch.submissions {
+            let operations = &submission.signed.transaction.operations;
+            for (operation, slot) in operations.iter().zip(&mut submission.bodies) {
+                let Some(header) = operation.header().filter(|_| slot.is_some()) else { continue };
+                // What was refused has no head, and nobody but its author ever saw it.
+                let shown = self.head(snapshot, &header.record)?.is_some_and(|head| {
+                    let current = head.record_type.is_governance() || head.current.version == header.version;
+                    current && is_disclosed(&head, &head.current, &self.reader, today)
+                });
+                if !shown {
+                    *slot = None;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn disclosed_body(

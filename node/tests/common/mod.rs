@@ -32,6 +32,9 @@ const NETWORK: &str = "test-city";
 pub(crate) const AGENCIES: [&str; 4] =
     ["register:CN-T:0", "register:CN-T:1", "register:CN-T:2", "register:CN-T:3"];
 
+/// The validator whose answers are for anybody; those of the others are for auditors.
+pub(crate) const PUBLIC: usize = 3;
+
 pub(crate) fn secret(kind: u8, ix: usize) -> SecretKey {
     SecretKey::from_seed(*Digest::tagged(b"node-test", &[&[kind], &ix.to_be_bytes()]).as_bytes())
 }
@@ -254,7 +257,7 @@ impl City {
             keys: NodeKeys { consensus: secret(1, ix), network: secret(2, ix), log: secret(3, ix) },
             data: self.data(ix),
             vault_key: None,
-            reader: Reader::Auditor,
+            reader: if ix == PUBLIC { Reader::Public } else { Reader::Auditor },
         }
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod layout;
 pub(crate) mod process;
 pub(crate) mod sample;
 
+mod remembered;
 mod status;
 mod up;
 
@@ -127,6 +128,7 @@ pub(crate) fn run(command: DevnetCommand, city: &City) -> CliResult {
             for validator in layout.validators() {
                 process::stop(&layout, validator)?;
             }
+            remembered::forget(city, &layout);
             std::fs::remove_dir_all(&args.dir).map_err(|error| CliError::file(&args.dir, &error))?;
             city.out.done(format!("{} removed", args.dir.display()));
             Ok(())

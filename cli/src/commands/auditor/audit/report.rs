@@ -180,7 +180,7 @@ impl Report {
         let part = self.fields.get("log_size").is_none();
         let erased = match self.number("bodies_erased") {
             0 => String::new(),
-            gone => format!(", {} erased", grouped(gone)),
+            gone => format!(", {} erased or withheld", grouped(gone)),
         };
         lines.push(format!("  records     {} signed   {} bodies{erased}", count("records"), count("bodies")));
         if part {

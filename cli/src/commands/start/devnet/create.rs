@@ -14,6 +14,7 @@ use crate::keyring::KeyRing;
 use crate::{files, passphrase};
 
 use super::layout::{Layout, Validator};
+use super::remembered::NAME;
 
 /// The sample city.
 const EXAMPLE: &str = include_str!("../../../../../genesis/example-city.toml");
@@ -156,14 +157,14 @@ fn members(draft: &Draft, validator: &Validator) -> Vec<String> {
 }
 
 fn contexts(layout: &Layout) -> CliResult<Contexts> {
-    let mut contexts = Contexts { current: Some("devnet".to_owned()), ..Contexts::default() };
+    let mut contexts = Contexts { current: Some(NAME.to_owned()), ..Contexts::default() };
     let context = Context {
         nodes: layout.urls(),
         genesis: Some("genesis.toml".into()),
         keys: Some("keys".into()),
         tls_ca: None,
     };
-    contexts.by_name.insert("devnet".to_owned(), context);
+    contexts.by_name.insert(NAME.to_owned(), context);
     Ok(contexts)
 }
 
@@ -188,6 +189,8 @@ fn configure(here: &Layout, validator: &Validator) -> CliResult {
          \n\
          [api]\n\
          listen = \"127.0.0.1:{api}\"\n\
+         # Only this machine's user reaches it.\n\
+         reader = \"auditor\"\n\
          \n\
          [vault]\n\
          key = \"vault.key\"\n",

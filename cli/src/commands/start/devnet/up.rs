@@ -8,13 +8,12 @@ use serde_json::json;
 
 use crate::app::City;
 use crate::client::{Client, paths};
-use crate::context::{Contexts, user_file};
 use crate::error::{CliError, CliResult};
 use crate::interrupt;
 use crate::output::Shape;
 
 use super::layout::Layout;
-use super::{DirArgs, create, process, status};
+use super::{DirArgs, create, process, remembered, status};
 
 /// Start the network, and make it first if there is none
 #[derive(Clone, Debug, clap::Args)]
@@ -102,7 +101,7 @@ pub(super) fn start(args: &UpArgs, city: &City) -> CliResult<Layout> {
         places.join("   "),
         started.elapsed().as_secs_f64()
     ));
-    remember(city, &layout);
+    remembered::remember(city, &layout);
     Ok(layout)
 }
 
@@ -162,23 +161,5 @@ pub(super) fn first_block(layout: &Layout, patience: Duration) -> CliResult<Node
                 layout.command("down")
             )));
         }
-    }
-}
-
-/// Makes the network the user's context `devnet`; a home that cannot be written is no failure.
-fn remember(city: &City, layout: &Layout) {
-    let kept = (|| {
-        let mine = Contexts::load(&layout.contexts())?;
-        let file = user_file()?;
-        let mut contexts = Contexts::load(&file)?;
-        if let Some((_, context)) = mine.find(None) {
-            contexts.by_name.insert("devnet".to_owned(), context.clone());
-            contexts.current.get_or_insert_with(|| "devnet".to_owned());
-            contexts.save(&file)?;
-        }
-        CliResult::Ok(())
-    })();
-    if let Err(error) = kept {
-        city.out.warn(format!("the context devnet was not saved: {}", error.refusal));
     }
 }
