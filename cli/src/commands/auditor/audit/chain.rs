@@ -102,6 +102,7 @@ fn audit(
     report: &mut Report,
 ) -> Result<(), Stopped> {
     expected(args, genesis)?;
+    status_of(client, genesis)?;
     let started = Instant::now();
     let whole = args.from == 1;
     // The checkpoint comes first: what it covers is then executed at the node, and among the blocks.
@@ -112,12 +113,7 @@ fn audit(
         Some(path) => checkpoint::remembered(path, genesis)?,
         None => None,
     };
-    let status: NodeStatus = client.get(paths::STATUS)?;
-    if status.chain_id != genesis.chain_id() {
-        let detail =
-            format!("the node is of chain {}, the genesis file of {}", status.chain_id, genesis.chain_id());
-        return Err(CliError::new(Code::GenesisMismatch, detail).into());
-    }
+    let status = status_of(client, genesis)?;
     let last =
         args.to.map_or(status.executed, |to| status.executed.min(Height::new(to.saturating_add(BEYOND))));
     let plan = Plan {
@@ -173,6 +169,17 @@ fn expected(args: &ChainArgs, genesis: &Genesis) -> CliResult {
         }
         _ => Ok(()),
     }
+}
+
+/// What the node says of itself; it must be of this chain, else nothing it has can be judged.
+fn status_of(client: &Client, genesis: &Genesis) -> CliResult<NodeStatus> {
+    let status: NodeStatus = client.get(paths::STATUS)?;
+    if status.chain_id == genesis.chain_id() {
+        return Ok(status);
+    }
+    let detail =
+        format!("the node is of chain {}, the genesis file of {}", status.chain_id, genesis.chain_id());
+    Err(CliError::new(Code::GenesisMismatch, detail))
 }
 
 /// The node must give what it says it has.
