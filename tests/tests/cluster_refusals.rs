@@ -198,6 +198,13 @@ fn every_wrong_record_gets_its_own_code_through_the_command() {
         &["--key", &foreigner],
         Code::AgencyNotCompetent,
     );
+    // A dry run says the same as the validators.
+    for (name, key, code) in
+        [("role", &supervisor, Code::RoleNotAllowed), ("agency", &foreigner, Code::AgencyNotCompetent)]
+    {
+        let text = document(&agency, &basis.id, name.as_bytes());
+        refused(name, &text, &["--key", key, "--dry-run"], code);
+    }
     refused("good", &document(&agency, &basis.id, b"other"), &["--key", &clerk], Code::IdempotencyConflict);
     // Signed for another chain: the same keys under another genesis.
     let text = std::fs::read_to_string(cluster.genesis_file()).unwrap();

@@ -53,19 +53,26 @@ pub(crate) fn send_all(
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) && !interrupt::asked() {
                     let Some(sent) = lock(&queue).pop_front() else { break };
-                    match follow(client, genesis, &sent, &stop, &trouble) {
-                        Ok(Some(end)) => {
-                            let written = match end {
-                                End::Final(end) => lock(journal).finish(end),
-                                End::NotTaken(row) => lock(journal).refuse(vec![row]),
-                            };
-                            if let Err(error) = written {
-                                lock(&failure).get_or_insert(error);
-                                stop.store(true, Ordering::Relaxed);
+                    let written = match follow(client, genesis, &sent, &stop, &trouble) {
+                        Ok(None) => break,
+                        Ok(Some(End::HomeDown)) => {
+                            let mut queue = lock(&queue);
+                            // In a window of one the order of the rows matters.
+                            if sending.window > 1 {
+                                queue.push_back(sent)
+                            } else {
+                                queue.push_front(sent)
                             }
+                            continue;
+                        }
+                        Ok(Some(End::Final(end))) => lock(journal).finish(end),
+                        Ok(Some(End::NotTaken(row))) => lock(journal).refuse(vec![row]),
+                        Err(error) => Err(error),
+                    };
+                    match written {
+                        Ok(()) => {
                             done.fetch_add(sent.rows.len() as u64, Ordering::Relaxed);
                         }
-                        Ok(None) => break,
                         Err(error) => {
                             lock(&failure).get_or_insert(error);
                             stop.store(true, Ordering::Relaxed);
@@ -97,10 +104,12 @@ pub(crate) fn send_all(
     if done < rows && !interrupt::asked() {
         let mut detail = format!("{} of {rows} rows are not final and nothing moves", rows - done);
         let trouble = trouble.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // An import of which nothing at all arrived is no import that got stuck.
+        let nowhere = done == 0 && trouble.as_ref().is_some_and(|error| error.code() == Code::Unreachable);
         if let Some(error) = trouble {
             detail.push_str(&format!("; last: {}", error.refusal));
         }
-        return Err(CliError::new(Code::NotFinal, detail));
+        return Err(CliError::new(if nowhere { Code::Unreachable } else { Code::NotFinal }, detail));
     }
     Ok(())
 }
@@ -112,6 +121,8 @@ enum End {
     /// A single row that the node refused before ordering it: bodies about persons are judged at the agency's
     /// own node, which is the only one to see them.
     NotTaken(RefusedRow),
+    /// Not ended: the only node that may take it does not at the moment. Others need not wait for it.
+    HomeDown,
 }
 
 /// Sends one transaction and sends it again, elsewhere, until its end is verified. `None` when stopped.
@@ -150,6 +161,9 @@ fn follow(
                 client.turn();
                 if !interrupt::sleep(Duration::from_millis(200)) {
                     return Ok(None);
+                }
+                if sent.home.is_some() {
+                    return Ok(Some(End::HomeDown));
                 }
             }
             Err(error) if matches!(error.code().number() / 100, 1 | 4) && sent.rows.len() == 1 => {

@@ -368,7 +368,9 @@ fn check(city: &City, files: &[PathBuf], key: Option<&str>, idempotency: Option<
     let mut rows = Vec::new();
     let mut failed = None;
     for file in files {
-        match build(&genesis, &ring, file, key, idempotency, None) {
+        let built = build(&genesis, &ring, file, key, idempotency, None)
+            .and_then(|built| entitled(&ring, key, &built.3).map(|()| built));
+        match built {
             Ok((_, header, _, _)) => {
                 rows.push(json!({ "file": file, "verdict": "good", "record": header.record, "class": header.class }));
             }
@@ -385,6 +387,22 @@ fn check(city: &City, files: &[PathBuf], key: Option<&str>, idempotency: Option<
     }
     city.out.list(CHECKED, &rows)?;
     failed.map_or(Ok(()), Err)
+}
+
+/// Whether the validators would let this key file for the agency, as far as the key ring knows it.
+fn entitled(ring: &KeyRing, key: Option<&str>, agency: &OrgId) -> CliResult {
+    let Some(key) = key else { return Ok(()) };
+    let entry = ring.find(key)?;
+    if let Some(own) = entry.agency.as_deref().filter(|own| *own != agency.to_string()) {
+        let detail = format!("key {key} belongs to an officer of {own}, the record is filed by {agency}");
+        return Err(CliError::new(Code::AgencyNotCompetent, detail));
+    }
+    match entry.role.as_deref() {
+        Some(role) if role != "clerk" => {
+            Err(CliError::new(Code::RoleNotAllowed, format!("key {key} belongs to a {role}, wants a clerk")))
+        }
+        _ => Ok(()),
+    }
 }
 
 type Built = (Rc<SecretKey>, chain_core::record::Header, chain_core::transaction::Body, OrgId);
