@@ -56,6 +56,8 @@ impl Load {
             match http::submit(&urls[lane], &submission) {
                 Ok(status) if !status.outcomes.is_empty() => {
                     self.done.fetch_add(1, Ordering::Relaxed);
+                    // Enough to keep every point busy; more would only keep the processors busy.
+                    std::thread::sleep(Duration::from_millis(15));
                 }
                 _ => std::thread::sleep(Duration::from_millis(50)),
             }
