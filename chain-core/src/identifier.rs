@@ -128,8 +128,10 @@ pub fn contains_resident_number(text: &str) -> bool {
     if text.len() < 18 || text.chars().filter(|&c| digit_like(c)).count() < 17 {
         return false;
     }
-    // Runs of digits with at most a final X; a run knows whether one separator joins it to the run before.
-    let mut runs: Vec<(bool, String)> = Vec::new();
+    // Runs of digits with at most a final X, one after the other in `digits`; a run knows where it ends and whether
+    // one separator joins it to the run before.
+    let mut digits = String::with_capacity(text.len());
+    let mut runs: Vec<(bool, usize)> = Vec::new();
     let (mut open, mut gap) = (false, 2_u8);
     for c in text.chars() {
         let digit = match c {
@@ -138,40 +140,40 @@ pub fn contains_resident_number(text: &str) -> bool {
             _ => None,
         };
         let is_x = matches!(c, 'X' | 'x' | 'Ｘ' | 'ｘ');
-        match (digit, runs.last_mut()) {
-            (Some(digit), Some((_, run))) if open => run.push(digit),
-            (Some(digit), _) => {
-                runs.push((gap == 1, digit.to_string()));
-                open = true;
+        let joined = gap == 1;
+        let (kept, starts) = match digit {
+            Some(digit) => {
+                let starts = !open;
+                (open, gap) = (true, 0);
+                (digit, starts)
             }
-            (None, Some((_, run))) if open && is_x => {
-                run.push('X');
+            None if open && is_x => {
                 (open, gap) = (false, 0);
+                ('X', false)
             }
             // An X alone after a separator may be the last character of a spaced number.
-            (None, Some(_)) if is_x && gap == 1 => {
-                runs.push((true, "X".to_owned()));
+            None if is_x && joined => {
                 gap = 0;
+                ('X', true)
             }
-            _ => {
+            None => {
                 let separator = matches!(c, ' ' | '-' | '.' | '\u{a0}' | '\u{3000}' | '－' | '–' | '·');
                 gap = if separator && (open || gap == 0) { 1 } else { 2 };
                 open = false;
+                continue;
             }
+        };
+        digits.push(kept);
+        match runs.last_mut() {
+            Some((_, end)) if !starts => *end = digits.len(),
+            _ => runs.push((joined, digits.len())),
         }
     }
     (0..runs.len()).any(|first| {
-        let mut number = String::new();
-        for (at, (joined, run)) in runs.iter().enumerate().skip(first) {
-            if (at > first && !joined) || number.len() + run.len() > 18 {
-                break;
-            }
-            number.push_str(run);
-            if number.len() == 18 {
-                return is_plausible_resident_number(&number);
-            }
-        }
-        false
+        let start = first.checked_sub(1).map_or(0, |before| runs[before].1);
+        let chain = runs[first..].iter().enumerate().take_while(|(at, (joined, _))| *at == 0 || *joined);
+        let ends = chain.map(|(_, (_, end))| *end).take_while(|end| *end <= start + 18);
+        ends.last() == Some(start + 18) && is_plausible_resident_number(&digits[start..start + 18])
     })
 }
 
