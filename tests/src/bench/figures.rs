@@ -57,7 +57,7 @@ impl Bench<'_> {
         if self.options.wants(Figure::Limits) {
             self.limits_rows();
         }
-        let (disk_before, memory_before) = (self.network.disk_bytes(), self.network.resident_kib());
+        let memory_before = self.network.resident_kib();
         for faulty in self.options.faults() {
             if faulty > 0 && !self.network.is_ours() {
                 eprintln!("faulty {faulty}: left out, these validators are not on this machine to be killed");
@@ -77,7 +77,7 @@ impl Bench<'_> {
             self.memory(&memory_before);
         }
         if self.options.wants(Figure::Disk) {
-            self.disk(&disk_before);
+            self.disk()?;
         }
         Ok(())
     }
@@ -126,10 +126,13 @@ impl Bench<'_> {
         Ok(measured)
     }
 
-    fn height(&self) -> BenchResult<u64> {
+    fn status(&self) -> BenchResult<NodeStatus> {
         let url = self.network.urls().into_iter().next().ok_or("no validator runs")?;
-        let status: NodeStatus = Connection::new(&url)?.get("/v1/status")?;
-        Ok(status.committed.get())
+        Connection::new(&url)?.get("/v1/status")
+    }
+
+    fn height(&self) -> BenchResult<u64> {
+        Ok(self.status()?.committed.get())
     }
 
     fn throughput(&mut self, figure: Figure, faulty: u16) -> BenchResult<u64> {
@@ -248,18 +251,21 @@ impl Bench<'_> {
         });
     }
 
-    fn disk(&mut self, before: &[u64]) {
-        let after = self.network.disk_bytes();
-        let grown: u64 = after.iter().zip(before).map(|(after, before)| after.saturating_sub(*before)).sum();
-        let nodes = (after.len() as u64).max(1);
-        let each = grown / nodes / self.filed.max(1);
+    /// Everything that the data folders hold, over everything in the log: what a load alone adds cannot be told
+    /// from files that are about to be merged.
+    fn disk(&mut self) -> BenchResult {
+        let all = self.network.disk_bytes();
+        let (bytes, nodes) = (all.iter().sum::<u64>(), (all.len() as u64).max(1));
+        let records = self.status()?.log_size.max(1);
+        let each = bytes / nodes / records;
         self.rows.push(Row {
             figure: "disk",
             faulty: 0,
             value: format!("{each} bytes"),
-            remark: format!("a record and node, {} records, as the disk holds them now: logs and old files included", self.filed),
-            json: json!({ "bytes_per_record_and_node": each, "bytes_grown": grown, "nodes": nodes, "records": self.filed }),
+            remark: format!("a record and node, {records} records, as the disk holds them now: logs and files to be merged included"),
+            json: json!({ "bytes_per_record_and_node": each, "bytes": bytes, "nodes": nodes, "records": records }),
         });
+        Ok(())
     }
 
     fn table(&self) -> Table {
