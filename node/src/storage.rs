@@ -3,8 +3,8 @@
 //! Two RocksDB stores with different promises:
 //! * the [`consensus`] store is the truth: safety record, blocks, certificates, batches with their bodies.
 //!   The driver makes one synced write per loop; nothing is said that is not in it.
-//! * the [`ledger`] store is derived: log, state tree, indexes, outcomes. One unsynced write per executed
-//!   block; losing it costs time, never data.
+//! * the [`ledger`] store is derived: log, state tree, indexes, outcomes. One write per executed block, to
+//!   memory: what a crash cuts off is executed again. Losing all of it costs time, never data.
 //!
 //! A small [`high_water`] file beside them detects a consensus store that fell back to an older state. What
 //! someone able to alter each would gain is in `docs/operate/`.
@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use chain_core::code::{Code, Refusal};
 use chain_core::codec::CodecError;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Options,
-    WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompactionStyle,
+    DBCompressionType, DBRecoveryMode, Options, WriteOptions,
 };
 
 pub mod consensus;
@@ -97,12 +97,21 @@ pub(crate) struct Budget {
     pub(crate) write_buffer: usize,
     /// Bytes of all memtables together: the largest are flushed beyond it.
     pub(crate) write_buffers: usize,
-    /// Bytes of the log that recovery may have to read.
-    pub(crate) wal: u64,
+    /// How a write survives a crash.
+    pub(crate) recovery: Recovery,
     /// Bytes of the cache of uncompressed blocks.
     pub(crate) cache: usize,
     /// Files held open.
     pub(crate) files: i32,
+}
+
+/// How a write survives a crash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Recovery {
+    /// By a write-ahead log of at most so many bytes.
+    Log(u64),
+    /// By doing it again: what is not flushed is lost, in all families at the same write.
+    Repetition,
 }
 
 /// Opens a store. No option here is exotic: reliability counts more than the last per cent.
@@ -118,7 +127,10 @@ pub(crate) fn open(path: &Path, families: &[Family], budget: Budget) -> Result<D
     options.set_max_log_file_size(4 * 1024 * 1024);
     options.set_max_manifest_file_size(16 * 1024 * 1024);
     options.set_db_write_buffer_size(budget.write_buffers);
-    options.set_max_total_wal_size(budget.wal);
+    match budget.recovery {
+        Recovery::Log(bytes) => options.set_max_total_wal_size(bytes),
+        Recovery::Repetition => options.set_atomic_flush(true),
+    }
     options.set_max_background_jobs(2);
     options.set_bytes_per_sync(1024 * 1024);
     let cache = Cache::new_lru_cache(budget.cache);
@@ -128,9 +140,16 @@ pub(crate) fn open(path: &Path, families: &[Family], budget: Budget) -> Result<D
         blocks.set_block_size(family.block_bytes);
         blocks.set_format_version(5);
         blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_cache_index_and_filter_blocks_with_high_priority(true);
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        // Indexes and filters in parts: a lookup takes a few KiB of them, not those of a whole file, through the
+        // cache.
+        blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        blocks.set_pin_top_level_index_and_filter(true);
+        blocks.set_metadata_block_size(4 * 1024);
         if family.looked_up_by_hash {
             blocks.set_bloom_filter(10.0, false);
+            blocks.set_partition_filters(true);
         }
         let mut options = Options::default();
         options.set_block_based_table_factory(&blocks);
@@ -140,11 +159,25 @@ pub(crate) fn open(path: &Path, families: &[Family], budget: Budget) -> Result<D
             options.set_memtable_whole_key_filtering(true);
         }
         options.set_max_write_buffer_number(3);
-        // What is just written is soon rewritten: compress what stays.
-        let mut levels = [DBCompressionType::Lz4; 7];
-        levels[0] = DBCompressionType::None;
-        options.set_compression_per_level(&levels);
+        // What is just written is soon rewritten: compress what stays, unless it is hashes.
+        options.set_compression_type(DBCompressionType::None);
+        if !family.hashes {
+            options.set_bottommost_compression_type(DBCompressionType::Lz4);
+        }
+        // Fewer, larger compactions: a lookup by hash asks filters first.
+        options.set_level_zero_file_num_compaction_trigger(6);
         options.set_level_compaction_dynamic_level_bytes(true);
+        if family.scattered {
+            // New keys fall everywhere, so a compaction into levels would rewrite all of a level for a few.
+            options.set_compaction_style(DBCompactionStyle::Universal);
+        }
+        if family.large_values {
+            // Written once and kept: compactions move their keys only.
+            options.set_enable_blob_files(true);
+            options.set_min_blob_size(BLOB_BYTES_MIN);
+            options.set_blob_file_size(64 * 1024 * 1024);
+            options.set_enable_blob_gc(true);
+        }
         ColumnFamilyDescriptor::new(family.name, options)
     });
     DB::open_cf_descriptors(&options, path, descriptors)
@@ -160,15 +193,53 @@ pub(crate) struct Family {
     pub(crate) block_bytes: usize,
     /// Whether absent keys are asked for often enough to pay for a filter.
     pub(crate) looked_up_by_hash: bool,
+    /// Whether new keys fall between old ones.
+    pub(crate) scattered: bool,
+    /// Whether keys and values are mostly hashes, which do not compress.
+    pub(crate) hashes: bool,
+    /// Whether values of over [`BLOB_BYTES_MIN`] stand in files of their own.
+    pub(crate) large_values: bool,
 }
 
+/// Smaller values stand beside their keys.
+const BLOB_BYTES_MIN: u64 = 1024;
+
 impl Family {
+    /// Entries in the order of their keys.
     pub(crate) const fn ordered(name: &'static str) -> Self {
-        Self { name, block_bytes: 16 * 1024, looked_up_by_hash: false }
+        Self {
+            name,
+            block_bytes: 16 * 1024,
+            looked_up_by_hash: false,
+            scattered: false,
+            hashes: false,
+            large_values: false,
+        }
     }
 
+    /// Entries under hashes.
     pub(crate) const fn hashed(name: &'static str) -> Self {
-        Self { name, block_bytes: 4 * 1024, looked_up_by_hash: true }
+        Self { block_bytes: 4 * 1024, looked_up_by_hash: true, scattered: true, ..Self::ordered(name) }
+    }
+
+    /// Hashes under hashes.
+    pub(crate) const fn hashes(name: &'static str) -> Self {
+        Self { hashes: true, ..Self::hashed(name) }
+    }
+
+    /// Entries of many lists, each in its own order.
+    pub(crate) const fn scattered(name: &'static str) -> Self {
+        Self { scattered: true, ..Self::ordered(name) }
+    }
+
+    /// Hashes under hashes after a version.
+    pub(crate) const fn versioned(name: &'static str) -> Self {
+        Self { scattered: false, ..Self::hashes(name) }
+    }
+
+    /// Large values in the order of their keys.
+    pub(crate) const fn large(name: &'static str) -> Self {
+        Self { large_values: true, ..Self::ordered(name) }
     }
 }
 

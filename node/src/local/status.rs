@@ -108,16 +108,16 @@ impl Local {
             ("checkpoint_size", "Leaves under the newest cosigned checkpoint.", log_size),
         ];
         let sums = [
-            ("synced_writes_total", "Synced writes of the consensus store.", read(&counters.syncs)),
-            ("synced_write_us_total", "Microseconds spent in them.", read(&counters.sync_us)),
-            ("blocks_total", "Blocks executed since the start.", read(&counters.blocks)),
-            ("operations_total", "Operations executed since the start.", read(&counters.operations)),
-            ("operations_refused_total", "Those of them that were refused.", read(&counters.refused)),
-            ("execute_us_total", "Microseconds spent executing and writing.", read(&counters.execute_us)),
-            ("submissions_total", "Submissions queued.", read(&counters.submitted)),
-            ("queue_full_total", "Submissions refused for a full queue.", read(&counters.queue_full)),
-            ("bad_batches_total", "Batches of peers refused.", read(&counters.bad_batches)),
-            ("view_changes_total", "Views entered since the start.", read(&counters.views)),
+            ("synced_writes", "Synced writes of the consensus store.", read(&counters.syncs)),
+            ("synced_write_us", "Microseconds spent in them.", read(&counters.sync_us)),
+            ("blocks", "Blocks executed since the start.", read(&counters.blocks)),
+            ("operations", "Operations executed since the start.", read(&counters.operations)),
+            ("operations_refused", "Those of them that were refused.", read(&counters.refused)),
+            ("execute_us", "Microseconds spent executing and writing.", read(&counters.execute_us)),
+            ("submissions", "Submissions queued.", read(&counters.submitted)),
+            ("queue_full", "Submissions refused for a full queue.", read(&counters.queue_full)),
+            ("bad_batches", "Batches of peers refused.", read(&counters.bad_batches)),
+            ("view_changes", "Views entered since the start.", read(&counters.views)),
         ];
         #[expect(clippy::cast_precision_loss, reason = "the text format holds floats")]
         let sample = |counter: bool| {

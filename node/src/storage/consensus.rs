@@ -25,20 +25,20 @@ use consensus::message::Proposal;
 use consensus::safety::SafetyRecord;
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
 
-use super::{Budget, Family, StorageError, family, healthy, keys, open, synced};
+use super::{Budget, Family, Recovery, StorageError, family, healthy, keys, open, synced};
 
 const FAMILIES: &[Family] = &[
     Family::ordered("safety"),
     Family::ordered("blocks"),
     Family::ordered("heights"),
     Family::ordered("certs"),
-    Family::ordered("batches"),
+    Family::large("batches"),
     Family::ordered("meta"),
 ];
 const BUDGET: Budget = Budget {
     write_buffer: 16 * 1024 * 1024,
     write_buffers: 40 * 1024 * 1024,
-    wal: 128 * 1024 * 1024,
+    recovery: Recovery::Log(128 * 1024 * 1024),
     cache: 8 * 1024 * 1024,
     files: 256,
 };

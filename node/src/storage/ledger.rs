@@ -17,7 +17,8 @@
 //! | `summaries` | height | [`ExecSummary`] |
 //! | `meta` | name | executed height, log frontier, newest cosigned checkpoint |
 //!
-//! One unsynced write per executed block. A crash loses at most the newest blocks, which are executed again.
+//! One write per executed block, without a log: all families are flushed together, and a crash loses the blocks
+//! since the last flush, which are executed again.
 
 use std::path::Path;
 
@@ -30,12 +31,12 @@ use chain_core::id::{Height, RecordId, TxId};
 use chain_core::lane::BatchRef;
 use chain_core::merkle::{Frontier, leaf_hash};
 use chain_core::transaction::OPERATIONS_MAX;
-use rocksdb::{DB, IteratorMode, WriteBatch};
+use rocksdb::{DB, FlushOptions, IteratorMode, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
 
 use super::consensus::{encoded, number};
 use super::keys::List;
-use super::{Budget, Family, StorageError, family, healthy, keys, log, open, synced};
+use super::{Budget, Family, Recovery, StorageError, family, healthy, keys, log, open};
 
 mod read;
 mod snapshot;
@@ -48,22 +49,22 @@ const FAMILIES: &[Family] = &[
     Family::ordered("hashes"),
     Family::ordered("outcomes"),
     Family::hashed("state"),
-    Family::hashed("tree"),
+    Family::versioned("tree"),
     Family::ordered("stale"),
-    Family::hashed("records"),
-    Family::ordered("lists"),
-    Family::hashed("txs"),
-    Family::hashed("digests"),
+    Family::hashes("records"),
+    Family::scattered("lists"),
+    Family::hashes("txs"),
+    Family::hashes("digests"),
     Family::ordered("ordered"),
     Family::ordered("tips"),
     Family::ordered("summaries"),
     Family::ordered("meta"),
 ];
 const BUDGET: Budget = Budget {
-    write_buffer: 16 * 1024 * 1024,
-    write_buffers: 48 * 1024 * 1024,
-    wal: 128 * 1024 * 1024,
-    cache: 32 * 1024 * 1024,
+    write_buffer: 32 * 1024 * 1024,
+    write_buffers: 80 * 1024 * 1024,
+    recovery: Recovery::Repetition,
+    cache: 48 * 1024 * 1024,
     files: 512,
 };
 
@@ -73,6 +74,8 @@ pub const TREE_VERSIONS: u64 = 256;
 pub const TIPS_KEPT: u64 = 64;
 /// Summaries handed to the engine at start.
 pub const SUMMARIES_AT_START: u64 = 256;
+/// Blocks after which the ledger is flushed even if they are small: what a crash may cost to execute again.
+const BLOCKS_PER_FLUSH: u64 = 2_048;
 /// Stale nodes deleted with one block: what one more height made stale waits for the next.
 const PRUNED_PER_BLOCK: usize = 20_000;
 
@@ -211,7 +214,21 @@ impl LedgerStore {
         self.put_state(&mut batch, block.result)?;
         self.put_indexes(&mut batch, block)?;
         self.put_heights(&mut batch, block)?;
-        self.db.write(batch).map_err(StorageError::failed("writing an executed block"))
+        self.db.write_opt(batch, &unlogged()).map_err(StorageError::failed("writing an executed block"))?;
+        if block.tip.height.get().is_multiple_of(BLOCKS_PER_FLUSH) {
+            self.flush_families(false)?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything written so far durable, at one write in all families.
+    fn flush_families(&self, wait: bool) -> Result<(), StorageError> {
+        let mut options = FlushOptions::default();
+        options.set_wait(wait);
+        let all: Vec<_> = FAMILIES.iter().map(|one| family(&self.db, one.name)).collect();
+        self.db
+            .flush_cfs_opt(&all.iter().collect::<Vec<_>>(), &options)
+            .map_err(StorageError::failed("flushing the ledger store"))
     }
 
     fn put_log(&self, batch: &mut WriteBatch, block: &Executed<'_>) -> Result<(), StorageError> {
@@ -343,7 +360,7 @@ impl LedgerStore {
     pub fn put_checkpoint(&self, height: Height, text: &str) -> Result<(), StorageError> {
         let value = [&keys::height(height)[..], text.as_bytes()].concat();
         self.db
-            .put_cf(family(&self.db, "meta"), "checkpoint", value)
+            .put_cf_opt(family(&self.db, "meta"), "checkpoint", value, &unlogged())
             .map_err(StorageError::failed("writing a checkpoint"))
     }
 
@@ -378,8 +395,9 @@ impl LedgerStore {
     /// When the disk refuses.
     pub fn set_chain(&self, chain: &[u8]) -> Result<(), StorageError> {
         self.db
-            .put_cf_opt(family(&self.db, "meta"), "chain", chain, &synced())
-            .map_err(StorageError::failed("writing the ledger's chain"))
+            .put_cf_opt(family(&self.db, "meta"), "chain", chain, &unlogged())
+            .map_err(StorageError::failed("writing the ledger's chain"))?;
+        self.flush_families(true)
     }
 
     /// Whether the store still takes writes.
@@ -395,8 +413,16 @@ impl LedgerStore {
     /// # Errors
     /// When the disk refuses.
     pub fn flush(&self) -> Result<(), StorageError> {
-        self.db.flush_wal(true).map_err(StorageError::failed("flushing the ledger store"))
+        self.flush_families(true)
     }
+}
+
+/// Options of a write that is repeated after a crash. Keys of one family come mostly in ascending order.
+fn unlogged() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options.set_memtable_insert_hint_per_batch(true);
+    options
 }
 
 fn borsh<T: borsh::BorshSerialize>(value: &T) -> Result<Vec<u8>, StorageError> {

@@ -27,14 +27,22 @@ impl SimpleHasher for Hasher {
 
 /// A block that files `n` records and writes one state key each, the way execution does.
 fn block(store: &LedgerStore, tip: &Tip, n: u64) -> (Tip, BlockResult, Vec<Listed>) {
+    block_of(store, tip, n, |at| format!("leaf {at}").into_bytes())
+}
+
+fn block_of(
+    store: &LedgerStore,
+    tip: &Tip,
+    n: u64,
+    leaf: impl Fn(u64) -> Vec<u8>,
+) -> (Tip, BlockResult, Vec<Listed>) {
     let view = store.execution_view();
     let height = tip.height.next();
     let mut log = store.log_frontier().unwrap();
     let first = log.size();
     let record = |at: u64| RecordId::new(Digest::tagged(b"record", &[&at.to_be_bytes()]));
-    let leaves: Vec<AppendedLeaf> = (first..first + n)
-        .map(|at| AppendedLeaf { bytes: format!("leaf {at}").into_bytes(), record: Some(record(at)) })
-        .collect();
+    let leaves: Vec<AppendedLeaf> =
+        (first..first + n).map(|at| AppendedLeaf { bytes: leaf(at), record: Some(record(at)) }).collect();
     leaves.iter().for_each(|leaf| log.push(&leaf_hash(&leaf.bytes)));
     let state: Vec<(Vec<u8>, Option<Vec<u8>>)> = (0..n)
         .map(|at| (format!("key{:03}", at % 50).into_bytes(), Some(height.get().to_be_bytes().to_vec())))
@@ -154,4 +162,58 @@ fn old_tree_versions_are_pruned_and_recent_ones_prove() {
     assert_eq!(stale as u64, TREE_VERSIONS, "one entry for each height that is kept");
     let view = store.execution_view();
     assert!(view.get_rightmost_leaf().unwrap().is_none());
+}
+
+/// What a crash leaves is the folder as it is: nothing that is in memory only.
+fn after_a_crash(store: &LedgerStore, dir: &Path) -> tempfile::TempDir {
+    let busy = || {
+        let count = |name| store.db.property_int_value(name).unwrap().unwrap_or(0);
+        count("rocksdb.num-running-flushes") + count("rocksdb.mem-table-flush-pending") > 0
+    };
+    while busy() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let left = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), left.path().join(entry.file_name())).unwrap();
+    }
+    left
+}
+
+#[test]
+fn a_crash_leaves_every_family_at_one_height() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LedgerStore::open(dir.path()).unwrap();
+    let mut tip = Tip::genesis(ChainId::new(Digest::ZERO), 4, 0);
+    let mut summaries = vec![];
+    // Leaves fill their memtable long before the other families fill theirs.
+    for _ in 0..14 {
+        let (next, result, listed) = block_of(&store, &tip, 2, |at| vec![at as u8; 2 * 1024 * 1024]);
+        let block =
+            Executed { tip: &next, result: &result, batches: &[], transactions: &[], listed: &listed };
+        store.write(&block).unwrap();
+        summaries.push(result.summary);
+        tip = next;
+    }
+    let left = after_a_crash(&store, dir.path());
+    let found = LedgerStore::open(left.path()).unwrap();
+    let snapshot = found.snapshot().unwrap();
+    let height = snapshot.height();
+    assert!((1..14).contains(&height.get()), "{height}: something was flushed, and not everything");
+    let summary = summaries[height.get() as usize - 1];
+    assert_eq!(snapshot.summary(height).unwrap(), Some(summary));
+    assert!(snapshot.summary(height.next()).unwrap().is_none());
+    let log = found.log_frontier().unwrap();
+    assert_eq!((log.size(), log.root()), (summary.log_size, summary.log_root));
+    assert!(snapshot.leaf(log.size() - 1).unwrap().is_some() && snapshot.leaf(log.size()).unwrap().is_none());
+    assert_eq!(snapshot.list(List::All, 0, 100).unwrap().len() as u64, log.size());
+    let view = found.execution_view();
+    let root = JellyfishMerkleTree::<_, Hasher>::new(&view).get_root_hash(height.get()).unwrap();
+    assert_eq!(Digest::new(root.0), summary.state_root);
+
+    store.flush().unwrap();
+    let left = after_a_crash(&store, dir.path());
+    let found = LedgerStore::open(left.path()).unwrap();
+    assert_eq!(found.snapshot().unwrap().height(), tip.height, "after a flush nothing is lost");
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use chain_core::execute::{BlockResult, LedgerRead, ReadError};
+use foldhash::fast::RandomState;
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, OwnedValue, Version};
 use rocksdb::{DB, Direction, IteratorMode};
@@ -13,7 +14,7 @@ use super::super::{family, keys};
 
 /// Entries of one generation of a cache.
 const STATE_CACHED: usize = 32 * 1024;
-const NODES_CACHED: usize = 32 * 1024;
+const NODES_CACHED: usize = 48 * 1024;
 
 /// Reads the newest state. There is one executor, so what it reads is the state after the previous block.
 #[derive(Debug)]
@@ -40,7 +41,9 @@ impl<'a> ExecutionView<'a> {
         }
         let mut nodes = self.nodes.borrow_mut();
         for (key, node) in result.tree.node_batch.nodes() {
-            nodes.insert(key.clone(), node.clone());
+            if on_paths(node) {
+                nodes.insert(key.clone(), node.clone());
+            }
         }
     }
 }
@@ -72,7 +75,7 @@ impl TreeReader for ExecutionView<'_> {
         let key = keys::tree_node(super::borsh(node_key)?);
         let bytes = self.db.get_pinned_cf(family(self.db, "tree"), &key)?;
         let node = bytes.map(|bytes| borsh::from_slice::<Node>(&bytes)).transpose()?;
-        if let Some(node) = &node {
+        if let Some(node) = node.as_ref().filter(|node| on_paths(node)) {
             self.nodes.borrow_mut().insert(node_key.clone(), node.clone());
         }
         Ok(node)
@@ -87,6 +90,11 @@ impl TreeReader for ExecutionView<'_> {
     fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
         Ok(None)
     }
+}
+
+/// Whether a node is passed on the way to others. A leaf is read again only when a neighbour splits it off.
+fn on_paths(node: &Node) -> bool {
+    matches!(node, Node::Internal(_))
 }
 
 fn state_entry(db: &DB, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
@@ -116,14 +124,14 @@ pub(super) fn take_range(
 /// asked for since is forgotten.
 #[derive(Debug)]
 struct TwoGenerations<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+    young: HashMap<K, V, RandomState>,
+    old: HashMap<K, V, RandomState>,
     size: usize,
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> TwoGenerations<K, V> {
     fn new(size: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), size }
+        Self { young: HashMap::default(), old: HashMap::default(), size }
     }
 
     fn get<Q: ?Sized + Eq + Hash>(&mut self, key: &Q) -> Option<V>
