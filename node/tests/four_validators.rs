@@ -164,6 +164,6 @@ fn what_needs_no_ledger_is_refused_at_once() {
         "{outcome:?}"
     );
     assert!(
-        node.metrics().iter().any(|metric| metric.name == "operations_refused_total" && metric.value >= 1.0)
+        node.metrics().iter().any(|metric| metric.name == "operations_refused" && metric.value >= 1.0)
     );
 }

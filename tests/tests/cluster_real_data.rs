@@ -58,6 +58,8 @@ fn judge(cluster: &Cluster, folder: &Path, more: &[&str]) {
             .collect();
         assert_eq!(ended, listed(folder, name), "{name} {more:?}");
         rows += ended.len();
+        // Final is not yet executed by every node that is about to be asked.
+        cluster.wait_agreed();
         for item in got.iter().filter(|item| item["outcome"] == "accept") {
             accepted += 1;
             assert!(item["height"].as_u64().is_some(), "final at no height: {item}");
