@@ -163,7 +163,5 @@ fn what_needs_no_ledger_is_refused_at_once() {
         matches!(outcome, Verdict::Refused(ref refusal) if refusal.code == Code::AgencyNotCompetent),
         "{outcome:?}"
     );
-    assert!(
-        node.metrics().iter().any(|metric| metric.name == "operations_refused" && metric.value >= 1.0)
-    );
+    assert!(node.metrics().iter().any(|metric| metric.name == "operations_refused" && metric.value >= 1.0));
 }

@@ -11,6 +11,7 @@ use consensus::Peers;
 use consensus::engine::Tip;
 use consensus::event::Event;
 use consensus::message::{Message, Proposal, Status};
+use consensus::params::Params;
 
 /// Time passes; the peers keep saying that they are there, and nothing else.
 fn pass_among_the_living(table: &mut Table, span_ms: u64, executed: u64) {
@@ -159,6 +160,23 @@ fn sync(table: &mut Table, blocks: &[Proposal]) {
         let message = Message::Blocks { blocks: part.to_vec(), certificate: Box::new(certificate) };
         table.tell(1, 0, message);
     }
+}
+
+/// Nobody waits for the certificate of an execution as for a record: a leader that is short of time keeps its view
+/// for a while longer, and loses it in the end.
+#[test]
+fn the_cover_of_an_execution_is_owed_with_more_patience_than_a_block() {
+    let kit = Kit { fast: true, ..Kit::led_by(4, 1) };
+    let params = Params::default();
+    let (batches, blocks) = in_turn(&kit, &[2], 1);
+    let mut table = Table::alone(kit);
+    table.feed(0, Event::BatchStored(batches[0].clone()));
+    sync(&mut table, &blocks);
+    assert_eq!(table.seats[0].delivered.len(), 2, "the opening block and one with a record, both executed");
+    pass_among_the_living(&mut table, params.timeout_base_max_ms - 100, 2);
+    assert!(params.timeout_base_ms < params.timeout_base_max_ms - 100 && !gave_up(&table));
+    pass_among_the_living(&mut table, 1_000, 2);
+    assert!(gave_up(&table), "a leader that never covers it loses its view");
 }
 
 #[test]

@@ -249,12 +249,13 @@ impl Engine {
         }
         self.note_room(now);
         self.relay_held(now, tau, out);
-        let owed = self.owed_since(now);
         let since = self.view_entered_ms.max(self.commit_ms).max(self.behind_ms);
-        let late = owed
-            .map(|(at, owed)| (at.max(since), owed))
-            .filter(|(at, _)| now.mono_ms >= at + tau)
-            .map(|(_, owed)| Suspicion::Late { owed, timeout_ms: tau });
+        let late = self
+            .owed_since(now)
+            .into_iter()
+            .map(|(at, owed)| (at.max(since), owed, self.patience_ms(owed)))
+            .find(|(at, _, patience)| now.mono_ms >= at + patience)
+            .map(|(_, owed, timeout_ms)| Suspicion::Late { owed, timeout_ms });
         let leader = self.leader();
         let heard = self.peers[leader.index()].heard_ms.unwrap_or(0).max(self.view_entered_ms);
         let silent = Some(leader) != self.me && now.mono_ms >= heard + self.params.silence_ms;
@@ -331,10 +332,10 @@ impl Engine {
         }
     }
 
-    /// Since when progress has been owed (M8), and what: the earliest of an uncommitted block, a view without
-    /// its first block, an own batch that was pushed or another's that was relayed and not ordered while there
-    /// was room for it, an overdue heartbeat, and an execution by a quorum that no header covers.
-    fn owed_since(&self, now: Now) -> Option<(u64, Owed)> {
+    /// Since when progress has been owed (M8), and what: an uncommitted block, a view without its first block, an
+    /// own batch that was pushed or another's that was relayed and not ordered while there was room for it, an
+    /// overdue heartbeat, and an execution by a quorum that no header covers.
+    fn owed_since(&self, now: Now) -> impl Iterator<Item = (u64, Owed)> {
         let block = self.chain.entries().filter(|entry| entry.tip.is_some()).map(|entry| entry.seen_ms).min();
         let first = self.first_block_owed.then_some(self.view_entered_ms);
         let pushed = self.pushed_ms.values().copied().min();
@@ -353,6 +354,14 @@ impl Engine {
             (heartbeat, Owed::Heartbeat),
             (uncovered, Owed::Execution),
         ];
-        candidates.into_iter().filter_map(|(at, owed)| at.map(|at| (at, owed))).min_by_key(|(at, _)| *at)
+        candidates.into_iter().filter_map(|(at, owed)| at.map(|at| (at, owed)))
+    }
+
+    /// How long after it fell due something owed may be missing before the leader is given up. Nobody waits for
+    /// the certificate of an execution as for the order of a record, and a leader learns of executions only as
+    /// fast as it is told, so a moment of full processors must not cost a validator its votes in the view.
+    fn patience_ms(&self, owed: Owed) -> u64 {
+        let tau = self.timeout_ms();
+        if owed == Owed::Execution { tau.max(self.params.timeout_base_max_ms) } else { tau }
     }
 }
