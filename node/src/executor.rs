@@ -61,8 +61,14 @@ impl<'a> Executor<'a> {
                 let result = genesis_block(&core.chain, genesis)?;
                 let tip = Tip::genesis(chain_id, core.committee.size(), time_ms);
                 let listed = listed(&result)?;
-                let block =
-                    Executed { tip: &tip, result: &result, batches: &[], transactions: &[], listed: &listed };
+                let block = Executed {
+                    tip: &tip,
+                    result: &result,
+                    batches: &[],
+                    transactions: &[],
+                    listed: &listed,
+                    certified: tip.height,
+                };
                 ledger.write(&block).map_err(refuse)?;
                 ledger.set_chain(chain_id.digest().as_bytes()).map_err(refuse)?;
             }
@@ -194,8 +200,14 @@ impl<'a> Executor<'a> {
         let listed = listed(result)?;
         let tip = self.tip.after(proposal);
         hit(Point::BeforeExecuteWrite);
-        let block =
-            Executed { tip: &tip, result, batches: &names, transactions: &transactions, listed: &listed };
+        let block = Executed {
+            tip: &tip,
+            result,
+            batches: &names,
+            transactions: &transactions,
+            listed: &listed,
+            certified: proposal.header.exec_height,
+        };
         self.core.ledger.write(&block).map_err(refuse)?;
         hit(Point::AfterExecuteWrite);
         self.tip = tip;

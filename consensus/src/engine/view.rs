@@ -252,7 +252,6 @@ impl Engine {
         let since = self.view_entered_ms.max(self.commit_ms).max(self.behind_ms);
         let late = self
             .owed_since(now)
-            .into_iter()
             .map(|(at, owed)| (at.max(since), owed, self.patience_ms(owed)))
             .find(|(at, _, patience)| now.mono_ms >= at + patience)
             .map(|(_, owed, timeout_ms)| Suspicion::Late { owed, timeout_ms });

@@ -9,7 +9,7 @@
 //! | `tree` | version, path | node of the state tree |
 //! | `stale` | height | the nodes of the state tree that it made stale, each key after its length |
 //! | `records` | record, position | nothing: the leaves of a record |
-//! | `lists` | list, position | record first accepted there, see [`super::keys::List`] |
+//! | `lists` | list, position | record first accepted there, in the list of all; nothing in [other lists](super::keys::List) |
 //! | `txs` | half a transaction id | height, batch, position |
 //! | `digests` | half a block digest | height |
 //! | `ordered` | height | the batches the block orders |
@@ -21,6 +21,7 @@
 //! since the last flush, which are executed again.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::consensus::engine::Tip;
 use chain_core::block::ExecSummary;
@@ -31,7 +32,7 @@ use chain_core::id::{Height, RecordId, TxId};
 use chain_core::lane::BatchRef;
 use chain_core::merkle::{Frontier, leaf_hash};
 use chain_core::transaction::OPERATIONS_MAX;
-use rocksdb::{DB, FlushOptions, IteratorMode, WriteBatch, WriteOptions};
+use rocksdb::{DB, Direction, FlushOptions, IteratorMode, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
 
 use super::consensus::{encoded, number};
@@ -68,8 +69,6 @@ const BUDGET: Budget = Budget {
     files: 512,
 };
 
-/// Versions of the state tree that stay readable.
-pub const TREE_VERSIONS: u64 = 256;
 /// Heights whose [`Tip`] is kept.
 pub const TIPS_KEPT: u64 = 64;
 /// Summaries handed to the engine at start.
@@ -134,6 +133,8 @@ pub struct Executed<'a> {
     pub transactions: &'a [(TxId, Place)],
     /// Records first accepted here.
     pub listed: &'a [Listed],
+    /// The newest height whose execution is certified: versions of the state tree before it are pruned.
+    pub certified: Height,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -161,6 +162,8 @@ impl Wire for LogFrontier {
 #[derive(Debug)]
 pub struct LedgerStore {
     db: DB,
+    /// Where the stale nodes that are not pruned begin. What was deleted before would have to be passed over.
+    stale_from: AtomicU64,
 }
 
 impl LedgerStore {
@@ -169,7 +172,7 @@ impl LedgerStore {
     /// # Errors
     /// When the directory cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        Ok(Self { db: open(path, FAMILIES, BUDGET)? })
+        Ok(Self { db: open(path, FAMILIES, BUDGET)?, stale_from: AtomicU64::new(0) })
     }
 
     /// A consistent view of the newest executed height.
@@ -212,6 +215,7 @@ impl LedgerStore {
         let mut batch = WriteBatch::default();
         self.put_log(&mut batch, block)?;
         self.put_state(&mut batch, block.result)?;
+        self.prune(&mut batch, block.certified)?;
         self.put_indexes(&mut batch, block)?;
         self.put_heights(&mut batch, block)?;
         self.db.write_opt(batch, &unlogged()).map_err(StorageError::failed("writing an executed block"))?;
@@ -287,10 +291,18 @@ impl LedgerStore {
         if !old.is_empty() {
             batch.put_cf(stale, keys::height(height), old);
         }
+        Ok(())
+    }
+
+    /// Deletes the nodes of the state tree that only versions before this one needed. Open snapshots keep them.
+    fn prune(&self, batch: &mut WriteBatch, certified: Height) -> Result<(), StorageError> {
+        let (tree, stale) = (family(&self.db, "tree"), family(&self.db, "stale"));
         let mut pruned = 0;
-        for entry in self.db.iterator_cf(stale, IteratorMode::Start) {
+        let from = keys::height(Height::new(self.stale_from.load(Ordering::Relaxed)));
+        for entry in self.db.iterator_cf(stale, IteratorMode::From(&from, Direction::Forward)) {
             let (key, old) = entry.map_err(StorageError::failed("reading stale nodes"))?;
-            if number(&key)?.saturating_add(TREE_VERSIONS) > height.get() || pruned > PRUNED_PER_BLOCK {
+            let height = number(&key)?;
+            if height > certified.get() || pruned > PRUNED_PER_BLOCK {
                 break;
             }
             let mut rest = &old[..];
@@ -303,6 +315,7 @@ impl LedgerStore {
                 pruned += 1;
             }
             batch.delete_cf(stale, &key);
+            self.stale_from.store(height + 1, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -327,8 +340,9 @@ impl LedgerStore {
         }
         let lists = family(&self.db, "lists");
         for one in block.listed {
-            for list in [List::All, List::Agency(&one.agency), List::Type(&one.record_type)] {
-                batch.put_cf(lists, list.key(one.leaf), one.record.digest().as_bytes());
+            batch.put_cf(lists, List::All.key(one.leaf), one.record.digest().as_bytes());
+            for list in [List::Agency(&one.agency), List::Type(&one.record_type)] {
+                batch.put_cf(lists, list.key(one.leaf), []);
             }
         }
         Ok(())
@@ -370,7 +384,7 @@ impl LedgerStore {
     /// When the disk refuses.
     pub fn recent_summaries(&self, executed: Height) -> Result<Vec<ExecSummary>, StorageError> {
         let from = keys::height(Height::new(executed.get().saturating_sub(SUMMARIES_AT_START - 1)));
-        let mode = IteratorMode::From(&from, rocksdb::Direction::Forward);
+        let mode = IteratorMode::From(&from, Direction::Forward);
         let mut summaries = Vec::new();
         for entry in self.db.iterator_cf(family(&self.db, "summaries"), mode) {
             let (_, bytes) = entry.map_err(StorageError::failed("reading summaries"))?;

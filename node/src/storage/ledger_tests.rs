@@ -1,11 +1,13 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::execute::{AppendedLeaf, LedgerRead, Verdict};
 use chain_core::id::ChainId;
 use chain_core::merkle::verify_inclusion;
-use jmt::storage::TreeReader;
-use jmt::{JellyfishMerkleTree, KeyHash, SimpleHasher};
+use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
+use jmt::{JellyfishMerkleTree, KeyHash, OwnedValue, SimpleHasher, Version};
 
 /// SHA-256 as the tree wants it, from the one place that knows the algorithm.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +102,7 @@ fn a_ledger_written_block_by_block_is_read_back_whole() {
             batches: &batches,
             transactions: &transactions,
             listed: &listed,
+            certified: Height::ZERO,
         };
         store.write(&block).unwrap();
         let now = store.snapshot().unwrap();
@@ -136,32 +139,78 @@ fn a_ledger_written_block_by_block_is_read_back_whole() {
     assert_eq!(snapshot.range(b"key001", b"key004", 10).unwrap().len(), 3);
 }
 
+/// Writes a block whose header certifies the execution so many heights back.
+fn write(store: &LedgerStore, next: &Tip, result: &BlockResult, listed: &[Listed], back: u64) {
+    let certified = Height::new(next.height.get().saturating_sub(back));
+    let block = Executed { tip: next, result, batches: &[], transactions: &[], listed, certified };
+    store.write(&block).unwrap();
+}
+
+fn root_in(tree: &impl TreeReader, version: u64) -> Option<Digest> {
+    let root = JellyfishMerkleTree::<_, Hasher>::new(tree).get_root_hash_option(version).unwrap();
+    root.map(|root| Digest::new(root.0))
+}
+
+/// A tree with the value that [`block_of`] writes at each version; the store keeps values elsewhere.
+struct Valued<'a, T>(&'a T);
+
+impl<T: TreeReader> TreeReader for Valued<'_, T> {
+    fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
+        self.0.get_node_option(key)
+    }
+
+    fn get_value_option(&self, version: Version, _: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
+        Ok(Some(version.to_be_bytes().to_vec()))
+    }
+
+    fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
+        Ok(None)
+    }
+}
+
+/// The version holds every key, with a proof that its root accepts.
+fn proves(tree: &impl TreeReader, version: u64, root: Digest) {
+    for at in 0..20 {
+        let key = KeyHash::with::<Hasher>(format!("key{at:03}").as_bytes());
+        let tree = Valued(tree);
+        let (value, proof) =
+            JellyfishMerkleTree::<_, Hasher>::new(&tree).get_with_proof(key, version).unwrap();
+        proof.verify_existence(jmt::RootHash(*root.as_bytes()), key, value.unwrap()).unwrap();
+    }
+}
+
+/// Versions from the certified one on are whole, for a reader those before too, and else nothing is left of them.
 #[test]
 fn old_tree_versions_are_pruned_and_recent_ones_prove() {
     let dir = tempfile::tempdir().unwrap();
     let store = LedgerStore::open(dir.path()).unwrap();
     let mut tip = Tip::genesis(ChainId::new(Digest::ZERO), 4, 0);
-    let mut roots = Vec::new();
-    for _ in 0..TREE_VERSIONS + 40 {
+    let mut roots = BTreeMap::new();
+    let mut reader = None;
+    for _ in 0..60 {
         let (next, result, listed) = block(&store, &tip, 20);
-        let block =
-            Executed { tip: &next, result: &result, batches: &[], transactions: &[], listed: &listed };
-        store.write(&block).unwrap();
-        roots.push(result.summary.state_root);
+        write(&store, &next, &result, &listed, 10);
+        roots.insert(next.height.get(), result.summary.state_root);
         tip = next;
+        if tip.height.get() == 40 {
+            reader = Some(store.snapshot().unwrap());
+        }
     }
-    let root_of = |version: u64| {
-        let view = store.execution_view();
-        JellyfishMerkleTree::<_, Hasher>::new(&view).get_root_hash_option(version).unwrap()
-    };
-    let newest = tip.height.get();
-    assert_eq!(root_of(newest).map(|root| Digest::new(root.0)), roots.last().copied());
-    assert!(root_of(newest - TREE_VERSIONS + 2).is_some());
-    assert!(root_of(5).is_none(), "version 5 should be pruned");
-    let stale = store.db.iterator_cf(family(&store.db, "stale"), IteratorMode::Start).count();
-    assert_eq!(stale as u64, TREE_VERSIONS, "one entry for each height that is kept");
-    let view = store.execution_view();
-    assert!(view.get_rightmost_leaf().unwrap().is_none());
+    // What a block makes stale is pruned with a later one.
+    for version in 50..=60 {
+        proves(&store.snapshot().unwrap(), version, roots[&version]);
+    }
+    assert_eq!(root_in(&store.execution_view(), 49), None, "nobody needs it");
+    for version in 30..=40 {
+        proves(reader.as_ref().unwrap(), version, roots[&version]);
+    }
+    let (next, result, listed) = block(&store, &tip, 20);
+    write(&store, &next, &result, &listed, 1);
+    let count = |name| store.db.iterator_cf(family(&store.db, name), IteratorMode::Start).count();
+    let nodes = result.tree.node_batch.nodes().len();
+    assert_eq!(count("tree"), 2 * nodes, "each block writes the same 20 keys, so versions share no node");
+    assert_eq!(count("stale"), 1);
+    assert!(store.execution_view().get_rightmost_leaf().unwrap().is_none());
 }
 
 /// What a crash leaves is the folder as it is: nothing that is in memory only.
@@ -191,9 +240,7 @@ fn a_crash_leaves_every_family_at_one_height() {
     for _ in 0..14 {
         let (next, result, listed) =
             block_of(&store, &tip, 2, |at| [&at.to_be_bytes()[..], &[7; 2 * 1024 * 1024]].concat());
-        let block =
-            Executed { tip: &next, result: &result, batches: &[], transactions: &[], listed: &listed };
-        store.write(&block).unwrap();
+        write(&store, &next, &result, &listed, 1);
         summaries.push(result.summary);
         tip = next;
     }
@@ -209,9 +256,7 @@ fn a_crash_leaves_every_family_at_one_height() {
     assert_eq!((log.size(), log.root()), (summary.log_size, summary.log_root));
     assert!(snapshot.leaf(log.size() - 1).unwrap().is_some() && snapshot.leaf(log.size()).unwrap().is_none());
     assert_eq!(snapshot.list(List::All, 0, 100).unwrap().len() as u64, log.size());
-    let view = found.execution_view();
-    let root = JellyfishMerkleTree::<_, Hasher>::new(&view).get_root_hash(height.get()).unwrap();
-    assert_eq!(Digest::new(root.0), summary.state_root);
+    assert_eq!(root_in(&found.execution_view(), height.get()), Some(summary.state_root));
 
     store.flush().unwrap();
     let left = after_a_crash(&store, dir.path());

@@ -232,9 +232,21 @@ impl<'a> Snapshot<'a> {
             if !key.starts_with(&list.prefix()) {
                 break;
             }
-            found.push((number(&key[9..])?, RecordId::new(digest(&record)?)));
+            let leaf = number(&key[9..])?;
+            found.push((
+                leaf,
+                if record.is_empty() { self.listed(leaf)? } else { RecordId::new(digest(&record)?) },
+            ));
         }
         Ok(found)
+    }
+
+    /// The record of a leaf, from the list of all: the others hold leaves only.
+    fn listed(&self, leaf: u64) -> Result<RecordId, StorageError> {
+        let bytes = self.bytes("lists", &List::All.key(leaf))?;
+        let record =
+            bytes.ok_or_else(|| StorageError::corrupt("list", "a record that the list of all lacks"))?;
+        Ok(RecordId::new(digest(&record)?))
     }
 
     /// The newest checkpoint that a quorum cosigned, with the height it is for.
