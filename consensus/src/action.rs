@@ -97,7 +97,7 @@ pub enum Owed {
     Execution,
 }
 
-/// Why this validator asks for the next view (consensus.md 3.7).
+/// Why this validator asks for the next view (docs/protocol.md, 5.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Suspicion {
     /// T1: this was owed for longer than the timeout.

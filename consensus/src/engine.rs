@@ -523,7 +523,7 @@ impl Engine {
         self.next_tick_ms = now.mono_ms;
     }
 
-    /// Rebuilds the volatile state from what the stores held (consensus.md 3.4 and 3.11).
+    /// Rebuilds the volatile state from what the stores held (docs/protocol.md, 6).
     fn restore(&mut self, certificate: Option<Cert>, blocks: Vec<Proposal>) {
         use chain_core::certificate::VoteKind;
         let now = Now { mono_ms: 0, wall_ms: 0 };

@@ -6,7 +6,6 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
@@ -18,65 +17,22 @@ use chain_core::id::{ChainId, Epoch};
 use chain_core::merkle::Tree;
 use chain_core::receipt::TlogProof;
 use chain_core::trust::TrustPolicy;
-
-const NAME: &str = "foreign_receipts";
-const PACKAGE: &str = "aics-tlog-0.2.1";
-
-/// The interpreter with the package in it, or why there is none.
-fn python() -> Result<PathBuf, String> {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
-        .ok_or("neither XDG_CACHE_HOME nor HOME is set")?
-        .join("city-ledger");
-    let ready = cache.join(format!("venv-{PACKAGE}"));
-    let interpreter = |venv: &Path| venv.join("bin/python");
-    if interpreter(&ready).exists() {
-        return Ok(interpreter(&ready));
-    }
-    // Built beside its place and moved there when complete, so that an interrupted install leaves nothing.
-    let building = cache.join(format!("venv-{PACKAGE}.{}", std::process::id()));
-    std::fs::create_dir_all(&cache).map_err(|error| format!("{}: {error}", cache.display()))?;
-    let made = Command::new("python3").args(["-m", "venv"]).arg(&building).output();
-    if !made.is_ok_and(|output| output.status.success()) {
-        return Err("python3 with its venv module is not installed".to_owned());
-    }
-    let installed = Command::new(interpreter(&building))
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--ignore-requires-python",
-            "-r",
-        ])
-        .arg(foreign("requirements.txt"))
-        .output()
-        .map_err(|error| error.to_string())?;
-    if !installed.status.success() {
-        let _ = std::fs::remove_dir_all(&building);
-        return Err("PyPI cannot be reached".to_owned());
-    }
-    if std::fs::rename(&building, &ready).is_err() {
-        // Another run was faster; its copy is as good.
-        let _ = std::fs::remove_dir_all(&building);
-    }
-    Ok(interpreter(&ready))
-}
+use city_tests::python::interpreter;
+use city_tests::skip;
 
 fn foreign(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(file)
 }
 
-/// The interpreter, or `None` after saying on the real stderr, past the harness's capture, what is skipped.
+/// The interpreter, or `None` after saying what is skipped.
 fn python_or_skip(test: &str) -> Option<PathBuf> {
     // Once for all tests of this file: they run side by side.
-    static PYTHON: LazyLock<Result<PathBuf, String>> = LazyLock::new(python);
+    static PYTHON: LazyLock<Result<PathBuf, String>> =
+        LazyLock::new(|| interpreter("aics-tlog-0.2.1", &foreign("requirements.txt")));
     match &*PYTHON {
         Ok(interpreter) => Some(interpreter.clone()),
         Err(why) => {
-            let _ = writeln!(std::io::stderr(), "skipped: {NAME}::{test}: {why}");
+            skip(&format!("foreign_receipts::{test}"), why);
             None
         }
     }

@@ -1,4 +1,4 @@
-//! Receiving proposals, judging them, and voting PREPARE (consensus.md 3.5, 3.9, 3.10; R1).
+//! Receiving proposals, judging them, and voting PREPARE (R1; docs/protocol.md, 3.2).
 
 use chain_core::block::{self, Flags, HEADER_VERSION, Header};
 use chain_core::certificate::VoteKind;

@@ -1,4 +1,4 @@
-//! The leader's side: when to propose and what (consensus.md 3.5, 3.8, 3.17).
+//! The leader's side: when to propose and what (docs/protocol.md, 3.1, 5.3 and 7).
 
 use chain_core::block::{self, Flags, HEADER_VERSION, Header};
 use chain_core::crypto::Digest;

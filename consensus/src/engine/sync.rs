@@ -1,4 +1,4 @@
-//! Keeping up: status, echo, help for those behind, retransmission, fetching (consensus.md 3.11-3.13).
+//! Keeping up: status, echo, help for those behind, retransmission, fetching (docs/protocol.md, 5.4 and 6).
 
 use std::collections::BTreeMap;
 

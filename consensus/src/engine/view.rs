@@ -1,4 +1,4 @@
-//! Giving up on leaders and entering views (consensus.md 3.6, 3.7; R3).
+//! Giving up on leaders and entering views (R3; docs/protocol.md, 5).
 
 use chain_core::block::Flags;
 use chain_core::id::{ValidatorIx, View};

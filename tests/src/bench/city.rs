@@ -1,17 +1,14 @@
 //! The clerks whose records are filed, and the transactions they sign before the clock starts.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use chain_core::build::{Filing, file, submission};
 use chain_core::codec::encode;
-use chain_core::crypto::{Digest, SecretKey};
-use chain_core::genesis::{Genesis, KeyRole};
+use chain_core::crypto::Digest;
+use chain_core::genesis::Genesis;
 use chain_core::id::TxId;
-use chain_core::keyfile::{self, Passphrase};
-use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
 
 use super::{BenchResult, machine, stop};
+use crate::officer::{Document, Officer, now_ms, officers};
 
 /// Bytes of every body.
 pub(super) const BODY_BYTES: usize = 300;
@@ -34,9 +31,8 @@ pub(super) struct Signed {
 /// Who signs.
 #[derive(Debug)]
 pub(super) struct City {
-    genesis: Genesis,
-    basis: BasisRef,
-    clerks: Vec<(String, SecretKey)>,
+    /// One of each agency.
+    clerks: Vec<Officer>,
     /// Makes the records of this run differ from those of every other.
     run: Digest,
     next: u64,
@@ -45,39 +41,14 @@ pub(super) struct City {
 impl City {
     /// Reads clerks' keys from a key ring.
     pub(super) fn open(genesis: &Genesis, keys: &Path) -> BenchResult<Self> {
-        let kind = RecordType::DocFingerprint.name();
-        let basis = genesis.document().legal_bases.iter().find(|one| {
-            one.permits.types.iter().any(|name| name == kind)
-                && one.permits.subject_kinds.iter().any(|name| name == SubjectKind::None.name())
-                && one.countersign_roles.is_empty()
-                && !one.expiry_required
-        });
-        let basis = basis.ok_or_else(|| format!("no legal basis of the genesis allows {kind}"))?;
-        let basis = BasisRef { id: basis.id.clone(), version: basis.version };
-        let list: toml::Table = toml::from_str(&std::fs::read_to_string(keys.join("keyring.toml"))?)?;
-        let passphrase = match list.get("passphrase_file").and_then(toml::Value::as_str) {
-            Some(file) => Some(Passphrase::new(std::fs::read_to_string(keys.join(file))?)?),
-            None => None,
-        };
-        let mut clerks: Vec<(String, SecretKey)> = Vec::new();
-        for entry in list.get("key").and_then(toml::Value::as_array).into_iter().flatten() {
-            let field = |name: &str| entry.get(name).and_then(toml::Value::as_str);
-            let (Some("clerk"), Some(agency), Some(path)) = (field("role"), field("agency"), field("file"))
-            else {
-                continue;
-            };
-            if clerks.len() < CLERKS_MAX && !clerks.iter().any(|(known, _)| known == agency) {
-                let text = std::fs::read_to_string(keys.join(path))?;
-                let opened = keyfile::decrypt(&text, KeyRole::Member, passphrase.as_ref())?;
-                clerks.push((agency.to_owned(), opened.secret));
-            }
-        }
+        let clerks = officers(genesis, keys, "clerk", |found, agency| {
+            found.len() < CLERKS_MAX && found.iter().all(|one| one.agency != *agency)
+        })?;
         if clerks.is_empty() {
             return Err(format!("{} holds no clerk's key", keys.display()).into());
         }
-        let run =
-            Digest::tagged(b"bench-run", &[&now_ms()?.to_be_bytes(), &std::process::id().to_be_bytes()]);
-        Ok(Self { genesis: genesis.clone(), basis, clerks, run, next: 0 })
+        let run = Digest::tagged(b"bench-run", &[&now_ms().to_be_bytes(), &std::process::id().to_be_bytes()]);
+        Ok(Self { clerks, run, next: 0 })
     }
 
     /// Signs transactions of `each` records until they hold `records`, on all cores.
@@ -85,7 +56,7 @@ impl City {
         let count = records.div_ceil(each).max(1);
         let first = self.next;
         self.next += count * each;
-        let until = now_ms()? + VALID_MS;
+        let until = now_ms() + VALID_MS;
         let threads = machine::cores() as u64;
         let city = &*self;
         let parts: Vec<BenchResult<Vec<(u64, Signed)>>> = std::thread::scope(|scope| {
@@ -113,62 +84,55 @@ impl City {
     }
 
     fn transaction(&self, first: u64, each: u64, valid_until_ms: u64) -> BenchResult<Signed> {
-        let chain_id = self.genesis.chain_id();
-        let (agency, key) = &self.clerks[usize::try_from(first / each)? % self.clerks.len()];
-        let agency: chain_core::org::OrgId = agency.parse()?;
+        let clerk = &self.clerks[usize::try_from(first / each)? % self.clerks.len()];
         let mut operations = Vec::with_capacity(usize::try_from(each)?);
+        let padding = padding();
         for number in first..first + each {
             let salt = Digest::tagged(b"bench-salt", &[self.run.as_bytes(), &number.to_be_bytes()]);
-            let filing = Filing {
-                chain_id,
-                agency: agency.clone(),
+            let idempotency_key = number.to_string();
+            let document = Document {
                 dedupe_key: self.run.as_bytes(),
-                idempotency_key: &number.to_string(),
-                record_type: RecordType::DocFingerprint,
-                version: 1,
-                class: Class::P0,
-                subject_kind: SubjectKind::None,
-                legal_basis: Some(self.basis.clone()),
+                idempotency_key: &idempotency_key,
                 salt,
-                officers: Vec::new(),
-                refs: Vec::new(),
-                publication: [None; 3],
-                dispose_on: None,
+                sha256: salt,
+                padding: &padding,
             };
-            let (operation, body, _) = file(&filing, &body(&salt))?.submit();
+            let (operation, body, _) = clerk.fingerprint(&document).submit();
             operations.push((operation, body));
         }
-        let submission = submission(chain_id, key, valid_until_ms, false, operations);
+        let submission = clerk.sign_until(valid_until_ms, operations);
         Ok(Signed { tx: submission.signed.transaction.id(), bytes: encode(&submission)?, records: each })
     }
 }
 
-/// The fingerprint of a document, padded to [`BODY_BYTES`].
-fn body(document: &Digest) -> String {
-    let with = |pad: &str| {
-        format!(
-            concat!(
-                r#"{{"custody":[{{"lang":"en","text":"registry{}"}}],"media_type":"application/pdf","#,
-                r#""origin":{{"method":"manual","system":"registry"}},"purpose":"archive","sha256":"{}","size":4096}}"#
-            ),
-            pad, document
-        )
+/// What makes a body [`BODY_BYTES`] long.
+fn padding() -> String {
+    let bare = Document {
+        dedupe_key: b"",
+        idempotency_key: "",
+        salt: Digest::ZERO,
+        sha256: Digest::ZERO,
+        padding: "",
     };
-    let bare = with("").len();
-    with(&".".repeat(BODY_BYTES.saturating_sub(bare)))
-}
-
-fn now_ms() -> BenchResult<u64> {
-    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
+    ".".repeat(BODY_BYTES.saturating_sub(bare.body().len()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chain_core::record::{Class, RecordType};
 
     #[test]
     fn bodies_have_the_stated_size_and_obey_the_rules() {
-        let text = body(&Digest::tagged(b"document", &[]));
+        let padding = padding();
+        let document = Document {
+            dedupe_key: b"",
+            idempotency_key: "",
+            salt: Digest::ZERO,
+            sha256: Digest::tagged(b"document", &[]),
+            padding: &padding,
+        };
+        let text = document.body();
         assert_eq!(text.len(), BODY_BYTES);
         chain_core::record::body::judge(RecordType::DocFingerprint, Class::P0, &text).unwrap();
     }
