@@ -2,7 +2,7 @@
 //!
 //! Nothing is stored for readers: status, flags and disclosure follow from head, dates and block time at the
 //! moment of asking. A publication that ends on a day is shown to 24:00 local time of that day, whether or
-//! not a block has come since (safeguard G4: publication stops by itself).
+//! not a block has come since (publication stops by itself).
 
 use serde_json::Value;
 
@@ -59,7 +59,7 @@ pub fn derived_status(head: &RecordHead, version: &VersionHead, today: Date) -> 
     (status, flags)
 }
 
-/// Whether a reader may see the record and its body (domain section 3.2).
+/// Whether a reader may see the record and its body.
 pub fn is_disclosed(head: &RecordHead, version: &VersionHead, reader: &Reader, today: Date) -> bool {
     match reader {
         Reader::Auditor => return true,

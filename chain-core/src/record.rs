@@ -56,7 +56,7 @@ closed_list!(
     }
 );
 
-/// Which life a record leads (domain section 7).
+/// Which life a record leads.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Lifecycle {
     /// A register entry that is amended, expires and is revoked.

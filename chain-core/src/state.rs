@@ -34,7 +34,7 @@ use crate::record::{
 };
 
 closed_list!(
-    /// Where a version of a record stands; exactly one (domain section 7.1).
+    /// Where a version of a record stands; exactly one.
     Status as u8, "status" {
         /// Filed, waiting for approvals.
         Submitted = 1, "submitted";

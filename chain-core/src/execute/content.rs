@@ -274,7 +274,7 @@ impl<L: LedgerRead> Execution<'_, L> {
     }
 }
 
-/// The approvals that a type asks for by itself (domain section 6).
+/// The approvals that a type asks for by itself.
 fn needs_of(header: &Header) -> Needs {
     match header.record_type {
         RecordType::Licence | RecordType::Decision => Needs::SUPERVISOR,

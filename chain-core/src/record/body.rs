@@ -245,7 +245,7 @@ impl std::fmt::Display for Path {
     }
 }
 
-/// Words that make a property a score of its subject (safeguard G9): English, Chinese, pinyin.
+/// Words that make a property a score of its subject: English, Chinese, pinyin.
 const SCORE_WORDS: &[&str] = &[
     "score",
     "rating",

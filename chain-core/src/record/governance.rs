@@ -18,7 +18,7 @@ use crate::org::OrgId;
 pub const LIST_MAX: usize = 64;
 
 closed_list!(
-    /// What a member may do (domain section 7.2). A key has one role in one agency.
+    /// What a member may do. A key has one role in one agency.
     Role as u8, "role" {
         /// Submits and amends records.
         Clerk = 1, "clerk";

@@ -10,7 +10,6 @@ use chain_core::execute::genesis_header;
 use chain_core::genesis::Genesis;
 use chain_core::id::RecordId;
 use chain_core::operation::Operation;
-use chain_core::org::OrgId;
 use chain_core::record::governance::{AgencyDetails, MemberDetails, NewKey, Possession};
 use chain_core::record::{Details, RecordType};
 use clap::Subcommand;
@@ -167,10 +166,9 @@ pub(crate) fn run(command: AgencyCommand, city: &City) -> CliResult {
             types.sort();
             let admins = admins.iter().map(|path| read_proof(path)).collect::<CliResult<Vec<_>>>()?;
             let from = today(&genesis);
-            let details =
-                AgencyDetails { id: id.clone(), name, types, areas: Vec::new(), admins, from, to: None };
+            let details = AgencyDetails { id, name, types, areas: Vec::new(), admins, from, to: None };
             details.check(Some(genesis.chain_id()))?;
-            file(city, &genesis, &id, Details::Agency(Box::new(details)), &key)
+            file(city, &genesis, Details::Agency(Box::new(details)), &key)
         }
         AgencyCommand::Member(command) => member(city, command),
     }
@@ -209,10 +207,9 @@ fn member(city: &City, command: MemberCommand) -> CliResult {
                 }
                 (None, None) => return Err(CliError::usage("give --member-key or --proof")),
             };
-            let details =
-                MemberDetails { key: proof, agency: agency.clone(), role, from: today(&genesis), to };
+            let details = MemberDetails { key: proof, agency, role, from: today(&genesis), to };
             details.check(Some(genesis.chain_id()))?;
-            file(city, &genesis, &agency, Details::Member(Box::new(details)), &key)
+            file(city, &genesis, Details::Member(Box::new(details)), &key)
         }
         MemberCommand::Suspend { member, reason, key } => {
             let (client, genesis, ring) = (city.client()?, city.genesis()?, city.ring()?);
@@ -227,11 +224,18 @@ fn member(city: &City, command: MemberCommand) -> CliResult {
     }
 }
 
-/// Files a governance record as its first signer.
-fn file(city: &City, genesis: &Genesis, agency: &OrgId, details: Details, key: &str) -> CliResult {
+/// Files a governance record as its first signer, in the name of the signer's agency: a new agency is an act of the
+/// council members', not its own.
+fn file(city: &City, genesis: &Genesis, details: Details, key: &str) -> CliResult {
     let (client, ring) = (city.client()?, city.ring()?);
-    let secret = ring.secret(ring.find(key)?)?;
-    let header = genesis_header(&genesis.chain_params(), agency, details);
+    let entry = ring.find(key)?;
+    let agency = entry.agency.as_deref().ok_or_else(|| {
+        CliError::usage(format!("key {key} is of no agency"))
+            .hint("sign with the key of a member: city key list")
+    })?;
+    let agency = known_agency(agency)?;
+    let secret = ring.secret(entry)?;
+    let header = genesis_header(&genesis.chain_params(), &agency, details);
     let record = header.record;
     let submission = filing::sign(genesis, &secret, vec![(Operation::Submit(Box::new(header)), None)], false);
     let filed = filing::file(&client, genesis, &submission, None, city.manners.timeout)?;

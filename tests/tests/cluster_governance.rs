@@ -1,0 +1,93 @@
+//! An agency joins the city: the council agrees, two administrators register its officers, one officer files, and
+//! is suspended. Everything through `city`, each step on another node.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
+use std::process::Output;
+
+use city_tests::cluster::Cluster;
+use serde_json::Value;
+
+const AGENCY: &str = "register:CN-320100:sample-archive";
+
+/// What a command printed as JSON, when it succeeded.
+fn done(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The name of the error a command ended with.
+fn refused(output: &Output) -> String {
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn record(filed: &Value) -> String {
+    filed["items"][0]["record"].as_str().unwrap().to_owned()
+}
+
+/// The status of the rows that have this in this column.
+fn statuses(list: &Value, column: &str, value: &str) -> Vec<String> {
+    let rows = list["items"].as_array().unwrap().iter().filter(|row| row[column] == value);
+    rows.map(|row| row["status"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn an_agency_joins_by_the_council_and_its_administrators_register_officers() {
+    let cluster = Cluster::up();
+    let json = |args: &[&str]| cluster.city(&[args, &["-o", "json"]].concat());
+    let keys = done(&json(&["key", "list"]));
+    let council: Vec<String> = keys["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|key| key["role"] == "council_member")
+        .map(|key| key["name"].as_str().unwrap().to_owned())
+        .collect();
+    for (name, role) in [("chief", "agency_admin"), ("deputy", "agency_admin"), ("archivist", "clerk")] {
+        done(&json(&["key", "new", name, "--agency", AGENCY, "--role", role]));
+    }
+    let mut add = vec!["agency", "add", AGENCY, "--name", "Archive of the sample city"];
+    add.extend(["--type", "egov.doc_fingerprint", "--key", &council[0]]);
+    for (name, file) in [("chief", "chief.json"), ("deputy", "deputy.json")] {
+        assert!(
+            cluster
+                .city(&["agency", "member", "prove", name, "--label", name, "--out", file])
+                .status
+                .success()
+        );
+        // One administrator alone could decide about everybody.
+        if name == "chief" {
+            let alone = [&add[..], &["--admin", file]].concat();
+            assert!(refused(&json(&alone)).contains("1 administrators, wants 2"), "{alone:?}");
+        }
+    }
+    add.extend(["--admin", "chief.json", "--admin", "deputy.json"]);
+    let agency = record(&done(&json(&add)));
+
+    // Nobody of the agency decides before the council has.
+    let mut member = vec!["agency", "member", "add", "--agency", AGENCY, "--role", "clerk"];
+    member.extend(["--label", "archivist", "--member-key", "archivist", "--key", "chief"]);
+    let early = refused(&json(&member));
+    assert!(early.contains("UNKNOWN_AUTHOR"), "{early}");
+    let threshold = usize::from(cluster.genesis.document().council.threshold);
+    assert!(threshold > 1);
+    for key in &council[1..threshold] {
+        assert_eq!(statuses(&done(&json(&["agency", "list"])), "agency", AGENCY), ["submitted"]);
+        done(&json(&["record", "countersign", &agency, "--key", key]));
+    }
+    assert_eq!(statuses(&done(&json(&["agency", "list"])), "agency", AGENCY), ["effective"]);
+
+    let officer = record(&done(&json(&member)));
+    let own = refused(&json(&["record", "countersign", &officer, "--key", "chief"]));
+    assert!(own.contains("SAME_PERSON"), "{own}");
+    done(&json(&["record", "countersign", &officer, "--key", "deputy"]));
+    let members = || done(&json(&["agency", "member", "list", "--agency", AGENCY]));
+    assert_eq!(statuses(&members(), "label", "archivist"), ["effective"]);
+
+    let suspend = ["agency", "member", "suspend", &officer, "--reason", "left the archive", "--key", "chief"];
+    done(&json(&suspend));
+    assert_eq!(statuses(&members(), "label", "archivist"), ["suspended"]);
+    cluster.wait_agreed();
+    cluster.assert_clean();
+}
