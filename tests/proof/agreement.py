@@ -44,6 +44,9 @@ asked_time = Function("asked_time", Keeper, IntSort(), IntSort())
 vc_view = Function("vc_view", Keeper, IntSort(), IntSort())
 high_view = Function("high_view", Keeper, IntSort(), IntSort())
 high_height = Function("high_height", Keeper, IntSort(), IntSort())
+# What its VIEW-CHANGE for a view carries.
+claim_view = Function("claim_view", Keeper, IntSort(), IntSort())
+claim_height = Function("claim_height", Keeper, IntSort(), IntSort())
 
 a, b, c, d = (Const(name, Block) for name in "abcd")
 k = Const("k", Keeper)
@@ -77,7 +80,7 @@ WORLD = [
     ForAll([a, b, w], Implies(And(final(a), best(b, w)), Exists([k], And(
         committed(k, a),
         asked(k, w),
-        ranks_at_most(high_view(k, asked_time(k, w)), high_height(k, asked_time(k, w)), view(b), height(b)),
+        ranks_at_most(claim_view(k, w), claim_height(k, w), view(b), height(b)),
     )))),
     # What a claim names was shown with it, and is of an earlier view.
     ForAll([b, w], Implies(best(b, w), And(certified(b), view(b) < w))),
@@ -96,7 +99,9 @@ RULES = {
         ranks_at_most(view(b), height(b), high_view(k, commit_time(k, b)), high_height(k, commit_time(k, b)))))),
     "R2, not in a view that was left": ForAll([k, b], Implies(
         committed(k, b), vc_view(k, commit_time(k, b)) <= view(b))),
-    "R3": ForAll([k, w, t], Implies(And(asked(k, w), t >= asked_time(k, w)), vc_view(k, t) >= w)),
+    "R3, only forward": ForAll([k, w, t], Implies(And(asked(k, w), t >= asked_time(k, w)), vc_view(k, t) >= w)),
+    "R3, it carries high_qc": ForAll([k, w], Implies(asked(k, w), ranks_at_most(
+        high_view(k, asked_time(k, w)), high_height(k, asked_time(k, w)), claim_view(k, w), claim_height(k, w)))),
     "R5": ForAll([k, s, t], Implies(
         s <= t, ranks_at_most(high_view(k, s), high_height(k, s), high_view(k, t), high_height(k, t)))),
 }

@@ -17,5 +17,5 @@ fn agreement_follows_from_the_rules_and_from_no_fewer() {
     println!("{said}");
     assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
     assert_eq!(said.matches("\nproved: ").count(), 4);
-    assert_eq!(said.matches("no longer follow\n").count(), 7);
+    assert_eq!(said.matches("no longer follow\n").count(), 8);
 }
