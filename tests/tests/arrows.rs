@@ -15,7 +15,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("city-consensus", &["city-chain-core"]),
     ("city-node", &["city-consensus", "city-chain-core"]),
     ("city-cli", &["city-chain-core"]),
-    ("city-tests", &["city-chain-core", "city-consensus", "city-node", "city-cli"]),
+    ("city-sim", &["city-chain-core", "city-consensus"]),
+    ("city-tests", &["city-chain-core", "city-consensus", "city-sim", "city-node", "city-cli"]),
 ];
 
 /// Runtimes, sockets, databases, HTTP: what makes a crate impure. A trailing `*` stands for any ending.
@@ -44,7 +45,12 @@ const NODE_ONLY: &[&str] = &["rocksdb", "librocksdb-sys", "libp2p", "libp2p-*", 
 
 /// A crate, and what its normal dependency tree must not hold.
 const TREES: &[(&str, &[&str])] =
-    &[("city-chain-core", IMPURE), ("city-consensus", IMPURE), ("city-cli", NODE_ONLY)];
+    &[
+    ("city-chain-core", IMPURE),
+    ("city-consensus", IMPURE),
+    ("city-sim", IMPURE),
+    ("city-cli", NODE_ONLY),
+];
 
 /// A crate, and features of it that nothing in the workspace may switch on.
 const FEATURES: &[(&str, &[&str])] = &[
@@ -74,7 +80,7 @@ fn only_the_tests_can_remove_safety_rules() {
     assert_none(mutant_users(&cargo_metadata(&["--no-deps"])));
 }
 
-/// Packages other than city-tests that ask for the feature which lets tests remove safety rules.
+/// Packages other than city-sim that ask for the feature which lets tests remove safety rules.
 fn mutant_users(metadata: &Value) -> Vec<String> {
     let asks = |dependency: &Value| {
         text(&dependency["name"]) == "city-consensus"
@@ -82,7 +88,7 @@ fn mutant_users(metadata: &Value) -> Vec<String> {
     };
     list(&metadata["packages"])
         .iter()
-        .filter(|package| text(&package["name"]) != "city-tests")
+        .filter(|package| text(&package["name"]) != "city-sim")
         .filter(|package| list(&package["dependencies"]).iter().any(asks))
         .map(|package| format!("{} switches on city-consensus/mutants", text(&package["name"])))
         .collect()
@@ -255,11 +261,12 @@ mod synthetic {
     }
 
     type Package = (&'static str, &'static [(&'static str, Option<&'static str>)]);
-    const SOUND: [Package; 11] = [
+    const SOUND: [Package; 12] = [
         ("city-chain-core", &[("ed25519-dalek", None), ("proptest", Some("dev"))]),
         ("city-consensus", &[("city-chain-core", None)]),
         ("city-node", &[("city-consensus", None), ("city-chain-core", None), ("tokio", None)]),
         ("city-cli", &[("city-chain-core", None), ("ureq", None)]),
+        ("city-sim", &[("city-consensus", None)]),
         ("city-tests", &[("city-consensus", None), ("city-node", Some("dev"))]),
         ("ed25519-dalek", &[]),
         ("serde_json", &[]),
@@ -361,7 +368,7 @@ mod synthetic {
         let metadata = serde_json::json!({"packages": [
             {"name": "city-node", "dependencies": [dependency(&["mutants"])]},
             {"name": "city-cli", "dependencies": [dependency(&[])]},
-            {"name": "city-tests", "dependencies": [dependency(&["mutants"])]},
+            {"name": "city-sim", "dependencies": [dependency(&["mutants"])]},
         ]});
         assert_eq!(mutant_users(&metadata), ["city-node switches on city-consensus/mutants"]);
     }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use city_tests::mutate::mutate;
-use city_tests::sim::random::Random;
+use city_sim::mutate::mutate;
+use city_sim::sim::random::Random;
 use city_tests::wire::{TYPES, WireType, target_of};
 
 /// Damaged inputs per type.

@@ -12,7 +12,7 @@ use chain_core::block::Flags;
 use chain_core::certificate::VoteKind;
 use chain_core::crypto::{Digest, Signable};
 use chain_core::id::Epoch;
-use city_tests::kit::{Kit, rank, secret};
+use city_sim::kit::{Kit, rank, secret};
 use city_tests::wire::TYPES;
 use consensus::message::{HighQc, ViewChangePreimage};
 use consensus::safety::HelloPreimage;

@@ -25,7 +25,7 @@ use consensus::message::{
 };
 use consensus::safety::{SafetyRecord, Slot};
 
-use crate::kit::{Kit, WALL_MS, ix, rank};
+use city_sim::kit::{Kit, WALL_MS, ix, rank};
 
 type Samples<T> = Vec<(&'static str, T)>;
 

@@ -9,9 +9,9 @@ use chain_core::certificate::{CertError, VoteKind};
 use chain_core::codec::{decode, encode};
 use chain_core::crypto::{Digest, Signature};
 use chain_core::id::{Epoch, Height, View};
-use city_tests::kit::{Kit, ix, rank};
-use city_tests::mutate::mutate;
-use city_tests::sim::random::Random;
+use city_sim::kit::{Kit, ix, rank};
+use city_sim::mutate::mutate;
+use city_sim::sim::random::Random;
 use consensus::message::{EntryProof, HighQc, Message, TimeoutCert, ViewChange};
 use consensus::verified::ProofError;
 

@@ -4,9 +4,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use city_tests::campaign;
-use city_tests::sim::random::Random;
-use city_tests::sim::{Faults, Report, World};
+use city_sim::campaign;
+use city_sim::sim::random::Random;
+use city_sim::sim::{Faults, Report, World};
 use consensus::Params;
 use consensus::mutant::Mutant;
 

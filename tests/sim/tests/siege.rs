@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
-use city_tests::campaign;
-use city_tests::siege;
-use city_tests::sim::random::Random;
+use city_sim::campaign;
+use city_sim::siege;
+use city_sim::sim::random::Random;
 
 #[test]
 fn an_engine_among_liars_keeps_its_promises() {

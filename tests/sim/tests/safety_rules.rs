@@ -6,7 +6,7 @@ use chain_core::block::{Flags, Header};
 use chain_core::certificate::{Cert, VoteKind};
 use chain_core::crypto::Digest;
 use chain_core::id::{Height, View};
-use city_tests::kit::{Kit, ix, rank};
+use city_sim::kit::{Kit, ix, rank};
 use consensus::engine::Tip;
 use consensus::message::{HighQc, VoteEcho};
 use consensus::safety::{Foundation, Refused, Safety, Slot};
