@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn only_what_is_not_stored_is_asked_for() {
-        let tip = BatchRef { author: ValidatorIx::new(0), seq: 7, digest: header(7, 1).digest() };
+        let tip = BatchRef::of(&header(7, 1));
         let missing = |stored: &[(u64, u32)]| {
             let stored: Vec<_> = stored.iter().map(|(seq, count)| header(*seq, *count)).collect();
             first_missing(stored.iter(), 5, &tip)

@@ -60,7 +60,7 @@ fn batch(author: u16, seq: u64) -> (BatchRef, Batch) {
         count: 0,
         time_ms: 0,
     };
-    let reference = BatchRef { author: header.author, seq, digest: header.digest() };
+    let reference = BatchRef::of(&header);
     let signed = SignedBatchHeader { header, signature: Signature::ZERO };
     (reference, Batch { signed, submissions: Vec::new() })
 }
