@@ -38,7 +38,7 @@ use crate::transaction::{
 use overlay::{Fail, Overlay};
 
 pub use genesis::{genesis_block, genesis_header};
-pub use membership::epoch;
+pub use membership::{FORMER_MAX, epoch, validators};
 
 /// Reading the ledger failed; the node stops.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -466,11 +466,12 @@ impl Engine {
         self.next_tick_ms
     }
 
-    /// Binds a transport identity to the consensus key; `None` for one that does not hold it.
-    pub fn hello(&self, network_key: PublicKey, challenge: Digest) -> Option<Signature> {
+    /// Binds a transport identity to the consensus key, in an epoch that the sender names; `None` for one that
+    /// does not hold it.
+    pub fn hello(&self, epoch: Epoch, network_key: PublicKey, challenge: Digest) -> Option<Signature> {
         match (&self.safety, &self.greeter) {
-            (Some(safety), _) => Some(safety.hello(network_key, challenge)),
-            (None, Some(greeter)) => Some(greeter.hello(network_key, challenge)),
+            (Some(safety), _) => Some(safety.hello(epoch, network_key, challenge)),
+            (None, Some(greeter)) => Some(greeter.hello(epoch, network_key, challenge)),
             (None, None) => None,
         }
     }
