@@ -6,8 +6,8 @@
 
 pub mod batches;
 pub mod core;
-pub mod hooks;
 pub(crate) mod epochs;
+pub mod hooks;
 mod inbox;
 pub mod intake;
 mod pool;
@@ -219,7 +219,9 @@ impl Driver {
         let now = self.now();
         let event = match input {
             // An index of an earlier epoch is somebody else's in this one.
-            Input::Message { epoch, .. } | Input::Connected { epoch, .. } | Input::Disconnected { epoch, .. }
+            Input::Message { epoch, .. }
+            | Input::Connected { epoch, .. }
+            | Input::Disconnected { epoch, .. }
                 if epoch != self.engine.epoch() =>
             {
                 return;

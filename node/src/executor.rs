@@ -91,11 +91,6 @@ impl<'a> Executor<'a> {
         Ok(Self { core, view: ledger.execution_view(), tip, state: ExecState { summary, log }, recent })
     }
 
-    /// The chain at the newest executed height.
-    pub(crate) fn tip(&self) -> &Tip {
-        &self.tip
-    }
-
     /// Executes what is final in the consensus store and not in the ledger, as far as its data is there.
     ///
     /// # Errors

@@ -187,9 +187,14 @@ struct Peering {
 
 impl Peering {
     async fn start(&self, running: &Running, directory: Directory) -> Result<NetworkHandle, Refusal> {
-        let known = |name: &String| directory.indices().any(|ix| directory.get(ix).is_some_and(|one| one.name == *name));
+        let known = |name: &String| {
+            directory.indices().any(|ix| directory.get(ix).is_some_and(|one| one.name == *name))
+        };
         for name in self.addresses.keys().filter(|name| !known(name)) {
-            tracing::warn!(name, "`p2p.addresses` names no validator that the ledger knows; its address is not used");
+            tracing::warn!(
+                name,
+                "`p2p.addresses` names no validator that the ledger knows; its address is not used"
+            );
         }
         let failer = running.failer();
         let config = NetworkConfig {

@@ -340,15 +340,8 @@ impl Prepared {
         let recorder = Recorder::from_env(core.me())
             .map_err(|error| Refusal::new(Code::ConfigInvalid, format!("CITY_VOTE_RECORDER: {error}")))?;
         let (deliveries, delivered) = mpsc::sync_channel(QUEUE_MAX);
-        let start = Start {
-            core: core.clone(),
-            engine,
-            epochs,
-            high_water,
-            recorder,
-            executor: deliveries,
-            pending,
-        };
+        let start =
+            Start { core: core.clone(), engine, epochs, high_water, recorder, executor: deliveries, pending };
         let created_ms = setup.genesis.created_ms();
         let executor_core = core.clone();
         let executor =

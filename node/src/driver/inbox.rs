@@ -45,7 +45,12 @@ pub(crate) enum Input {
     /// epoch.
     Executed { summary: ExecSummary, scheduled: Option<Digest>, closing: bool },
     /// The network needs the binding of its key signed.
-    Hello { epoch: Epoch, network_key: PublicKey, challenge: Digest, reply: oneshot::Sender<Option<Signature>> },
+    Hello {
+        epoch: Epoch,
+        network_key: PublicKey,
+        challenge: Digest,
+        reply: oneshot::Sender<Option<Signature>>,
+    },
     /// Local submissions are waiting.
     Wake,
     /// The node is to stop.

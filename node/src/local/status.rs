@@ -140,10 +140,7 @@ impl Local {
                 name: "peer_connected",
                 help: "1 while a verified connection stands.",
                 counter: false,
-                labels: vec![(
-                    "peer",
-                    committee.get(ix).map(|one| one.name.clone()).unwrap_or_default(),
-                )],
+                labels: vec![("peer", committee.get(ix).map(|one| one.name.clone()).unwrap_or_default())],
                 value: if connected { 1.0 } else { 0.0 },
             });
         }

@@ -165,9 +165,12 @@ impl Hub {
 
     fn dial(&mut self, now: Instant) {
         for (&ix, target) in &self.targets {
-            let (Some(state), Some(address)) = (self.dialling.get_mut(&ix), &target.address) else { continue };
+            let (Some(state), Some(address)) = (self.dialling.get_mut(&ix), &target.address) else {
+                continue;
+            };
             let slot = self.shared.slot(ix);
-            let mine = self.shared.directory.me < ix || now.duration_since(state.down_since) >= FALLBACK_AFTER;
+            let mine =
+                self.shared.directory.me < ix || now.duration_since(state.down_since) >= FALLBACK_AFTER;
             let busy = state.attempt.is_some() || state.sessions > 0;
             if busy || !mine || now < state.next || slot.cut(now) {
                 continue;
