@@ -1,14 +1,18 @@
 //! The engine: when to propose, what to vote for, what to fetch, when to give up on a leader.
 //!
 //! One file per concern: `blocks` receives proposals and votes for them, `certificates` counts votes and
-//! makes blocks final, `deliver` hands them to execution, `propose` is the leader's side, `view` gives up on
-//! leaders, `sync` keeps up with the others. Every public entry point ends in `Engine::settle`, which does whatever has become possible.
+//! makes blocks final, `deliver` hands them to execution, `propose` is the leader's side and `tips` its choice of
+//! batches, `view` gives up on leaders, `inclusion` on those that leave a lane out, `handover` ends views early,
+//! `sync` keeps up with the others. Every public entry point ends in `Engine::settle`, which does whatever has become possible.
 
 mod blocks;
 mod certificates;
 mod deliver;
+mod handover;
+mod inclusion;
 mod propose;
 mod sync;
+mod tips;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -230,6 +234,9 @@ pub struct Engine {
     pushed_ms: BTreeMap<u64, u64>,
     /// A batch of another lane that was relayed to the leader of a view, and when.
     relayed: Option<(View, BatchRef, u64)>,
+    heads: inclusion::Heads,
+    tips: tips::Tips,
+    ends: handover::Ends,
     fetches: BTreeMap<Digest, Fetch>,
     /// Per lane the request for the data of final blocks.
     lane_fetches: BTreeMap<ValidatorIx, deliver::LaneFetch>,
@@ -325,6 +332,9 @@ impl Engine {
             local: VecDeque::new(),
             pushed_ms: BTreeMap::new(),
             relayed: None,
+            heads: inclusion::Heads::default(),
+            tips: tips::Tips::default(),
+            ends: handover::Ends::default(),
             fetches: BTreeMap::new(),
             lane_fetches: BTreeMap::new(),
             persist_seq: 0,
@@ -492,6 +502,7 @@ impl Engine {
             Message::GetProposal { digest } => self.on_get_proposal(from, &digest, out),
             Message::GetCertificate => self.on_get_certificate(from, out),
             Message::Blocks { blocks, certificate } => self.on_blocks(now, blocks, *certificate, out),
+            Message::Have { lanes } => self.on_have(now, from, &lanes, out),
             // The owner answers from its store.
             Message::GetBlocks { .. } => {}
         }
@@ -500,6 +511,7 @@ impl Engine {
     /// Does whatever has become possible, then sets the next deadline.
     fn settle(&mut self, now: Now, out: &mut Vec<Action>) {
         self.seal_local(now, out);
+        self.skip_silent_leader(now, out);
         self.try_vote(now, out);
         self.try_propose(now, out);
         self.deliver(now, out);

@@ -133,6 +133,23 @@ impl Lanes {
         Some((LaneAdvance { author, seq: last.seq, tip: last.digest }, run))
     }
 
+    /// The one batch held that comes next in a lane, with its bytes and operations; none while it is missing, or
+    /// when the author signed two for its place.
+    pub(crate) fn head(&self, author: ValidatorIx, frontier: &LaneFrontier) -> Option<(BatchRef, u32, u32)> {
+        let (seq, before) = (frontier.next_seq(author), frontier.tip(author));
+        let [(digest, signed)] = self.held.get(&(author, seq))?.as_slice() else { return None };
+        let follows = signed.header.prev == before.map_or(Digest::ZERO, |(_, digest)| digest);
+        let batch = BatchRef { author, seq, digest: *digest };
+        follows.then_some((batch, signed.header.bytes, signed.header.count))
+    }
+
+    /// First sequence number of a lane that is not held, following hash links from the frontier.
+    pub(crate) fn reach(&self, author: ValidatorIx, frontier: &LaneFrontier) -> u64 {
+        let all = LANE_BATCHES_HELD_MAX as u64;
+        let longest = self.longest(author, frontier, all, u32::MAX, u32::MAX);
+        longest.map_or(frontier.next_seq(author), |(advance, _)| advance.seq.saturating_add(1))
+    }
+
     /// Newest batch header held of a lane.
     pub(crate) fn newest(&self, author: ValidatorIx) -> Option<SignedBatchHeader> {
         let (_, slot) = self.held.range((author, 0)..=(author, u64::MAX)).next_back()?;

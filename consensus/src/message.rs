@@ -283,6 +283,12 @@ pub enum Message {
         /// Commit certificate of the last.
         certificate: Box<Cert>,
     },
+    /// To the leader: of these lanes, ascending by author, every batch below this sequence number is held here
+    /// above the committed frontier. Unsigned and a hint; at most one entry for each validator.
+    Have {
+        /// Author, and the first sequence number of its lane that is not held.
+        lanes: Vec<(ValidatorIx, u64)>,
+    },
 }
 
 impl Wire for Message {

@@ -367,7 +367,7 @@ impl Engine {
         if !self.follows_by_bytes(&entry.proposal, &parent) {
             return Judged::Provably;
         }
-        if !entry.timely {
+        if !entry.timely || self.outgrows_view(&header) {
             return Judged::Refused;
         }
         let first = parent.view < header.view || parent.header.is_none();

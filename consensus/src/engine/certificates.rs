@@ -160,6 +160,7 @@ impl Engine {
         if self.chain.path(&cert.digest).is_none() {
             return;
         }
+        self.note_passed_over(&cert.digest);
         let mut writes = self.unstored(&cert.digest);
         let Some(blocks) = self.chain.finalise(&cert.digest) else { return };
         let headers = blocks.iter().map(|proposal| proposal.header.clone()).collect();
@@ -170,6 +171,7 @@ impl Engine {
             // A slow average of the slower commits: up at once, down by an eighth.
             self.latency_ms = if took > self.latency_ms { took } else { (self.latency_ms * 7 + took) / 8 };
         }
+        self.note_view_age(&blocks);
         self.sync_target = None;
         self.sync_asked = None;
         self.certificate = Some(cert);

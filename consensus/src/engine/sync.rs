@@ -333,6 +333,7 @@ impl Engine {
 
     /// Whatever happens by the clock.
     pub(super) fn periodic(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.hand_over_early(now, out);
         self.check_timeouts(now, out);
         self.retry_fetches(now, out);
         if now.mono_ms >= self.next_status_ms {

@@ -386,6 +386,7 @@ pub(super) fn messages() -> Samples<Message> {
         ("get certificate", Message::GetCertificate),
         ("get blocks", Message::GetBlocks { from: Height::new(1) }),
         ("blocks", Message::Blocks { blocks: vec![first, second], certificate: Box::new(commit_qc) }),
+        ("have", Message::Have { lanes: vec![(ix(0), 0), (ix(1), 7), (ix(3), u64::MAX)] }),
         (
             "no signature",
             Message::Vote(
