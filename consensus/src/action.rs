@@ -107,13 +107,13 @@ pub enum Suspicion {
         /// The timeout, in milliseconds.
         timeout_ms: u64,
     },
-    /// T2: the leader passed over a batch that it was given, block after block.
+    /// T2: the leader passed over batches that it was given, block after block.
     LeftOut {
-        /// Whose lane the batch heads.
+        /// Whose lane.
         author: ValidatorIx,
-        /// Its sequence number.
+        /// Sequence number of the newest of them.
         seq: u64,
-        /// How long it has headed its lane here in vain, in milliseconds.
+        /// How long they have waited here, in milliseconds.
         waited_ms: u64,
     },
     /// T3: not a word from the leader.

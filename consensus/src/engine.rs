@@ -198,6 +198,8 @@ pub struct Engine {
     /// A commit certificate whose block is not connected yet.
     sync_target: Option<Verified<Cert>>,
     sync_asked: Option<(u64, ValidatorIx)>,
+    /// Since when there has been such a certificate.
+    missing_ms: Option<u64>,
     own_votes: VecDeque<OwnVote>,
 
     view: View,
@@ -234,7 +236,7 @@ pub struct Engine {
     pushed_ms: BTreeMap<u64, u64>,
     /// A batch of another lane that was relayed to the leader of a view, and when.
     relayed: Option<(View, BatchRef, u64)>,
-    heads: inclusion::Heads,
+    queues: inclusion::Queues,
     tips: tips::Tips,
     ends: handover::Ends,
     fetches: BTreeMap<Digest, Fetch>,
@@ -309,6 +311,7 @@ impl Engine {
             certificate: None,
             sync_target: None,
             sync_asked: None,
+            missing_ms: None,
             own_votes: VecDeque::new(),
             view: View::ZERO,
             entry: None,
@@ -332,7 +335,7 @@ impl Engine {
             local: VecDeque::new(),
             pushed_ms: BTreeMap::new(),
             relayed: None,
-            heads: inclusion::Heads::default(),
+            queues: inclusion::Queues::default(),
             tips: tips::Tips::default(),
             ends: handover::Ends::default(),
             fetches: BTreeMap::new(),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use chain_core::crypto::Digest;
 use chain_core::id::ValidatorIx;
-use chain_core::lane::{BatchHeader, BatchRef, LaneAdvance, LaneFrontier, SignedBatchHeader};
+use chain_core::lane::{
+    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, BatchHeader, BatchRef, LaneAdvance, LaneFrontier, SignedBatchHeader,
+};
 
 /// Most batches remembered per lane above the committed frontier.
 pub(crate) const LANE_BATCHES_HELD_MAX: usize = 512;
@@ -133,14 +135,20 @@ impl Lanes {
         Some((LaneAdvance { author, seq: last.seq, tip: last.digest }, run))
     }
 
-    /// The one batch held that comes next in a lane, with its bytes and operations; none while it is missing, or
-    /// when the author signed two for its place.
-    pub(crate) fn head(&self, author: ValidatorIx, frontier: &LaneFrontier) -> Option<(BatchRef, u32, u32)> {
-        let (seq, before) = (frontier.next_seq(author), frontier.tip(author));
-        let [(digest, signed)] = self.held.get(&(author, seq))?.as_slice() else { return None };
-        let follows = signed.header.prev == before.map_or(Digest::ZERO, |(_, digest)| digest);
-        let batch = BatchRef { author, seq, digest: *digest };
-        follows.then_some((batch, signed.header.bytes, signed.header.count))
+    /// The batches held that come next in a lane, up to the first place for which its author signed two: at most
+    /// `batches`, and together no larger than one batch may be.
+    pub(crate) fn undisputed(
+        &self,
+        author: ValidatorIx,
+        frontier: &LaneFrontier,
+        batches: u64,
+    ) -> Vec<BatchRef> {
+        let one_batch = u32::try_from(BATCH_BYTES_MAX).unwrap_or(u32::MAX);
+        let longest = self.longest(author, frontier, batches, one_batch, BATCH_RECORDS_MAX);
+        let alone =
+            |batch: &BatchRef| self.held.get(&(author, batch.seq)).is_some_and(|slot| slot.len() == 1);
+        let run = longest.map(|(_, run)| run.batches).unwrap_or_default();
+        run.into_iter().take_while(alone).collect()
     }
 
     /// First sequence number of a lane that is not held, following hash links from the frontier.

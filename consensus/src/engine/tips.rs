@@ -17,7 +17,9 @@ use crate::message::{Message, Proposal};
 const WAIT_MS: (u64, u64) = (20, 200);
 /// Reports that an author's data is missing count together within this long.
 const LACKING_MS: u64 = 2_000;
-/// The head of a lane on probation is passed on by the leader after this long.
+/// What waits in a lane is reported after this many times as long: ordered it should be after twice.
+const REPORT_AFTER: u64 = 3;
+/// What waits in a lane on probation is passed on by the leader after this long.
 const PASS_ON_MS: u64 = 100;
 
 /// What a leader knows of who holds what, and what a voter has told it.
@@ -29,7 +31,7 @@ pub(super) struct Tips {
     lacking_ms: BTreeMap<(ValidatorIx, ValidatorIx), u64>,
     /// As a leader: authors on probation, and until when.
     probation_ms: BTreeMap<ValidatorIx, u64>,
-    /// As a leader: when the head of a lane on probation was last passed on.
+    /// As a leader: when what waits in a lane on probation was last passed on, up to which batch.
     passed_on: BTreeMap<ValidatorIx, (BatchRef, u64)>,
     /// As a leader: when a peer's last report was taken.
     heard_ms: BTreeMap<ValidatorIx, u64>,
@@ -120,7 +122,7 @@ impl Engine {
             .filter(|entry| entry.tip.is_some() && now.mono_ms >= entry.seen_ms + wait_ms)
             .flat_map(|entry| entry.proposal.advances.iter())
             .map(|advance| (advance.author, Some(advance.seq)));
-        let waiting = self.heads.waiting_for(now, wait_ms).map(|batch| (batch.author, None));
+        let waiting = self.queues.waiting_for(now, REPORT_AFTER * wait_ms).map(|(author, _)| (author, None));
         let mut lanes: BTreeMap<ValidatorIx, u64> = BTreeMap::new();
         for (author, wanted) in stuck.chain(waiting) {
             let reach = self.lanes.reach(author, committed);
@@ -191,19 +193,16 @@ impl Engine {
             return;
         }
         let committed = &self.chain.committed().lanes;
-        let due: Vec<BatchRef> = self
-            .heads
-            .waiting_for(now, PASS_ON_MS)
-            .filter(|head| self.on_probation(now, head.author))
-            .filter(|head| self.held_by_quorum(head.author, committed) <= head.seq)
-            .filter(|head| {
-                let last = self.tips.passed_on.get(&head.author).filter(|(batch, _)| batch == head);
-                last.is_none_or(|(_, at)| now.mono_ms >= at + self.params.repush_ms)
-            })
-            .collect();
-        for batch in due {
-            self.tips.passed_on.insert(batch.author, (batch, now.mono_ms));
-            out.push(Action::PushBatch { to: Peers::All, batch });
+        let mut due: Vec<BatchRef> = Vec::new();
+        for (author, batches) in self.queues.waiting_for(now, PASS_ON_MS) {
+            let Some(last) = batches.last().filter(|_| self.on_probation(now, author)) else { continue };
+            let known = self.held_by_quorum(author, committed);
+            let before = self.tips.passed_on.get(&author).filter(|(batch, _)| batch == last);
+            if known <= last.seq && before.is_none_or(|(_, at)| now.mono_ms >= at + self.params.repush_ms) {
+                self.tips.passed_on.insert(author, (*last, now.mono_ms));
+                due.extend(batches.iter().filter(|batch| batch.seq >= known));
+            }
         }
+        out.extend(due.into_iter().map(|batch| Action::PushBatch { to: Peers::All, batch }));
     }
 }

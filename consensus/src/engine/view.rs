@@ -248,7 +248,7 @@ impl Engine {
             return;
         }
         self.note_room(now);
-        self.watch_heads(now, out);
+        self.watch_lanes(now, out);
         self.relay_held(now, tau, out);
         self.report_holdings(now, out);
         self.pass_on_probation(now, out);

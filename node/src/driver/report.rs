@@ -79,7 +79,7 @@ fn in_words(why: Suspicion) -> String {
             format!("owed for over {timeout_ms} ms: {owed}")
         }
         Suspicion::LeftOut { author, seq, waited_ms } => {
-            format!("it passed over batch {seq} of lane {author}, which it was given, for {waited_ms} ms")
+            format!("it passed over lane {author} up to batch {seq}, which it was given, for {waited_ms} ms")
         }
         Suspicion::Silent => "silence".to_owned(),
         Suspicion::Skipped => "it had been silent for long when its view began".to_owned(),

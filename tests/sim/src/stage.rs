@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chain_core::certificate::Cert;
 use chain_core::crypto::Digest;
-use chain_core::id::{Height, ValidatorIx, View};
+use chain_core::id::{Height, View};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 use consensus::action::{Action, Alarm, Peers, Suspicion, Write};
 use consensus::event::{Event, Now};
@@ -175,6 +175,16 @@ impl Stage {
         self.rules.clear();
     }
 
+    /// A liar says something to everybody, now.
+    pub fn say(&mut self, from: u16, message: Message) {
+        self.send(from, Peers::All, Parcel::Message(message));
+    }
+
+    /// A validator's operator stops it.
+    pub fn shut_down(&mut self, who: u16) {
+        self.feed(who, Event::Shutdown);
+    }
+
     /// A validator is gone for good.
     pub fn leave(&mut self, who: u16) {
         self.cast[usize::from(who)].engine = None;
@@ -233,6 +243,15 @@ impl Stage {
     /// Operations delivered at their authors.
     pub fn records(&self) -> u64 {
         self.records
+    }
+
+    /// Views that a validator entered because a quorum had given the one before up, and when.
+    pub fn timed_out(&self, who: u16) -> Vec<(u64, View)> {
+        let of = |(at, notice): &(u64, Notice)| match notice {
+            Notice::Entered { view, by_timeout: true, .. } => Some((*at, *view)),
+            _ => None,
+        };
+        self.cast[usize::from(who)].notices.iter().filter_map(of).collect()
     }
 
     /// Why and when a validator gave views up, joining others apart.
@@ -461,13 +480,8 @@ pub fn percentile(values: &[u64], per_mille: usize) -> u64 {
     sorted.get(at).copied().unwrap_or(0)
 }
 
-/// Whoever is neither of these.
-pub fn others(n: u16, except: &[u16]) -> Vec<u16> {
-    (0..n).filter(|one| !except.contains(one)).collect()
-}
-
-/// Every validator, once for each, with the leader's proposal held back so that its blocks come no faster than
-/// this: a leader just below the timeout. It must keep one block in flight ([`Params::window`] of 1).
+/// Holds a leader's blocks back, so that one comes this long after the last one at the earliest, or after it was made:
+/// a leader just below the timeout.
 pub fn slow_leader(who: u16, gap_ms: u64) -> Rule {
     let mut last: BTreeMap<Digest, u64> = BTreeMap::new();
     let mut free_ms = 0;
@@ -482,12 +496,4 @@ pub fn slow_leader(who: u16, gap_ms: u64) -> Rule {
         }
         _ => Fate::Pass,
     })
-}
-
-/// Who signs a batch or proposes a block, if that is what a parcel is about.
-pub fn author_of(parcel: &Parcel) -> Option<ValidatorIx> {
-    match parcel {
-        Parcel::Batch(batch) => Some(batch.header.author),
-        _ => None,
-    }
 }
