@@ -32,6 +32,8 @@ pub(super) struct Queues {
 #[derive(Debug)]
 struct Queue {
     batches: Vec<BatchRef>,
+    /// First sequence number of each lane that was not held here by then: from there on, later batches.
+    reach: Vec<u64>,
     /// Since when it has waited here while there was room for it.
     since_ms: u64,
     /// Whether blocks became final meanwhile, and whether one of them could have ordered it.
@@ -45,8 +47,6 @@ struct Queue {
 struct Pushed {
     first_ms: u64,
     last_ms: u64,
-    /// First sequence number of each lane that was not held here by then: from there on, later batches.
-    reach: Vec<u64>,
     /// Final blocks that passed over it.
     passed: u32,
 }
@@ -91,6 +91,7 @@ impl Engine {
         // Nothing is owed while execution is behind, nor to one that is behind itself.
         let fair_ms = self.no_room_ms.max(self.behind_ms);
         let committed = &self.chain.committed().lanes;
+        let mut reach = Vec::new();
         for author in self.judge.committee.indices() {
             let watched = self.queues.waiting.get_mut(&author);
             if let Some(queue) = watched
@@ -106,11 +107,21 @@ impl Engine {
             }
             self.queues.waiting.remove(&author);
             let batches = self.lanes.undisputed(author, committed, self.params.lane_batches_max);
-            if !batches.is_empty() {
-                let queue =
-                    Queue { batches, since_ms: now.mono_ms, passed_by: false, slighted: false, pushed: None };
-                self.queues.waiting.insert(author, queue);
+            if batches.is_empty() {
+                continue;
             }
+            if reach.is_empty() {
+                reach.extend(self.judge.committee.indices().map(|one| self.lanes.reach(one, committed)));
+            }
+            let queue = Queue {
+                batches,
+                reach: reach.clone(),
+                since_ms: now.mono_ms,
+                passed_by: false,
+                slighted: false,
+                pushed: None,
+            };
+            self.queues.waiting.insert(author, queue);
         }
         let leader = self.leader();
         if Some(leader) != self.me && self.may_vote_in_view() {
@@ -145,8 +156,6 @@ impl Engine {
             return;
         }
         let committed = &self.chain.committed().lanes;
-        let reach: Vec<u64> =
-            self.judge.committee.indices().map(|author| self.lanes.reach(author, committed)).collect();
         for queue in self.queues.waiting.values_mut() {
             // With the last one go those before it.
             if queue.batches.last().is_some_and(|last| batches.contains(last))
@@ -155,7 +164,7 @@ impl Engine {
                     .iter()
                     .all(|one| batches.contains(one) || one.seq < committed.next_seq(one.author))
             {
-                let fresh = Pushed { first_ms: now.mono_ms, last_ms: 0, reach: reach.clone(), passed: 0 };
+                let fresh = Pushed { first_ms: now.mono_ms, last_ms: 0, passed: 0 };
                 queue.pushed.get_or_insert(fresh).last_ms = now.mono_ms;
             }
         }
@@ -185,8 +194,7 @@ impl Engine {
                 }
                 let taken = tip.lanes.next_seq(*author) - before.lanes.next_seq(*author);
                 let room = has_room_for(header, &rest, taken, &self.params);
-                let reach = queue.pushed.as_ref().map(|pushed| &pushed.reach[..]).unwrap_or_default();
-                let preferred = preferred(&entry.proposal.advances, &before.lanes, *author, reach);
+                let preferred = preferred(&entry.proposal.advances, &before.lanes, *author, &queue.reach);
                 if room || (taken == 0 && preferred >= PREFERRED) {
                     queue.slighted = true;
                     if let Some(pushed) = queue.pushed.as_mut().filter(|pushed| pushed.first_ms <= asked_ms) {
@@ -227,7 +235,7 @@ fn has_room_for(header: &Header, rest: &Run, taken: u64, params: &crate::params:
         && header.height.since(header.exec_height) <= params.exec_lag_max
 }
 
-/// Batches of other lanes that a block orders though they came after the push, or though they are not the first
+/// Batches of other lanes that a block orders though they came later, or though they are not the first
 /// of their lane in it.
 fn preferred(advances: &[LaneAdvance], before: &LaneFrontier, author: ValidatorIx, reach: &[u64]) -> u64 {
     let of_one = |advance: &LaneAdvance| {

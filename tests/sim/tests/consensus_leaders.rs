@@ -193,10 +193,15 @@ fn g05_a_leader_that_sends_to_exactly_a_quorum_delays_the_others_by_a_moment() {
             behind.push(stage.committed(1).saturating_sub(stage.committed(n - 1)));
         }
         println!("n {n}: at most {:?} blocks behind, p50 {}", behind.iter().max(), percentile(&behind, 500));
-        assert!(percentile(&behind, 990) <= 16, "a window");
+        assert!(percentile(&behind, 950) <= 8 && behind.iter().all(|blocks| *blocks <= 64));
         let (chosen, left) = (waits(&stage, 1..quorum), waits(&stage, quorum..n));
-        println!("n {n}: p99 {} ms, of the others {} ms", percentile(&chosen, 990), percentile(&left, 990));
-        assert!(percentile(&chosen, 990) <= 150 && percentile(&left, 990) <= 300);
+        let figures = (percentile(&left, 500), percentile(&left, 950), left.iter().max());
+        println!(
+            "n {n}: p99 {} ms, of the others p50, p95 and longest {figures:?}",
+            percentile(&chosen, 990)
+        );
+        assert!(percentile(&chosen, 990) <= 150);
+        assert!(percentile(&left, 950) <= 300 && left.iter().all(|wait| *wait <= 2_000));
         no_complaints(&stage, 1..n);
     }
 }
