@@ -223,8 +223,9 @@ fn t2_a_leader_has_time_for_what_it_is_given() {
 /// Lanes whose authors file more than one block holds do not keep the others from it.
 #[test]
 fn a_full_block_orders_something_of_every_lane() {
-    let mut table = Table::alone(Kit { fast: true, ..Kit::led_by(4, 0) });
-    table.pass_ms(100);
+    let kit = Kit { fast: true, ..Kit::led_by(4, 0) };
+    let start = present(kit.fresh_record(0));
+    let mut table = Table::with(kit, vec![start]);
     for author in 1..4 {
         let mut prev = Digest::ZERO;
         for seq in 0..20 {
@@ -233,6 +234,8 @@ fn a_full_block_orders_something_of_every_lane() {
             table.feed(0, Event::BatchStored(batch));
         }
     }
+    // Only now it may sign.
+    table.greet(0);
     table.pass_ms(100);
     let block = table.seats[0].sent.iter().find_map(|(_, message)| match message {
         Message::Propose(block) if block.header.n_records > 4_000 => Some(block),
