@@ -116,6 +116,7 @@ pub fn stream_of(message: &Message) -> Stream {
         | Message::Echo(_)
         | Message::GetProposal { .. }
         | Message::Executed(_)
+        | Message::Have { .. }
         | Message::GetCertificate => Stream::Votes,
     }
 }
