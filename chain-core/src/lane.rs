@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical::Writer;
 use crate::codec::Wire;
+use crate::committee::VALIDATORS_MAX;
 use crate::crypto::{Digest, SIGNATURE_DOMAIN, Signable, Signature};
 use crate::id::{ChainId, Epoch, ValidatorIx};
 
@@ -103,16 +104,13 @@ impl LaneAdvance {
     }
 }
 
-/// Where each lane stands after some block: the newest ordered batch per author. A function of the chain.
+/// Where each lane stands after some block: the newest ordered batch per author of the epoch. A function of the
+/// chain; the default is the start of an epoch, nothing ordered yet. Holds entries up to the highest author
+/// that had a batch ordered, so that it does not depend on the size of the set.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LaneFrontier(Vec<Option<(u64, Digest)>>);
 
 impl LaneFrontier {
-    /// Nothing ordered yet, for `n` lanes.
-    pub fn empty(n: usize) -> Self {
-        Self(vec![None; n])
-    }
-
     /// Newest ordered `(seq, digest)` of an author's lane.
     pub fn tip(&self, author: ValidatorIx) -> Option<(u64, Digest)> {
         self.0.get(author.index()).copied().flatten()
@@ -123,10 +121,15 @@ impl LaneFrontier {
         self.tip(author).map_or(0, |(seq, _)| seq.saturating_add(1))
     }
 
-    /// Moves a lane's tip. Out-of-range authors are ignored: block validity refuses them before.
+    /// Moves a lane's tip. Authors that no set can have are ignored: block validity refuses them before.
     pub fn advance(&mut self, advance: &LaneAdvance) {
-        if let Some(tip) = self.0.get_mut(advance.author.index()) {
-            *tip = Some((advance.seq, advance.tip));
+        let index = advance.author.index();
+        if index >= VALIDATORS_MAX {
+            return;
         }
+        if self.0.len() <= index {
+            self.0.resize(index + 1, None);
+        }
+        self.0[index] = Some((advance.seq, advance.tip));
     }
 }

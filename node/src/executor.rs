@@ -59,7 +59,7 @@ impl<'a> Executor<'a> {
             }
             None => {
                 let result = genesis_block(&core.chain, genesis)?;
-                let tip = Tip::genesis(chain_id, core.committee.size(), time_ms);
+                let tip = Tip::genesis(chain_id, time_ms);
                 let listed = listed(&result)?;
                 let block = Executed {
                     tip: &tip,

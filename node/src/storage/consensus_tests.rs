@@ -109,7 +109,7 @@ fn batches_above_a_frontier_come_by_lane_and_sequence() {
         assert!(store.has_batch(&reference).unwrap());
         assert_eq!(store.batch(&reference).unwrap(), Some(batch));
     }
-    let mut frontier = LaneFrontier::empty(4);
+    let mut frontier = LaneFrontier::default();
     frontier.advance(&chain_core::lane::LaneAdvance {
         author: ValidatorIx::new(0),
         seq: 0,
