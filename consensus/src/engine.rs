@@ -32,8 +32,8 @@ use crate::params::Params;
 use crate::safety::{Greeter, Safety, SafetyRecord};
 use crate::signer::Signer;
 use crate::verified::{Judge, Verified};
-pub use epoch::Closing;
 use crate::votes::VoteBook;
+pub use epoch::Closing;
 
 /// How often periodic work is looked at.
 const TICK_MS: u64 = 50;

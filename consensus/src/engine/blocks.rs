@@ -315,7 +315,10 @@ impl Engine {
                 return Some((branch, Some(ground)));
             }
             let parent = self.parent_header(first)?.clone();
-            if parent.epoch != first.epoch || parent.view != view || branch.len() as u64 > self.params.view_blocks_max {
+            if parent.epoch != first.epoch
+                || parent.view != view
+                || branch.len() as u64 > self.params.view_blocks_max
+            {
                 return None;
             }
             branch.push(parent);
@@ -460,8 +463,7 @@ impl Engine {
             && header.validators_hash == set
             && header.history_root == parent.history.root();
         let first = self.starts_view(header, parent);
-        let ended =
-            !first && parent.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
+        let ended = !first && parent.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
         if !position || ended || !super::epoch::ends_by_bytes(header, parent) {
             return false;
         }

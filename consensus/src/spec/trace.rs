@@ -183,7 +183,7 @@ impl TraceChecker {
 }
 
 fn kind_of(flags: Flags) -> Kind {
-    if flags.bits() & SUFFIX != 0 {
+    if flags.contains(Flags::SUFFIX) {
         Kind::Suffix
     } else if flags.contains(Flags::CLOSING) {
         Kind::Closing
@@ -193,6 +193,3 @@ fn kind_of(flags: Flags) -> Kind {
         Kind::Plain
     }
 }
-
-/// The bit of a Suffix in [`Flags`].
-const SUFFIX: u8 = 16;

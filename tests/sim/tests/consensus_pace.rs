@@ -157,7 +157,11 @@ fn sync(table: &mut Table, blocks: &[Proposal]) {
     for part in blocks.chunks(128) {
         let last = &part[part.len() - 1].header;
         let certificate = table.kit.cert_of(VoteKind::Commit, last);
-        let message = Message::Blocks { blocks: part.to_vec(), suffixes: Vec::new(), certificate: Box::new(certificate) };
+        let message = Message::Blocks {
+            blocks: part.to_vec(),
+            suffixes: Vec::new(),
+            certificate: Box::new(certificate),
+        };
         table.tell(1, 0, message);
     }
 }

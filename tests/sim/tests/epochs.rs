@@ -72,8 +72,11 @@ fn the_first_block_that_certifies_the_scheduling_height_closes_the_epoch() {
         assert_eq!(proof.verify(table.kit.chain_id, &table.kit.committee).unwrap(), &closing);
         assert!(seat.alarms.is_empty());
         let before = seat.delivered.iter().rev().skip(1);
-        assert!(before.map(|one| &one.header).all(|one| one.exec_height < Height::new(1)
-            && one.next_validators_hash == one.validators_hash));
+        assert!(
+            before.map(|one| &one.header).all(
+                |one| one.exec_height < Height::new(1) && one.next_validators_hash == one.validators_hash
+            )
+        );
     }
     // Nothing follows in this epoch.
     let sent = table.seats[0].signed(ix(0)).len();
@@ -216,11 +219,7 @@ fn a_vote_of_mine_in_a_later_epoch_ends_my_voting() {
     let kit = Kit::new(4);
     let later = Kit::on("kit", Epoch::new(1), 4);
     let vote = |signer| later.vote(VoteKind::Prepare, city_sim::kit::rank(0, 4), Digest::ZERO, signer);
-    let echo = |signer| VoteEcho {
-        epoch: Epoch::new(1),
-        prepare: Some(vote(signer)),
-        ..VoteEcho::default()
-    };
+    let echo = |signer| VoteEcho { epoch: Epoch::new(1), prepare: Some(vote(signer)), ..VoteEcho::default() };
     let mut table = Table::alone(kit);
     // What another signed is nothing to me.
     table.tell(1, 0, Message::Echo(Box::new(echo(2))));
@@ -241,14 +240,22 @@ fn a_block_that_ends_the_epoch_wrongly_gets_no_vote() {
         ("another set", |header, _| header.next_validators_hash = Digest::tagged(b"other", &[]), false),
         ("the present set", |_, _| (), false),
         ("no closing block", |header, _| header.flags = Flags::SEAL, false),
-        ("a suffix of nothing", |header, next| {
-            header.flags = Flags::SEAL.with(Flags::SUFFIX);
-            header.next_validators_hash = next;
-        }, false),
-        ("an open block that names the next set", |header, next| {
-            header.flags = Flags::SEAL;
-            header.next_validators_hash = next;
-        }, false),
+        (
+            "a suffix of nothing",
+            |header, next| {
+                header.flags = Flags::SEAL.with(Flags::SUFFIX);
+                header.next_validators_hash = next;
+            },
+            false,
+        ),
+        (
+            "an open block that names the next set",
+            |header, next| {
+                header.flags = Flags::SEAL;
+                header.next_validators_hash = next;
+            },
+            false,
+        ),
     ];
     for (name, edit, voted) in cases {
         let kit = Kit::led_by(4, 1);
@@ -298,9 +305,10 @@ fn nothing_but_a_suffix_of_a_later_view_stands_on_a_closing_block() {
         header.next_validators_hash = next;
         let child = table.kit.propose(header, None);
         table.tell(1, 0, Message::Propose(Box::new(child.clone())));
-        let voted = table.seats[0].signed(ix(0)).iter().any(
-            |message| matches!(message, Message::Vote(vote, _) if vote.digest == child.header.digest()),
-        );
+        let voted = table.seats[0]
+            .signed(ix(0))
+            .iter()
+            .any(|message| matches!(message, Message::Vote(vote, _) if vote.digest == child.header.digest()));
         assert!(!voted);
     }
     assert_eq!(table.committed(0), 1);

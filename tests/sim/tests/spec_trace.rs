@@ -11,9 +11,6 @@ use consensus::engine::Tip;
 use consensus::message::{HighQc, Message};
 use consensus::spec::trace::TraceChecker;
 
-/// The flag of a Suffix.
-const SUFFIX: u8 = 16;
-
 /// Four validators, the last of which lies, and the checker that watches them.
 struct Watch {
     kit: Kit,
@@ -125,7 +122,7 @@ fn an_epoch_of_legal_statements_passes() {
     // The closing block is certified and not committed; a Suffix in view 3 makes it final.
     on.leave(0, 3, closing).unwrap();
     on.leave(2, 3, closing).unwrap();
-    let suffix = on.block(closing, 3, Flags::from_bits(SUFFIX).unwrap_or(Flags::CLOSING));
+    let suffix = on.block(closing, 3, Flags::SUFFIX);
     on.prepare(0, suffix).unwrap();
     on.prepare(2, suffix).unwrap();
     on.commit(0, suffix).unwrap();

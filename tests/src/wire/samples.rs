@@ -386,7 +386,14 @@ pub(super) fn messages() -> Samples<Message> {
         ("get proposal", Message::GetProposal { digest }),
         ("get certificate", Message::GetCertificate),
         ("get blocks", Message::GetBlocks { from: Height::new(1) }),
-        ("blocks", Message::Blocks { blocks: vec![first, second], suffixes: Vec::new(), certificate: Box::new(commit_qc) }),
+        (
+            "blocks",
+            Message::Blocks {
+                blocks: vec![first, second],
+                suffixes: Vec::new(),
+                certificate: Box::new(commit_qc),
+            },
+        ),
         (
             "no signature",
             Message::Vote(

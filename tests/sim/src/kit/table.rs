@@ -219,8 +219,7 @@ impl Table {
                     Action::Deliver(delivery) => {
                         let height = delivery.header.height;
                         seat.delivered.push(*delivery);
-                        let scheduled =
-                            self.schedule.filter(|(at, _)| *at == height).map(|(_, next)| next);
+                        let scheduled = self.schedule.filter(|(at, _)| *at == height).map(|(_, next)| next);
                         events.push_back(Event::Executed { summary: summary(height), scheduled });
                     }
                     Action::Alarm(alarm) => seat.alarms.push(alarm),
@@ -249,7 +248,11 @@ impl Table {
     /// The peers confirm a validator's safety record: none remembers anything of it.
     pub fn greet(&mut self, me: u16) {
         for from in (0..self.n()).filter(|from| *from != me) {
-            self.tell(from, me, Message::Echo(Box::new(VoteEcho { epoch: self.kit.epoch, ..VoteEcho::default() })));
+            self.tell(
+                from,
+                me,
+                Message::Echo(Box::new(VoteEcho { epoch: self.kit.epoch, ..VoteEcho::default() })),
+            );
         }
     }
 
