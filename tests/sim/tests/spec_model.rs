@@ -82,7 +82,7 @@ impl Small {
                 for view in tree.view(parent)..views {
                     for kind in [Kind::Plain, Kind::TermEnd, Kind::Closing, Kind::Suffix] {
                         // Nothing stands on the topmost, so ending a view or an epoch there means nothing.
-                        if height == heights && matches!(kind, Kind::TermEnd | Kind::Closing) && heights > 1 {
+                        if height == heights && matches!(kind, Kind::TermEnd | Kind::Closing) {
                             continue;
                         }
                         let first = tree.add(parent, view, kind).unwrap();
@@ -287,7 +287,11 @@ fn explore(steps: Steps, views: u64, heights: u64, never: &[&str]) -> (usize, BT
 }
 
 /// What needs two heights.
-const HIGH: [&str; 2] = ["a commit above the end of a term", "a closing block final by a Suffix"];
+const HIGH: [&str; 3] = [
+    "a commit above the end of a term",
+    "a closing block final by itself",
+    "a closing block final by a Suffix",
+];
 
 #[test]
 fn every_behaviour_of_three_views_at_one_height() {
