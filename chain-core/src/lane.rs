@@ -76,12 +76,21 @@ impl Wire for SignedBatchHeader {
 /// Names one batch.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct BatchRef {
+    /// The epoch: lanes begin anew in each.
+    pub epoch: Epoch,
     /// Whose lane.
     pub author: ValidatorIx,
     /// Position in the lane.
     pub seq: u64,
     /// Digest of its header.
     pub digest: Digest,
+}
+
+impl BatchRef {
+    /// The name of a batch.
+    pub fn of(header: &BatchHeader) -> Self {
+        Self { epoch: header.epoch, author: header.author, seq: header.seq, digest: header.digest() }
+    }
 }
 
 /// Orders everything in a lane up to and including `tip`.
@@ -96,6 +105,11 @@ pub struct LaneAdvance {
 }
 
 impl LaneAdvance {
+    /// The name of the new tip's batch.
+    pub fn tip_in(&self, epoch: Epoch) -> BatchRef {
+        BatchRef { epoch, author: self.author, seq: self.seq, digest: self.tip }
+    }
+
     /// Canonical 42 bytes: author, sequence, tip.
     pub fn canonical(&self) -> Vec<u8> {
         let mut writer = Writer::new();

@@ -314,7 +314,7 @@ impl Engine {
                 (Some(ix), None, Some(Greeter::new(&judge, signer)), Some(refusal))
             }
         };
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(epoch);
         for batch in restored.batches.into_iter().filter(|batch| batch.header.epoch == epoch) {
             lanes.add(batch, &executed.lanes);
         }

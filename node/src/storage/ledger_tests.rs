@@ -77,7 +77,7 @@ fn block_of(
         .collect();
     let mut next = tip.clone();
     next.height = height;
-    (next, BlockResult { summary, outcomes, leaves, log, state, tree }, listed)
+    (next, BlockResult { summary, outcomes, leaves, log, state, tree, scheduled: None }, listed)
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_ledger_written_block_by_block_is_read_back_whole() {
             .map(|(position, outcome)| (outcome.tx, Place { height: next.height, batch: 1, position }))
             .collect();
         let batches =
-            [BatchRef { author: chain_core::id::ValidatorIx::new(1), seq: n, digest: Digest::ZERO }];
+            [BatchRef { epoch: chain_core::id::Epoch::ZERO, author: chain_core::id::ValidatorIx::new(1), seq: n, digest: Digest::ZERO }];
         before = Some(store.snapshot().unwrap());
         let block = Executed {
             tip: &next,

@@ -36,7 +36,7 @@ fn gave_up(table: &Table) -> bool {
 }
 
 fn name(batch: &SignedBatchHeader) -> BatchRef {
-    BatchRef { author: batch.header.author, seq: batch.header.seq, digest: batch.header.digest() }
+    BatchRef::of(&batch.header)
 }
 
 /// A record of this validator's own, as its next batch.

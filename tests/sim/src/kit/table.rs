@@ -179,12 +179,17 @@ impl Table {
 
     /// Everybody meets everybody, and all messages arrive.
     pub fn connect(&mut self) {
+        self.meet();
+        self.settle();
+    }
+
+    /// Everybody meets everybody; what they say stays on the table.
+    pub fn meet(&mut self) {
         for a in 0..self.len() {
             for b in (0..self.len()).filter(|b| *b != a) {
                 self.feed(a, Event::Connected(ix(b)));
             }
         }
-        self.settle();
     }
 
     /// Hands an event to one engine and carries out what it asks for.

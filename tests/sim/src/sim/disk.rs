@@ -7,7 +7,7 @@ use chain_core::certificate::Cert;
 use chain_core::crypto::Digest;
 use chain_core::epoch::ClosingProof;
 use chain_core::id::{Epoch, Height};
-use chain_core::lane::{BatchHeader, BatchRef, SignedBatchHeader};
+use chain_core::lane::{BatchRef, SignedBatchHeader};
 use consensus::action::Write;
 use consensus::message::Proposal;
 use consensus::safety::SafetyRecord;
@@ -72,8 +72,7 @@ impl Tables {
     }
 
     fn put_batch(&mut self, batch: SignedBatchHeader) {
-        let BatchHeader { author, seq, .. } = batch.header;
-        self.batches.insert(BatchRef { author, seq, digest: batch.header.digest() }, batch);
+        self.batches.insert(BatchRef::of(&batch.header), batch);
     }
 }
 

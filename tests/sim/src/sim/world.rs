@@ -727,7 +727,7 @@ impl World {
             if at.seq == first || at.seq == 0 {
                 break;
             }
-            at = BatchRef { author: at.author, seq: at.seq - 1, digest: prev };
+            at = BatchRef { seq: at.seq - 1, digest: prev, ..at };
         }
         for header in found.into_iter().rev() {
             self.post(node, to, Parcel::Batch(header));
