@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chain_core::certificate::{Rank, VoteKind};
 use chain_core::crypto::Digest;
-use chain_core::id::{Height, ValidatorIx, View};
+use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use consensus::message::{HighQc, Message};
+use consensus::spec::trace::TraceChecker;
 
 use super::disk::Tables;
 
@@ -35,6 +36,8 @@ pub struct Observer {
     /// Validators without their safety record: they follow and say nothing of their own any more.
     /// With each, the batches of its own that it had stored by then: it may still hand them out.
     silenced: BTreeMap<ValidatorIx, BTreeSet<Digest>>,
+    /// The specification of each epoch: everything said must be allowed there.
+    traces: BTreeMap<Epoch, TraceChecker>,
     /// First violation, in words.
     pub violation: Option<String>,
 }
@@ -67,8 +70,17 @@ impl Observer {
         self.chain.last_key_value().map_or(Height::ZERO, |(height, _)| *height)
     }
 
+    /// An epoch begins: `n` validators on a base. Messages of epochs not named here are not held against the
+    /// specification.
+    pub fn expect_epoch(&mut self, epoch: Epoch, base: (Height, Digest), n: usize) {
+        let mut trace = TraceChecker::new(epoch, base, n);
+        self.byzantine.iter().for_each(|who| trace.expect_lies(*who));
+        self.traces.insert(epoch, trace);
+    }
+
     /// From now on this validator may lie.
     pub fn expect_lies(&mut self, who: ValidatorIx) {
+        self.traces.values_mut().for_each(|trace| trace.expect_lies(who));
         self.byzantine.insert(who);
     }
 
@@ -142,6 +154,21 @@ impl Observer {
 
     /// A message left a validator whose disk would now survive as `durable`.
     pub fn sent(&mut self, who: ValidatorIx, message: &Message, durable: &Tables) {
+        self.judge(who, message, durable);
+        for trace in self.traces.values_mut() {
+            // A block may be known only from the disk: its proposal was lost with a crash.
+            let mut at = if let Message::Vote(vote, _) = message { vote.digest } else { Digest::ZERO };
+            while let Some(block) = durable.blocks.get(&at).filter(|_| !trace.knows(&at)) {
+                trace.learn(&block.header);
+                at = block.header.parent;
+            }
+            if let Err(violation) = trace.observe(who, message) {
+                self.violation.get_or_insert(violation.to_string());
+            }
+        }
+    }
+
+    fn judge(&mut self, who: ValidatorIx, message: &Message, durable: &Tables) {
         let mut first_seen = false;
         if let Message::Propose(proposal) = message {
             let header = &proposal.header;

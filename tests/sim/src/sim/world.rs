@@ -232,6 +232,7 @@ impl World {
             transcript: None,
             mutant: None,
         };
+        world.observer.expect_epoch(Epoch::ZERO, (Height::ZERO, *chain_id.digest()), usize::from(n));
         for ix in 0..world.faults.equivocators.min(world.judge.committee.faults()) {
             world.observer.expect_lies(world.nodes[ix].ix);
         }
