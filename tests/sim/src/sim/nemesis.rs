@@ -100,7 +100,7 @@ impl World {
             let down = (0..self.setup_n).filter(ill).count();
             let node = self.random.index(self.nodes.len());
             // Now and then one more than the protocol tolerates: it must stop, and resume.
-            if down < self.f() || self.random.chance(100) {
+            if down < self.f() || self.random.chance(250) {
                 self.doom(node);
             }
         }

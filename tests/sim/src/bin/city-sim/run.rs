@@ -35,6 +35,9 @@ pub(crate) struct RunArgs {
     /// Print the transcript of the first seed as it is, whether it fails or not
     #[arg(long)]
     pub(crate) transcript: bool,
+    /// Lines of that transcript, the last ones
+    #[arg(long, default_value_t = 200)]
+    pub(crate) lines: usize,
     /// Threads; all cores if this is not given
     #[arg(long)]
     pub(crate) threads: Option<usize>,
@@ -71,7 +74,7 @@ impl RunArgs {
 pub(crate) fn run(args: &RunArgs, output: Output) -> Result<Outcome, Box<dyn Error>> {
     let plan = args.plan();
     if args.transcript {
-        println!("{}", plan.transcript(args.seeds.start, 200));
+        println!("{}", plan.transcript(args.seeds.start, args.lines));
         return Ok(Outcome::Held);
     }
     let seeds: Vec<u64> = args.seeds.clone().collect();
