@@ -90,13 +90,10 @@ impl Engine {
                 let digest = tc.best.digest();
                 let Some(tip) = self.chain.tip_of(&digest).cloned() else {
                     let holders = match &tc.best {
-                        HighQc::Qc(cert) => {
-                            let signs = |ix: &ValidatorIx| cert.signers().any(|bit| bit == ix.index());
-                            self.judge.committee.indices().filter(signs).collect()
-                        }
+                        HighQc::Qc(cert) => self.signers_of(cert),
                         HighQc::Base { .. } => Vec::new(),
                     };
-                    self.fetch_block(now, digest, holders, None, out);
+                    self.fetch_branch(now, digest, holders, None, out);
                     return None;
                 };
                 let justification = Justification::Timeout(tc.clone());
@@ -107,7 +104,11 @@ impl Engine {
                 })
             }
             Some(EntryProof::TermEnd { certificate, header }) if certificate.view.next() == view => {
-                let tip = self.chain.tip_of(&certificate.digest)?.clone();
+                let Some(tip) = self.chain.tip_of(&certificate.digest).cloned() else {
+                    let holders = self.signers_of(&certificate);
+                    self.fetch_branch(now, certificate.digest, holders, None, out);
+                    return None;
+                };
                 let justification = Justification::TermEnd(certificate.clone());
                 let verified =
                     self.judge.cert(*certificate, chain_core::certificate::VoteKind::Prepare).ok()?;

@@ -292,6 +292,23 @@ impl Engine {
         }
     }
 
+    /// Asks for whatever keeps a block from the committed chain: the block itself, or the newest of its
+    /// ancestors that is not here. An ancestor asked for when the block came may have been forgotten since.
+    pub(super) fn fetch_branch(
+        &mut self,
+        now: Now,
+        digest: Digest,
+        holders: Vec<ValidatorIx>,
+        cause: Option<ValidatorIx>,
+        out: &mut Vec<Action>,
+    ) {
+        let mut at = digest;
+        while let Some(entry) = self.chain.get(&at) {
+            at = entry.header().parent;
+        }
+        self.fetch_block(now, at, holders, cause, out);
+    }
+
     fn retry_fetches(&mut self, now: Now, out: &mut Vec<Action>) {
         self.fetches.retain(|_, fetch| now.mono_ms < fetch.first_ms + FETCH_FORGET_MS);
         let blocks: Vec<Digest> = self
