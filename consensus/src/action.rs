@@ -2,6 +2,7 @@
 
 use chain_core::block::Header;
 use chain_core::certificate::Cert;
+use chain_core::evidence::Evidence;
 use chain_core::id::{Height, ValidatorIx, View};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 
@@ -183,6 +184,9 @@ pub enum Action {
     },
     /// Execute this block; deliveries ascend without gaps.
     Deliver(Box<Delivery>),
+    /// Two statements of one validator that contradict each other, verified; each offence once. File it in the
+    /// ledger.
+    Evidence(Box<Evidence>),
     /// Tell the operator.
     Alarm(Alarm),
     /// Write this into the log.

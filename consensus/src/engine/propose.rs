@@ -137,7 +137,7 @@ impl Engine {
         let start = usize::try_from(tip.height.get() % n as u64).unwrap_or(0);
         let mut order: Vec<_> = self.judge.committee.indices().collect();
         order.rotate_left(start);
-        for author in order {
+        for author in order.into_iter().filter(|author| !self.lane_is_frozen(*author)) {
             let bytes = self.params.block_bytes_max - work.bytes;
             let records = self.params.block_records_max - work.records;
             let longest =
