@@ -19,6 +19,8 @@ use crate::message::{Claim, EntryProof, Proposal, Vote};
 
 /// Headers remembered beyond those of the tree and of the chain: a rival that lost still links votes.
 const HEADERS_MAX: usize = 512;
+/// Votes of one kind remembered of one validator: more than the windows of three views hold.
+const VOTES_MAX: usize = 512;
 /// VIEW-CHANGEs remembered of one validator.
 const LEFT_MAX: usize = 4;
 /// Offences told of one validator and epoch; more tell nothing new of it.
@@ -204,9 +206,7 @@ impl Engine {
                     return;
                 }
             }
-            None => {
-                statements.votes(vote.kind).insert(rank, said);
-            }
+            None => self.remember_vote(vote.kind, signer, rank, said),
         }
         match vote.kind {
             VoteKind::Prepare => {
@@ -223,7 +223,11 @@ impl Engine {
     }
 
     fn remember_vote(&mut self, kind: VoteKind, signer: ValidatorIx, rank: Rank, said: Said) {
-        self.accuser.peers.entry(signer).or_default().votes(kind).insert(rank, said);
+        let votes = self.accuser.peers.entry(signer).or_default().votes(kind);
+        votes.insert(rank, said);
+        if votes.len() > VOTES_MAX {
+            votes.pop_first();
+        }
     }
 
     fn is_forged(&self, kind: VoteKind, signer: ValidatorIx, rank: Rank, said: Said) -> bool {

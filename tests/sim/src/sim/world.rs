@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chain_core::code::{Code, Refusal};
 use chain_core::committee::{Committee, Validator};
 use chain_core::crypto::{Digest, PublicKey};
+use chain_core::evidence::{Evidence, Offence};
 use chain_core::id::{ChainId, Epoch, Height, TxId, ValidatorIx, View};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 use chain_core::transaction::Submission;
@@ -98,6 +99,8 @@ pub struct Report {
     pub fetches: u64,
     /// Times a validator noticed two signed statements of a liar.
     pub equivocations: u64,
+    /// Offences proven, counted once for each engine that proved one.
+    pub evidence: u64,
     /// Ledger stores rebuilt from the consensus store.
     pub ledger_rebuilds: u64,
     /// Safety records lost; their validators follow in silence.
@@ -128,6 +131,7 @@ impl Report {
         self.partitions += other.partitions;
         self.fetches += other.fetches;
         self.equivocations += other.equivocations;
+        self.evidence += other.evidence;
         self.ledger_rebuilds += other.ledger_rebuilds;
         self.records_lost += other.records_lost;
         self.accepted += other.accepted;
@@ -159,6 +163,8 @@ pub struct World {
     /// Blocks of liars and the twins they showed to others.
     twins: BTreeMap<Digest, Digest>,
     observer: Observer,
+    /// Which engine proved which offence: node, its start, offence.
+    accused: BTreeSet<(usize, u64, Offence)>,
     report: Report,
     views_by_timeout: BTreeSet<View>,
     calm: bool,
@@ -226,6 +232,7 @@ impl World {
             partition: 0,
             twins: BTreeMap::new(),
             observer: Observer::default(),
+            accused: BTreeSet::new(),
             report: Report::default(),
             views_by_timeout: BTreeSet::new(),
             calm: false,
@@ -502,6 +509,7 @@ impl World {
                 }
             }
             Action::Notice(_) => {}
+            Action::Evidence(evidence) => self.on_evidence(node, &evidence),
             Action::Alarm(alarm) => {
                 let blames_a_liar =
                     matches!(alarm, Alarm::Equivocation { offender, .. } if self.observer.lies(offender));
@@ -515,6 +523,27 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Evidence must hold for others, name liars only, and come once from each engine.
+    fn on_evidence(&mut self, node: usize, evidence: &Evidence) {
+        let (who, incarnation) = (self.nodes[node].ix, self.nodes[node].incarnation);
+        let offence = evidence.offence();
+        self.report.evidence += 1;
+        let found = match self.judge.evidence(evidence) {
+            Ok(offence) if !self.observer.lies(offence.offender) => Some("the honest".to_owned()),
+            Ok(_) if !self.accused.insert((node, incarnation, offence)) => Some("one twice".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(format!("somebody without proof: {error}")),
+        };
+        if let Some(found) = found {
+            self.observer.violation.get_or_insert(format!("{who} accused {found}: {offence:?}"));
+        }
+    }
+
+    /// The offences that some engine proved.
+    pub fn offences(&self) -> BTreeSet<Offence> {
+        self.accused.iter().map(|(.., offence)| *offence).collect()
     }
 
     fn schedule_execution(&mut self, node: usize) {
