@@ -22,6 +22,7 @@ pub mod codec;
 pub mod committee;
 pub mod crypto;
 pub mod date;
+pub mod epoch;
 pub mod evidence;
 pub mod execute;
 pub mod genesis;

@@ -46,6 +46,7 @@ fn committee() -> Arc<Committee> {
         network_key: key(2, n).public(),
         log_key: key(3, n).public(),
         address: format!("/ip4/127.0.0.1/tcp/{}", socket.local_addr().unwrap().port()),
+        may_lead: true,
     });
     Arc::new(Committee::new(Epoch::ZERO, validators.collect()).unwrap())
 }

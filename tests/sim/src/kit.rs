@@ -84,6 +84,7 @@ impl Kit {
                 network_key: secret(2, ix).public(),
                 log_key: secret(3, ix).public(),
                 address: format!("/ip4/127.0.0.1/tcp/{}", 7101 + ix),
+                may_lead: true,
             })
             .collect();
         let committee = Arc::new(Committee::new(epoch, validators).expect("a valid committee"));

@@ -954,5 +954,6 @@ fn sim_validator(ix: u16) -> Validator {
         network_key: key(2),
         log_key: key(3),
         address: format!("/ip4/127.0.0.1/tcp/{}", 7000 + ix),
+        may_lead: true,
     }
 }
