@@ -8,6 +8,7 @@ mod automatic;
 mod content;
 mod genesis;
 mod governance;
+mod membership;
 mod overlay;
 mod steps;
 
@@ -20,6 +21,7 @@ use crate::block::{ExecSummary, Header};
 use crate::canonical::Writer;
 use crate::code::{Code, Refusal};
 use crate::codec::Wire;
+use crate::committee::Committee;
 use crate::crypto::{Digest, PublicKey};
 use crate::date::Date;
 use crate::id::{ChainId, Height, RecordId, TxId};
@@ -28,6 +30,7 @@ use crate::leaf::{Leaf, SealLeaf};
 use crate::merkle::{self, Frontier};
 use crate::operation::Operation;
 use crate::record::governance::{AgencyDetails, BasisDetails, MemberDetails};
+use crate::record::validator::ValidatorDetails;
 use crate::state::{AgencyEntry, MemberEntry, Status, key, tree};
 use crate::transaction::{
     Batch, Body, OPERATIONS_MAX, Submission, TRANSACTION_VERSION, Transaction, VALIDITY_MS_MAX,
@@ -35,6 +38,7 @@ use crate::transaction::{
 use overlay::{Fail, Overlay};
 
 pub use genesis::{genesis_block, genesis_header};
+pub use membership::epoch;
 
 /// Reading the ledger failed; the node stops.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -129,6 +133,9 @@ pub struct BlockResult {
     pub state: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Nodes of the state tree written and made stale.
     pub tree: TreeUpdateBatch,
+    /// The next epoch's validators, when this block settled them: the epoch's closing block is the first whose
+    /// header certifies this height. [`epoch`] reads them again after a restart.
+    pub scheduled: Option<Committee>,
 }
 
 /// An ordered block, ready to execute.
@@ -169,6 +176,8 @@ pub struct GenesisState {
     pub members: Vec<MemberDetails>,
     /// The catalogue of legal bases.
     pub bases: Vec<BasisDetails>,
+    /// The validators of epoch 0, 4 to 100; or none, for a ledger that keeps no validator set.
+    pub validators: Vec<ValidatorDetails>,
 }
 
 /// Most automatic steps of one block; the rest follow in the next ones. Readers see dates, not steps, so
@@ -205,7 +214,8 @@ pub fn outcomes_root(outcomes: &[Outcome]) -> Digest {
 /// Bodies must have passed [`crate::rules::check_bodies`] before the block was voted for.
 ///
 /// # Errors
-/// Only when the ledger cannot be read; whatever a member sends becomes an outcome.
+/// Only when the ledger cannot be read, or when a closing block hands over to another validator set than the
+/// ledger has settled, which no honest quorum certifies; whatever a member sends becomes an outcome.
 pub fn execute_block<L: LedgerRead>(
     ledger: &L,
     chain: &ChainParams,
@@ -226,6 +236,7 @@ pub fn execute_block<L: LedgerRead>(
             execution.transaction(submission, signature_ok, recorded.as_deref())?;
         }
     }
+    execution.membership(block.header)?;
     execution.finish(block.header)
 }
 
@@ -265,6 +276,9 @@ struct Execution<'a, L> {
     leaves: Vec<AppendedLeaf>,
     outcomes: Vec<Outcome>,
     previous: &'a ExecSummary,
+    /// Whether something changed that the next validator set depends on.
+    membership_touched: bool,
+    scheduled: Option<Committee>,
 }
 
 impl<'a, L: LedgerRead> Execution<'a, L> {
@@ -279,6 +293,8 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             leaves: Vec::new(),
             outcomes: Vec::new(),
             previous: &previous.summary,
+            membership_touched: false,
+            scheduled: None,
         }
     }
 
@@ -468,6 +484,14 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             outcomes_root: outcomes_root(&self.outcomes),
             state_root,
         };
-        Ok(BlockResult { summary, outcomes: self.outcomes, leaves: self.leaves, log: self.log, state, tree })
+        Ok(BlockResult {
+            summary,
+            outcomes: self.outcomes,
+            leaves: self.leaves,
+            log: self.log,
+            state,
+            tree,
+            scheduled: self.scheduled,
+        })
     }
 }

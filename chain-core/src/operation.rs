@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{CanonicalError, Reader, Writer};
-use crate::crypto::Digest;
+use crate::crypto::{Digest, Signature};
 use crate::date::Date;
 use crate::id::RecordId;
 use crate::layout::{Layout, closed_list, read_option, write_option};
@@ -36,6 +36,8 @@ closed_list!(
         Suspend = 8, "suspend";
         /// Put into effect again.
         Resume = 9, "resume";
+        /// A validator said that it is ready to take part.
+        Ready = 10, "ready";
         /// Ended by its own date.
         Expire = 32, "expire";
         /// Publication ended by its own date.
@@ -178,6 +180,18 @@ pub enum Operation {
         /// Its version.
         version: u32,
     },
+    /// Hands in a validator's word that it is ready; by a member of its agency or of the council. It counts
+    /// for [`crate::record::validator::READY_MS`].
+    Ready {
+        /// The validator's record.
+        record: RecordId,
+        /// The version of it that the validator is ready for: the effective one.
+        version: u32,
+        /// When the validator said so, by its own clock: milliseconds since 1970.
+        time_ms: u64,
+        /// Its consensus key's signature over [`crate::record::validator::Ready`].
+        signature: Signature,
+    },
 }
 
 impl Operation {
@@ -206,7 +220,8 @@ impl Operation {
             | Self::Revoke { record, .. }
             | Self::StopPublication { record, .. }
             | Self::Suspend { record, .. }
-            | Self::Resume { record, .. } => *record,
+            | Self::Resume { record, .. }
+            | Self::Ready { record, .. } => *record,
         }
     }
 
@@ -220,7 +235,8 @@ impl Operation {
             | Self::Revoke { version, .. }
             | Self::StopPublication { version, .. }
             | Self::Suspend { version, .. }
-            | Self::Resume { version, .. } => *version,
+            | Self::Resume { version, .. }
+            | Self::Ready { version, .. } => *version,
         }
     }
 
@@ -244,6 +260,7 @@ impl Operation {
             Self::StopPublication { .. } => Step::StopPublication,
             Self::Suspend { .. } => Step::Suspend,
             Self::Resume { .. } => Step::Resume,
+            Self::Ready { .. } => Step::Ready,
         }
     }
 
@@ -286,6 +303,9 @@ impl Layout for Operation {
                 write_option(writer, until.as_ref());
                 writer.text(reason);
             }
+            Self::Ready { time_ms, signature, .. } => {
+                writer.u64(*time_ms).signature(signature);
+            }
         }
     }
 
@@ -326,6 +346,9 @@ impl Layout for Operation {
                 reason: reader.text(NOTE_BYTES_MAX)?,
             },
             Step::Resume => Self::Resume { record, version },
+            Step::Ready => {
+                Self::Ready { record, version, time_ms: reader.u64()?, signature: reader.signature()? }
+            }
             _ => return Err(reader.error("not a step that members sign")),
         })
     }

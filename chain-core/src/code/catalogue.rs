@@ -78,6 +78,10 @@ catalogue! {
     ThresholdNotMet = 420, "THRESHOLD_NOT_MET", "Not enough council members or administrators have agreed.", "Collect the missing signatures.";
     ScoreForbidden = 421, "SCORE_FORBIDDEN", "A score, rating or rank of a subject is not allowed.", "Leave the score out; it may not be recorded.";
     HeaderMismatch = 422, "HEADER_MISMATCH", "The public header says something else than the body.", "Build header and body together; see the detail for the field.";
+    ValidatorSetSize = 430, "VALIDATOR_SET_SIZE", "The validator set would have fewer than 4 or more than 100 members.", "Add another validator before one leaves, or remove one before another joins.";
+    KeyInUse = 431, "KEY_IN_USE", "A key already serves another validator or a member.", "Make a new key for this purpose.";
+    ReadyStale = 432, "READY_STALE", "The validator's word that it is ready is older than ten minutes, or dated ahead of block time.", "Check the validator's clock and have it say so again.";
+    ReadyNotNeeded = 433, "READY_NOT_NEEDED", "Nothing waits for this validator's word: it takes part already, or the next set is settled.", "If the next set lacks it, file again once the next epoch has begun.";
 
     // 5 proof: checking what others hand over
     ProofInvalid = 501, "PROOF_INVALID", "The proof does not lead to the root.", "The receipt or the record was altered; alarm the auditor.";

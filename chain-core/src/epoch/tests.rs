@@ -10,9 +10,9 @@ use crate::id::View;
 const CHAIN: ChainId = ChainId::new(Digest::ZERO);
 
 /// The set of an epoch: validators `epoch` to `epoch + 3` of a row.
-fn set(epoch: u64) -> Committee {
-    let validators = committee(16).validators()[epoch as usize..][..4].to_vec();
-    Committee::new(Epoch::new(epoch), validators).unwrap()
+fn set(epoch: usize) -> Committee {
+    let validators = committee(16).validators()[epoch..][..4].to_vec();
+    Committee::new(Epoch::new(epoch as u64), validators).unwrap()
 }
 
 fn closing(of: &Committee, next: &Committee) -> Header {
@@ -52,22 +52,22 @@ fn suffix(parent: &Header) -> Header {
 }
 
 /// Votes of the first three validators of an epoch's set.
-fn certify(epoch: u64, kind: VoteKind, header: &Header) -> Cert {
+fn certify(epoch: usize, kind: VoteKind, header: &Header) -> Cert {
     let rank = Rank { view: header.view, height: header.height };
     let mut cert = Cert::from_votes(kind, header.epoch, rank, header.digest(), 4, []);
     let slot = cert.slot(CHAIN);
     cert.bitmap[0] = 0b111;
-    cert.signatures = (0..3).map(|ix| secret(1, epoch as usize + ix).sign(&slot)).collect();
+    cert.signatures = (0..3).map(|ix| secret(1, epoch + ix).sign(&slot)).collect();
     cert
 }
 
-fn prove(epoch: u64, headers: Vec<Header>) -> ClosingProof {
+fn prove(epoch: usize, headers: Vec<Header>) -> ClosingProof {
     let certificate = certify(epoch, VoteKind::Commit, headers.last().unwrap());
     ClosingProof { headers, certificate }
 }
 
 /// The proof of an epoch's end with so many suffixes.
-fn proof(epoch: u64, suffixes: usize) -> ClosingProof {
+fn proof(epoch: usize, suffixes: usize) -> ClosingProof {
     let mut headers = vec![closing(&set(epoch), &set(epoch + 1))];
     for _ in 0..suffixes {
         headers.push(suffix(headers.last().unwrap()));
@@ -75,15 +75,15 @@ fn proof(epoch: u64, suffixes: usize) -> ClosingProof {
     prove(epoch, headers)
 }
 
-fn hand_over(epoch: u64) -> HandOver {
-    HandOver { proof: proof(epoch, epoch as usize), next: set(epoch + 1) }
+fn hand_over(epoch: usize) -> HandOver {
+    HandOver { proof: proof(epoch, epoch), next: set(epoch + 1) }
 }
 
 #[test]
 fn the_set_of_a_later_epoch_follows_from_the_first() {
     let hand_overs: Vec<_> = (0..4).map(hand_over).collect();
     for known in 0..=4 {
-        assert_eq!(verify_chain(CHAIN, &set(0), &hand_overs[..known]), Ok(set(known as u64)), "{known}");
+        assert_eq!(verify_chain(CHAIN, &set(0), &hand_overs[..known]), Ok(set(known)), "{known}");
     }
     for hand_over in &hand_overs {
         let bytes = codec::encode(hand_over).unwrap();
@@ -175,15 +175,15 @@ fn f05_an_ordinary_block_ends_no_epoch() {
 fn f05_a_suffix_stands_below_its_own_closing_block() {
     let end = closing(&set(0), &set(1));
     let good = suffix(&end);
-    let other = Header { time_ms: 9, ..end.clone() };
+    let other = Header { time_ms: 9, ..end };
     let broken = |header: Header| {
         let height = header.height;
         let proof = prove(0, vec![end.clone(), header]);
         assert_eq!(proof.verify(CHAIN, &set(0)), Err(EpochError::Broken(height)));
     };
     broken(suffix(&other));
-    broken(Header { height: good.height.next(), ..good.clone() });
-    broken(Header { view: end.view, ..good.clone() });
+    broken(Header { height: good.height.next(), ..good });
+    broken(Header { view: end.view, ..good });
     // A suffix of another epoch.
     let epoch = EpochError::Epoch { height: good.height, got: Epoch::new(1), want: Epoch::ZERO };
     let stray = prove(0, vec![end.clone(), Header { epoch: Epoch::new(1), ..good }]);

@@ -54,7 +54,7 @@ pub fn genesis_header(chain: &ChainParams, agency: &OrgId, details: Details) -> 
     governance_header(chain.chain_id, agency, &[], &content.to_string(), 1, details)
 }
 
-/// Lays down agencies, members and legal bases as height 0: state, tree and one leaf per record. There is no
+/// Lays down agencies, legal bases, members and validators as height 0: state, tree and one leaf per record. There is no
 /// seal leaf, for there is no block. Proofs of possession are not looked at: the parts of a genesis are
 /// signed as a whole.
 ///
@@ -88,6 +88,8 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         leaves: Vec::new(),
         outcomes: Vec::new(),
         previous: &previous.summary,
+        membership_touched: false,
+        scheduled: None,
     };
     for agency in &genesis.agencies {
         agency.check(None).map_err(|error| invalid(format!("agency {}: {error}", agency.id)))?;
@@ -104,6 +106,14 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         member.check(None).map_err(|error| invalid(format!("member {short}: {error}")))?;
         let header = genesis_header(chain, &member.agency, Details::Member(Box::new(member.clone())));
         execution.lay_down(&header)?;
+    }
+    for validator in &genesis.validators {
+        validator.check(None).map_err(|error| invalid(format!("validator {}: {error}", validator.name)))?;
+        let details = Details::Validator(Box::new(validator.clone()));
+        execution.lay_down(&genesis_header(chain, &validator.agency, details))?;
+    }
+    if !genesis.validators.is_empty() {
+        execution.lay_down_epoch(&genesis.validators)?;
     }
     execution.close_genesis().map_err(|error| invalid(error.to_string()))
 }
@@ -154,6 +164,14 @@ impl Execution<'_, Nothing> {
             outcomes_root: outcomes_root(&[]),
             state_root,
         };
-        Ok(BlockResult { summary, outcomes: Vec::new(), leaves: self.leaves, log: self.log, state, tree })
+        Ok(BlockResult {
+            summary,
+            outcomes: Vec::new(),
+            leaves: self.leaves,
+            log: self.log,
+            state,
+            tree,
+            scheduled: None,
+        })
     }
 }

@@ -162,6 +162,7 @@ pub(crate) fn genesis() -> GenesisState {
                 ..basis_details("organisations-only")
             },
         ],
+        validators: Vec::new(),
     }
 }
 

@@ -82,6 +82,7 @@ impl Payloads {
                 to: None,
             }],
             bases: vec![basis(from)],
+            validators: Vec::new(),
         };
         let chain = ChainParams { chain_id, utc_offset_minutes: 480, council_threshold: 1 };
         Self {
