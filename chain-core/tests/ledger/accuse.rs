@@ -24,7 +24,7 @@ use crate::city::{Accepted, City, agency, batch, chain, genesis, licence, secret
 
 /// Who signs, on which chain and in which epoch.
 #[derive(Clone, Copy)]
-struct Hand {
+pub(crate) struct Hand {
     chain_id: ChainId,
     epoch: Epoch,
     signer: u16,
@@ -34,7 +34,7 @@ fn consensus_key(signer: u16) -> SecretKey {
     secret(&format!("v{signer}/consensus"))
 }
 
-fn hand(signer: u16) -> Hand {
+pub(crate) fn hand(signer: u16) -> Hand {
     Hand { chain_id: chain().chain_id, epoch: Epoch::ZERO, signer }
 }
 
@@ -80,7 +80,7 @@ impl Hand {
         SignedHeader { signature: self.sign(&header.proposal()), header }
     }
 
-    pub(crate) fn proposals(self) -> Evidence {
+    fn proposals(self) -> Evidence {
         let header = |time_ms| Header { time_ms, ..self.header(3, 9, block("parent")) };
         Evidence::Proposals {
             first: Box::new(self.signed(header(1))),
@@ -153,7 +153,7 @@ impl Hand {
     }
 
     /// One proof of each kind.
-    fn every_kind(self) -> Vec<(OffenceKind, Evidence)> {
+    pub(crate) fn every_kind(self) -> Vec<(OffenceKind, Evidence)> {
         vec![
             (OffenceKind::Proposals, self.proposals()),
             (OffenceKind::Prepares, self.votes(VoteKind::Prepare, 3, 9)),
