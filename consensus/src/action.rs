@@ -3,7 +3,7 @@
 use chain_core::block::Header;
 use chain_core::certificate::Cert;
 use chain_core::evidence::Evidence;
-use chain_core::id::{Height, ValidatorIx, View};
+use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 
 use crate::message::{Message, Proposal};
@@ -27,10 +27,13 @@ pub enum Write {
     Block(Box<Proposal>),
     /// Blocks became final: the certificate, and the digest of each height it newly finalises, ascending.
     Commit {
-        /// Commit certificate of the highest of them.
+        /// Commit certificate of the highest of them, or of the last Suffix.
         certificate: Cert,
         /// The blocks, ascending without gaps.
         blocks: Vec<Header>,
+        /// When the last of them closes its epoch: the headers after it, up to the one that the certificate
+        /// is over. They are no part of the ledger.
+        suffixes: Vec<Header>,
     },
     /// The next batch of this node's own lane: durable before it is pushed.
     OwnBatch(SignedBatchHeader),
@@ -182,7 +185,15 @@ pub enum Action {
         /// Which.
         batch: BatchRef,
     },
-    /// Execute this block; deliveries ascend without gaps.
+    /// Answer one that is in an ended epoch with [`Message::Closing`] of that epoch, from the store.
+    SendClosing {
+        /// To whom.
+        to: ValidatorIx,
+        /// The epoch that ended.
+        epoch: Epoch,
+    },
+    /// Execute this block; deliveries ascend without gaps. After a closing block the epoch is over: the owner
+    /// executes it, and starts the next epoch's engine.
     Deliver(Box<Delivery>),
     /// Two statements of one validator that contradict each other, verified; each offence once. File it in the
     /// ledger.

@@ -38,6 +38,8 @@ pub enum Event {
     Executed {
         /// Height and roots.
         summary: ExecSummary,
+        /// Hash of the next epoch's validator set, when this height scheduled it.
+        scheduled: Option<Digest>,
     },
     /// A batch of any lane, checked against its header and its author's signature, is stored (not
     /// necessarily durable: the next synced write makes it so).

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chain_core::crypto::Digest;
-use chain_core::id::ValidatorIx;
+use chain_core::id::{Epoch, ValidatorIx};
 use chain_core::lane::{BatchHeader, BatchRef, LaneAdvance, LaneFrontier, SignedBatchHeader};
 
 /// Most batches remembered per lane above the committed frontier.
@@ -39,12 +39,22 @@ pub(crate) enum Uncovered {
 }
 
 /// Headers of the batches held.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Lanes {
+    epoch: Epoch,
     held: BTreeMap<(ValidatorIx, u64), Vec<(Digest, SignedBatchHeader)>>,
 }
 
 impl Lanes {
+    /// Nothing held yet of an epoch's lanes.
+    pub(crate) fn new(epoch: Epoch) -> Self {
+        Self { epoch, held: BTreeMap::new() }
+    }
+
+    fn name(&self, author: ValidatorIx, seq: u64, digest: Digest) -> BatchRef {
+        BatchRef { epoch: self.epoch, author, seq, digest }
+    }
+
     /// Remembers a batch. Gives the other one when it shows that the author signed two different batches for
     /// one position; a third shows nothing new.
     pub(crate) fn add(
@@ -90,9 +100,9 @@ impl Lanes {
         loop {
             let Some(header) = self.get(author, seq, &digest) else {
                 let from = (from..seq).find(|at| !self.held.contains_key(&(author, *at))).unwrap_or(seq);
-                return Err(Uncovered::Missing(Missing { from, tip: BatchRef { author, seq, digest } }));
+                return Err(Uncovered::Missing(Missing { from, tip: self.name(author, seq, digest) }));
             };
-            run.batches.push(BatchRef { author, seq, digest });
+            run.batches.push(self.name(author, seq, digest));
             run.records = run.records.saturating_add(header.count);
             run.bytes = run.bytes.saturating_add(header.bytes);
             digest = header.prev;
@@ -131,7 +141,7 @@ impl Lanes {
             records -= count;
             run.bytes += size;
             run.records += count;
-            run.batches.push(BatchRef { author, seq, digest: *digest });
+            run.batches.push(self.name(author, seq, *digest));
             tip = *digest;
         }
         let last = *run.batches.last()?;
@@ -149,7 +159,7 @@ impl Lanes {
         self.held
             .range((author, frontier.next_seq(author))..=(author, u64::MAX))
             .flat_map(|((author, seq), slot)| {
-                slot.iter().map(|(digest, _)| BatchRef { author: *author, seq: *seq, digest: *digest })
+                slot.iter().map(|(digest, _)| self.name(*author, *seq, *digest))
             })
             .collect()
     }

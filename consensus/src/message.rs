@@ -6,6 +6,7 @@ use chain_core::block::{Header, SlotPreimage};
 use chain_core::certificate::{Cert, Rank, VoteKind};
 use chain_core::codec::Wire;
 use chain_core::crypto::{Digest, Signature};
+use chain_core::epoch::ClosingProof;
 use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{LaneAdvance, SignedBatchHeader};
 pub use chain_core::view_change::{Claim, ViewChangePreimage};
@@ -187,6 +188,8 @@ pub struct Status {
 /// On every new connection: the newest votes I hold of the one I greet, so that it notices a lost memory.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct VoteEcho {
+    /// The epoch that the sender is in.
+    pub epoch: Epoch,
     /// Newest PREPARE of the peer.
     pub prepare: Option<Vote>,
     /// Newest COMMIT of the peer.
@@ -233,9 +236,35 @@ pub enum Message {
     Blocks {
         /// The blocks.
         blocks: Vec<Proposal>,
+        /// When the last of them closes its epoch: the Suffixes after it, up to the certified one.
+        suffixes: Vec<Header>,
         /// Commit certificate of the last.
         certificate: Box<Cert>,
     },
+    /// The receiver's epoch ended, and so it ended.
+    Closing(Box<ClosingProof>),
+}
+
+impl Message {
+    /// The epoch it speaks of, where it names one. Answers are judged by the one who asked.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Propose(proposal) => Some(proposal.header.epoch),
+            Self::Vote(vote, _) => Some(vote.epoch),
+            Self::ViewChange(message) => Some(message.epoch),
+            Self::Entry(EntryProof::Timeout(tc)) => Some(tc.epoch),
+            Self::Entry(EntryProof::TermEnd { certificate, .. } | EntryProof::Certificate(certificate))
+            | Self::Certificate(certificate) => Some(certificate.epoch),
+            Self::Status(status) => Some(status.epoch),
+            Self::Echo(echo) => Some(echo.epoch),
+            Self::Executed(_)
+            | Self::GetProposal { .. }
+            | Self::GetCertificate
+            | Self::GetBlocks { .. }
+            | Self::Blocks { .. }
+            | Self::Closing(_) => None,
+        }
+    }
 }
 
 impl Wire for Message {

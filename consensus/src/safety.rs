@@ -50,6 +50,8 @@ pub struct SafetyRecord {
     pub key: PublicKey,
     /// The newest PREPARE, or none in this epoch.
     pub last_prepare: Option<Slot>,
+    /// Whether that block ended its view or its epoch, so that no PREPARE in its view may follow.
+    pub last_ended: bool,
     /// The highest PREPARE-QC seen, with its signatures.
     pub high_qc: HighQc,
     /// The highest view asked for.
@@ -72,11 +74,18 @@ impl SafetyRecord {
             epoch,
             key,
             last_prepare: None,
+            last_ended: false,
             high_qc: HighQc::Base { height: base.0, digest: base.1 },
             vc_view: View::ZERO,
             entry: None,
             lane: None,
         }
+    }
+
+    /// The record with which this key enters a later epoch (M4); `None` for an epoch that it has been in. To be
+    /// durable before an engine of that epoch starts.
+    pub fn enter(&self, epoch: Epoch, base: (Height, Digest)) -> Option<Self> {
+        (epoch > self.epoch).then(|| Self::fresh(self.chain_id, epoch, self.key, base))
     }
 
     /// Whether a peer's memory of this validator goes beyond the record: then the record is a restored
@@ -330,8 +339,7 @@ impl Safety {
             if pair[1].parent != pair[0].digest() || pair[1].height != pair[0].height.next() {
                 return Err(Refused::NotConnected);
             }
-            let ended = pair[0].flags.contains(Flags::TERM_END) || pair[0].flags.contains(Flags::CLOSING);
-            if ended && pair[0].view == block.view {
+            if ends_view(pair[0]) && pair[0].view == block.view {
                 return Err(Refused::Ended);
             }
         }
@@ -343,6 +351,7 @@ impl Safety {
             None => self.check_foundation(first, foundation.ok_or(Refused::NotJustified)?)?,
         }
         self.record.last_prepare = Some(slot);
+        self.record.last_ended = ends_view(block);
         Ok(self.vote(VoteKind::Prepare, slot))
     }
 
@@ -351,10 +360,12 @@ impl Safety {
         if self.ignores_vote_chain() {
             return Ok(());
         }
-        if first.parent == last.digest && first.height == last.rank.height.next() {
-            Ok(())
-        } else {
+        if first.parent != last.digest || first.height != last.rank.height.next() {
             Err(Refused::OtherBranch)
+        } else if self.record.last_ended {
+            Err(Refused::Ended)
+        } else {
+            Ok(())
         }
     }
 
@@ -371,11 +382,11 @@ impl Safety {
             }
             Foundation::Timeout(tc) => tc.new_view == first.view && first.parent == tc.best.digest(),
             Foundation::Certified { certificate, header } => {
-                let ended = header.flags.contains(Flags::TERM_END) || header.flags.contains(Flags::CLOSING);
                 certificate.digest == header.digest()
                     && header.view == first.view
                     && first.parent == certificate.digest
-                    && !ended
+                    && header.epoch == first.epoch
+                    && !ends_view(header)
             }
         };
         if sound { Ok(()) } else { Err(Refused::NotJustified) }
@@ -511,6 +522,11 @@ impl Safety {
         vote.signature = self.signer.sign(&vote.slot(self.judge.chain_id));
         vote
     }
+}
+
+/// R1c: whether no block of the same view may follow this one.
+fn ends_view(header: &Header) -> bool {
+    [Flags::TERM_END, Flags::CLOSING, Flags::SUFFIX].iter().any(|flag| header.flags.contains(*flag))
 }
 
 /// The foundation that a proposal's own justification claims, verified.

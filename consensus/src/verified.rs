@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chain_core::certificate::{Cert, VoteKind};
 use chain_core::committee::Committee;
 use chain_core::crypto::{Digest, Signature};
+use chain_core::epoch::ClosingProof;
 use chain_core::evidence::{Evidence, EvidenceError, Offence};
 use chain_core::id::{ChainId, Height, ValidatorIx, View};
 use chain_core::lane::SignedBatchHeader;
@@ -38,6 +39,9 @@ pub enum ProofError {
     /// A certificate does not verify.
     #[error(transparent)]
     Cert(#[from] chain_core::certificate::CertError),
+    /// It does not show the end of the epoch.
+    #[error(transparent)]
+    Closing(#[from] chain_core::epoch::EpochError),
     /// It is of another epoch.
     #[error("proof of another epoch")]
     Epoch,
@@ -113,6 +117,22 @@ impl Judge {
     pub fn vote(&self, vote: &Vote) -> bool {
         vote.epoch == self.committee.epoch()
             && self.verifier.verify(vote.signer, &vote.slot(self.chain_id), &vote.signature)
+    }
+
+    /// Whether a vote, of whatever epoch, carries the signature of the key that this validator has here.
+    pub fn is_signed_by(&self, validator: ValidatorIx, vote: &Vote) -> bool {
+        self.verifier.verify(validator, &vote.slot(self.chain_id), &vote.signature)
+    }
+
+    /// Checks how this epoch ended.
+    ///
+    /// # Errors
+    /// Names the flaw.
+    pub fn closing(&self, proof: ClosingProof) -> Result<Verified<ClosingProof>, ProofError> {
+        proof.verify_by(self.chain_id, &self.committee, |signer, slot, signature| {
+            self.verifier.verify(signer, slot, signature)
+        })?;
+        Ok(Verified(proof))
     }
 
     /// Whether a batch header carries its author's signature.

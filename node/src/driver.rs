@@ -120,7 +120,7 @@ impl Driver {
         let mut lane_bytes = 0;
         for signed in pending.iter().filter(|signed| Some(signed.header.author) == core.me) {
             let header = &signed.header;
-            let name = BatchRef { author: header.author, seq: header.seq, digest: header.digest() };
+            let name = BatchRef::of(header);
             lane.insert(name, header.bytes as usize);
             lane_bytes += header.bytes as usize;
         }

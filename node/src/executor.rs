@@ -59,7 +59,7 @@ impl<'a> Executor<'a> {
             }
             None => {
                 let result = genesis_block(&core.chain, genesis)?;
-                let tip = Tip::genesis(chain_id, core.committee.size(), time_ms);
+                let tip = Tip::genesis(chain_id, time_ms);
                 let listed = listed(&result)?;
                 let block = Executed {
                     tip: &tip,
@@ -266,7 +266,7 @@ impl<'a> Executor<'a> {
         let mut all = Vec::new();
         for advance in &proposal.advances {
             let mut run = Vec::new();
-            let mut name = BatchRef { author: advance.author, seq: advance.seq, digest: advance.tip };
+            let mut name = advance.tip_in(proposal.header.epoch);
             loop {
                 let Some(batch) = self.batch(&name)? else { return Ok(None) };
                 let prev = batch.batch.signed.header.prev;
@@ -274,7 +274,7 @@ impl<'a> Executor<'a> {
                 if name.seq <= lanes.next_seq(advance.author) {
                     break;
                 }
-                name = BatchRef { author: name.author, seq: name.seq - 1, digest: prev };
+                name = BatchRef { seq: name.seq - 1, digest: prev, ..name };
             }
             all.extend(run.into_iter().rev());
         }

@@ -165,9 +165,8 @@ impl Engine {
         let timely = header.time_ms <= now.wall_ms.saturating_add(self.params.clock_ahead_ms)
             && header.time_ms.saturating_add(behind) >= now.wall_ms;
         let parent = self.parent_header(header).cloned();
-        let first = parent
-            .as_ref()
-            .map_or(header.height == self.judge.base_height.next(), |one| one.view < header.view);
+        let on_base = header.height == self.judge.base_height.next();
+        let first = on_base || parent.as_ref().is_some_and(|one| one.view < header.view);
         let foundation =
             if first { OwnedFoundation::of(&proposal, parent.as_ref(), &self.judge) } else { None };
         if foundation.is_some() && header.view == self.view {
@@ -319,7 +318,10 @@ impl Engine {
                 return Some((branch, Some(ground)));
             }
             let parent = self.parent_header(first)?.clone();
-            if parent.view != view || branch.len() as u64 > self.params.view_blocks_max {
+            if parent.epoch != first.epoch
+                || parent.view != view
+                || branch.len() as u64 > self.params.view_blocks_max
+            {
                 return None;
             }
             branch.push(parent);
@@ -358,7 +360,7 @@ impl Engine {
         let header = entry.header().clone();
         let Some(parent) = self.chain.tip_of(&header.parent).cloned() else { return Judged::Open };
         // M1: every ancestor above the newest certified one must hold too.
-        let parent_holds = parent.height == self.chain.committed().height
+        let parent_holds = parent.digest == self.chain.committed().digest
             || self.chain.get(&header.parent).is_some_and(|one| {
                 one.validity == Validity::Valid
                     || one.certificate.is_some()
@@ -373,8 +375,7 @@ impl Engine {
         if !entry.timely {
             return Judged::Refused;
         }
-        let first = parent.view < header.view || parent.header.is_none();
-        if first && entry.foundation.is_none() {
+        if self.starts_view(&header, &parent) && entry.foundation.is_none() {
             // The parent may have been unknown when the block came; its justification is judged again now.
             let proposal = entry.proposal.clone();
             if proposal.justification.is_none() && header.view != View::ZERO {
@@ -398,6 +399,9 @@ impl Engine {
                     return Judged::Refused;
                 }
                 Some(_) => {}
+            }
+            if !self.closes_rightly(&header) {
+                return Judged::Refused;
             }
         }
         self.judge_data(now, digest, &parent, out)
@@ -460,13 +464,10 @@ impl Engine {
             && header.proposer == self.leader_of(header.view)
             && header.time_ms > parent.time_ms
             && header.validators_hash == set
-            && header.next_validators_hash == set
             && header.history_root == parent.history.root();
-        let ended = parent.header.as_ref().is_some_and(|one| {
-            one.flags.contains(Flags::CLOSING)
-                || (one.flags.contains(Flags::TERM_END) && one.view == header.view)
-        });
-        if !position || ended || header.flags.contains(Flags::CLOSING) {
+        let first = self.starts_view(header, parent);
+        let ended = !first && parent.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
+        if !position || ended || !super::epoch::ends_by_bytes(header, parent) {
             return false;
         }
         let (exec_before, root_before) =
@@ -474,7 +475,6 @@ impl Engine {
         let exec = header.exec_height >= exec_before
             && header.exec_height < header.height
             && (header.exec_height > exec_before || root_before.is_none_or(|root| root == header.exec_root));
-        let first = parent.header.as_ref().is_none_or(|one| one.view < header.view);
         let lag = header.is_empty() || header.height.since(header.exec_height) <= self.params.exec_lag_max;
         let flagged = header.is_empty() == header.flags.contains(Flags::SEAL);
         exec && lag && flagged && (!first || header.is_empty()) && self.advances_by_bytes(proposal, parent)
@@ -499,6 +499,11 @@ impl Engine {
             && header.n_bytes <= self.params.block_bytes_max
             && header.n_records <= self.params.block_records_max
             && header.lanes_root == block::lanes_root(advances)
+    }
+
+    /// Whether a block is the first of its view on its branch.
+    pub(super) fn starts_view(&self, header: &Header, parent: &Tip) -> bool {
+        parent.height == self.judge.base_height || parent.view < header.view
     }
 
     /// Blocks of views that nobody can vote in any more and that nothing certifies.

@@ -69,12 +69,13 @@ impl Engine {
         if let Some(last) = last {
             // M17: what I prepared in my own view is what I proposed last.
             let tip = self.chain.tip_of(&last.digest)?.clone();
-            let ended = tip.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
+            let ended = tip.closing.is_some()
+                || tip.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
             let long = tip.height.since(self.view_base()) >= self.params.view_blocks_max;
             return (!ended && !long).then_some(Stand { tip, first: None });
         }
         let committed = self.chain.committed().clone();
-        if committed.header.is_some() && committed.view == view && committed.height > self.judge.base_height {
+        if committed.view == view && committed.height > self.judge.base_height {
             // My own earlier blocks of this view were committed and my memory of voting is gone: never build.
             return None;
         }
@@ -167,7 +168,11 @@ impl Engine {
         let heartbeat = now.mono_ms >= self.block_ms + self.params.heartbeat_ms && in_flight == 0;
         let base_open = first && tip.height > self.chain.committed().height;
         // The very first block shows everybody that the network lives.
-        let opening = tip.header.is_none();
+        let opening = tip.height == self.judge.base_height;
+        // The end of the epoch waits for nothing.
+        if let Some((ending, _)) = self.ending(tip, self.exec_for(tip).0) {
+            return Some(ending);
+        }
         let wanted = opening || has_work || seal || heartbeat || self.first_block_owed || self.handing_over;
         if first {
             // The first block of a view is empty (M2); it also commits an uncommitted base (M11).
@@ -222,6 +227,10 @@ impl Engine {
     /// the parent's, and never one that is not executed here.
     pub(super) fn exec_for(&self, tip: &Tip) -> (Height, Option<Digest>) {
         let parent = tip.header.as_ref().map_or(Height::ZERO, |one| one.exec_height);
+        if tip.closing.is_some() {
+            // A Suffix certifies nothing new.
+            return (parent, tip.header.as_ref().map(|one| one.exec_root));
+        }
         let mut heights: Vec<Height> = self
             .peers
             .iter()
@@ -252,12 +261,13 @@ impl Engine {
         let (exec_height, exec_root) = self.exec_for(tip);
         let exec_root =
             exec_root.or_else(|| self.summaries.get(&exec_height).copied()).unwrap_or(Digest::ZERO);
+        let set = self.judge.set_hash;
+        let next = self.ending(tip, exec_height).map_or(set, |(_, next)| next);
         let digests = || {
             work.iter()
                 .flat_map(|work| work.runs.iter())
                 .flat_map(|run| run.batches.iter().map(|one| &one.digest))
         };
-        let set = self.judge.set_hash;
         #[expect(clippy::cast_possible_truncation, reason = "at most 16 batches of 100 lanes")]
         let n_batches = digests().count() as u32;
         Header {
@@ -279,7 +289,7 @@ impl Engine {
             exec_root,
             history_root: tip.history.root(),
             validators_hash: set,
-            next_validators_hash: set,
+            next_validators_hash: next,
         }
     }
 

@@ -325,7 +325,7 @@ impl Engine {
             .indices()
             .filter(|author| Some(*author) != self.me && !self.lane_is_frozen(*author))
             .filter_map(|author| self.lanes.longest(author, committed, 1, bytes, records))
-            .map(|(advance, _)| BatchRef { author: advance.author, seq: advance.seq, digest: advance.tip })
+            .map(|(advance, _)| advance.tip_in(self.epoch()))
             .collect();
         self.relayed = heads.first().map(|head| (self.view, *head, now.mono_ms));
         for batch in heads {

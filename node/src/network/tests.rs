@@ -243,7 +243,7 @@ async fn three_hosts_exchange_votes_batches_and_sync() {
         assert!(matches!(frame, Frame::Batch(bytes) if bytes == batch));
     }
 
-    let tip = BatchRef { author: ix(1), seq: 9, digest: Digest::ZERO };
+    let tip = BatchRef { epoch: Epoch::ZERO, author: ix(1), seq: 9, digest: Digest::ZERO };
     for size in [0_u64, 3, 1_000_000] {
         let answer = hosts[2].net.request(ix(1), SyncRequest::Batches { from: size, tip }).await.unwrap();
         assert_eq!(answer.batches, vec![vec![2; usize::try_from(size).unwrap()]; 3]);

@@ -337,6 +337,7 @@ fn message(table: &Table, choices: &mut Choices<'_>, liars: &mut Liars, from: u1
         })),
         10 => Message::Executed(Height::new(choices.number(1))),
         11 => Message::Echo(Box::new(VoteEcho {
+            epoch: table.kit.epoch,
             // Only the engine's own signatures would count; the liars have none to show.
             prepare: choices
                 .chance(100)
@@ -362,7 +363,7 @@ fn message(table: &Table, choices: &mut Choices<'_>, liars: &mut Liars, from: u1
                 }
                 _ => cert(table, choices, liars, VoteKind::Commit),
             };
-            Message::Blocks { blocks, certificate: Box::new(certificate) }
+            Message::Blocks { blocks, suffixes: Vec::new(), certificate: Box::new(certificate) }
         }
     }
 }

@@ -455,7 +455,7 @@ fn d04_a_height_without_its_certificate_moves_nothing() {
     table.tell(2, 0, status(&table, 9, Some(cert.clone())));
     assert_eq!(asked_for_blocks(&table), 1);
     table.tell(2, 0, status(&table, 1, None));
-    table.tell(3, 0, Message::Blocks { blocks, certificate: Box::new(cert) });
+    table.tell(3, 0, Message::Blocks { blocks, suffixes: Vec::new(), certificate: Box::new(cert) });
     assert_eq!(table.committed(0), 9);
 }
 
@@ -498,14 +498,22 @@ fn d06_sync_answers_that_are_not_exactly_right_are_refused_whole() {
     ];
     for (what, blocks, certificate) in rows {
         let mut table = alone();
-        table.tell(2, 0, Message::Blocks { blocks, certificate: Box::new(certificate) });
+        table.tell(
+            2,
+            0,
+            Message::Blocks { blocks, suffixes: Vec::new(), certificate: Box::new(certificate) },
+        );
         assert_eq!(table.committed(0), 0, "{what}");
         assert!(
             !table.seats[0].written.iter().any(|one| matches!(one, Write::Block(_))),
             "{what} was stored"
         );
         // The right answer is still taken afterwards.
-        let right = Message::Blocks { blocks: good.clone(), certificate: Box::new(cert.clone()) };
+        let right = Message::Blocks {
+            blocks: good.clone(),
+            suffixes: Vec::new(),
+            certificate: Box::new(cert.clone()),
+        };
         table.tell(3, 0, right);
         assert_eq!(table.committed(0), 6, "after: {what}");
     }

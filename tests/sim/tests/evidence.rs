@@ -75,7 +75,7 @@ fn the_rival_may_come_with_the_blocks_of_a_sync_answer() {
     let (first, rival, _) = fork(&table);
     table.tell(1, 0, propose(&rival));
     let certificate = Box::new(table.kit.cert_of(VoteKind::Commit, &first.header));
-    table.tell(2, 0, Message::Blocks { blocks: vec![first], certificate });
+    table.tell(2, 0, Message::Blocks { blocks: vec![first], suffixes: Vec::new(), certificate });
     assert_eq!(table.committed(0), 1);
     assert_eq!(found(&table), [(ix(1), OffenceKind::Proposals)]);
 }

@@ -354,6 +354,7 @@ pub(super) fn messages() -> Samples<Message> {
     let hint = Status { certificate: None, high_qc: None, ..status };
     let (_, claim, signature) = kit.claim(3, high.claim(), 1);
     let echo = VoteEcho {
+        epoch: kit.epoch,
         prepare: Some(vote(VoteKind::Prepare)),
         commit: Some(vote(VoteKind::Commit)),
         view_change: Some((View::new(3), claim, signature)),
@@ -385,7 +386,14 @@ pub(super) fn messages() -> Samples<Message> {
         ("get proposal", Message::GetProposal { digest }),
         ("get certificate", Message::GetCertificate),
         ("get blocks", Message::GetBlocks { from: Height::new(1) }),
-        ("blocks", Message::Blocks { blocks: vec![first, second], certificate: Box::new(commit_qc) }),
+        (
+            "blocks",
+            Message::Blocks {
+                blocks: vec![first, second],
+                suffixes: Vec::new(),
+                certificate: Box::new(commit_qc),
+            },
+        ),
         (
             "no signature",
             Message::Vote(

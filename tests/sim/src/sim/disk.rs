@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use chain_core::block::{Flags, Header};
 use chain_core::certificate::Cert;
 use chain_core::crypto::Digest;
-use chain_core::id::Height;
-use chain_core::lane::{BatchHeader, BatchRef, SignedBatchHeader};
+use chain_core::epoch::ClosingProof;
+use chain_core::id::{Epoch, Height};
+use chain_core::lane::{BatchRef, SignedBatchHeader};
 use consensus::action::Write;
 use consensus::message::Proposal;
 use consensus::safety::SafetyRecord;
@@ -30,8 +32,11 @@ pub struct Tables {
     pub blocks: BTreeMap<Digest, Proposal>,
     /// Final blocks by height.
     pub heights: BTreeMap<Height, Digest>,
-    /// Commit certificates by height.
-    pub certificates: BTreeMap<Height, Cert>,
+    /// Commit certificates by the height of the newest block that they make final, each with the Suffixes
+    /// between that block and the certified one.
+    pub certificates: BTreeMap<Height, (Vec<Header>, Cert)>,
+    /// How each epoch ended.
+    pub closings: BTreeMap<Epoch, ClosingProof>,
     /// Batches.
     pub batches: BTreeMap<BatchRef, SignedBatchHeader>,
 }
@@ -50,19 +55,24 @@ impl Tables {
             Write::Block(proposal) => {
                 self.blocks.insert(proposal.header.digest(), *proposal);
             }
-            Write::Commit { certificate, blocks } => {
-                for header in blocks {
+            Write::Commit { certificate, blocks, suffixes } => {
+                for header in &blocks {
                     self.heights.insert(header.height, header.digest());
                 }
-                self.certificates.insert(certificate.height, certificate);
+                let Some(last) = blocks.last() else { return };
+                if last.flags.contains(Flags::CLOSING) {
+                    let headers = std::iter::once(last).chain(&suffixes).cloned().collect();
+                    let proof = ClosingProof { headers, certificate: certificate.clone() };
+                    self.closings.insert(last.epoch, proof);
+                }
+                self.certificates.insert(last.height, (suffixes, certificate));
             }
             Write::OwnBatch(batch) => self.put_batch(batch),
         }
     }
 
     fn put_batch(&mut self, batch: SignedBatchHeader) {
-        let BatchHeader { author, seq, .. } = batch.header;
-        self.batches.insert(BatchRef { author, seq, digest: batch.header.digest() }, batch);
+        self.batches.insert(BatchRef::of(&batch.header), batch);
     }
 }
 

@@ -196,11 +196,7 @@ impl Observer {
                     self.fail(format!("{who} sent PREPARE {rank:?} before its block was durable"));
                 }
                 for advance in block.iter().flat_map(|block| block.advances.iter()) {
-                    let tip = chain_core::lane::BatchRef {
-                        author: advance.author,
-                        seq: advance.seq,
-                        digest: advance.tip,
-                    };
+                    let tip = advance.tip_in(vote.epoch);
                     if !durable.batches.contains_key(&tip) {
                         self.fail(format!("{who} sent PREPARE {rank:?} before its data was durable"));
                     }

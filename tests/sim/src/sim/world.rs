@@ -186,7 +186,7 @@ impl World {
         let committee = Arc::new(Committee::new(Epoch::ZERO, validators).expect("a valid committee"));
         let verifier = Arc::new(SimVerifier::new(n));
         let judge = Judge::new(chain_id, committee.clone(), (Height::ZERO, *chain_id.digest()), verifier);
-        let genesis = Tip::genesis(chain_id, usize::from(n), EPOCH_MS);
+        let genesis = Tip::genesis(chain_id, EPOCH_MS);
         let payloads = Payloads::new(chain_id, seed);
         let mut random = Random::new(seed);
         let nodes = (0..n)
@@ -508,7 +508,7 @@ impl World {
                     self.schedule_execution(node);
                 }
             }
-            Action::Notice(_) => {}
+            Action::Notice(_) | Action::SendClosing { .. } => {}
             Action::Evidence(evidence) => self.on_evidence(node, &evidence),
             Action::Alarm(alarm) => {
                 let blames_a_liar =
@@ -571,7 +571,7 @@ impl World {
         if !self.nodes[node].executing.is_empty() {
             self.schedule_execution(node);
         }
-        self.feed(node, Event::Executed { summary });
+        self.feed(node, Event::Executed { summary, scheduled: None });
     }
 
     fn start_sync(&mut self, node: usize) {
@@ -726,7 +726,7 @@ impl World {
     fn serve_blocks(&mut self, node: usize, to: usize, first: Height) {
         let tables = self.nodes[node].disk.tables();
         let last_wanted = Height::new(first.get() + SYNC_BLOCKS_MAX - 1);
-        let Some((last, certificate)) = tables
+        let Some((last, (suffixes, certificate))) = tables
             .certificates
             .range(first..=last_wanted)
             .next_back()
@@ -740,7 +740,8 @@ impl World {
             })
             .collect();
         if let Some(blocks) = blocks {
-            let message = Message::Blocks { blocks, certificate: Box::new(certificate.clone()) };
+            let suffixes = suffixes.clone();
+            let message = Message::Blocks { blocks, suffixes, certificate: Box::new(certificate.clone()) };
             self.post(node, to, Parcel::Message(Box::new(message)));
         }
     }
@@ -754,7 +755,7 @@ impl World {
             if at.seq == first || at.seq == 0 {
                 break;
             }
-            at = BatchRef { author: at.author, seq: at.seq - 1, digest: prev };
+            at = BatchRef { seq: at.seq - 1, digest: prev, ..at };
         }
         for header in found.into_iter().rev() {
             self.post(node, to, Parcel::Batch(header));
@@ -851,11 +852,12 @@ impl World {
             safety,
             executed: executed.clone(),
             committed,
-            certificate: tables.certificates.last_key_value().map(|(_, cert)| cert.clone()),
+            certificate: tables.certificates.last_key_value().map(|(_, (_, cert))| cert.clone()),
             blocks,
             summaries: one.ledger.summaries(),
             recent: recent.into_iter().rev().collect(),
             batches,
+            scheduled: None,
         };
         one.delivered = executed.height;
         one.written_seq = 0;
