@@ -1,11 +1,12 @@
 //! The engine: when to propose, what to vote for, what to fetch, when to give up on a leader.
 //!
 //! One file per concern: `blocks` receives proposals and votes for them, `certificates` counts votes and
-//! makes blocks final, `deliver` hands them to execution, `epoch` ends the epoch, `propose` is the leader's side
-//! and `tips` its choice of batches, `view` gives up on leaders, `inclusion` on those that leave a lane out,
-//! `handover` ends views early, `sync` keeps up with the others. Every public entry point ends in
-//! `Engine::settle`, which does whatever has become possible.
+//! makes blocks final, `accuse` proves what others may not do, `deliver` hands them to execution, `epoch` ends the
+//! epoch, `propose` is the leader's side and `tips` its choice of batches, `view` gives up on leaders, `inclusion` on
+//! those that leave a lane out, `handover` ends views early, `sync` keeps up with the others. Every public entry
+//! point ends in `Engine::settle`, which does whatever has become possible.
 
+mod accuse;
 mod blocks;
 mod certificates;
 mod deliver;
@@ -188,6 +189,8 @@ pub struct Held {
     pub deliveries: usize,
     /// Own votes that wait for the disk.
     pub own_votes: usize,
+    /// What others said lately, to be held against them if they contradict it.
+    pub statements: usize,
 }
 
 /// What this engine is waiting to do once a write is durable.
@@ -267,6 +270,7 @@ pub struct Engine {
     /// Per lane the request for the data of final blocks.
     lane_fetches: BTreeMap<ValidatorIx, deliver::LaneFetch>,
     persist_seq: u64,
+    accuser: accuse::Accuser,
     commit_ms: u64,
     block_ms: u64,
     latency_ms: u64,
@@ -374,6 +378,7 @@ impl Engine {
             fetches: BTreeMap::new(),
             lane_fetches: BTreeMap::new(),
             persist_seq: 0,
+            accuser: accuse::Accuser::default(),
             commit_ms: 0,
             block_ms: 0,
             latency_ms: 0,
@@ -426,7 +431,10 @@ impl Engine {
     /// Whether [`Event::LocalBatch`] may be given now: this validator may sign batches, and few of its
     /// own wait to be ordered.
     pub fn accepts_local(&self) -> bool {
-        self.voting() && !self.is_closed() && self.local.len() + self.pushed_ms.len() < LOCAL_BATCHES_MAX
+        self.voting()
+            && !self.is_closed()
+            && !self.own_lane_is_frozen()
+            && self.local.len() + self.pushed_ms.len() < LOCAL_BATCHES_MAX
     }
 
     /// Why it does not vote and will not in this epoch, if so.
@@ -453,6 +461,7 @@ impl Engine {
             batches: self.lanes.len(),
             deliveries: self.deliveries.len(),
             own_votes: self.own_votes.len(),
+            statements: self.accuser.len(),
         }
     }
 
@@ -518,6 +527,7 @@ impl Engine {
                     self.local.push_back((token, payload_root, bytes, count));
                 }
             }
+            Event::LaneFrozen(author) => self.on_lane_frozen(author),
             Event::Shutdown => self.handing_over = true,
         }
         self.settle(now, out);
@@ -667,8 +677,9 @@ impl Engine {
 
     fn on_batch(&mut self, batch: &SignedBatchHeader, out: &mut Vec<Action>) {
         let frontier = self.delivered.lanes.clone();
-        if self.lanes.add(batch.clone(), &frontier) {
+        if let Some(rival) = self.lanes.add(batch.clone(), &frontier) {
             let offender = batch.header.author;
+            self.weigh_batch(rival, batch.clone(), out);
             out.push(Action::Alarm(Alarm::Equivocation {
                 offender,
                 what: "two batches for one position of its lane",
@@ -682,7 +693,7 @@ impl Engine {
             self.local.clear();
             return;
         };
-        if !self.voting() || self.is_closed() {
+        if !self.voting() || self.is_closed() || self.own_lane_is_frozen() {
             return;
         }
         while let Some((token, payload_root, bytes, count)) = self.local.pop_front() {

@@ -60,6 +60,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         let names = set.iter().map(|one| one.name.clone()).collect();
         let current = Committee::new(Epoch::ZERO, set)
             .map_err(|error| Refusal::new(Code::GenesisInvalid, format!("validators: {error}")))?;
+        self.remember_set(&current);
         self.state.put_epoch(EpochEntry {
             current,
             base_height: Height::ZERO,
@@ -292,10 +293,14 @@ impl<L: LedgerRead> Execution<'_, L> {
         let mut epoch = (*epoch).clone();
         if closing {
             self.begin_epoch(&mut epoch, header)?;
+            self.remember_set(&epoch.current);
         }
         if epoch.scheduled.is_none() {
             let entries = self.validator_entries(&epoch)?;
-            let set = next_set(&epoch.current, &entries, self.time_ms);
+            let mut set = next_set(&epoch.current, &entries, self.time_ms);
+            for one in &mut set {
+                one.may_lead &= !self.is_barred(&one.consensus_key)?;
+            }
             let changed = set != epoch.current.validators();
             if changed && let Ok(next) = Committee::new(epoch.current.epoch().next(), set) {
                 self.scheduled = Some(next.clone());

@@ -83,6 +83,8 @@ impl Engine {
         {
             return;
         }
+        self.weigh_proposal(&proposal, out);
+        let header = &proposal.header;
         let rank = chain_core::certificate::Rank { view: header.view, height: header.height };
         let rivals = self.chain.in_slot(rank).count();
         let full = rivals >= 2 || self.chain.proposed_by(header.proposer) >= BLOCKS_PER_LEADER_MAX;
@@ -161,6 +163,7 @@ impl Engine {
         if self.chain.contains(&digest) || header.height <= self.chain.committed().height {
             return;
         }
+        self.remember_header(digest, header);
         let k = self.failed_views.min(16);
         let behind = self.params.clock_behind_ms.saturating_mul(1 << k);
         let timely = header.time_ms <= now.wall_ms.saturating_add(self.params.clock_ahead_ms)

@@ -29,6 +29,7 @@ impl Engine {
         if vote.view > self.view {
             self.ask_for_help(now, from, out);
         }
+        self.weigh_vote(&vote, out);
         let committed = self.chain.committed().height;
         let near = vote.height > committed
             && vote.height.since(self.anchor()) <= 2 * self.params.window
@@ -87,6 +88,7 @@ impl Engine {
             let proof = EntryProof::Certificate(Box::new((*cert).clone()));
             self.on_entry(now, proof, out);
         }
+        self.weigh_certificate(&cert, out);
         match cert.kind {
             VoteKind::Prepare => self.on_prepared(now, &cert, out),
             VoteKind::Commit => self.on_committed(now, cert, out),
@@ -244,6 +246,7 @@ impl Engine {
         }
         // A rival in the tree is no ancestor of the certified block.
         for proposal in blocks {
+            self.weigh_proposal(&proposal, out);
             self.insert_received(now, proposal);
         }
         if let Some(closing) = closing {

@@ -381,6 +381,7 @@ impl Engine {
         if self.missing_ms.is_some_and(|at| now.mono_ms >= at + SYNC_GRACE_MS) {
             self.request_sync(now, out);
         }
+        self.review_statements(out);
         if now.mono_ms >= self.next_status_ms {
             self.next_status_ms = now.mono_ms + self.params.status_ms;
             self.send(Peers::All, self.status(), None, out);
@@ -413,7 +414,7 @@ impl Engine {
                 }
             }
         }
-        let Some(me) = self.me else { return };
+        let Some(me) = self.me.filter(|me| !self.lane_is_frozen(*me)) else { return };
         // The oldest ones first: without them the later ones cannot be ordered.
         let pending = self.lanes.pending(me, &self.chain.committed().lanes);
         for batch in pending.into_iter().take(RESEND_BATCHES) {

@@ -44,6 +44,7 @@ impl Engine {
         let Ok(verified) = self.judge.view_change(message) else { return };
         let (high_qc, entry, left) =
             (verified.high_qc.clone(), verified.entry.clone(), verified.new_view.previous());
+        self.weigh_view_change(from, verified.new_view, high_qc.claim(), verified.signature, out);
         self.peers[from.index()].view_change = Some(verified);
         if let HighQc::Qc(cert) = high_qc {
             self.on_certificate(now, from, cert, out);
@@ -168,6 +169,7 @@ impl Engine {
             return;
         }
         let Ok((view, verified)) = self.judge.entry(proof) else { return };
+        self.weigh_entry(&verified, out);
         let carried = match &*verified {
             EntryProof::Timeout(tc) => match &tc.best {
                 HighQc::Qc(cert) => Some(cert.clone()),
@@ -306,7 +308,7 @@ impl Engine {
             .judge
             .committee
             .indices()
-            .filter(|author| Some(*author) != self.me)
+            .filter(|author| Some(*author) != self.me && !self.lane_is_frozen(*author))
             .filter_map(|author| self.lanes.longest(author, committed, 1, bytes, records))
             .map(|(advance, _)| advance.tip_in(self.epoch()))
             .collect();
@@ -323,7 +325,7 @@ impl Engine {
     fn owed_since(&self, now: Now) -> impl Iterator<Item = (u64, Owed)> {
         let block = self.chain.entries().filter(|entry| entry.tip.is_some()).map(|entry| entry.seen_ms).min();
         let first = self.first_block_owed.then_some(self.view_entered_ms);
-        let pushed = self.pushed_ms.values().copied().min();
+        let pushed = self.pushed_ms.values().copied().min().filter(|_| !self.own_lane_is_frozen());
         let relayed = self.relayed.and_then(|(view, batch, at)| {
             let waits = batch.seq >= self.chain.committed().lanes.next_seq(batch.author);
             (view == self.view && waits).then_some(at)

@@ -377,7 +377,7 @@ impl Stage {
             Action::Alarm(alarm) => actor.alarms.push(alarm),
             Action::Notice(notice) => actor.notices.push((now_ms, notice)),
             // These scenes have one epoch.
-            Action::SendClosing { .. } => {}
+            Action::SendClosing { .. } | Action::Evidence(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chain_core::block::{ExecSummary, Flags};
 use chain_core::crypto::Digest;
 use chain_core::epoch::ClosingProof;
+use chain_core::evidence::Evidence;
 use chain_core::id::{Height, ValidatorIx};
 use chain_core::lane::BatchRef;
 use consensus::action::{Action, Alarm, Delivery, Peers, Write};
@@ -26,6 +27,8 @@ pub struct Seat {
     pub sent: Vec<(Peers, Message)>,
     /// Every alarm it raised.
     pub alarms: Vec<Alarm>,
+    /// All evidence it found, in order.
+    pub evidence: Vec<Evidence>,
     /// Every block it delivered, in order.
     pub delivered: Vec<Delivery>,
     /// Every write, in order.
@@ -45,6 +48,7 @@ impl Seat {
             engine,
             sent: Vec::new(),
             alarms: Vec::new(),
+            evidence: Vec::new(),
             delivered: Vec::new(),
             written: Vec::new(),
             fetched: Vec::new(),
@@ -227,6 +231,7 @@ impl Table {
                         let scheduled = self.schedule.filter(|(at, _)| *at == height).map(|(_, next)| next);
                         events.push_back(Event::Executed { summary: summary(height), scheduled });
                     }
+                    Action::Evidence(evidence) => seat.evidence.push(*evidence),
                     Action::Alarm(alarm) => seat.alarms.push(alarm),
                     Action::Notice(_) => {}
                     Action::FetchBatches { from, tip, holders } => {

@@ -294,6 +294,7 @@ impl World {
                 }
             }
             Action::Alarm(alarm) => self.alarmed(node, &alarm),
+            Action::Evidence(evidence) => self.accuses(node, &evidence),
             #[allow(unreachable_patterns, reason = "actions that are newer than this driver")]
             other => self.fail(&format!("{other:?} is not carried out")),
         }

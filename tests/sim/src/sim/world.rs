@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chain_core::crypto::Digest;
+use chain_core::evidence::Offence;
 use chain_core::id::{ChainId, Height, ValidatorIx, View};
 use consensus::Params;
 use consensus::action::Action;
@@ -175,6 +176,8 @@ pub struct World {
     pub(super) network: Network,
     pub(super) partition: u64,
     pub(super) observer: Observer,
+    /// Which engine proved which offence: node, its start, offence.
+    pub(super) accused: BTreeSet<(usize, u32, Offence)>,
     pub(super) report: Report,
     pub(super) checks: Arc<AtomicU64>,
     pub(super) views_by_timeout: BTreeSet<View>,
@@ -250,6 +253,7 @@ impl World {
             payloads,
             partition: 0,
             observer,
+            accused: BTreeSet::new(),
             report: Report { seeds: 1, ..Report::default() },
             checks,
             views_by_timeout: BTreeSet::new(),
