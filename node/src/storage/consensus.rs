@@ -388,7 +388,12 @@ impl ConsensusStore {
     ) -> Result<Vec<SignedBatchHeader>, StorageError> {
         let mut headers = Vec::new();
         for author in (0..n).filter_map(|ix| u16::try_from(ix).ok()).map(ValidatorIx::new) {
-            headers.extend(self.lane_headers((epoch, author), frontier.next_seq(author), u64::MAX, usize::MAX)?);
+            headers.extend(self.lane_headers(
+                (epoch, author),
+                frontier.next_seq(author),
+                u64::MAX,
+                usize::MAX,
+            )?);
         }
         Ok(headers)
     }
