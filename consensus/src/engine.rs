@@ -34,6 +34,7 @@ use crate::chain::Chain;
 use crate::event::{Event, Now};
 use crate::lanes::Lanes;
 use crate::message::{EntryProof, Message, Proposal, ViewChange, Vote};
+use crate::mutant::Mutant;
 use crate::params::Params;
 use crate::safety::{Greeter, Safety, SafetyRecord};
 use crate::signer::Signer;
@@ -278,15 +279,13 @@ pub struct Engine {
     next_status_ms: u64,
     next_resend_ms: u64,
     next_tick_ms: u64,
-    #[cfg(feature = "mutants")]
-    careless: bool,
 }
 
 impl Engine {
     /// Removes one rule.
     #[cfg(feature = "mutants")]
-    pub fn mutate(&mut self, mutant: crate::mutant::Mutant) {
-        self.careless = mutant == crate::mutant::Mutant::SendBeforeDurable;
+    pub fn mutate(&mut self, mutant: Mutant) {
+        self.judge.mutate(mutant);
         if let Some(safety) = self.safety.as_mut() {
             safety.mutate(mutant);
         }
@@ -386,8 +385,6 @@ impl Engine {
             next_status_ms: 0,
             next_resend_ms: 0,
             next_tick_ms: 0,
-            #[cfg(feature = "mutants")]
-            careless: false,
             judge,
         };
         engine.restore(restored.certificate, restored.blocks);
@@ -634,8 +631,7 @@ impl Engine {
     }
 
     fn send(&self, to: Peers, message: Message, after: Option<u64>, out: &mut Vec<Action>) {
-        #[cfg(feature = "mutants")]
-        let after = after.filter(|_| !self.careless);
+        let after = after.filter(|_| !self.judge.lost(Mutant::SendBeforeDurable));
         out.push(Action::Send { to, message: Box::new(message), after });
     }
 

@@ -247,13 +247,8 @@ impl Observer {
     pub fn sent(&mut self, who: ValidatorIx, message: &Message, durable: &Tables) {
         self.judge(who, message, durable);
         for trace in self.traces.values_mut() {
-            // A block may be known only from the disk: its proposal was lost with a crash.
-            let mut at = if let Message::Vote(vote, _) = message { vote.digest } else { Digest::ZERO };
-            while let Some(block) = durable.blocks.get(&at).filter(|_| !trace.knows(&at)) {
-                trace.learn(&block.header);
-                at = block.header.parent;
-            }
-            if let Err(violation) = trace.observe(who, message) {
+            let held = |digest: &Digest| durable.blocks.get(digest).map(|block| &block.header);
+            if let Err(violation) = trace.observe(who, message, held) {
                 self.violation.get_or_insert(violation.to_string());
             }
         }
