@@ -14,6 +14,7 @@ use crate::operation::{Operation, Step};
 use crate::org::OrgId;
 use crate::record::Header;
 use crate::record::governance::Role;
+use crate::recovery::SignedRecovery;
 use crate::state::{Flags, Status};
 
 /// Version of the leaf layout, the first byte of every leaf.
@@ -32,6 +33,8 @@ closed_list!(
         Seal = 3, "seal";
         /// An entry of the genesis.
         Genesis = 4, "genesis";
+        /// The agencies' act after a lost quorum.
+        Recovery = 6, "recovery";
     }
 );
 
@@ -47,6 +50,8 @@ pub enum Leaf {
     Seal(SealLeaf),
     /// An entry of the genesis.
     Genesis(Box<GenesisLeaf>),
+    /// The agencies' act after a lost quorum.
+    Recovery(Box<RecoveryLeaf>),
 }
 
 /// An accepted operation and what it led to.
@@ -159,14 +164,26 @@ pub struct GenesisLeaf {
     pub header: Header,
 }
 
+/// The act by which the chain went on after a lost quorum: the first leaf of the epoch that it began.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RecoveryLeaf {
+    /// Block height.
+    pub height: Height,
+    /// Block time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// The act and who signed it.
+    pub recovery: SignedRecovery,
+}
+
 impl Leaf {
-    /// The record it belongs to; a seal belongs to none.
+    /// The record it belongs to; a seal belongs to none, and an act of recovery to one of its own.
     pub fn record(&self) -> Option<RecordId> {
         match self {
             Self::Signed(leaf) => Some(leaf.operation.record()),
             Self::Automatic(leaf) => Some(leaf.record),
             Self::Seal(_) => None,
             Self::Genesis(leaf) => Some(leaf.header.record),
+            Self::Recovery(leaf) => Some(leaf.recovery.act.record()),
         }
     }
 
@@ -175,7 +192,7 @@ impl Leaf {
         match self {
             Self::Signed(leaf) => leaf.operation.header(),
             Self::Genesis(leaf) => Some(&leaf.header),
-            Self::Automatic(_) | Self::Seal(_) => None,
+            Self::Automatic(_) | Self::Seal(_) | Self::Recovery(_) => None,
         }
     }
 
@@ -229,6 +246,11 @@ impl Layout for Leaf {
                 writer.u8(LEAF_VERSION).u8(LeafKind::Genesis.number());
                 leaf.header.write(writer);
             }
+            Self::Recovery(leaf) => {
+                writer.u8(LEAF_VERSION).u8(LeafKind::Recovery.number());
+                writer.u64(leaf.height.get()).u64(leaf.time_ms);
+                leaf.recovery.write(writer);
+            }
         }
     }
 
@@ -267,6 +289,11 @@ impl Layout for Leaf {
                 epoch: Epoch::new(reader.u64()?),
             }),
             LeafKind::Genesis => Self::Genesis(Box::new(GenesisLeaf { header: Header::read(reader)? })),
+            LeafKind::Recovery => Self::Recovery(Box::new(RecoveryLeaf {
+                height: Height::new(reader.u64()?),
+                time_ms: reader.u64()?,
+                recovery: SignedRecovery::read(reader)?,
+            })),
         })
     }
 }

@@ -13,6 +13,7 @@
 //! | 0x05 | record id, version | header of a governance record, pending or in force |
 //! | 0x06 | validator's name | [`ValidatorEntry`] |
 //! | 0x07 | nothing | [`EpochEntry`] |
+//! | 0x09 | nothing | [`crate::recovery::RecoveryKeys`] |
 //! | 0x81 | transaction id | `valid_until_ms` |
 //! | 0x82 | `valid_until_ms`, transaction id | nothing; the queue of ids to forget |
 //! | 0x83 | due day, record id, step | nothing; the queue of automatic steps |
@@ -596,6 +597,11 @@ pub mod key {
     /// Of the [`super::EpochEntry`].
     pub fn epoch() -> Vec<u8> {
         vec![0x07]
+    }
+
+    /// Of the [`crate::recovery::RecoveryKeys`].
+    pub fn recovery() -> Vec<u8> {
+        vec![0x09]
     }
 
     /// First and last possible key of every validator, revoked ones included.
