@@ -45,7 +45,11 @@ impl Engine {
         }
         let digest = header.digest();
         if self.chain.contains(&digest) {
+            let holders = vec![from, self.leader_of(header.view)];
             self.add_justification(&digest, proposal);
+            if self.chain.tip_of(&digest).is_none() {
+                self.fetch_branch(now, digest, holders, Some(from), out);
+            }
             return;
         }
         // What it brings along may prove its view before the block itself is looked at.
@@ -315,7 +319,10 @@ impl Engine {
                 return Some((branch, Some(ground)));
             }
             let parent = self.parent_header(first)?.clone();
-            if parent.epoch != first.epoch || parent.view != view || branch.len() as u64 > self.params.view_blocks_max {
+            if parent.epoch != first.epoch
+                || parent.view != view
+                || branch.len() as u64 > self.params.view_blocks_max
+            {
                 return None;
             }
             branch.push(parent);
@@ -366,7 +373,7 @@ impl Engine {
         if !self.follows_by_bytes(&entry.proposal, &parent) {
             return Judged::Provably;
         }
-        if !entry.timely {
+        if !entry.timely || self.outgrows_view(&header) {
             return Judged::Refused;
         }
         if self.starts_view(&header, &parent) && entry.foundation.is_none() {
@@ -460,8 +467,7 @@ impl Engine {
             && header.validators_hash == set
             && header.history_root == parent.history.root();
         let first = self.starts_view(header, parent);
-        let ended =
-            !first && parent.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
+        let ended = !first && parent.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
         if !position || ended || !super::epoch::ends_by_bytes(header, parent) {
             return false;
         }

@@ -85,9 +85,7 @@ impl Engine {
             return true;
         }
         match self.closes_at(header.exec_height) {
-            Some(next) => {
-                header.flags.contains(Flags::CLOSING) && header.next_validators_hash == next
-            }
+            Some(next) => header.flags.contains(Flags::CLOSING) && header.next_validators_hash == next,
             None => !header.flags.contains(Flags::CLOSING),
         }
     }

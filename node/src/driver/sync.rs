@@ -49,7 +49,8 @@ pub(crate) fn blocks_from(store: &ConsensusStore, from: Height) -> Result<Option
     let fits = fits.count();
     if fits < count {
         // Too much: end at a lower certificate.
-        let Some(last) = blocks.get(fits.saturating_sub(1)).map(|block: &Proposal| block.header.height) else {
+        let Some(last) = blocks.get(fits.saturating_sub(1)).map(|block: &Proposal| block.header.height)
+        else {
             return Ok(None);
         };
         found = store.certified_to(last)?.filter(|(last, _)| *last >= from);
@@ -113,7 +114,8 @@ pub(crate) fn fetch(core: &Arc<Core>, from: u64, tip: BatchRef, holders: Vec<Val
 /// Shows the engine what is stored of a run: it forgets what was far ahead of it when it came. Gives the
 /// first batch to ask others for; none when all of it is here.
 fn show_stored(core: &Arc<Core>, from: u64, tip: &BatchRef) -> Option<u64> {
-    let stored = core.guard(core.consensus.lane_headers((tip.epoch, tip.author), from, tip.seq, SHOWN_MAX))?;
+    let stored =
+        core.guard(core.consensus.lane_headers((tip.epoch, tip.author), from, tip.seq, SHOWN_MAX))?;
     let missing = first_missing(stored.iter().map(|one| &one.header), from, tip);
     for signed in stored {
         core.inputs.push(Input::BatchStored(signed));

@@ -25,8 +25,7 @@ impl Local {
             transactions.extend(self.tree(&name)?.ids.iter().copied());
         }
         let certified = self.core.consensus.certified_from(height).map_err(refuse)?;
-        let (certificate, suffixes) =
-            certified.map(|(_, one)| (one.certificate, one.suffixes)).unzip();
+        let (certificate, suffixes) = certified.map(|(_, one)| (one.certificate, one.suffixes)).unzip();
         Ok(BlockView {
             digest: proposal.header.digest(),
             certificate,
@@ -76,8 +75,7 @@ impl Local {
             }
             bytes += proposal.header.n_bytes as usize + 4_096;
             let certified = store.certified_to(height).map_err(refuse)?.filter(|(last, _)| *last == height);
-            let (certificate, suffixes) =
-                certified.map(|(_, one)| (one.certificate, one.suffixes)).unzip();
+            let (certificate, suffixes) = certified.map(|(_, one)| (one.certificate, one.suffixes)).unzip();
             blocks.push(RawBlock {
                 header: proposal.header,
                 advances: proposal.advances,

@@ -93,8 +93,12 @@ fn a_ledger_written_block_by_block_is_read_back_whole() {
             .zip(&result.outcomes)
             .map(|(position, outcome)| (outcome.tx, Place { height: next.height, batch: 1, position }))
             .collect();
-        let batches =
-            [BatchRef { epoch: chain_core::id::Epoch::ZERO, author: chain_core::id::ValidatorIx::new(1), seq: n, digest: Digest::ZERO }];
+        let batches = [BatchRef {
+            epoch: chain_core::id::Epoch::ZERO,
+            author: chain_core::id::ValidatorIx::new(1),
+            seq: n,
+            digest: Digest::ZERO,
+        }];
         before = Some(store.snapshot().unwrap());
         let block = Executed {
             tip: &next,

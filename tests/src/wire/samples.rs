@@ -465,6 +465,7 @@ pub(super) fn messages() -> Samples<Message> {
                 certificate: Box::new(commit_qc),
             },
         ),
+        ("have", Message::Have { lanes: vec![(ix(0), 0), (ix(1), 7), (ix(3), u64::MAX)] }),
         (
             "no signature",
             Message::Vote(
