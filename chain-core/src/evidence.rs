@@ -3,7 +3,7 @@
 //! Everything is decided by signed bytes alone, so that every validator, and an auditor years later, comes to
 //! the same verdict: no clock, no memory of who said what when. Both statements are of one chain and one
 //! epoch (M13). Which statements contradict each other follows from the voting rules R1 to R3 and from the
-//! lanes; docs/protocol.md, section 10, lists them.
+//! lanes; docs/protocol.md, section 9, lists them.
 
 use serde::{Deserialize, Serialize};
 
