@@ -38,7 +38,7 @@ use crate::transaction::{
 };
 use overlay::{Fail, Overlay};
 
-pub use accuse::{frozen_lanes, offender};
+pub use accuse::{frozen_lanes, offender, set_of};
 pub use genesis::{genesis_block, genesis_header};
 pub use membership::epoch;
 

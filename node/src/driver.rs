@@ -4,6 +4,7 @@
 //! everything it asked to persist, and only then lets the messages go that depend on it. A message that
 //! names a write ([`Action::Send`]) never leaves before that write is durable; see `Driver::release`.
 
+mod accuse;
 pub mod batches;
 pub mod core;
 pub mod hooks;
@@ -36,6 +37,7 @@ use crate::storage::StorageError;
 use crate::storage::consensus::SyncedWrite;
 use crate::storage::high_water::{HighWater, Mark};
 use crate::storage::ledger::Place;
+pub(crate) use accuse::Accuser;
 use batches::CheckedBatch;
 use core::{Core, EngineView};
 use hooks::{Point, hit};
@@ -85,6 +87,7 @@ pub(crate) struct Driver {
     hello_key: Option<SecretKey>,
     high_water: Option<HighWater>,
     recorder: Recorder,
+    accuser: Accuser,
     executor: SyncSender<Delivery>,
 
     held: VecDeque<Held>,
@@ -108,6 +111,7 @@ pub(crate) struct Start {
     pub(crate) hello_key: Option<SecretKey>,
     pub(crate) high_water: Option<HighWater>,
     pub(crate) recorder: Recorder,
+    pub(crate) accuser: Accuser,
     pub(crate) executor: SyncSender<Delivery>,
     /// Own batches in the store that are not ordered yet.
     pub(crate) pending: Vec<SignedBatchHeader>,
@@ -115,7 +119,7 @@ pub(crate) struct Start {
 
 impl Driver {
     pub(crate) fn new(start: Start) -> Self {
-        let Start { core, engine, hello_key, high_water, recorder, executor, pending } = start;
+        let Start { core, engine, hello_key, high_water, recorder, accuser, executor, pending } = start;
         let mut lane = BTreeMap::new();
         let mut lane_bytes = 0;
         for signed in pending.iter().filter(|signed| Some(signed.header.author) == core.me) {
@@ -130,6 +134,7 @@ impl Driver {
             hello_key,
             high_water,
             recorder,
+            accuser,
             executor,
             held: VecDeque::new(),
             durable: 0,
@@ -155,6 +160,7 @@ impl Driver {
     fn turns(&mut self) -> Result<(), Refusal> {
         let mut inputs = Vec::new();
         let mut actions = Vec::new();
+        self.tell_frozen_lanes(&mut actions)?;
         self.engine.handle(self.now(), Event::Tick, &mut actions);
         loop {
             self.carry_out(&mut actions)?;
@@ -219,6 +225,8 @@ impl Driver {
             Input::Disconnected(peer) => Event::Disconnected(peer),
             Input::BatchStored(header) => Event::BatchStored(header),
             Input::Executed(summary) => Event::Executed { summary },
+            Input::LaneFrozen { epoch, .. } if epoch != self.engine.epoch() => return,
+            Input::LaneFrozen { author, .. } => Event::LaneFrozen(author),
             Input::Hello { network_key, challenge, reply } => {
                 let signature = self.engine.hello(network_key, challenge).or_else(|| {
                     let (chain_id, epoch) = (self.core.chain_id(), self.engine.epoch());
@@ -302,6 +310,12 @@ impl Driver {
                         "block {height} is delivered out of order"
                     );
                     self.deliveries.push_back(*delivery);
+                }
+                Action::Evidence(evidence) => {
+                    if let Some(me) = self.core.me {
+                        let committee = self.core.committee.clone();
+                        self.accuse(me, &committee, evidence);
+                    }
                 }
                 Action::Alarm(alarm) => report::alarm(&self.core.committee, &alarm)?,
                 Action::Notice(notice) => report::notice(&self.core.committee, notice),
@@ -457,6 +471,7 @@ impl Driver {
         if let Some(file) = &self.high_water {
             file.sync().map_err(refuse)?;
         }
+        self.file_evidence()?;
         self.core.consensus.healthy().map_err(refuse)?;
         self.core.ledger.healthy().map_err(refuse)
     }

@@ -173,6 +173,9 @@ impl<'a> Executor<'a> {
         self.write(proposal, &batches, &result)?;
         self.count(&result, start);
         self.core.tracker.executed(header.height, batches.iter().flat_map(|batch| &batch.ids));
+        for &author in &result.frozen {
+            self.core.inputs.push(Input::LaneFrozen { epoch: header.epoch, author });
+        }
         let summary = result.summary;
         self.state = ExecState { summary, log: result.log.clone() };
         self.view.apply(result);

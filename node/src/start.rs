@@ -22,7 +22,7 @@ use crate::checkpoints::Checkpoints;
 use crate::config::{ApiReader, Config, read_text};
 use crate::datadir::{DataDir, Identity, take};
 use crate::driver::core::{Core, CoreInbox, Input, Parts};
-use crate::driver::{Driver, Recorder, Start, hooks};
+use crate::driver::{Accuser, Driver, Recorder, Start, hooks};
 use crate::executor::{Executor, QUEUE_MAX};
 use crate::handle::NodeHandle;
 use crate::keys::{read_key, read_passphrase};
@@ -338,6 +338,7 @@ impl Prepared {
         params.check().map_err(|error| Refusal::new(Code::GenesisInvalid, error.to_string()))?;
         let seed = setup.keys.consensus.seed();
         let hello_key = lost.then(|| SecretKey::from_seed(*seed));
+        let accuser = Accuser::new(SecretKey::from_seed(*setup.keys.log.seed()));
         let signer: Box<dyn Signer> = Box::new(setup.keys.consensus);
         let engine = Engine::new(params, judge, Some((setup.me, signer)), restored);
         let recorder = Recorder::from_env(core.me)
@@ -349,6 +350,7 @@ impl Prepared {
             hello_key,
             high_water,
             recorder,
+            accuser,
             executor: deliveries,
             pending,
         };

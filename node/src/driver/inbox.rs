@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use chain_core::block::ExecSummary;
 use chain_core::crypto::{Digest, PublicKey, Signature};
-use chain_core::id::ValidatorIx;
+use chain_core::id::{Epoch, ValidatorIx};
 use chain_core::lane::SignedBatchHeader;
 use consensus::message::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -43,6 +43,8 @@ pub(crate) enum Input {
     BatchStored(SignedBatchHeader),
     /// A block was executed.
     Executed(ExecSummary),
+    /// A block froze a lane of its epoch.
+    LaneFrozen { epoch: Epoch, author: ValidatorIx },
     /// The network needs the binding of its key signed.
     Hello { network_key: PublicKey, challenge: Digest, reply: oneshot::Sender<Option<Signature>> },
     /// Local submissions are waiting.
