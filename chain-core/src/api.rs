@@ -12,9 +12,11 @@ use crate::code::{Code, Refusal};
 use crate::codec::Wire;
 use crate::committee::Committee;
 use crate::crypto::{Digest, PublicKey, Signature};
+use crate::evidence::Evidence;
 use crate::execute::Outcome;
 use crate::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use crate::lane::LaneAdvance;
+use crate::state::OffenceEntry;
 use crate::transaction::Batch;
 
 /// An error answer (RFC 9457, `application/problem+json`).
@@ -292,4 +294,30 @@ pub struct ValidatorsView {
     pub faults: usize,
     /// Votes needed.
     pub quorum: usize,
+    /// Those of the set against whom the ledger holds proof of an offence; none of them leads a later epoch.
+    #[serde(default)]
+    pub offenders: Vec<OffenderView>,
+}
+
+/// A validator that broke a rule.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct OffenderView {
+    /// Its name in the set.
+    pub name: String,
+    /// Offences proven with its consensus key.
+    pub offences: u64,
+    /// Block that accepted the first proof.
+    pub since: Height,
+    /// Whether its lane is frozen for the rest of the epoch.
+    pub lane_frozen: bool,
+}
+
+/// An offence, and the two statements that prove it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct EvidenceView {
+    /// What the ledger keeps of it.
+    #[serde(flatten)]
+    pub entry: OffenceEntry,
+    /// The statements; the offender's key verifies them.
+    pub evidence: Evidence,
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus, ValidatorsView,
+    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus,
+    ValidatorsView,
 };
 use chain_core::code::Refusal;
 use chain_core::crypto::Digest;
@@ -123,6 +124,12 @@ pub trait Node: Send + Sync + 'static {
 
     /// The validator set of the present epoch.
     fn validators(&self) -> ValidatorsView;
+
+    /// Offences of validators that the ledger holds proof of; at most [`PAGE_MAX`].
+    ///
+    /// # Errors
+    /// `BAD_PARAMETER` for a cursor that is none.
+    fn evidence(&self, cursor: Option<&str>, limit: usize) -> Result<Page<EvidenceView>, Refusal>;
 
     /// What the node says about itself and its peers.
     fn status(&self) -> NodeStatus;

@@ -1,6 +1,7 @@
 //! The node as its own API sees it: [`Node`] over the stores and the queues of this process.
 
 mod blocks;
+mod evidence;
 mod proofs;
 mod records;
 mod status;
@@ -10,7 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus, ValidatorsView,
+    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus,
+    ValidatorsView,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
@@ -150,7 +152,13 @@ impl Node for Local {
 
     fn validators(&self) -> ValidatorsView {
         let committee = (*self.core.committee()).clone();
-        ValidatorsView { faults: committee.faults(), quorum: committee.quorum(), committee }
+        // Without the ledger the set itself is still worth an answer.
+        let offenders = self.offenders(&committee).unwrap_or_default();
+        ValidatorsView { faults: committee.faults(), quorum: committee.quorum(), committee, offenders }
+    }
+
+    fn evidence(&self, cursor: Option<&str>, limit: usize) -> Result<Page<EvidenceView>, Refusal> {
+        self.evidence_page(cursor, limit)
     }
 
     fn status(&self) -> NodeStatus {

@@ -1,5 +1,5 @@
 //! The end of an epoch: closing blocks, Suffixes, and what one of an ended epoch is told
-//! (docs/protocol.md, 9).
+//! (docs/protocol.md, 10).
 //!
 //! Execution at some height schedules the next validator set. The first block whose `exec_height` reaches that
 //! height closes the epoch: it orders nothing and names the next set. Nothing but a Suffix may stand on it: an

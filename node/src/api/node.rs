@@ -11,6 +11,8 @@ use serde::Serialize;
 use super::Api;
 use super::answer::{Freshness, bytes_as, json};
 use super::problem::ApiError;
+use super::record::{PageParams, page_size};
+use super::request::Params;
 
 /// `GET /v1/status`.
 pub(super) async fn status(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, ApiError> {
@@ -23,6 +25,17 @@ pub(super) async fn validators(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     json(&api.read(|node| Ok(node.validators())).await?, Freshness::Revalidate, &headers)
+}
+
+/// `GET /v1/evidence`.
+pub(super) async fn evidence(
+    State(api): State<Arc<Api>>,
+    Params(page): Params<PageParams>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let limit = page_size(page.limit)?;
+    let page = api.read(move |node| node.evidence(page.cursor.as_deref(), limit)).await?;
+    json(&page, Freshness::Revalidate, &headers)
 }
 
 /// `GET /v1/genesis`.
