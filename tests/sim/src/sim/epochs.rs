@@ -310,6 +310,33 @@ impl World {
         &self.epochs[self.epochs.len() - 1].roster
     }
 
+    /// Epochs that have begun somewhere.
+    pub fn epochs(&self) -> usize {
+        self.epochs.len()
+    }
+
+    /// The epoch that a member's node is in, and whether it votes there; none for one that is down.
+    pub fn standing(&self, name: u16) -> Option<(u64, bool)> {
+        let node = self.nodes.iter().find(|node| node.member.name == name && !node.second)?;
+        node.engine.as_deref().map(|engine| (engine.epoch().get(), engine.voting()))
+    }
+
+    /// Name of the validator that leads the newest epoch, as one of its engines sees it.
+    pub fn leader(&self) -> Option<u16> {
+        let newest = self.epochs.len() - 1;
+        let engines = self.nodes.iter().filter(|node| node.epoch == newest);
+        let first = engines.filter_map(|node| node.engine.as_deref()).max_by_key(|engine| engine.view())?;
+        self.roster().members.get(first.leader().index()).map(|one| one.name)
+    }
+
+    /// Takes all links from a member's node, or gives them back.
+    pub fn isolate(&mut self, name: u16, isolated: bool) {
+        if let Some(node) = self.nodes.iter().position(|node| node.member.name == name) {
+            self.network.isolate(node, isolated);
+            self.note(node, if isolated { "loses its links" } else { "gets its links back" });
+        }
+    }
+
     /// A height was executed for the first time.
     fn first_executed(&mut self, node: usize, header: &Header) {
         let epoch = place_of(header.epoch);
@@ -641,6 +668,7 @@ impl World {
     /// Tells one that is in an ended epoch how it ended.
     pub(super) fn send_closing(&mut self, node: usize, to: ValidatorIx, epoch: Epoch) {
         if let Some(proof) = self.nodes[node].disk.durable().closings.get(&epoch) {
+            self.report.ends_told += 1;
             let message = Message::Closing(Box::new((**proof).clone()));
             self.send(node, Peers::One(to), Parcel::Message(Box::new(message)));
         }
@@ -649,12 +677,15 @@ impl World {
     /// Now and then the validators are cut in two, without a quorum on either side, just when their epoch ends:
     /// its closing block may then need a Suffix.
     pub(super) fn strike_at_closing(&mut self, node: usize, header: &Header) {
-        let epoch = self.nodes[node].epoch;
-        if self.calm
-            || !header.flags.contains(Flags::CLOSING)
-            || self.nodes[node].me != Some(header.proposer)
-            || !self.churn.random.chance(self.faults.closing_cut_per_mille)
+        if self.calm || !header.flags.contains(Flags::CLOSING) || self.nodes[node].me != Some(header.proposer)
         {
+            return;
+        }
+        let epoch = self.nodes[node].epoch;
+        let committed = self.nodes[node].engine.as_deref().map(|engine| engine.committed().height);
+        let depth = committed.map_or(0, |committed| header.height.since(committed));
+        self.report.deepest_closing = self.report.deepest_closing.max(depth);
+        if !self.churn.random.chance(self.faults.closing_cut_per_mille) {
             return;
         }
         let delay_us = self.faults.map.typical_us();

@@ -44,6 +44,15 @@ impl World {
     fn judge(&mut self, node: usize, parcel: &Parcel) {
         let one = &self.nodes[node];
         let (epoch, durable) = (self.epochs[one.epoch].epoch, one.disk.durable());
+        if let Parcel::Message(message) = parcel
+            && !self.lies(node)
+            && matches!(**message, Message::Propose(_) | Message::Vote(..) | Message::ViewChange(_))
+            && message.epoch() != Some(epoch)
+        {
+            let what = format!("{} sent {message:?} in epoch {epoch}", one.name);
+            self.fail(&what);
+            return;
+        }
         let observer = &mut self.observers[one.epoch];
         match (parcel, one.me) {
             (Parcel::Message(message), Some(who)) => observer.sent(who, message, durable),

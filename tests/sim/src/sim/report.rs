@@ -59,6 +59,10 @@ pub struct Report {
     pub epochs: u64,
     /// Epochs whose closing block a Suffix made final.
     pub suffix_closings: u64,
+    /// Most blocks above the committed one that a closing block was proposed as the last of.
+    pub deepest_closing: u64,
+    /// Times that one of an ended epoch was told how it ended.
+    pub ends_told: u64,
     /// Epochs whose closing block scheduled the next change already.
     pub back_to_back: u64,
     /// Members that joined.
@@ -119,6 +123,8 @@ impl Report {
         self.twins += other.twins;
         self.epochs += other.epochs;
         self.suffix_closings += other.suffix_closings;
+        self.deepest_closing = self.deepest_closing.max(other.deepest_closing);
+        self.ends_told += other.ends_told;
         self.back_to_back += other.back_to_back;
         self.joins += other.joins;
         self.removals += other.removals;
