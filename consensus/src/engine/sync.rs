@@ -202,7 +202,8 @@ impl Engine {
             (None, None) => None,
         };
         if let Some(proof) = proof {
-            self.send(Peers::One(to), Message::Entry(proof), None, out);
+            // A timeout certificate formed here holds the own VIEW-CHANGE, which may not be durable yet (M3).
+            self.send(Peers::One(to), Message::Entry(proof), Some(self.persist_seq), out);
         }
         if let Some(cert) = self.certificate.as_deref() {
             self.send(Peers::One(to), Message::Certificate(Box::new(cert.clone())), None, out);

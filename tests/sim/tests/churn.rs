@@ -228,7 +228,8 @@ fn f01_a_view_change_at_the_closing_block_ends_the_epoch_all_the_same() {
 
 #[test]
 fn f03_closing_block_above_a_full_window() {
-    let (mut deepest, mut suffixes) = (0, 0);
+    let params = Params { window: 8, ..Params::default() };
+    let (mut full, mut suffixes) = (0, 0);
     for seed in 0..8 {
         let faults = Faults {
             map: Map::Intercontinental,
@@ -236,18 +237,17 @@ fn f03_closing_block_above_a_full_window() {
             closing_cut_per_mille: 1_000,
             ..Faults::none()
         };
-        let mut world = World::new(seed, 4, Params::default(), faults);
+        let mut world = World::new(seed, 4, params.clone(), faults);
         world.run_ms(10_000).unwrap();
         let member = world.new_member();
         world.order(vec![Change::Add(member)], Joiner::Prompt);
         run_to_epoch(&mut world, 2);
         let report = world.heal_and_progress(20_000).unwrap();
-        deepest = deepest.max(report.deepest_closing);
+        full += u64::from(report.deepest_closing >= params.window);
         suffixes += report.suffix_closings;
     }
-    println!("{deepest} blocks deep, {suffixes} of 8 through a Suffix");
-    assert!(deepest >= Params::default().window, "{deepest}");
-    assert!(suffixes > 0);
+    println!("{full} of 8 at the end of a full window, {suffixes} of 8 through a Suffix");
+    assert!(full >= 3 && suffixes >= 1, "{full} full, {suffixes} through a Suffix");
 }
 
 #[test]
@@ -266,12 +266,12 @@ fn f04_votes_of_the_old_epoch_are_gone_and_its_end_is_served() {
         run_to_epoch(&mut world, 3);
         world.run_ms(30_000).unwrap();
         assert_eq!(world.standing(late).map(|(epoch, _)| epoch), Some(0), "{}", world.state());
-        assert_eq!(world.report().ends_told, 0, "nobody asked");
+        let told = world.report().ends_told;
         // Its votes and VIEW-CHANGEs of epoch 0 reach nobody who would count them; it is told of both ends.
         world.isolate(late, false);
         world.run_ms(15_000).unwrap();
         assert_eq!(votes_in(&world, late), Some(2), "{}", world.state());
-        assert!(world.report().ends_told >= 2, "{:?}", world.report());
+        assert!(world.report().ends_told >= told + 2, "{:?}", world.report());
         world.heal_and_progress(10_000).unwrap();
     }
 }

@@ -7,7 +7,7 @@ use chain_core::block::{Flags, Header};
 use chain_core::certificate::{Rank, VoteKind};
 use chain_core::crypto::Digest;
 use chain_core::id::{Epoch, Height, ValidatorIx, View};
-use consensus::message::{HighQc, Message, Vote};
+use consensus::message::{EntryProof, HighQc, Justification, Message, TimeoutCert, Vote};
 use consensus::spec::trace::TraceChecker;
 
 use super::disk::Tables;
@@ -278,6 +278,11 @@ impl Observer {
         let prepared = record.and_then(|record| record.last_prepare).map(|slot| slot.rank);
         let high_qc = record.and_then(|record| record.high_qc.rank());
         let asked = record.map_or(View::ZERO, |record| record.vc_view);
+        if let Some(view) = shown_claim(message, who)
+            && asked < view
+        {
+            self.fail(format!("{who} showed its VIEW-CHANGE({view}) in a certificate before it was durable"));
+        }
         match message {
             Message::Propose(proposal) if proposal.header.proposer == who => {
                 let header = &proposal.header;
@@ -362,6 +367,27 @@ impl Observer {
             _ => {}
         }
     }
+}
+
+/// The view that a timeout certificate in this message has a validator ask for.
+fn shown_claim(message: &Message, who: ValidatorIx) -> Option<View> {
+    let proof = match message {
+        Message::Entry(proof) => Some(proof),
+        Message::ViewChange(message) => message.entry.as_ref(),
+        Message::Propose(proposal) => match proposal.justification.as_ref()? {
+            Justification::Timeout(certificate) => return claim_in(certificate, who),
+            _ => None,
+        },
+        _ => None,
+    };
+    match proof? {
+        EntryProof::Timeout(certificate) => claim_in(certificate, who),
+        EntryProof::TermEnd { .. } | EntryProof::Certificate(_) => None,
+    }
+}
+
+fn claim_in(certificate: &TimeoutCert, who: ValidatorIx) -> Option<View> {
+    certificate.claims.iter().any(|(signer, ..)| *signer == who).then_some(certificate.new_view)
 }
 
 fn bit(ix: ValidatorIx) -> u128 {
