@@ -187,7 +187,9 @@ impl TraceChecker {
         }
         self.rules.may_commit(&self.tree, &self.state, who, block)?;
         self.rules.commit(&self.tree, &mut self.state, who, block);
-        if self.rules.committed(&self.state, block) {
+        // More liars than the protocol bears can make anything final.
+        let bearable = Rules::of(self.state.replicas.len()).byzantine;
+        if self.rules.byzantine <= bearable && self.rules.committed(&self.state, block) {
             Rules::agree(&self.tree, self.newest_final, block)?;
             if self.tree.height(block) > self.tree.height(self.newest_final) {
                 self.newest_final = block;
