@@ -103,6 +103,11 @@ impl Disk {
     /// entries were lost.
     pub fn crash(&mut self, random: &mut Random) -> usize {
         let kept = if self.unsynced.is_empty() { 0 } else { random.index(self.unsynced.len() + 1) };
+        self.cut(kept)
+    }
+
+    /// Power cut that leaves the first `kept` unsynced entries. Returns how many were lost.
+    pub fn cut(&mut self, kept: usize) -> usize {
         let lost = self.unsynced.len() - kept;
         self.sync(kept);
         self.unsynced.clear();
