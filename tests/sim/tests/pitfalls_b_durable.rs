@@ -160,7 +160,7 @@ fn day(house: u16, trap: Option<Trap>, mutant: Option<Mutant>) -> Result<u64, St
             16 => {
                 town.cut.insert(0);
             }
-            140 => town.cut.clear(),
+            140 => town.mend(),
             _ => {}
         }
         town.pass_ms(10);

@@ -194,6 +194,20 @@ impl Town {
         self.rule = None;
     }
 
+    /// Cut links are mended: their ends meet anew.
+    pub fn mend(&mut self) {
+        for house in std::mem::take(&mut self.cut) {
+            self.meet(house);
+        }
+    }
+
+    fn meet(&mut self, house: u16) {
+        for other in self.everybody().filter(|other| *other != house) {
+            self.schedule(DELAY_MS, house, Due::Connect(ix(other)));
+            self.schedule(DELAY_MS, other, Due::Connect(ix(house)));
+        }
+    }
+
     /// The first broken promise: two statements for one slot, a message before its write, two blocks at one
     /// height.
     pub fn violation(&self) -> Option<&str> {
@@ -336,10 +350,7 @@ impl Town {
         one.engine = Some(engine);
         (one.written, one.durable, one.syncing, one.tick_at) = (0, 0, false, 0);
         self.feed(house, Event::Tick);
-        for other in self.everybody().filter(|other| *other != house) {
-            self.schedule(DELAY_MS, house, Due::Connect(ix(other)));
-            self.schedule(DELAY_MS, other, Due::Connect(ix(house)));
-        }
+        self.meet(house);
     }
 
     fn step(&mut self, house: u16, due: Due) {
