@@ -296,7 +296,7 @@ fn b05_one_that_lags_builds_no_fork_in_a_view_change() {
             let took = town.until(10_000, all);
             assert!(took.is_some(), "no progress: {what}\n{:#?}", town.houses);
             assert_eq!(town.violation(), None, "{what}");
-            assert!((1..4).all(|house| town.engine(house).view() == View::new(1)), "a view was wasted: {what}");
+            assert!((1..4).all(|house| town.engine(house).view() == View::new(1)), "a view was wasted: {what}\n{:#?}", town.houses);
             assert!(town.houses.iter().all(|house| house.alarms.is_empty()), "{what}");
         }
     }

@@ -148,7 +148,7 @@ enum Past {
 
 /// Validator `me` of a table, brought to the end of a chain.
 fn bring(table: &mut Table, me: u16, past: Past, blocks: &[Proposal]) {
-    let kit = fast(1);
+    let kit = fast(3);
     table.greet(me);
     if matches!(past, Past::Lived | Past::Both | Past::Restarted) {
         for block in blocks {
@@ -203,29 +203,31 @@ fn d03_nothing_in_a_header_depends_on_how_its_maker_or_its_judge_came_there() {
     let pasts = [Past::Lived, Past::Synced, Past::Both, Past::Restarted];
     for leader in pasts {
         for voter in pasts {
-            let kit = fast(1);
+            let kit = fast(3);
             let blocks = kit.chain(&kit.genesis(), 0, 3);
             let starts = (0..2).map(|me| present(kit.fresh_record(me))).collect();
             let mut table = Table::with(kit, starts);
             bring(&mut table, 0, voter, &blocks);
             bring(&mut table, 1, leader, &blocks);
             table.queue.clear();
-            // View 4 is the turn of validator 1 again.
-            let tc = timeout(&table.kit, 4, &blocks[2]);
+            // Validator 3 leads view 0, validator 1 view 2.
+            let tc = timeout(&table.kit, 2, &blocks[2]);
             for me in 0..2 {
                 table.tell(2, me, entry(&tc));
                 table.feed(me, Event::BatchStored(table.kit.batch(2, 0, Digest::ZERO, 1)));
             }
             table.pass_ms(100);
             let voted = table.seats[0].signed(ix(0)).into_iter().filter_map(|message| match message {
-                Message::Vote(vote, _) if vote.kind == VoteKind::Prepare && vote.view == View::new(4) => {
+                Message::Vote(vote, _) if vote.kind == VoteKind::Prepare && vote.view == View::new(2) => {
                     Some(vote.height.get())
                 }
                 _ => None,
             });
             let voted: Vec<u64> = voted.collect();
             assert_eq!(voted.last(), Some(&5), "leader {leader:?}, voter {voter:?}: {voted:?}");
-            assert!(table.seats.iter().all(|seat| seat.alarms.is_empty()));
+            for seat in &table.seats {
+                assert_eq!(seat.alarms, [], "leader {leader:?}, voter {voter:?}");
+            }
         }
     }
 }
@@ -317,14 +319,16 @@ fn d07_sync_goes_on_after_the_whole_network_was_restarted() {
         town.pass_ms(20);
     }
     assert!(town.committed(3) < 5);
-    for at_ms in [10, 30, 60] {
+    let mut half_way = 0;
+    for at_ms in 7..14 {
         town.stop_all();
         town.pass_ms(500);
         town.start_all();
         town.mend();
         town.pass_ms(at_ms);
+        half_way += u32::from((100..300).contains(&town.committed(3)));
     }
-    assert!(town.committed(3) < town.committed(0), "cut short while it syncs: {}", town.committed(3));
+    assert!(half_way > 0, "cut short while it syncs");
     town.stop_all();
     town.pass_ms(500);
     town.start_all();
