@@ -9,6 +9,7 @@ mod content;
 mod countersign;
 mod governance;
 mod official_data;
+mod pitfalls;
 mod reading;
 mod replay;
 mod rights;
