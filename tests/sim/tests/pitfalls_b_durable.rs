@@ -128,7 +128,21 @@ fn b09_a_leader_remembers_its_proposal_and_an_author_its_batch() {
         batches.collect()
     };
     let before = own(&table);
-    assert!(!before.is_empty() && sealed(&table) == [0]);
+    assert!(before.len() >= 2 && sealed(&table) == [0]);
+    // What makes each durable stands beside it in the same write.
+    let written = &table.seats[0].written;
+    for (at, write) in written.iter().enumerate() {
+        match (write, at.checked_sub(1).map(|before| &written[before]), written.get(at + 1)) {
+            (Write::OwnBatch(batch), Some(Write::Safety(record)), _) => {
+                assert_eq!(record.lane, Some((batch.header.seq, batch.header.digest())));
+            }
+            (Write::Block(own), _, Some(Write::Safety(record))) => {
+                assert_eq!(record.last_prepare, Some(Slot::of(&own.header)));
+            }
+            (Write::OwnBatch(_) | Write::Block(_), ..) => panic!("without its record: {write:?}"),
+            _ => {}
+        }
+    }
     // The blocks are gone with a damaged store, the record is not: it does not propose their heights again.
     let mut table = again(&table, fast(0));
     table.feed(0, Event::LocalBatch { token: 2, payload_root: Digest::ZERO, bytes: 600, count: 2 });

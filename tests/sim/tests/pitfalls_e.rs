@@ -8,7 +8,7 @@ use chain_core::block::{self, Flags};
 use chain_core::certificate::VoteKind;
 use chain_core::codec::{Wire as _, encode};
 use chain_core::crypto::Digest;
-use chain_core::id::{Height, View};
+use chain_core::id::Height;
 use chain_core::lane::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LaneAdvance, SignedBatchHeader};
 use city_sim::kit::table::{self, Table, present};
 use city_sim::kit::town::Town;
@@ -74,11 +74,11 @@ fn e01_records_are_neither_lost_nor_doubled_by_failed_proposals() {
         let mut town = Town::awake(n, 0);
         town.only(|_, to, message| match message {
             // Views 1, 4, 7... never begin; in views 2, 5, 8... one validator alone sees blocks with records; in
-            // the others nobody sees every fourth of them.
+            // the others nobody sees every fifth of them.
             Message::Propose(proposal) => match (proposal.header.view.get() % 3, proposal.header.is_empty()) {
                 (0 | 2, true) => true,
                 (2, false) => to == ix(3),
-                (0, false) => proposal.header.height.get() % 4 != 0,
+                (0, false) => proposal.header.height.get() % 5 != 0,
                 _ => false,
             },
             _ => true,
