@@ -5,6 +5,7 @@
 
 use chain_core::block::Flags;
 use chain_core::certificate::VoteKind;
+use chain_core::codec::{decode, encode};
 use chain_core::crypto::Digest;
 use chain_core::id::{Height, View};
 use city_sim::kit::table::Table;
@@ -48,6 +49,35 @@ fn g03_whatever_waits_there_is_one_deadline() {
         woken += 1;
     }
     assert!(woken <= 10_000 / 50 + 2, "{woken} times in ten seconds");
+}
+
+/// One codec for all threads: it keeps nothing between two values.
+#[test]
+fn g03_many_threads_encode_and_decode_alike() {
+    let kit = Kit::new(4);
+    let messages: Vec<Message> = (0..40_u64)
+        .flat_map(|at| {
+            let digest = Digest::tagged(b"codec", &[&at.to_be_bytes()]);
+            [
+                Message::Certificate(Box::new(kit.cert(VoteKind::Commit, rank(at, at), digest))),
+                Message::Echo(Box::new(VoteEcho { lane: Some(kit.batch(0, at, digest, 1)), ..VoteEcho::default() })),
+                Message::GetProposal { digest },
+            ]
+        })
+        .collect();
+    let want: Vec<Vec<u8>> = messages.iter().map(|message| encode(message).unwrap()).collect();
+    std::thread::scope(|scope| {
+        for start in 0..8 {
+            let (messages, want) = (&messages, &want);
+            scope.spawn(move || {
+                for step in 0..4_000 {
+                    let at = (start * 17 + step * 7) % messages.len();
+                    assert_eq!(encode(&messages[at]).unwrap(), want[at]);
+                    assert_eq!(decode::<Message>(&want[at]).unwrap(), messages[at]);
+                }
+            });
+        }
+    });
 }
 
 /// Questions cost the asked one what it has, once a question, and nothing that lasts.
