@@ -159,6 +159,7 @@ fn validator(entry: &ValidatorEntry) -> Validator {
         network_key: entry.network_key,
         log_key: entry.log_key,
         address: entry.address.clone(),
+        may_lead: true,
     }
 }
 

@@ -100,14 +100,8 @@ pub(super) fn complete(document: &Document) -> Result<(), Refusal> {
 }
 
 /// Parameters that have a place in the genesis and no other value yet: better refused than ignored.
-pub(super) const NOT_YET_FREE: [&str; 6] = [
-    "inclusion_timeout_ms_max",
-    "skip_timeout_ms",
-    "batch_bytes_max",
-    "validity_ms_max",
-    "checkpoint_interval_ms_max",
-    "expiries_per_block_max",
-];
+pub(super) const NOT_YET_FREE: [&str; 4] =
+    ["batch_bytes_max", "validity_ms_max", "checkpoint_interval_ms_max", "expiries_per_block_max"];
 
 fn parameters(parameters: &Parameters) -> Result<(), Refusal> {
     for (&(name, min, default, max), value) in Parameters::BOUNDS.iter().zip(parameters.values()) {
@@ -310,13 +304,7 @@ fn key_with_possession(
 
 /// A short name: lower-case letters, digits, hyphens; begins and ends with a letter or digit.
 pub(super) fn name(key: &str, value: &str) -> Result<(), Refusal> {
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = value.as_bytes();
-    let fits = (1..=NAME_MAX).contains(&bytes.len())
-        && bytes.iter().all(|&byte| good(byte) || byte == b'-')
-        && bytes.first().is_some_and(|&byte| good(byte))
-        && bytes.last().is_some_and(|&byte| good(byte));
-    if fits {
+    if crate::text::is_short_name(value, NAME_MAX) {
         return Ok(());
     }
     let wanted = format!("1 to {NAME_MAX} lower-case letters, digits and inner hyphens");

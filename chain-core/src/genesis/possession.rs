@@ -36,7 +36,8 @@ impl KeyRole {
         Self::ALL.into_iter().find(|role| role.text() == text)
     }
 
-    const fn byte(self) -> u8 {
+    /// Its byte in signed preimages.
+    pub(crate) const fn byte(self) -> u8 {
         match self {
             Self::Consensus => 1,
             Self::Network => 2,

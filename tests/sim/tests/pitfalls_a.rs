@@ -13,6 +13,7 @@ use chain_core::lane::LaneAdvance;
 use city_sim::kit::table::{Table, present};
 use city_sim::kit::{Kit, ix, propose, rank};
 use city_sim::sim::random::Random;
+use city_sim::sim::faults::Level;
 use city_sim::sim::{Faults, World};
 use consensus::Params;
 use consensus::action::Alarm;
@@ -89,7 +90,7 @@ fn a01_a_leader_with_two_faces_cannot_split_a_network_of_any_size() {
 fn a01_networks_of_5_6_8_and_9_validators_agree_under_faults() {
     for n in [5, 6, 8, 9] {
         for seed in 0..3 {
-            let faults = Faults { equivocators: 2, record_lost: false, ..Faults::drawn(&mut Random::new(seed)) };
+            let faults = Faults::draw(Level::Harsh, n, Some(usize::from((n - 1) / 3)), &mut Random::new(seed));
             let mut world = World::new(seed, n, Params::default(), faults);
             world.run_ms(60_000).unwrap();
             let report = world.heal_and_progress(10_000).unwrap();
@@ -153,7 +154,7 @@ fn a07_what_is_inside_a_message_of_the_wrong_kind_moves_nothing() {
     let own = |kind| Some(kit.vote(kind, rank(0, 9), Digest::tagged(b"never", &[]), 0));
     let rows = [
         ("a PREPARE certificate in a sync answer", {
-            Message::Blocks { blocks: blocks.clone(), certificate: boxed(&prepare) }
+            Message::Blocks { blocks: blocks.clone(), suffixes: Vec::new(), certificate: boxed(&prepare) }
         }),
         ("a PREPARE certificate in a status", status(prepare.clone())),
         ("a PREPARE certificate that calls itself a COMMIT", Message::Certificate(boxed(&relabelled))),

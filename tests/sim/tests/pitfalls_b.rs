@@ -175,7 +175,13 @@ fn b02_a_new_leader_builds_on_the_carried_block_and_does_not_propose_it_again() 
 
 /// The engine of seat 0 once more: as a voter it may be told its own twin's words by anybody.
 fn alone_as(kit: &Kit) -> Table {
-    Table::alone(Kit { chain_id: kit.chain_id, epoch: kit.epoch, committee: kit.committee.clone(), fast: kit.fast })
+    Table::alone(Kit {
+        chain_id: kit.chain_id,
+        epoch: kit.epoch,
+        committee: kit.committee.clone(),
+        fast: kit.fast,
+        start: kit.start.clone(),
+    })
 }
 
 #[test]
@@ -363,7 +369,7 @@ impl Slow {
 
     fn executed(&mut self) {
         for height in std::mem::take(&mut self.executing) {
-            self.feed(Event::Executed { summary: summary(height) });
+            self.feed(Event::Executed { summary: summary(height), scheduled: None });
         }
     }
 }

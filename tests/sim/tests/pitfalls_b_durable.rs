@@ -294,6 +294,7 @@ fn b13_sync_hands_over_without_a_second_vote() {
     assert_eq!(before, Some(Slot::of(&mine.header)));
     let answer = Message::Blocks {
         blocks: theirs[..3].to_vec(),
+        suffixes: Vec::new(),
         certificate: Box::new(kit.cert_of(VoteKind::Commit, &theirs[2].header)),
     };
     for _ in 0..2 {

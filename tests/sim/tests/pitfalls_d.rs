@@ -29,7 +29,7 @@ fn certificate(kit: &Kit, block: &Proposal) -> Message {
 /// A sync answer.
 fn answer(kit: &Kit, blocks: &[Proposal]) -> Message {
     let certificate = Box::new(kit.cert_of(VoteKind::Commit, &blocks[blocks.len() - 1].header));
-    Message::Blocks { blocks: blocks.to_vec(), certificate }
+    Message::Blocks { blocks: blocks.to_vec(), suffixes: Vec::new(), certificate }
 }
 
 fn delivered(table: &Table) -> Vec<u64> {

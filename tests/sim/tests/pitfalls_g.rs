@@ -135,9 +135,9 @@ fn g02_degenerate_messages_change_nothing() {
     let many = kit.chain(&kit.genesis(), 0, 2 + usize::try_from(SYNC_BLOCKS_MAX).unwrap());
     let too_many = kit.cert_of(VoteKind::Commit, &many[many.len() - 1].header);
     let mut messages = vec![
-        Message::Blocks { blocks: Vec::new(), certificate: Box::new(bare.clone()) },
-        Message::Blocks { blocks: vec![blocks[0].clone(), blocks[0].clone()], certificate: Box::new(bare.clone()) },
-        Message::Blocks { blocks: many, certificate: Box::new(too_many) },
+        Message::Blocks { blocks: Vec::new(), suffixes: Vec::new(), certificate: Box::new(bare.clone()) },
+        Message::Blocks { blocks: vec![blocks[0].clone(), blocks[0].clone()], suffixes: Vec::new(), certificate: Box::new(bare.clone()) },
+        Message::Blocks { blocks: many, suffixes: Vec::new(), certificate: Box::new(too_many) },
         Message::Echo(Box::default()),
         Message::Echo(Box::new(VoteEcho { lane: Some(kit.batch(0, u64::MAX, Digest::ZERO, 0)), ..VoteEcho::default() })),
     ];

@@ -15,7 +15,7 @@ use consensus::{Engine, Params};
 
 use super::table::summary;
 use super::{Kit, WALL_MS, ix};
-use crate::sim::disk::{Disk, Logged, Tables};
+use crate::sim::disk::{Disk, Tables};
 use crate::sim::judge::Observer;
 
 /// One-way delay of every link.
@@ -126,6 +126,8 @@ impl Town {
     /// `n` validators without power yet; validator `leader` leads view 0.
     pub fn new(n: u16, leader: u16) -> Self {
         let kit = Kit { fast: true, ..Kit::led_by(n, leader) };
+        let mut observer = Observer::new(kit.committee.quorum(), kit.base().1);
+        observer.expect_epoch(kit.epoch, kit.base(), kit.n());
         let houses = (0..n)
             .map(|me| House {
                 engine: None,
@@ -152,7 +154,7 @@ impl Town {
             watched: None,
             trap: None,
             mutant: None,
-            observer: Observer::default(),
+            observer,
             rule: None,
             due: BTreeMap::new(),
             queued: 0,
@@ -322,7 +324,8 @@ impl Town {
         if one.engine.take().is_some() {
             one.life += 1;
             let unsynced = one.disk.unsynced();
-            one.disk.cut(if keeps { unsynced } else { 0 });
+            one.disk.sync(if keeps { unsynced } else { 0 });
+            one.disk.lose_unsynced();
             one.executing.clear();
             one.held.clear();
         }
@@ -378,7 +381,7 @@ impl Town {
                 one.tip = one.tip.after(proposal);
                 let summary = summary(delivery.header.height);
                 one.executed.push(delivery);
-                self.feed(house, Event::Executed { summary });
+                self.feed(house, Event::Executed { summary, scheduled: None });
             }
         }
     }
@@ -401,11 +404,16 @@ impl Town {
     }
 
     fn act(&mut self, house: u16, action: Action) {
+        if let Action::Send { message, .. } = &action
+            && let Message::Vote(vote, _) = &**message
+        {
+            self.observer.signed(vote);
+        }
         let one = &mut self.houses[usize::from(house)];
         match action {
             Action::Persist(persist) => {
                 one.written = persist.seq;
-                one.disk.write(Logged::Engine(persist.writes));
+                one.disk.write(persist.writes);
             }
             Action::Send { to, message, after: Some(after) } if after > one.durable => {
                 one.held.push_back((after, to, Parcel::Message(message)));
@@ -421,7 +429,7 @@ impl Town {
             }
             Action::PushBatch { to, batch } => {
                 if let Some(header) = one.disk.durable().batches.get(&batch).cloned() {
-                    self.send(house, to, Parcel::Batch(header));
+                    self.send(house, to, Parcel::Batch((*header).clone()));
                 }
             }
             Action::Deliver(delivery) => {
@@ -430,7 +438,7 @@ impl Town {
                 self.schedule(1, house, Due::Executed);
             }
             Action::Alarm(alarm) => one.alarms.push(alarm),
-            Action::Notice(_) => {}
+            Action::Notice(_) | Action::Evidence(_) | Action::SendClosing { .. } => {}
         }
     }
 
@@ -521,7 +529,7 @@ impl Town {
                 self.feed(house, Event::Message { from, message });
             }
             Parcel::Batch(batch) => {
-                self.houses[usize::from(house)].disk.write(Logged::Batch(batch.clone()));
+                self.houses[usize::from(house)].disk.write_batch(batch.clone());
                 self.feed(house, Event::BatchStored(batch));
             }
             Parcel::GetBatches { from: first, tip } => {
@@ -529,7 +537,7 @@ impl Town {
                 let held = tables.batches.values().filter(|batch| {
                     batch.header.author == tip.author && (first..=tip.seq).contains(&batch.header.seq)
                 });
-                let held: Vec<SignedBatchHeader> = held.cloned().collect();
+                let held: Vec<SignedBatchHeader> = held.map(|batch| (**batch).clone()).collect();
                 for batch in held {
                     self.send(house, Peers::One(from), Parcel::Batch(batch));
                 }
@@ -540,43 +548,45 @@ impl Town {
 
 /// A batch by position and digest.
 pub fn name(batch: &SignedBatchHeader) -> BatchRef {
-    BatchRef { author: batch.header.author, seq: batch.header.seq, digest: batch.header.digest() }
+    BatchRef::of(&batch.header)
 }
 
 /// What a start finds in a consensus store, beside a ledger that was executed up to `executed`.
 pub fn restored(tables: &Tables, executed: &Tip) -> Restored {
     let above = tables.heights.range(executed.height.next()..);
     let committed: Vec<Proposal> =
-        above.filter_map(|(_, digest)| tables.blocks.get(digest).cloned()).collect();
+        above.filter_map(|(_, digest)| tables.blocks.get(digest)).map(|one| (**one).clone()).collect();
     let newest = committed.last().map_or(executed.height, |proposal| proposal.header.height);
     let lowest = Height::new(executed.height.get().saturating_sub(REMEMBERED));
     let recent = tables.heights.range(..=executed.height).filter(|(height, _)| **height > lowest);
-    let waits = |batch: &&SignedBatchHeader| {
+    let waits = |batch: &SignedBatchHeader| {
         batch.header.seq >= executed.lanes.next_seq(batch.header.author)
     };
     Restored {
         safety: tables.safety.clone().map_or_else(
             || SafetyAtStart::Lost(chain_core::code::Refusal::new(chain_core::code::Code::SafetyLost, "gone")),
-            |record| SafetyAtStart::Present(Box::new(record)),
+            |record| SafetyAtStart::Present(Box::new((*record).clone())),
         ),
         executed: executed.clone(),
         committed,
-        certificate: tables.certificates.last_key_value().map(|(_, cert)| cert.clone()),
-        blocks: tables.blocks.values().filter(|one| one.header.height > newest).cloned().collect(),
+        certificate: tables.certificates.last_key_value().map(|(_, one)| one.certificate.clone()),
+        blocks: tables.blocks.values().map(|one| (**one).clone()).filter(|one| one.header.height > newest).collect(),
         summaries: (lowest.get()..=executed.height.get()).map(|at| summary(Height::new(at))).collect(),
         recent: recent
             .filter_map(|(_, digest)| tables.blocks.get(digest).map(|one| one.header.clone()))
             .collect(),
-        batches: tables.batches.values().filter(waits).cloned().collect(),
+        batches: tables.batches.values().map(|one| (**one).clone()).filter(waits).collect(),
+        scheduled: None,
     }
 }
 
 /// The sync server: final blocks from the store, ending at a certified height.
 fn blocks(tables: &Tables, first: Height) -> Option<Message> {
     let wanted = first..=Height::new(first.get() + SYNC_BLOCKS_MAX - 1);
-    let (last, certificate) = tables.certificates.range(wanted).next_back()?;
+    let (last, certified) = tables.certificates.range(wanted).next_back()?;
     let digests = tables.heights.range(first..=*last);
     let blocks: Option<Vec<Proposal>> =
-        digests.map(|(_, digest)| tables.blocks.get(digest).cloned()).collect();
-    Some(Message::Blocks { blocks: blocks?, certificate: Box::new(certificate.clone()) })
+        digests.map(|(_, digest)| tables.blocks.get(digest).map(|one| (**one).clone())).collect();
+    let certificate = Box::new(certified.certificate.clone());
+    Some(Message::Blocks { blocks: blocks?, suffixes: Vec::new(), certificate })
 }
