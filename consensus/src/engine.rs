@@ -224,6 +224,8 @@ pub struct Engine {
     sync_asked: Option<(u64, ValidatorIx)>,
     /// The height whose execution scheduled the next validator set, and that set's hash.
     scheduled: Option<(Height, Digest)>,
+    /// When a guest was last told how its epoch ended.
+    guest_ms: Option<u64>,
     /// Proof that the epoch ended, while its closing block is not final here.
     closing_target: Option<Verified<ClosingProof>>,
     /// Since when there has been such a certificate.
@@ -346,6 +348,7 @@ impl Engine {
             sync_target: None,
             sync_asked: None,
             scheduled: restored.scheduled,
+            guest_ms: None,
             closing_target: None,
             missing_ms: None,
             own_votes: VecDeque::new(),
@@ -504,7 +507,11 @@ impl Engine {
         match event {
             Event::Tick => {}
             Event::Message { from, message } => {
-                if Some(from) == self.me || from.index() >= self.peers.len() {
+                if Some(from) == self.me {
+                    return;
+                }
+                if from.index() >= self.peers.len() {
+                    self.on_guest(now, from, &message, out);
                     return;
                 }
                 self.peers[from.index()].heard_ms = Some(now.mono_ms);

@@ -12,6 +12,7 @@ mod governance;
 mod official_data;
 mod pitfalls;
 mod reading;
+mod recovery;
 mod replay;
 mod rights;
 mod state_tree;
