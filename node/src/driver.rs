@@ -251,6 +251,10 @@ impl Driver {
                 let _ = reply.send(Some(signature));
                 return;
             }
+            Input::Ready { ready, reply } => {
+                let _ = reply.send(self.epochs.say_ready(&ready));
+                return;
+            }
             Input::Wake => return,
             Input::Shutdown => {
                 self.stop_at.get_or_insert(Instant::now() + Duration::from_millis(HAND_OVER_MS));
@@ -273,6 +277,9 @@ impl Driver {
 
     /// Announces local records as the next batches of the own lane, as far as they are due and it has room.
     fn announce(&mut self, actions: &mut Vec<Action>) {
+        if self.core.me().is_none() {
+            self.turn_away();
+        }
         while self.may_seal()
             && self.core.intake.due_ms(self.lane_idle()).is_some_and(|due| due <= self.core.mono_ms())
         {
@@ -291,6 +298,19 @@ impl Driver {
             let event = Event::LocalBatch { token, payload_root: payload_root(&ids), bytes, count };
             let now = self.now();
             self.engine.handle(now, event, actions);
+        }
+    }
+
+    /// An observer has no lane: what still waits here is forgotten, so that its sender asks another node.
+    fn turn_away(&self) {
+        while let taken = self.core.intake.take()
+            && !taken.is_empty()
+        {
+            tracing::warn!(
+                transactions = taken.len(),
+                "not ordered before this node left the set; turned away"
+            );
+            taken.iter().for_each(|one| self.core.tracker.forget(&one.id));
         }
     }
 
@@ -552,6 +572,7 @@ impl Driver {
             view: self.engine.view(),
             leader: Some(self.engine.leader()),
             committed: committed.height,
+            certified: self.engine.certified(),
             digest: Some(committed.digest),
             time_ms: committed.time_ms,
             voting: self.engine.voting(),
