@@ -40,7 +40,7 @@ use overlay::{Fail, Overlay};
 
 pub use accuse::{frozen_lanes, offender, set_of};
 pub use genesis::{genesis_block, genesis_header};
-pub use membership::epoch;
+pub use membership::{FORMER_MAX, epoch, validators};
 
 /// Reading the ledger failed; the node stops.
 #[derive(Clone, Debug, thiserror::Error)]

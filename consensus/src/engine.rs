@@ -2,16 +2,20 @@
 //!
 //! One file per concern: `blocks` receives proposals and votes for them, `certificates` counts votes and
 //! makes blocks final, `accuse` proves what others may not do, `deliver` hands them to execution, `epoch` ends the
-//! epoch, `propose` is the leader's side, `view` gives up on
-//! leaders, `sync` keeps up with the others. Every public entry point ends in `Engine::settle`, which does whatever has become possible.
+//! epoch, `propose` is the leader's side and `tips` its choice of batches, `view` gives up on leaders, `inclusion` on
+//! those that leave a lane out, `handover` ends views early, `sync` keeps up with the others. Every public entry
+//! point ends in `Engine::settle`, which does whatever has become possible.
 
 mod accuse;
 mod blocks;
 mod certificates;
 mod deliver;
 mod epoch;
+mod handover;
+mod inclusion;
 mod propose;
 mod sync;
+mod tips;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -221,6 +225,8 @@ pub struct Engine {
     scheduled: Option<(Height, Digest)>,
     /// Proof that the epoch ended, while its closing block is not final here.
     closing_target: Option<Verified<ClosingProof>>,
+    /// Since when there has been such a certificate.
+    missing_ms: Option<u64>,
     own_votes: VecDeque<OwnVote>,
 
     view: View,
@@ -257,6 +263,9 @@ pub struct Engine {
     pushed_ms: BTreeMap<u64, u64>,
     /// A batch of another lane that was relayed to the leader of a view, and when.
     relayed: Option<(View, BatchRef, u64)>,
+    queues: inclusion::Queues,
+    tips: tips::Tips,
+    ends: handover::Ends,
     fetches: BTreeMap<Digest, Fetch>,
     /// Per lane the request for the data of final blocks.
     lane_fetches: BTreeMap<ValidatorIx, deliver::LaneFetch>,
@@ -339,6 +348,7 @@ impl Engine {
             sync_asked: None,
             scheduled: restored.scheduled,
             closing_target: None,
+            missing_ms: None,
             own_votes: VecDeque::new(),
             view: View::ZERO,
             entry: None,
@@ -362,6 +372,9 @@ impl Engine {
             local: VecDeque::new(),
             pushed_ms: BTreeMap::new(),
             relayed: None,
+            queues: inclusion::Queues::default(),
+            tips: tips::Tips::default(),
+            ends: handover::Ends::default(),
             fetches: BTreeMap::new(),
             lane_fetches: BTreeMap::new(),
             persist_seq: 0,
@@ -476,11 +489,12 @@ impl Engine {
         self.next_tick_ms
     }
 
-    /// Binds a transport identity to the consensus key; `None` for one that does not hold it.
-    pub fn hello(&self, network_key: PublicKey, challenge: Digest) -> Option<Signature> {
+    /// Binds a transport identity to the consensus key, in an epoch that the sender names; `None` for one that
+    /// does not hold it.
+    pub fn hello(&self, epoch: Epoch, network_key: PublicKey, challenge: Digest) -> Option<Signature> {
         match (&self.safety, &self.greeter) {
-            (Some(safety), _) => Some(safety.hello(network_key, challenge)),
-            (None, Some(greeter)) => Some(greeter.hello(network_key, challenge)),
+            (Some(safety), _) => Some(safety.hello(epoch, network_key, challenge)),
+            (None, Some(greeter)) => Some(greeter.hello(epoch, network_key, challenge)),
             (None, None) => None,
         }
     }
@@ -541,6 +555,7 @@ impl Engine {
                 self.on_blocks(now, blocks, &suffixes, *certificate, out);
             }
             Message::Closing(proof) => self.on_closing(now, *proof, out),
+            Message::Have { lanes } => self.on_have(now, from, &lanes, out),
             // The owner answers from its store.
             Message::GetBlocks { .. } => {}
         }
@@ -550,6 +565,7 @@ impl Engine {
     fn settle(&mut self, now: Now, out: &mut Vec<Action>) {
         self.seal_local(now, out);
         if !self.is_closed() {
+            self.skip_silent_leader(now, out);
             self.try_vote(now, out);
             self.try_propose(now, out);
         }

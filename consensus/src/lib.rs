@@ -41,6 +41,8 @@ pub mod mutant;
 pub mod params;
 pub mod safety;
 pub mod signer;
+#[cfg(feature = "spec")]
+pub mod spec;
 pub mod verified;
 mod votes;
 

@@ -243,6 +243,12 @@ pub enum Message {
     },
     /// The receiver's epoch ended, and so it ended.
     Closing(Box<ClosingProof>),
+    /// To the leader: of these lanes, ascending by author, every batch below this sequence number is held here
+    /// above the committed frontier. Unsigned and a hint; at most one entry for each validator.
+    Have {
+        /// Author, and the first sequence number of its lane that is not held.
+        lanes: Vec<(ValidatorIx, u64)>,
+    },
 }
 
 impl Message {
@@ -262,7 +268,8 @@ impl Message {
             | Self::GetCertificate
             | Self::GetBlocks { .. }
             | Self::Blocks { .. }
-            | Self::Closing(_) => None,
+            | Self::Closing(_)
+            | Self::Have { .. } => None,
         }
     }
 }

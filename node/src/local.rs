@@ -151,7 +151,7 @@ impl Node for Local {
     }
 
     fn validators(&self) -> ValidatorsView {
-        let committee = (*self.core.committee).clone();
+        let committee = (*self.core.committee()).clone();
         // Without the ledger the set itself is still worth an answer.
         let offenders = self.offenders(&committee).unwrap_or_default();
         ValidatorsView { faults: committee.faults(), quorum: committee.quorum(), committee, offenders }

@@ -100,14 +100,8 @@ pub(super) fn complete(document: &Document) -> Result<(), Refusal> {
 }
 
 /// Parameters that have a place in the genesis and no other value yet: better refused than ignored.
-pub(super) const NOT_YET_FREE: [&str; 6] = [
-    "inclusion_timeout_ms_max",
-    "skip_timeout_ms",
-    "batch_bytes_max",
-    "validity_ms_max",
-    "checkpoint_interval_ms_max",
-    "expiries_per_block_max",
-];
+pub(super) const NOT_YET_FREE: [&str; 4] =
+    ["batch_bytes_max", "validity_ms_max", "checkpoint_interval_ms_max", "expiries_per_block_max"];
 
 fn parameters(parameters: &Parameters) -> Result<(), Refusal> {
     for (&(name, min, default, max), value) in Parameters::BOUNDS.iter().zip(parameters.values()) {

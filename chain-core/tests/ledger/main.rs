@@ -15,4 +15,5 @@ mod replay;
 mod rights;
 mod state_tree;
 mod transactions;
+mod validators;
 mod vectors;

@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use chain_core::canonical::Writer;
 use chain_core::code::{Code, Refusal};
 use chain_core::codec::{self, Wire};
-use chain_core::crypto::{Digest, Signature};
+use chain_core::committee::Committee;
+use chain_core::crypto::{Digest, Signable as _, Signature};
 use chain_core::evidence::Evidence;
 use chain_core::execute::{Outcome, Verdict};
+use chain_core::genesis::{KeyRole, ValidatorSecrets};
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::json;
 use chain_core::layout::Layout;
@@ -18,12 +20,13 @@ use chain_core::leaf::{AutomaticLeaf, EvidenceLeaf, GenesisLeaf, Leaf, SealLeaf,
 use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason, Step};
 use chain_core::org::OrgId;
 use chain_core::record::governance::{Possession, Role};
+use chain_core::record::validator::{Ready, ValidatorDetails, ValidatorPossession};
 use chain_core::record::{
     BasisRef, Class, Details, Header, RecordType, Reference, Relation, Severity, SubjectKind,
 };
 use chain_core::state::{
-    AgencyEntry, BasisEntry, Flags, MemberEntry, Needs, OffenceEntry, OffenderEntry, Pending, RecordHead,
-    Signer, Status, VersionHead,
+    AgencyEntry, BasisEntry, EpochEntry, Flags, MemberEntry, Needs, OffenceEntry, OffenderEntry, Pending,
+    ReadyEntry, RecordHead, Scheduled, Signer, Status, ValidatorEntry, VersionHead,
 };
 use chain_core::transaction::{Body, Submission, Transaction};
 use proptest::prelude::*;
@@ -155,7 +158,52 @@ fn operations() -> Vec<(&'static str, Operation)> {
             },
         ),
         ("resume", Operation::Resume { record, version }),
+        (
+            "ready",
+            Operation::Ready {
+                record,
+                version,
+                time_ms: 1_778_029_200_002,
+                signature: secret("v1/consensus").sign(&ready()),
+            },
+        ),
     ]
+}
+
+fn validator_details(name: &str) -> ValidatorDetails {
+    let key = |role: &str| secret(&format!("{name}/{role}"));
+    let (consensus, network, log) = (key("consensus"), key("network"), key("log"));
+    let secrets = ValidatorSecrets { consensus: &consensus, network: &network, log: &log };
+    ValidatorDetails::prove(chain().chain_id, name, &agency("A1"), "/ip4/10.0.0.1/tcp/7101", secrets)
+}
+
+fn ready() -> Ready {
+    Ready {
+        chain_id: chain().chain_id,
+        epoch: Epoch::new(3),
+        record: record(),
+        version: 7,
+        consensus_key: public("v1/consensus"),
+        time_ms: 1_778_029_200_002,
+    }
+}
+
+/// The set of an epoch, in which the second validator may not lead.
+fn set(epoch: u64) -> Committee {
+    let mut validators = ["v1", "v2", "v3", "v4"].map(|name| validator_details(name).validator());
+    validators[1].may_lead = false;
+    Committee::new(Epoch::new(epoch), validators.to_vec()).unwrap()
+}
+
+fn epoch_entry() -> EpochEntry {
+    EpochEntry {
+        current: set(3),
+        base_height: Height::new(257),
+        base_digest: digest("closing block"),
+        scheduled: Some(Scheduled { height: Height::new(300), next: set(4) }),
+        names: ["v1", "v2", "v3", "v4"].map(str::to_owned).to_vec(),
+        changes: 9,
+    }
 }
 
 fn leaves() -> Vec<(&'static str, Leaf)> {
@@ -359,6 +407,29 @@ fn bytes_are_frozen_and_read_back() {
     let basis_entry =
         BasisEntry { details: basis_details("food-safety"), status: Status::Effective, record: record() };
     canonical("state_basis", &basis_entry, &mut failures);
+    let validator = Details::Validator(Box::new(validator_details("v1")));
+    canonical("details_validator", &validator, &mut failures);
+    let validator_entry = ValidatorEntry {
+        validator: validator_details("v1").validator(),
+        status: Status::Effective,
+        record: record(),
+        version: 7,
+        order: 5,
+        ready: Some(ReadyEntry { epoch: Epoch::new(3), time_ms: 1_778_029_200_002 }),
+    };
+    canonical("state_validator", &validator_entry, &mut failures);
+    canonical("state_epoch", &epoch_entry(), &mut failures);
+    compare("ready_preimage", &ready().preimage(), &mut failures);
+    let owner = agency("A1");
+    let possession = ValidatorPossession {
+        chain_id: chain().chain_id,
+        name: "v1",
+        agency: &owner,
+        role: KeyRole::Network,
+        key: public("v1/network"),
+    };
+    compare("validator_possession_preimage", &possession.preimage(), &mut failures);
+    compare("validators_hash", set(3).hash().as_bytes(), &mut failures);
     for (name, outcome) in outcomes() {
         compare(&format!("outcome_{name}_canonical"), &outcome.canonical(), &mut failures);
         wire(&format!("outcome_{name}_wire"), &outcome, &mut failures);
@@ -379,7 +450,7 @@ proptest! {
     /// that would be written differently.
     #[test]
     fn damaged_bytes_never_panic_nor_read_as_something_else(
-        leaf in 0..4_usize, operation in 0..10_usize, at in 0..600_usize, flip in 1..=255_u8, cut in 0..600_usize,
+        leaf in 0..4_usize, operation in 0..11_usize, at in 0..600_usize, flip in 1..=255_u8, cut in 0..600_usize,
     ) {
         let damage = |mut bytes: Vec<u8>| {
             let at = at % bytes.len();
@@ -401,6 +472,10 @@ proptest! {
         }
         let bytes = damage(head().to_canonical());
         if let Ok(read) = RecordHead::from_canonical(&bytes) {
+            prop_assert_eq!(read.to_canonical(), bytes);
+        }
+        let bytes = damage(epoch_entry().to_canonical());
+        if let Ok(read) = EpochEntry::from_canonical(&bytes) {
             prop_assert_eq!(read.to_canonical(), bytes);
         }
         let bytes = damage(codec::encode(&submission()).unwrap());

@@ -45,7 +45,11 @@ impl Engine {
         }
         let digest = header.digest();
         if self.chain.contains(&digest) {
+            let holders = vec![from, self.leader_of(header.view)];
             self.add_justification(&digest, proposal);
+            if self.chain.tip_of(&digest).is_none() {
+                self.fetch_branch(now, digest, holders, Some(from), out);
+            }
             return;
         }
         // What it brings along may prove its view before the block itself is looked at.
@@ -372,7 +376,7 @@ impl Engine {
         if !self.follows_by_bytes(&entry.proposal, &parent) {
             return Judged::Provably;
         }
-        if !entry.timely {
+        if !entry.timely || self.outgrows_view(&header) {
             return Judged::Refused;
         }
         if self.starts_view(&header, &parent) && entry.foundation.is_none() {

@@ -165,6 +165,7 @@ impl Engine {
         let current = cert.view == self.view;
         let seen = self.chain.get(&cert.digest).filter(|_| current).map(|entry| entry.seen_ms);
         let Some((last, suffixes)) = self.final_block_of(&cert.digest) else { return };
+        self.note_passed_over(&last);
         let mut writes = self.unstored(&last);
         let Some(blocks) = self.chain.finalise(&last) else { return };
         let headers = blocks.iter().map(|proposal| proposal.header.clone()).collect();
@@ -175,6 +176,7 @@ impl Engine {
             // A slow average of the slower commits: up at once, down by an eighth.
             self.latency_ms = if took > self.latency_ms { took } else { (self.latency_ms * 7 + took) / 8 };
         }
+        self.note_view_age(&blocks);
         self.sync_target = None;
         self.sync_asked = None;
         self.closing_target = None;

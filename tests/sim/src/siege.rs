@@ -346,7 +346,12 @@ fn message(table: &Table, choices: &mut Choices<'_>, liars: &mut Liars, from: u1
             view_change: None,
             lane: choices.chance(100).then(|| table.kit.batch(from, choices.number(0), Digest::ZERO, 1)),
         })),
-        12 => match choices.below(3) {
+        12 => match choices.below(4) {
+            3 => {
+                let lanes = (0..choices.below(9))
+                    .map(|_| (ValidatorIx::new(u16::from(choices.byte() % 6)), choices.number(2)));
+                Message::Have { lanes: lanes.collect() }
+            }
             0 => Message::GetProposal { digest: digest(choices, liars) },
             1 => Message::GetCertificate,
             _ => Message::GetBlocks { from: Height::new(choices.number(1)) },

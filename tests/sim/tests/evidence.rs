@@ -379,12 +379,18 @@ fn m15_the_owner_of_a_frozen_lane_takes_no_records() {
 
 /// Runs a seed; any accusation of the honest, unproven or repeated, is a violation.
 fn run(seed: u64, equivocators: usize) -> (Report, Vec<OffenceKind>) {
-    let mut faults = Faults { record_lost: false, ..Faults::drawn(&mut Random::new(seed ^ 0xe71d)) };
-    faults.equivocators = equivocators;
     let n = [4, 5, 7][(seed % 3) as usize];
+    let drawn = Faults::draw(Level::Drawn, n, Some(0), &mut Random::new(seed ^ 0xe71d));
+    let faults = Faults {
+        record_lost: false,
+        snapshot: false,
+        twin: false,
+        liars: vec![Lie::Equivocate; equivocators],
+        ..drawn
+    };
     let mut world = World::new(seed, n, Params::default(), faults);
     world.run_ms(60_000).unwrap();
-    let report = world.heal_and_progress(10_000).unwrap();
+    let report = world.heal_and_progress(20_000).unwrap();
     (report, world.offences().iter().map(|offence| offence.kind).collect())
 }
 
