@@ -12,9 +12,11 @@ use crate::code::{Code, Refusal};
 use crate::codec::Wire;
 use crate::committee::{Committee, Validator};
 use crate::crypto::{Digest, PublicKey, Signature};
+use crate::evidence::Evidence;
 use crate::execute::Outcome;
 use crate::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use crate::lane::LaneAdvance;
+use crate::state::OffenceEntry;
 use crate::transaction::Batch;
 
 /// An error answer (RFC 9457, `application/problem+json`).
@@ -300,6 +302,9 @@ pub struct ValidatorsView {
     pub scheduled: Option<ScheduledView>,
     /// Every validator that the ledger knows, by name: wanted, suspended, taking part, and those that left last.
     pub known: Vec<ValidatorView>,
+    /// Those of the set against whom the ledger holds proof of an offence; none of them leads a later epoch.
+    #[serde(default)]
+    pub offenders: Vec<OffenderView>,
     /// Height at which the answer holds.
     pub height: Height,
 }
@@ -354,4 +359,27 @@ pub struct ReadyView {
     pub consensus_key: PublicKey,
     /// The signature over [`crate::record::validator::Ready`].
     pub signature: Signature,
+}
+
+/// A validator that broke a rule.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct OffenderView {
+    /// Its name in the set.
+    pub name: String,
+    /// Offences proven with its consensus key.
+    pub offences: u64,
+    /// Block that accepted the first proof.
+    pub since: Height,
+    /// Whether its lane is frozen for the rest of the epoch.
+    pub lane_frozen: bool,
+}
+
+/// An offence, and the two statements that prove it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct EvidenceView {
+    /// What the ledger keeps of it.
+    #[serde(flatten)]
+    pub entry: OffenceEntry,
+    /// The statements; the offender's key verifies them.
+    pub evidence: Evidence,
 }

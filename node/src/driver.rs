@@ -4,6 +4,7 @@
 //! everything it asked to persist, and only then lets the messages go that depend on it. A message that
 //! names a write ([`Action::Send`]) never leaves before that write is durable; see `Driver::release`.
 
+mod accuse;
 pub mod batches;
 pub mod core;
 pub(crate) mod epochs;
@@ -36,6 +37,7 @@ use crate::storage::StorageError;
 use crate::storage::consensus::SyncedWrite;
 use crate::storage::high_water::{HighWater, Mark};
 use crate::storage::ledger::Place;
+pub(crate) use accuse::Accuser;
 use batches::CheckedBatch;
 use core::{Core, EngineView};
 use epochs::{Epochs, closes};
@@ -88,6 +90,7 @@ pub(crate) struct Driver {
     epoch_ended: bool,
     high_water: Option<HighWater>,
     recorder: Recorder,
+    accuser: Accuser,
     executor: SyncSender<Delivery>,
 
     held: VecDeque<Held>,
@@ -111,6 +114,7 @@ pub(crate) struct Start {
     pub(crate) epochs: Epochs,
     pub(crate) high_water: Option<HighWater>,
     pub(crate) recorder: Recorder,
+    pub(crate) accuser: Accuser,
     pub(crate) executor: SyncSender<Delivery>,
     /// Own batches in the store that are not ordered yet.
     pub(crate) pending: Vec<SignedBatchHeader>,
@@ -118,7 +122,7 @@ pub(crate) struct Start {
 
 impl Driver {
     pub(crate) fn new(start: Start) -> Self {
-        let Start { core, engine, epochs, high_water, recorder, executor, pending } = start;
+        let Start { core, engine, epochs, high_water, recorder, accuser, executor, pending } = start;
         let mut driver = Self {
             core,
             engine,
@@ -126,6 +130,7 @@ impl Driver {
             epoch_ended: false,
             high_water,
             recorder,
+            accuser,
             executor,
             held: VecDeque::new(),
             durable: 0,
@@ -163,6 +168,7 @@ impl Driver {
         let mut inputs = Vec::new();
         let mut actions = Vec::new();
         self.core.intake.put_back(self.epochs.carried()?);
+        self.tell_frozen_lanes(&mut actions)?;
         self.engine.handle(self.now(), Event::Tick, &mut actions);
         loop {
             self.carry_out(&mut actions)?;
@@ -238,6 +244,8 @@ impl Driver {
             Input::Disconnected { peer, .. } => Event::Disconnected(peer),
             Input::BatchStored(header) if header.header.epoch != self.engine.epoch() => return,
             Input::BatchStored(header) => Event::BatchStored(header),
+            Input::LaneFrozen { epoch, .. } if epoch != self.engine.epoch() => return,
+            Input::LaneFrozen { author, .. } => Event::LaneFrozen(author),
             Input::Executed { summary, scheduled, closing } => {
                 self.epoch_ended |= closing;
                 Event::Executed { summary, scheduled: scheduled.filter(|_| !closing) }
@@ -345,6 +353,7 @@ impl Driver {
                     );
                     self.deliveries.push_back(*delivery);
                 }
+                Action::Evidence(evidence) => self.accuse(evidence),
                 Action::SendClosing { to, epoch } => self.send_closing(to, epoch)?,
                 Action::Alarm(alarm) => report::alarm(&self.core.committee(), &alarm)?,
                 Action::Notice(notice) => report::notice(&self.core.committee(), notice),
@@ -547,6 +556,7 @@ impl Driver {
         if let Some(file) = &self.high_water {
             file.sync().map_err(refuse)?;
         }
+        self.file_evidence()?;
         self.core.consensus.healthy().map_err(refuse)?;
         self.core.ledger.healthy().map_err(refuse)
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage, TransactionStatus,
-    ValidatorsView,
+    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
+    TransactionStatus, ValidatorsView,
 };
 use chain_core::code::Refusal;
 use chain_core::crypto::Digest;
@@ -143,6 +143,12 @@ pub trait Node: Send + Sync + 'static {
     /// `READY_NOT_NEEDED` (it takes part, or the next set is settled), `VALIDATOR_NOT_WANTED` (no record in effect
     /// names its key), `SAFETY_LOST`, `NOT_READY` (it has not caught up).
     fn say_ready(&self) -> Result<ReadyView, Refusal>;
+
+    /// Offences of validators that the ledger holds proof of; at most [`PAGE_MAX`].
+    ///
+    /// # Errors
+    /// `BAD_PARAMETER` for a cursor that is none.
+    fn evidence(&self, cursor: Option<&str>, limit: usize) -> Result<Page<EvidenceView>, Refusal>;
 
     /// What the node says about itself and its peers.
     fn status(&self) -> NodeStatus;

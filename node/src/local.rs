@@ -1,6 +1,7 @@
 //! The node as its own API sees it: [`Node`] over the stores and the queues of this process.
 
 mod blocks;
+mod evidence;
 mod proofs;
 mod records;
 mod status;
@@ -11,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage, TransactionStatus,
-    ValidatorsView,
+    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
+    TransactionStatus, ValidatorsView,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
@@ -160,6 +161,10 @@ impl Node for Local {
 
     fn say_ready(&self) -> Result<ReadyView, Refusal> {
         self.ready_word()
+    }
+
+    fn evidence(&self, cursor: Option<&str>, limit: usize) -> Result<Page<EvidenceView>, Refusal> {
+        self.evidence_page(cursor, limit)
     }
 
     fn status(&self) -> NodeStatus {

@@ -21,7 +21,7 @@ use crate::config::{ApiReader, Config, VaultConfig, read_text};
 use crate::datadir::{DataDir, Identity, take};
 use crate::driver::core::{Core, CoreInbox, Input, Parts};
 use crate::driver::epochs::Epochs;
-use crate::driver::{Driver, Recorder, Start, hooks};
+use crate::driver::{Accuser, Driver, Recorder, Start, hooks};
 use crate::epoch::{Directory, Part};
 use crate::executor::{Executor, QUEUE_MAX};
 use crate::handle::NodeHandle;
@@ -329,6 +329,7 @@ impl Prepared {
         Executor::open(&core, &genesis_state, setup.genesis.created_ms())?.replay()?;
         let params = setup.params();
         params.check().map_err(|error| Refusal::new(Code::GenesisInvalid, error.to_string()))?;
+        let accuser = Accuser::new(SecretKey::from_seed(*setup.keys.log.seed()));
         let lost = match safety {
             SafetyAtStart::Lost(refusal) => Some(refusal),
             SafetyAtStart::Present(_) => None,
@@ -341,8 +342,16 @@ impl Prepared {
         let recorder = Recorder::from_env(core.me())
             .map_err(|error| Refusal::new(Code::ConfigInvalid, format!("CITY_VOTE_RECORDER: {error}")))?;
         let (deliveries, delivered) = mpsc::sync_channel(QUEUE_MAX);
-        let start =
-            Start { core: core.clone(), engine, epochs, high_water, recorder, executor: deliveries, pending };
+        let start = Start {
+            core: core.clone(),
+            engine,
+            epochs,
+            high_water,
+            recorder,
+            accuser,
+            executor: deliveries,
+            pending,
+        };
         let created_ms = setup.genesis.created_ms();
         let executor_core = core.clone();
         let executor =

@@ -35,6 +35,14 @@ pub fn offender<L: LedgerRead + ?Sized>(
     read(ledger, &key::offender(consensus_key))
 }
 
+/// The validator set of this epoch, or of the one before: of the epochs in which an offence may still be filed.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub fn set_of<L: LedgerRead + ?Sized>(ledger: &L, epoch: Epoch) -> Result<Option<Committee>, ReadError> {
+    read(ledger, &key::set_of(epoch))
+}
+
 /// The frozen lanes of an epoch, ascending.
 ///
 /// # Errors

@@ -220,6 +220,10 @@ fn each_kind_is_recorded_once_and_for_ever() {
         let Ok(Leaf::Evidence(leaf)) = Leaf::decode(&leaf.bytes) else { panic!("{kind}: another leaf") };
         assert_eq!((&leaf.evidence, leaf.offender), (&evidence, consensus_key(2).public()));
         assert_eq!(leaf.evidence.verify(chain().chain_id, &committee(&city)), Ok(offence));
+        assert_eq!(leaf.evidence.verify_by_key(chain().chain_id, &leaf.offender), Ok(offence));
+        let innocent = consensus_key(1).public();
+        let error = leaf.evidence.verify_by_key(chain().chain_id, &innocent);
+        assert_eq!(error, Err(EvidenceError::Signature(ValidatorIx::new(2))));
     }
 }
 

@@ -82,6 +82,12 @@ pub(crate) fn blocks(limit: usize, cursor: Option<&str>) -> String {
     format!("/v1/blocks?limit={limit}{cursor}")
 }
 
+/// A page of offences.
+pub(crate) fn evidence(cursor: Option<&str>) -> String {
+    let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={}", encode(cursor)));
+    format!("/v1/evidence?limit=500{cursor}")
+}
+
 /// A whole block for an audit, in the binary encoding.
 pub(crate) fn raw_block(height: Height) -> String {
     format!("/v1/blocks/{height}/raw")

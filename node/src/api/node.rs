@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Api;
 use super::answer::{Freshness, bytes_as, json};
 use super::problem::ApiError;
-use super::record::Nothing;
+use super::record::{Nothing, PageParams, page_size};
 use super::request::{Params, Segment, parse};
 
 /// `GET /v1/status`.
@@ -48,6 +48,17 @@ pub(super) async fn say_ready(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     json(&api.read(|node| node.say_ready()).await?, Freshness::Now, &headers)
+}
+
+/// `GET /v1/evidence`.
+pub(super) async fn evidence(
+    State(api): State<Arc<Api>>,
+    Params(page): Params<PageParams>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let limit = page_size(page.limit)?;
+    let page = api.read(move |node| node.evidence(page.cursor.as_deref(), limit)).await?;
+    json(&page, Freshness::Revalidate, &headers)
 }
 
 /// `GET /v1/genesis`.

@@ -135,6 +135,10 @@ pub struct Counters {
     pub bad_batches: AtomicU64,
     /// View changes seen.
     pub views: AtomicU64,
+    /// Offences of validators that this node proved.
+    pub offences: AtomicU64,
+    /// Proofs of them that it filed.
+    pub evidence_filed: AtomicU64,
 }
 
 /// How the node ends: once, with the reason.

@@ -46,6 +46,8 @@ pub(crate) enum Input {
     /// A block was executed; the hash of the next validator set when it scheduled one, and whether it closed the
     /// epoch.
     Executed { summary: ExecSummary, scheduled: Option<Digest>, closing: bool },
+    /// A block froze a lane of its epoch.
+    LaneFrozen { epoch: Epoch, author: ValidatorIx },
     /// The network needs the binding of its key signed.
     Hello {
         epoch: Epoch,

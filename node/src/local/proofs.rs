@@ -239,6 +239,7 @@ fn leaf_version(leaf: &Leaf) -> u32 {
         Leaf::Signed(leaf) => leaf.version,
         Leaf::Automatic(leaf) => leaf.version,
         Leaf::Genesis(leaf) => leaf.header.version,
+        Leaf::Evidence(_) => 1,
         Leaf::Seal(_) => 0,
     }
 }

@@ -120,6 +120,8 @@ impl Local {
             ("queue_full", "Submissions refused for a full queue.", read(&counters.queue_full)),
             ("bad_batches", "Batches of peers refused.", read(&counters.bad_batches)),
             ("view_changes", "Views entered since the start.", read(&counters.views)),
+            ("offences_proven", "Offences of validators that this node proved.", read(&counters.offences)),
+            ("evidence_filed", "Proofs of them that it filed.", read(&counters.evidence_filed)),
         ];
         #[expect(clippy::cast_precision_loss, reason = "the text format holds floats")]
         let sample = |counter: bool| {

@@ -46,6 +46,7 @@ impl Local {
         let known = known.into_iter().map(view).collect::<Result<_, Refusal>>()?;
         let committee = entry.current;
         Ok(ValidatorsView {
+            offenders: self.offenders(&committee)?,
             epoch: committee.epoch(),
             base_height: entry.base_height,
             faults: committee.faults(),

@@ -323,6 +323,13 @@ impl City {
         running.join(reason).unwrap();
     }
 
+    /// Something arrives at a validator on the channel of one that the test plays.
+    pub(crate) fn whisper(&self, from: usize, to: usize, frame: Frame) {
+        let from = ValidatorIx::new(u16::try_from(from).unwrap());
+        let inbox = self.wires.inbox(ValidatorIx::new(u16::try_from(to).unwrap())).unwrap();
+        self.runtime.block_on(inbox.deliver(from, frame));
+    }
+
     pub(crate) fn node(&self, ix: usize) -> NodeHandle {
         self.nodes[ix].as_ref().unwrap().0.handle()
     }

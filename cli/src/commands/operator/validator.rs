@@ -1,5 +1,6 @@
 //! `city validator`: who takes part in consensus, and how that changes.
 
+mod evidence;
 mod propose;
 mod ready;
 
@@ -26,7 +27,7 @@ use crate::output::Shape;
 
 use propose::ProposeCommand;
 
-/// Validators: who takes part, propose and approve changes, say that one is ready
+/// Validators: who takes part, propose and approve changes, what is proven against them
 ///
 /// The council decides which validators there should be; each change is proposed by one council member and approved
 /// by the others. The set itself changes at the end of an epoch, and nobody joins or changes keys before its node has
@@ -41,6 +42,8 @@ use propose::ProposeCommand;
 /// city validator approve RECORD --key council-2
 ///
 /// city validator ready harbour --from http://10.0.0.5:7100
+///
+/// city validator evidence
 #[derive(Clone, Debug, Subcommand)]
 #[command(verbatim_doc_comment)]
 pub(crate) enum ValidatorCommand {
@@ -106,6 +109,8 @@ pub(crate) enum ValidatorCommand {
         #[arg(long)]
         key: Option<String>,
     },
+    /// List every offence that the ledger holds proof of; each proof is checked here
+    Evidence,
     /// Write the trust file of an epoch, proved from the genesis, for receipts of that epoch
     Trust {
         /// The epoch; the newest unless given
@@ -204,6 +209,7 @@ pub(crate) fn run(command: ValidatorCommand, city: &City) -> CliResult {
             sign(city, Operation::Reject { record, version, header_digest: Some(digest), reason }, &key)
         }
         ValidatorCommand::Ready { name, from, key } => ready::run(city, &name, from, key.as_deref()),
+        ValidatorCommand::Evidence => evidence::run(city),
         ValidatorCommand::Trust { epoch, out } => trust(city, epoch, &out),
     }
 }
