@@ -418,6 +418,12 @@ impl Engine {
         self.chain.committed()
     }
 
+    /// Highest height that a quorum is known to have made final, here or elsewhere.
+    pub fn certified(&self) -> Height {
+        let target = self.sync_target.as_ref().map_or(Height::ZERO, |certificate| certificate.height);
+        self.committed().height.max(target)
+    }
+
     /// Commit certificate of the newest final block.
     pub fn certificate(&self) -> Option<&Cert> {
         self.certificate.as_deref()

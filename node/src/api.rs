@@ -186,6 +186,8 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/blocks/{id}/raw", get(block::raw))
         .route("/v1/raw-blocks", get(block::raw_list))
         .route("/v1/validators", get(node::validators))
+        .route("/v1/epochs/{id}/handover", get(node::hand_over))
+        .route("/v1/node/ready", get(node::say_ready))
         .route("/v1/evidence", get(node::evidence))
         .route("/v1/status", get(node::status))
         .route("/v1/genesis", get(node::genesis))

@@ -244,12 +244,12 @@ impl Driver {
             Input::Disconnected { peer, .. } => Event::Disconnected(peer),
             Input::BatchStored(header) if header.header.epoch != self.engine.epoch() => return,
             Input::BatchStored(header) => Event::BatchStored(header),
+            Input::LaneFrozen { epoch, .. } if epoch != self.engine.epoch() => return,
+            Input::LaneFrozen { author, .. } => Event::LaneFrozen(author),
             Input::Executed { summary, scheduled, closing } => {
                 self.epoch_ended |= closing;
                 Event::Executed { summary, scheduled: scheduled.filter(|_| !closing) }
             }
-            Input::LaneFrozen { epoch, .. } if epoch != self.engine.epoch() => return,
-            Input::LaneFrozen { author, .. } => Event::LaneFrozen(author),
             Input::Hello { epoch, network_key, challenge, reply } => {
                 let signature = self.engine.hello(epoch, network_key, challenge).unwrap_or_else(|| {
                     // An observer: it may be heard, it may not vote.
@@ -257,6 +257,10 @@ impl Driver {
                     self.epochs.key().sign(&HelloPreimage { chain_id, epoch, network_key, challenge })
                 });
                 let _ = reply.send(Some(signature));
+                return;
+            }
+            Input::Ready { ready, reply } => {
+                let _ = reply.send(self.epochs.say_ready(&ready));
                 return;
             }
             Input::Wake => return,
@@ -281,6 +285,9 @@ impl Driver {
 
     /// Announces local records as the next batches of the own lane, as far as they are due and it has room.
     fn announce(&mut self, actions: &mut Vec<Action>) {
+        if self.core.me().is_none() {
+            self.turn_away();
+        }
         while self.may_seal()
             && self.core.intake.due_ms(self.lane_idle()).is_some_and(|due| due <= self.core.mono_ms())
         {
@@ -299,6 +306,19 @@ impl Driver {
             let event = Event::LocalBatch { token, payload_root: payload_root(&ids), bytes, count };
             let now = self.now();
             self.engine.handle(now, event, actions);
+        }
+    }
+
+    /// An observer has no lane: what still waits here is forgotten, so that its sender asks another node.
+    fn turn_away(&self) {
+        while let taken = self.core.intake.take()
+            && !taken.is_empty()
+        {
+            tracing::warn!(
+                transactions = taken.len(),
+                "not ordered before this node left the set; turned away"
+            );
+            taken.iter().for_each(|one| self.core.tracker.forget(&one.id));
         }
     }
 
@@ -333,13 +353,8 @@ impl Driver {
                     );
                     self.deliveries.push_back(*delivery);
                 }
+                Action::Evidence(evidence) => self.accuse(evidence),
                 Action::SendClosing { to, epoch } => self.send_closing(to, epoch)?,
-                Action::Evidence(evidence) => {
-                    let part = self.core.part();
-                    if let Some(me) = part.me {
-                        self.accuse(me, &part.committee, evidence);
-                    }
-                }
                 Action::Alarm(alarm) => report::alarm(&self.core.committee(), &alarm)?,
                 Action::Notice(notice) => report::notice(&self.core.committee(), notice),
             }
@@ -567,6 +582,7 @@ impl Driver {
             view: self.engine.view(),
             leader: Some(self.engine.leader()),
             committed: committed.height,
+            certified: self.engine.certified(),
             digest: Some(committed.digest),
             time_ms: committed.time_ms,
             voting: self.engine.voting(),

@@ -196,6 +196,7 @@ impl Peering {
                 "`p2p.addresses` names no validator that the ledger knows; its address is not used"
             );
         }
+        let (inbox, epoch) = (running.inbox(&directory), directory.committee.epoch());
         let failer = running.failer();
         let config = NetworkConfig {
             listen: self.listen.clone(),
@@ -205,8 +206,8 @@ impl Peering {
             network_key: SecretKey::from_seed(*self.network_key.seed()),
             on_failure: Box::new(move |detail| failer(Refusal::new(Code::Internal, detail))),
         };
-        let network = network::start(config, running.inbox()).await?;
-        running.attach(Arc::new(network.clone()));
+        let network = network::start(config, inbox).await?;
+        running.attach(Arc::new(network.clone()), epoch);
         Ok(network)
     }
 }

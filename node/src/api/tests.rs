@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chain_core::api::{
-    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus,
-    ValidatorsView,
+    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
+    TransactionStatus, ValidatorsView,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::codec;
 use chain_core::crypto::{Digest, SecretKey};
+use chain_core::epoch::HandOver;
 use chain_core::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use chain_core::transaction::{Submission, Transaction};
 use futures::FutureExt as _;
@@ -115,8 +116,16 @@ impl Node for Constants {
         Height::new(42)
     }
 
-    fn validators(&self) -> ValidatorsView {
+    fn validators(&self) -> Result<ValidatorsView, Refusal> {
         unimplemented!("not asked here")
+    }
+
+    fn hand_over(&self, epoch: Epoch) -> Result<HandOver, Refusal> {
+        refuse(Code::NotYetExecuted, &format!("epoch {epoch}"))
+    }
+
+    fn say_ready(&self) -> Result<ReadyView, Refusal> {
+        refuse(Code::ReadyNotNeeded, "v0 takes part")
     }
 
     fn evidence(&self, cursor: Option<&str>, limit: usize) -> Result<Page<EvidenceView>, Refusal> {

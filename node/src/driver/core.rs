@@ -56,7 +56,7 @@ pub struct Core {
     pub(crate) fetches: Fetches,
     pub(crate) pool: Pool,
     pub(crate) allowances: Allowances,
-    pub(crate) network: RwLock<Option<Arc<dyn Network>>>,
+    network: RwLock<Option<(Epoch, Arc<dyn Network>)>>,
     pub(crate) runtime: tokio::runtime::Handle,
     /// What the engine thread last said about itself.
     pub(crate) view: Mutex<EngineView>,
@@ -96,6 +96,8 @@ pub struct EngineView {
     pub leader: Option<ValidatorIx>,
     /// Newest final height.
     pub committed: Height,
+    /// Highest height that a quorum is known to have made final, here or elsewhere.
+    pub certified: Height,
     /// Its block.
     pub digest: Option<Digest>,
     /// Its time.
@@ -270,14 +272,16 @@ impl Core {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The network, once it runs.
+    /// The network, once it runs; none while it is that of another epoch, in which others have the indices.
     pub(crate) fn network(&self) -> Option<Arc<dyn Network>> {
-        self.network.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let attached = self.network.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let epoch = self.committee().epoch();
+        attached.filter(|(of, _)| *of == epoch).map(|(_, network)| network)
     }
 
-    /// Attaches the network, in place of the one before.
-    pub fn attach(&self, network: Arc<dyn Network>) {
-        *self.network.write().unwrap_or_else(PoisonError::into_inner) = Some(network);
+    /// Attaches the network of an epoch, in place of the one before.
+    pub fn attach(&self, network: Arc<dyn Network>, epoch: Epoch) {
+        *self.network.write().unwrap_or_else(PoisonError::into_inner) = Some((epoch, network));
     }
 
     /// Newest executed height.
@@ -362,9 +366,9 @@ pub struct CoreInbox {
 }
 
 impl CoreInbox {
-    /// For a network of the epoch that the node is in.
-    pub fn new(core: Arc<Core>) -> Self {
-        Self { epoch: core.committee().epoch(), core }
+    /// For a network of an epoch.
+    pub fn new(core: Arc<Core>, epoch: Epoch) -> Self {
+        Self { core, epoch }
     }
 
     fn is_current(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::driver::core::{Core, running};
 use crate::handle::Metric;
 
 /// A node this many blocks behind its own committed height, or this long without a block, is not ready.
-const LAG_MAX: u64 = 64;
+pub(super) const LAG_MAX: u64 = 64;
 
 impl Local {
     pub(super) fn node_status(&self) -> NodeStatus {

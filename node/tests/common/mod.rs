@@ -285,12 +285,13 @@ impl City {
             })
             .collect();
         let port = Port { me, wires: self.wires.clone(), outgoing, runtime: self.runtime.handle().clone() };
-        running.attach(Arc::new(port));
-        self.wires.inboxes.lock().unwrap()[ix] = Some(running.inbox());
+        let directory = running.directory().unwrap();
+        running.attach(Arc::new(port), directory.committee.epoch());
+        self.wires.inboxes.lock().unwrap()[ix] = Some(running.inbox(&directory));
         let others: Vec<ValidatorIx> =
             self.indices().filter(|other| self.nodes[other.index()].is_some()).collect();
         for other in others {
-            running.inbox().connected(other);
+            running.inbox(&directory).connected(other);
             if let Some(inbox) = self.wires.inbox(other) {
                 inbox.connected(me);
             }
