@@ -100,6 +100,9 @@ pub struct BlockView {
     pub header: Header,
     /// Commit certificate of this block or of a descendant.
     pub certificate: Option<Cert>,
+    /// When the certificate is over a Suffix after a closing block: the Suffixes up to the certified one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suffixes: Vec<Header>,
     /// Transactions ordered here, in order.
     pub transactions: Vec<TxId>,
 }
@@ -119,6 +122,8 @@ pub struct RawBlock {
     pub outcomes: Vec<Outcome>,
     /// Commit certificate of this block, where it is the one that was certified.
     pub certificate: Option<Cert>,
+    /// For a closing block that a certificate over a Suffix made final: the Suffixes up to the certified one.
+    pub suffixes: Vec<Header>,
     /// `exec_root` that this node computed for this height.
     pub exec_root: Digest,
 }

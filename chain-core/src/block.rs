@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::canonical::Writer;
+use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::codec::Wire;
 use crate::crypto::{Digest, SIGNATURE_DOMAIN, Signable};
 use crate::id::{ChainId, Epoch, Height, ValidatorIx, View};
@@ -38,18 +38,26 @@ impl Flags {
     pub const SEAL: Self = Self(4);
     /// Validators cosign the checkpoint at this header's `exec_height`.
     pub const CHECKPOINT: Self = Self(8);
+    /// Stands after a closing block of the same epoch and is no part of the ledger: a commit certificate on it
+    /// makes that closing block final. Orders nothing, so [`Self::SEAL`] is set too.
+    pub const SUFFIX: Self = Self(16);
 
     /// Every bit that has a meaning.
-    const KNOWN: u8 = 15;
+    const KNOWN: u8 = 31;
 
     /// The bits.
     pub const fn bits(self) -> u8 {
         self.0
     }
 
-    /// Flags from bits; `None` when an unknown bit is set, or `TERM_END` and `CLOSING` both are.
+    /// Flags from bits; `None` when an unknown bit is set or the combination has no meaning: a closing block
+    /// orders nothing and ends no term, a suffix orders nothing and carries no other mark.
     pub const fn from_bits(bits: u8) -> Option<Self> {
-        if bits & !Self::KNOWN != 0 || bits & 3 == 3 { None } else { Some(Self(bits)) }
+        let flags = Self(bits);
+        let closing = flags.contains(Self::CLOSING);
+        let fitting = !closing || (flags.contains(Self::SEAL) && !flags.contains(Self::TERM_END));
+        let alone = !flags.contains(Self::SUFFIX) || bits == Self::SUFFIX.with(Self::SEAL).bits();
+        if bits & !Self::KNOWN == 0 && fitting && alone { Some(flags) } else { None }
     }
 
     /// Whether all bits of `other` are set.
@@ -118,6 +126,34 @@ impl Header {
         writer.u64(self.exec_height.get()).digest(&self.exec_root).digest(&self.history_root);
         writer.digest(&self.validators_hash).digest(&self.next_validators_hash);
         writer.finish()
+    }
+
+    /// Reads what [`Header::canonical`] wrote.
+    ///
+    /// # Errors
+    /// When bytes are missing or a flag is unknown.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Ok(Self {
+            version: reader.u16()?,
+            chain_id: ChainId::new(reader.digest()?),
+            epoch: Epoch::new(reader.u64()?),
+            view: View::new(reader.u64()?),
+            height: Height::new(reader.u64()?),
+            parent: reader.digest()?,
+            proposer: ValidatorIx::new(reader.u16()?),
+            time_ms: reader.u64()?,
+            flags: Flags::from_bits(reader.u8()?).ok_or_else(|| reader.error("unknown flags"))?,
+            lanes_root: reader.digest()?,
+            batches_root: reader.digest()?,
+            n_batches: reader.u32()?,
+            n_records: reader.u32()?,
+            n_bytes: reader.u32()?,
+            exec_height: Height::new(reader.u64()?),
+            exec_root: reader.digest()?,
+            history_root: reader.digest()?,
+            validators_hash: reader.digest()?,
+            next_validators_hash: reader.digest()?,
+        })
     }
 
     /// SHA-256 over the canonical layout.
@@ -217,11 +253,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_refuse_unknown_bits_and_two_endings() {
-        assert_eq!(Flags::from_bits(0), Some(Flags::NONE));
-        assert_eq!(Flags::from_bits(5), Some(Flags::TERM_END.with(Flags::SEAL)));
-        assert_eq!(Flags::from_bits(3), None);
-        assert_eq!(Flags::from_bits(16), None);
+    fn flags_refuse_unknown_bits_and_combinations_without_meaning() {
+        // Term end 1, closing 2, seal 4, checkpoint 8, suffix 16.
+        let valid = [0, 1, 4, 5, 6, 8, 9, 12, 13, 14, 20];
+        for bits in 0..=u8::MAX {
+            let flags = Flags::from_bits(bits);
+            assert_eq!(flags.map(Flags::bits), valid.contains(&bits).then_some(bits), "bits {bits}");
+        }
     }
 
     #[test]

@@ -196,6 +196,7 @@ pub fn governance_header(
     let record_type = match &details {
         Details::Agency(_) => RecordType::Agency,
         Details::LegalBasis(_) => RecordType::LegalBasis,
+        Details::Validator(_) => RecordType::Validator,
         Details::Member(_) | Details::None | Details::Notary(_) => RecordType::Member,
     };
     let idempotency = idempotency_digest(dedupe_key, record_type, idempotency_key);

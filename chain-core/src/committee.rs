@@ -27,24 +27,43 @@ pub struct Validator {
     pub log_key: PublicKey,
     /// Where peers dial it, as a multiaddr, e.g. `/ip4/10.0.0.1/tcp/7101`.
     pub address: String,
+    /// Whether its turn to lead comes; one that may not still votes.
+    pub may_lead: bool,
 }
 
 impl Validator {
     fn write(&self, writer: &mut Writer) {
         writer.text(&self.name).text(&self.agency);
         writer.public_key(&self.consensus_key).public_key(&self.network_key).public_key(&self.log_key);
+        writer.u8(u8::from(self.may_lead));
     }
 }
 
-/// The validator set of one epoch.
+/// The validator set of one epoch; one that was decoded has passed [`Committee::new`] too.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Committee {
     epoch: Epoch,
     validators: Vec<Validator>,
 }
 
+/// A committee as it came from outside.
+#[derive(Deserialize)]
+struct Unchecked {
+    epoch: Epoch,
+    validators: Vec<Validator>,
+}
+
+impl TryFrom<Unchecked> for Committee {
+    type Error = CommitteeError;
+
+    fn try_from(outside: Unchecked) -> Result<Self, Self::Error> {
+        Self::new(outside.epoch, outside.validators)
+    }
+}
+
 impl Wire for Committee {
-    const LIMIT: usize = 64 * 1024;
+    const LIMIT: usize = 256 * 1024;
 }
 
 /// A validator set that cannot run an epoch.
@@ -120,23 +139,34 @@ impl Committee {
         self.validators.iter().position(|one| one.consensus_key == *consensus_key).map(index)
     }
 
-    /// Leader of a view: round-robin from a start that the epoch's base digest decides.
-    pub fn leader(&self, base: &Digest, view: View) -> ValidatorIx {
-        let n = self.size() as u64;
-        let position = (base.prefix_u64() % n + view.get() % n) % n;
-        #[expect(clippy::cast_possible_truncation, reason = "less than n, at most 100")]
-        index(position as usize)
+    /// Who leads in turn, in index order: the members that may lead, or all when those are fewer than 2f+1.
+    /// Among 2f+1 at least f+1 are honest, so bad members alone can never fill the turns.
+    pub fn leaders(&self) -> impl Iterator<Item = ValidatorIx> {
+        let eligible = self.validators.iter().filter(|one| one.may_lead).count();
+        let all = eligible <= 2 * self.faults();
+        let validators = self.validators.iter().enumerate();
+        validators.filter(move |(_, one)| all || one.may_lead).map(|(ix, _)| index(ix))
     }
 
-    /// Digest of the set: epoch, count, then names, agencies and keys in index order. Addresses are left out,
-    /// so that a validator may move.
+    /// Leader of a view: round-robin over [`Self::leaders`] from a start that the epoch's base digest decides.
+    pub fn leader(&self, base: &Digest, view: View) -> ValidatorIx {
+        let turns = self.leaders().count() as u64;
+        let turn = (base.prefix_u64() % turns + view.get() % turns) % turns;
+        #[expect(clippy::cast_possible_truncation, reason = "less than n, at most 100")]
+        let leader = self.leaders().nth(turn as usize);
+        // There is always one: a set has at least four members, and its turns are counted.
+        leader.unwrap_or_else(|| index(0))
+    }
+
+    /// Digest of the set: epoch, count, then names, agencies, keys and leave to lead in index order. Addresses
+    /// are left out, so that a validator may move.
     pub fn hash(&self) -> Digest {
         let mut writer = Writer::new();
         writer.u64(self.epoch.get()).count(self.size());
         for validator in &self.validators {
             validator.write(&mut writer);
         }
-        Digest::tagged(b"CL/validators/1", &[&writer.finish()])
+        Digest::tagged(b"CL/validators/2", &[&writer.finish()])
     }
 }
 
@@ -182,6 +212,46 @@ mod tests {
     }
 
     #[test]
+    fn who_may_not_lead_is_passed_over_unless_too_few_are_left() {
+        let base = Digest::tagged(b"base", &[]);
+        // (validators, barred, how many take turns): f is 1, 1 and 2.
+        for (n, barred, turns) in [(4, 1, 3), (4, 2, 4), (4, 4, 4), (5, 2, 3), (7, 2, 5), (7, 3, 7)] {
+            let mut validators = test_support::committee(n).validators().to_vec();
+            validators[1..].iter_mut().take(barred).for_each(|one| one.may_lead = false);
+            if barred == n {
+                validators[0].may_lead = false;
+            }
+            let committee = Committee::new(Epoch::ZERO, validators).unwrap();
+            let led: Vec<_> = (0..turns).map(|view| committee.leader(&base, View::new(view))).collect();
+            let mut sorted = led.clone();
+            sorted.sort();
+            assert_eq!(sorted, committee.leaders().collect::<Vec<_>>(), "n={n}, {barred} barred");
+            assert_eq!(sorted.len() as u64, turns, "n={n}, {barred} barred");
+            assert_eq!(committee.leader(&base, View::new(turns)), led[0], "n={n}, {barred} barred");
+            assert_ne!(committee.hash(), test_support::committee(n).hash());
+        }
+    }
+
+    #[test]
+    fn a_decoded_set_is_checked() {
+        #[derive(Serialize)]
+        struct Outside(Epoch, Vec<Validator>);
+        let encode = |validators: &[Validator]| {
+            let config = bincode::config::standard().with_fixed_int_encoding();
+            let outside = Outside(Epoch::ZERO, validators.to_vec());
+            let mut bytes = vec![Committee::VERSION];
+            bytes.extend(bincode::serde::encode_to_vec(outside, config).unwrap());
+            bytes
+        };
+        let committee = test_support::committee(5);
+        let validators = committee.validators();
+        assert_eq!(crate::codec::decode(&encode(validators)), Ok(committee.clone()));
+        for bad in [&validators[..3], &[], &[validators, &validators[..1]].concat()] {
+            assert!(crate::codec::decode::<Committee>(&encode(bad)).is_err(), "{} validators", bad.len());
+        }
+    }
+
+    #[test]
     fn shared_keys_are_refused() {
         let mut validators = test_support::committee(4).validators().to_vec();
         validators[2].log_key = validators[0].consensus_key;
@@ -208,6 +278,7 @@ pub(crate) mod test_support {
                 network_key: secret(2, ix).public(),
                 log_key: secret(3, ix).public(),
                 address: format!("/ip4/127.0.0.1/tcp/{}", 7000 + ix),
+                may_lead: true,
             })
             .collect();
         Committee::new(Epoch::ZERO, validators).unwrap()

@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::canonical::Writer;
+use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::codec::Wire;
+use crate::committee::VALIDATORS_MAX;
 use crate::crypto::{Digest, SIGNATURE_DOMAIN, Signable, Signature};
 use crate::id::{ChainId, Epoch, ValidatorIx};
 
@@ -39,13 +40,36 @@ pub struct BatchHeader {
 }
 
 impl BatchHeader {
-    /// What lane advances and blocks name: SHA-256 over the canonical header.
-    pub fn digest(&self) -> Digest {
+    /// The canonical layout that is hashed.
+    pub fn canonical(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         writer.digest(self.chain_id.digest()).u64(self.epoch.get()).u16(self.author.get()).u64(self.seq);
         writer.digest(&self.prev).digest(&self.payload_root);
         writer.u32(self.bytes).u32(self.count).u64(self.time_ms);
-        Digest::tagged(b"CL/batch/1", &[&writer.finish()])
+        writer.finish()
+    }
+
+    /// Reads what [`BatchHeader::canonical`] wrote.
+    ///
+    /// # Errors
+    /// When bytes are missing.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Ok(Self {
+            chain_id: ChainId::new(reader.digest()?),
+            epoch: Epoch::new(reader.u64()?),
+            author: ValidatorIx::new(reader.u16()?),
+            seq: reader.u64()?,
+            prev: reader.digest()?,
+            payload_root: reader.digest()?,
+            bytes: reader.u32()?,
+            count: reader.u32()?,
+            time_ms: reader.u64()?,
+        })
+    }
+
+    /// What lane advances and blocks name: SHA-256 over the canonical header.
+    pub fn digest(&self) -> Digest {
+        Digest::tagged(b"CL/batch/1", &[&self.canonical()])
     }
 }
 
@@ -75,12 +99,21 @@ impl Wire for SignedBatchHeader {
 /// Names one batch.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct BatchRef {
+    /// The epoch: lanes begin anew in each.
+    pub epoch: Epoch,
     /// Whose lane.
     pub author: ValidatorIx,
     /// Position in the lane.
     pub seq: u64,
     /// Digest of its header.
     pub digest: Digest,
+}
+
+impl BatchRef {
+    /// The name of a batch.
+    pub fn of(header: &BatchHeader) -> Self {
+        Self { epoch: header.epoch, author: header.author, seq: header.seq, digest: header.digest() }
+    }
 }
 
 /// Orders everything in a lane up to and including `tip`.
@@ -95,6 +128,11 @@ pub struct LaneAdvance {
 }
 
 impl LaneAdvance {
+    /// The name of the new tip's batch.
+    pub fn tip_in(&self, epoch: Epoch) -> BatchRef {
+        BatchRef { epoch, author: self.author, seq: self.seq, digest: self.tip }
+    }
+
     /// Canonical 42 bytes: author, sequence, tip.
     pub fn canonical(&self) -> Vec<u8> {
         let mut writer = Writer::new();
@@ -103,16 +141,13 @@ impl LaneAdvance {
     }
 }
 
-/// Where each lane stands after some block: the newest ordered batch per author. A function of the chain.
+/// Where each lane stands after some block: the newest ordered batch per author of the epoch. A function of the
+/// chain; the default is the start of an epoch, nothing ordered yet. Holds entries up to the highest author
+/// that had a batch ordered, so that it does not depend on the size of the set.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LaneFrontier(Vec<Option<(u64, Digest)>>);
 
 impl LaneFrontier {
-    /// Nothing ordered yet, for `n` lanes.
-    pub fn empty(n: usize) -> Self {
-        Self(vec![None; n])
-    }
-
     /// Newest ordered `(seq, digest)` of an author's lane.
     pub fn tip(&self, author: ValidatorIx) -> Option<(u64, Digest)> {
         self.0.get(author.index()).copied().flatten()
@@ -123,10 +158,15 @@ impl LaneFrontier {
         self.tip(author).map_or(0, |(seq, _)| seq.saturating_add(1))
     }
 
-    /// Moves a lane's tip. Out-of-range authors are ignored: block validity refuses them before.
+    /// Moves a lane's tip. Authors that no set can have are ignored: block validity refuses them before.
     pub fn advance(&mut self, advance: &LaneAdvance) {
-        if let Some(tip) = self.0.get_mut(advance.author.index()) {
-            *tip = Some((advance.seq, advance.tip));
+        let index = advance.author.index();
+        if index >= VALIDATORS_MAX {
+            return;
         }
+        if self.0.len() <= index {
+            self.0.resize(index + 1, None);
+        }
+        self.0[index] = Some((advance.seq, advance.tip));
     }
 }

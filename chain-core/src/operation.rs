@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{CanonicalError, Reader, Writer};
-use crate::crypto::Digest;
+use crate::crypto::{Digest, Signature};
 use crate::date::Date;
+use crate::evidence::Evidence;
 use crate::id::RecordId;
 use crate::layout::{Layout, closed_list, read_option, write_option};
 use crate::record::Header;
@@ -36,12 +37,18 @@ closed_list!(
         Suspend = 8, "suspend";
         /// Put into effect again.
         Resume = 9, "resume";
+        /// A validator said that it is ready to take part.
+        Ready = 10, "ready";
+        /// A validator's offence proven.
+        Accuse = 11, "accuse";
         /// Ended by its own date.
         Expire = 32, "expire";
         /// Publication ended by its own date.
         PublicationEnd = 33, "publication_end";
         /// Laid down in the genesis.
         Genesis = 34, "genesis";
+        /// Agreed by the agencies after a lost quorum.
+        Recover = 35, "recover";
     }
 );
 
@@ -178,6 +185,20 @@ pub enum Operation {
         /// Its version.
         version: u32,
     },
+    /// Hands in a validator's word that it is ready; by a member of its agency or of the council. It counts
+    /// for [`crate::record::validator::READY_MS`].
+    Ready {
+        /// The validator's record.
+        record: RecordId,
+        /// The version of it that the validator is ready for: the effective one.
+        version: u32,
+        /// When the validator said so, by its own clock: milliseconds since 1970.
+        time_ms: u64,
+        /// Its consensus key's signature over [`crate::record::validator::Ready`].
+        signature: Signature,
+    },
+    /// Proves an offence of a validator; alone in its transaction, by a validator's log key or a member.
+    Accuse(Box<Evidence>),
 }
 
 impl Operation {
@@ -206,7 +227,9 @@ impl Operation {
             | Self::Revoke { record, .. }
             | Self::StopPublication { record, .. }
             | Self::Suspend { record, .. }
-            | Self::Resume { record, .. } => *record,
+            | Self::Resume { record, .. }
+            | Self::Ready { record, .. } => *record,
+            Self::Accuse(evidence) => evidence.offence().record(),
         }
     }
 
@@ -220,7 +243,9 @@ impl Operation {
             | Self::Revoke { version, .. }
             | Self::StopPublication { version, .. }
             | Self::Suspend { version, .. }
-            | Self::Resume { version, .. } => *version,
+            | Self::Resume { version, .. }
+            | Self::Ready { version, .. } => *version,
+            Self::Accuse(_) => 1,
         }
     }
 
@@ -244,6 +269,8 @@ impl Operation {
             Self::StopPublication { .. } => Step::StopPublication,
             Self::Suspend { .. } => Step::Suspend,
             Self::Resume { .. } => Step::Resume,
+            Self::Ready { .. } => Step::Ready,
+            Self::Accuse(_) => Step::Accuse,
         }
     }
 
@@ -262,13 +289,18 @@ impl Layout for Operation {
                 reason.write(writer);
                 header.write(writer);
             }
+            Self::Accuse(evidence) => evidence.write(writer),
             _ => {
                 self.record().write(writer);
                 writer.u32(self.version());
             }
         }
         match self {
-            Self::Submit(_) | Self::Amend { .. } | Self::Withdraw { .. } | Self::Resume { .. } => {}
+            Self::Submit(_)
+            | Self::Amend { .. }
+            | Self::Withdraw { .. }
+            | Self::Resume { .. }
+            | Self::Accuse(_) => {}
             Self::Countersign { header_digest, .. } => header_digest.write(writer),
             Self::Reject { header_digest, reason, .. } => {
                 write_option(writer, header_digest.as_ref());
@@ -286,6 +318,9 @@ impl Layout for Operation {
                 write_option(writer, until.as_ref());
                 writer.text(reason);
             }
+            Self::Ready { time_ms, signature, .. } => {
+                writer.u64(*time_ms).signature(signature);
+            }
         }
     }
 
@@ -296,6 +331,9 @@ impl Layout for Operation {
             Step::Amend => {
                 let reason = AmendReason::read(reader)?;
                 return Ok(Self::Amend { reason, header: Box::new(Header::read(reader)?) });
+            }
+            Step::Accuse => {
+                return Evidence::read(reader).map(|evidence| Self::Accuse(Box::new(evidence)));
             }
             _ => {}
         }
@@ -326,6 +364,9 @@ impl Layout for Operation {
                 reason: reader.text(NOTE_BYTES_MAX)?,
             },
             Step::Resume => Self::Resume { record, version },
+            Step::Ready => {
+                Self::Ready { record, version, time_ms: reader.u64()?, signature: reader.signature()? }
+            }
             _ => return Err(reader.error("not a step that members sign")),
         })
     }

@@ -4,7 +4,8 @@
 //! replays history after a body was erased reaches the same state. The body is canonical JSON bound to the
 //! header by a salted commitment; its shapes and rules stand one file per family:
 //! [`credit`] (licences and penalties), [`egov`] (decisions and document fingerprints), [`governance`]
-//! (agencies, members and legal bases, which have no body: their content is in the header's [`Details`]).
+//! (agencies, members and legal bases) and [`validator`], which have no body: their content is in the
+//! header's [`Details`].
 //!
 //! # Classes
 //! P0 and P1 bodies are held and judged by every validator. P2 to P4 bodies never reach them; countersigners
@@ -14,6 +15,7 @@ pub mod body;
 pub mod credit;
 pub mod egov;
 pub mod governance;
+pub mod validator;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,7 @@ use crate::id::{ChainId, RecordId};
 use crate::layout::{Layout, closed_list, read_list, read_option, write_list, write_option};
 use crate::org::OrgId;
 use governance::{AgencyDetails, BasisDetails, MemberDetails};
+use validator::ValidatorDetails;
 
 /// Most references of a header.
 pub const REFERENCES_MAX: usize = 32;
@@ -45,6 +48,8 @@ closed_list!(
         Member = 0x0102, "gov.member";
         /// One version of an entry in the catalogue of legal bases.
         LegalBasis = 0x0103, "gov.legal_basis";
+        /// A validator: the keys that vote for an agency, and where peers dial it.
+        Validator = 0x0104, "gov.validator";
         /// An administrative licence (Administrative Licensing Law).
         Licence = 0x0201, "credit.licence";
         /// An administrative penalty (Administrative Penalty Law).
@@ -65,7 +70,7 @@ pub enum Lifecycle {
     Published,
     /// A fact: never amended; invalidated only.
     Append,
-    /// An agency, member or basis: changed by council or administrators.
+    /// An agency, member, basis or validator: changed by council or administrators.
     Status,
 }
 
@@ -73,7 +78,7 @@ impl RecordType {
     /// The life records of this type lead.
     pub const fn lifecycle(self) -> Lifecycle {
         match self {
-            Self::Agency | Self::Member | Self::LegalBasis => Lifecycle::Status,
+            Self::Agency | Self::Member | Self::LegalBasis | Self::Validator => Lifecycle::Status,
             Self::Licence | Self::Penalty => Lifecycle::Published,
             Self::Decision => Lifecycle::Register,
             Self::DocFingerprint => Lifecycle::Append,
@@ -88,7 +93,7 @@ impl RecordType {
     /// The classes records of this type may have.
     pub const fn classes(self) -> &'static [Class] {
         match self {
-            Self::Agency | Self::Member | Self::LegalBasis | Self::Decision => &[Class::P0],
+            Self::Agency | Self::Member | Self::LegalBasis | Self::Validator | Self::Decision => &[Class::P0],
             Self::Licence | Self::Penalty => &[Class::P1, Class::P3],
             Self::DocFingerprint => &[Class::P0, Class::P3],
         }
@@ -234,6 +239,8 @@ pub enum Details {
     LegalBasis(Box<BasisDetails>),
     /// Of `egov.doc_fingerprint`: the agency that must countersign as notary.
     Notary(OrgId),
+    /// Of `gov.validator`.
+    Validator(Box<ValidatorDetails>),
 }
 
 impl Layout for Details {
@@ -246,6 +253,7 @@ impl Layout for Details {
             Self::Member(details) => details.write(writer.u8(2)),
             Self::LegalBasis(details) => details.write(writer.u8(3)),
             Self::Notary(org) => org.write(writer.u8(4)),
+            Self::Validator(details) => details.write(writer.u8(5)),
         }
     }
 
@@ -256,6 +264,7 @@ impl Layout for Details {
             2 => MemberDetails::read(reader).map(|details| Self::Member(Box::new(details))),
             3 => BasisDetails::read(reader).map(|details| Self::LegalBasis(Box::new(details))),
             4 => OrgId::read(reader).map(Self::Notary),
+            5 => ValidatorDetails::read(reader).map(|details| Self::Validator(Box::new(details))),
             _ => Err(reader.error("unknown details")),
         }
     }

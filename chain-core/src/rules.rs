@@ -40,6 +40,7 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
         Details::Member(_) => record_type == RecordType::Member,
         Details::LegalBasis(_) => record_type == RecordType::LegalBasis,
         Details::Notary(_) => record_type == RecordType::DocFingerprint,
+        Details::Validator(_) => record_type == RecordType::Validator,
     };
     if !fitting {
         return Err(Refusal::new(Code::SchemaInvalid, format!("details do not fit {record_type}")));
@@ -102,6 +103,7 @@ fn check_governance_header(chain_id: ChainId, header: &Header) -> Result<(), Ref
         Details::Agency(details) => details.check(Some(chain_id)),
         Details::Member(details) => details.check(Some(chain_id)),
         Details::LegalBasis(details) => details.check(),
+        Details::Validator(details) => details.check(Some(chain_id)),
         Details::None | Details::Notary(_) => Ok(()),
     }
 }

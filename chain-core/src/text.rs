@@ -51,6 +51,16 @@ pub fn to_nfc(text: &str) -> String {
     text.nfc().collect()
 }
 
+/// Whether a text is a short name: lower-case letters, digits and inner hyphens, 1 to `limit` bytes.
+pub fn is_short_name(text: &str, limit: usize) -> bool {
+    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    (1..=limit).contains(&bytes.len())
+        && bytes.iter().all(|&byte| good(byte) || byte == b'-')
+        && bytes.first().is_some_and(|&byte| good(byte))
+        && bytes.last().is_some_and(|&byte| good(byte))
+}
+
 /// At most the first 40 characters of a text, for messages.
 pub fn clip(text: &str) -> &str {
     text.char_indices().nth(40).map_or(text, |(at, _)| &text[..at])

@@ -2,7 +2,8 @@
 
 use chain_core::block::Header;
 use chain_core::certificate::Cert;
-use chain_core::id::{Height, ValidatorIx, View};
+use chain_core::evidence::Evidence;
+use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 
 use crate::message::{Message, Proposal};
@@ -26,10 +27,13 @@ pub enum Write {
     Block(Box<Proposal>),
     /// Blocks became final: the certificate, and the digest of each height it newly finalises, ascending.
     Commit {
-        /// Commit certificate of the highest of them.
+        /// Commit certificate of the highest of them, or of the last Suffix.
         certificate: Cert,
         /// The blocks, ascending without gaps.
         blocks: Vec<Header>,
+        /// When the last of them closes its epoch: the headers after it, up to the one that the certificate
+        /// is over. They are no part of the ledger.
+        suffixes: Vec<Header>,
     },
     /// The next batch of this node's own lane: durable before it is pushed.
     OwnBatch(SignedBatchHeader),
@@ -107,8 +111,19 @@ pub enum Suspicion {
         /// The timeout, in milliseconds.
         timeout_ms: u64,
     },
+    /// T2: the leader passed over batches that it was given, block after block.
+    LeftOut {
+        /// Whose lane.
+        author: ValidatorIx,
+        /// Sequence number of the newest of them.
+        seq: u64,
+        /// How long they have waited here, in milliseconds.
+        waited_ms: u64,
+    },
     /// T3: not a word from the leader.
     Silent,
+    /// T5: the leader had been silent for long when its view began.
+    Skipped,
     /// M6: the view outlived two terms.
     TermOverdue,
     /// T4: the leader signed what no leader may sign.
@@ -137,6 +152,19 @@ pub enum Notice {
         leader: ValidatorIx,
         /// Whether the one before was given up by a quorum; otherwise its leader handed over.
         by_timeout: bool,
+    },
+    /// This leader ends its term early: hardly a quorum can vote in its view.
+    HandsOver {
+        /// The view it ends.
+        view: View,
+        /// Validators that can still vote in it, this one included.
+        voters: usize,
+    },
+    /// This leader orders an author's batches only when a quorum reports that it holds them: blocks had to wait
+    /// for its data.
+    OnProbation {
+        /// The author.
+        author: ValidatorIx,
     },
 }
 
@@ -181,8 +209,19 @@ pub enum Action {
         /// Which.
         batch: BatchRef,
     },
-    /// Execute this block; deliveries ascend without gaps.
+    /// Answer one that is in an ended epoch with [`Message::Closing`] of that epoch, from the store.
+    SendClosing {
+        /// To whom.
+        to: ValidatorIx,
+        /// The epoch that ended.
+        epoch: Epoch,
+    },
+    /// Execute this block; deliveries ascend without gaps. After a closing block the epoch is over: the owner
+    /// executes it, and starts the next epoch's engine.
     Deliver(Box<Delivery>),
+    /// Two statements of one validator that contradict each other, verified; each offence once. File it in the
+    /// ledger.
+    Evidence(Box<Evidence>),
     /// Tell the operator.
     Alarm(Alarm),
     /// Write this into the log.

@@ -1,22 +1,30 @@
 //! The engine: when to propose, what to vote for, what to fetch, when to give up on a leader.
 //!
 //! One file per concern: `blocks` receives proposals and votes for them, `certificates` counts votes and
-//! makes blocks final, `deliver` hands them to execution, `propose` is the leader's side, `view` gives up on
-//! leaders, `sync` keeps up with the others. Every public entry point ends in `Engine::settle`, which does whatever has become possible.
+//! makes blocks final, `accuse` proves what others may not do, `deliver` hands them to execution, `epoch` ends the
+//! epoch, `propose` is the leader's side and `tips` its choice of batches, `view` gives up on leaders, `inclusion` on
+//! those that leave a lane out, `handover` ends views early, `sync` keeps up with the others. Every public entry
+//! point ends in `Engine::settle`, which does whatever has become possible.
 
+mod accuse;
 mod blocks;
 mod certificates;
 mod deliver;
+mod epoch;
+mod handover;
+mod inclusion;
 mod propose;
 mod sync;
+mod tips;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chain_core::block::{ExecSummary, Header};
 use chain_core::certificate::Cert;
-use chain_core::code::Refusal;
+use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey, Signature};
+use chain_core::epoch::ClosingProof;
 use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{BatchHeader, BatchRef, LaneFrontier, SignedBatchHeader};
 use chain_core::merkle::Frontier;
@@ -26,11 +34,13 @@ use crate::chain::Chain;
 use crate::event::{Event, Now};
 use crate::lanes::Lanes;
 use crate::message::{EntryProof, Message, Proposal, ViewChange, Vote};
+use crate::mutant::Mutant;
 use crate::params::Params;
 use crate::safety::{Greeter, Safety, SafetyRecord};
 use crate::signer::Signer;
 use crate::verified::{Judge, Verified};
 use crate::votes::VoteBook;
+pub use epoch::Closing;
 
 /// How often periodic work is looked at.
 const TICK_MS: u64 = 50;
@@ -56,6 +66,8 @@ pub struct Tip {
     pub lanes: LaneFrontier,
     /// RFC 6962 frontier over the digests of blocks 1 to `height`.
     pub history: Frontier,
+    /// The closing block that the chain ends with; Suffixes may stand between it and this height.
+    pub closing: Option<Closing>,
 }
 
 impl chain_core::codec::Wire for Tip {
@@ -63,17 +75,23 @@ impl chain_core::codec::Wire for Tip {
 }
 
 impl Tip {
-    /// Genesis, for `n` lanes.
-    pub fn genesis(chain_id: chain_core::id::ChainId, n: usize, time_ms: u64) -> Self {
+    /// Genesis.
+    pub fn genesis(chain_id: chain_core::id::ChainId, time_ms: u64) -> Self {
         Self {
             height: Height::ZERO,
             digest: *chain_id.digest(),
             view: View::ZERO,
             time_ms,
             header: None,
-            lanes: LaneFrontier::empty(n),
+            lanes: LaneFrontier::default(),
             history: Frontier::default(),
+            closing: None,
         }
+    }
+
+    /// The tip as the base of the epoch that begins after it: below every view.
+    fn as_base(&self) -> Self {
+        Self { view: View::ZERO, closing: None, ..self.clone() }
     }
 
     /// The tip after one more block.
@@ -88,6 +106,11 @@ impl Tip {
         next.header = Some(proposal.header.clone());
         for advance in &proposal.advances {
             next.lanes.advance(advance);
+        }
+        next.closing = Closing::after(self.closing, &proposal.header, digest);
+        if next.closing.is_some() {
+            // Lanes begin anew in the next epoch; nothing is ordered in this one any more.
+            next.lanes = LaneFrontier::default();
         }
         next.history.push(&chain_core::merkle::leaf_hash(digest.as_bytes()));
         next
@@ -122,6 +145,9 @@ pub struct Restored {
     pub recent: Vec<Header>,
     /// Stored batches above the executed lane frontier.
     pub batches: Vec<SignedBatchHeader>,
+    /// The height whose execution scheduled the next validator set, and that set's hash, if one did in this
+    /// epoch.
+    pub scheduled: Option<(Height, Digest)>,
 }
 
 /// What is known of one peer. Everything here is a hint except what certificates prove.
@@ -164,6 +190,8 @@ pub struct Held {
     pub deliveries: usize,
     /// Own votes that wait for the disk.
     pub own_votes: usize,
+    /// What others said lately, to be held against them if they contradict it.
+    pub statements: usize,
 }
 
 /// What this engine is waiting to do once a write is durable.
@@ -194,6 +222,14 @@ pub struct Engine {
     /// A commit certificate whose block is not connected yet.
     sync_target: Option<Verified<Cert>>,
     sync_asked: Option<(u64, ValidatorIx)>,
+    /// The height whose execution scheduled the next validator set, and that set's hash.
+    scheduled: Option<(Height, Digest)>,
+    /// When a guest was last told how its epoch ended.
+    guest_ms: Option<u64>,
+    /// Proof that the epoch ended, while its closing block is not final here.
+    closing_target: Option<Verified<ClosingProof>>,
+    /// Since when there has been such a certificate.
+    missing_ms: Option<u64>,
     own_votes: VecDeque<OwnVote>,
 
     view: View,
@@ -230,10 +266,14 @@ pub struct Engine {
     pushed_ms: BTreeMap<u64, u64>,
     /// A batch of another lane that was relayed to the leader of a view, and when.
     relayed: Option<(View, BatchRef, u64)>,
+    queues: inclusion::Queues,
+    tips: tips::Tips,
+    ends: handover::Ends,
     fetches: BTreeMap<Digest, Fetch>,
     /// Per lane the request for the data of final blocks.
     lane_fetches: BTreeMap<ValidatorIx, deliver::LaneFetch>,
     persist_seq: u64,
+    accuser: accuse::Accuser,
     commit_ms: u64,
     block_ms: u64,
     latency_ms: u64,
@@ -241,15 +281,13 @@ pub struct Engine {
     next_status_ms: u64,
     next_resend_ms: u64,
     next_tick_ms: u64,
-    #[cfg(feature = "mutants")]
-    careless: bool,
 }
 
 impl Engine {
     /// Removes one rule.
     #[cfg(feature = "mutants")]
-    pub fn mutate(&mut self, mutant: crate::mutant::Mutant) {
-        self.careless = mutant == crate::mutant::Mutant::SendBeforeDurable;
+    pub fn mutate(&mut self, mutant: Mutant) {
+        self.judge.mutate(mutant);
         if let Some(safety) = self.safety.as_mut() {
             safety.mutate(mutant);
         }
@@ -265,8 +303,10 @@ impl Engine {
         me: Option<(ValidatorIx, Box<dyn Signer>)>,
         restored: Restored,
     ) -> Self {
-        let n = judge.committee.size();
-        let mut committed = restored.executed.clone();
+        let (n, epoch) = (judge.committee.size(), judge.committee.epoch());
+        let at_base = restored.executed.height == judge.base_height;
+        let executed = if at_base { restored.executed.as_base() } else { restored.executed };
+        let mut committed = executed.clone();
         for proposal in &restored.committed {
             committed = committed.after(proposal);
         }
@@ -277,6 +317,11 @@ impl Engine {
             restored.summaries.iter().map(|summary| (summary.height, summary.root())).collect();
         let (ix, safety, greeter, lost) = match (me, restored.safety) {
             (None, _) => (None, None, None, None),
+            (Some((ix, signer)), SafetyAtStart::Present(record)) if record.epoch != epoch => {
+                let detail = format!("the safety record is of epoch {}, this is epoch {epoch}", record.epoch);
+                let refusal = Refusal::new(Code::SafetyLost, detail);
+                (Some(ix), None, Some(Greeter::new(&judge, signer)), Some(refusal))
+            }
             (Some((ix, signer)), SafetyAtStart::Present(record)) => {
                 (Some(ix), Some(Safety::new(*record, judge.clone(), ix, signer)), None, None)
             }
@@ -284,9 +329,9 @@ impl Engine {
                 (Some(ix), None, Some(Greeter::new(&judge, signer)), Some(refusal))
             }
         };
-        let mut lanes = Lanes::default();
-        for batch in restored.batches {
-            lanes.add(batch, &restored.executed.lanes);
+        let mut lanes = Lanes::new(epoch);
+        for batch in restored.batches.into_iter().filter(|batch| batch.header.epoch == epoch) {
+            lanes.add(batch, &executed.lanes);
         }
         let mut engine = Self {
             params,
@@ -302,6 +347,10 @@ impl Engine {
             certificate: None,
             sync_target: None,
             sync_asked: None,
+            scheduled: restored.scheduled,
+            guest_ms: None,
+            closing_target: None,
+            missing_ms: None,
             own_votes: VecDeque::new(),
             view: View::ZERO,
             entry: None,
@@ -310,8 +359,8 @@ impl Engine {
             failed_views: 0,
             deliveries: restored.committed.into_iter().map(|proposal| (0, proposal)).collect(),
             persisted_seq: 0,
-            executed: restored.executed.height,
-            delivered: restored.executed,
+            executed: executed.height,
+            delivered: executed,
             summaries,
             uncovered: None,
             no_room_ms: 0,
@@ -325,9 +374,13 @@ impl Engine {
             local: VecDeque::new(),
             pushed_ms: BTreeMap::new(),
             relayed: None,
+            queues: inclusion::Queues::default(),
+            tips: tips::Tips::default(),
+            ends: handover::Ends::default(),
             fetches: BTreeMap::new(),
             lane_fetches: BTreeMap::new(),
             persist_seq: 0,
+            accuser: accuse::Accuser::default(),
             commit_ms: 0,
             block_ms: 0,
             latency_ms: 0,
@@ -335,8 +388,6 @@ impl Engine {
             next_status_ms: 0,
             next_resend_ms: 0,
             next_tick_ms: 0,
-            #[cfg(feature = "mutants")]
-            careless: false,
             judge,
         };
         engine.restore(restored.certificate, restored.blocks);
@@ -380,7 +431,10 @@ impl Engine {
     /// Whether [`Event::LocalBatch`] may be given now: this validator may sign batches, and few of its
     /// own wait to be ordered.
     pub fn accepts_local(&self) -> bool {
-        self.voting() && self.local.len() + self.pushed_ms.len() < LOCAL_BATCHES_MAX
+        self.voting()
+            && !self.is_closed()
+            && !self.own_lane_is_frozen()
+            && self.local.len() + self.pushed_ms.len() < LOCAL_BATCHES_MAX
     }
 
     /// Why it does not vote and will not in this epoch, if so.
@@ -407,6 +461,7 @@ impl Engine {
             batches: self.lanes.len(),
             deliveries: self.deliveries.len(),
             own_votes: self.own_votes.len(),
+            statements: self.accuser.len(),
         }
     }
 
@@ -434,11 +489,12 @@ impl Engine {
         self.next_tick_ms
     }
 
-    /// Binds a transport identity to the consensus key; `None` for one that does not hold it.
-    pub fn hello(&self, network_key: PublicKey, challenge: Digest) -> Option<Signature> {
+    /// Binds a transport identity to the consensus key, in an epoch that the sender names; `None` for one that
+    /// does not hold it.
+    pub fn hello(&self, epoch: Epoch, network_key: PublicKey, challenge: Digest) -> Option<Signature> {
         match (&self.safety, &self.greeter) {
-            (Some(safety), _) => Some(safety.hello(network_key, challenge)),
-            (None, Some(greeter)) => Some(greeter.hello(network_key, challenge)),
+            (Some(safety), _) => Some(safety.hello(epoch, network_key, challenge)),
+            (None, Some(greeter)) => Some(greeter.hello(epoch, network_key, challenge)),
             (None, None) => None,
         }
     }
@@ -451,7 +507,11 @@ impl Engine {
         match event {
             Event::Tick => {}
             Event::Message { from, message } => {
-                if Some(from) == self.me || from.index() >= self.peers.len() {
+                if Some(from) == self.me {
+                    return;
+                }
+                if from.index() >= self.peers.len() {
+                    self.on_guest(now, from, &message, out);
                     return;
                 }
                 self.peers[from.index()].heard_ms = Some(now.mono_ms);
@@ -464,19 +524,23 @@ impl Engine {
                 }
             }
             Event::Persisted(seq) => self.on_persisted(now, seq, out),
-            Event::Executed { summary } => self.on_executed(now, &summary, out),
+            Event::Executed { summary, scheduled } => self.on_executed(now, &summary, scheduled, out),
             Event::BatchStored(batch) => self.on_batch(&batch, out),
             Event::LocalBatch { token, payload_root, bytes, count } => {
                 if self.local.len() < LOCAL_BATCHES_MAX {
                     self.local.push_back((token, payload_root, bytes, count));
                 }
             }
+            Event::LaneFrozen(author) => self.on_lane_frozen(author),
             Event::Shutdown => self.handing_over = true,
         }
         self.settle(now, out);
     }
 
     fn on_message(&mut self, now: Now, from: ValidatorIx, message: Message, out: &mut Vec<Action>) {
+        if self.is_of_another_epoch(now, from, &message, out) {
+            return;
+        }
         match message {
             Message::Propose(proposal) => self.on_propose(now, from, *proposal, out),
             Message::Vote(vote, executed) => self.on_vote(now, from, vote, executed, out),
@@ -491,7 +555,11 @@ impl Engine {
             Message::Echo(echo) => self.on_echo(from, &echo, out),
             Message::GetProposal { digest } => self.on_get_proposal(from, &digest, out),
             Message::GetCertificate => self.on_get_certificate(from, out),
-            Message::Blocks { blocks, certificate } => self.on_blocks(now, blocks, *certificate, out),
+            Message::Blocks { blocks, suffixes, certificate } => {
+                self.on_blocks(now, blocks, &suffixes, *certificate, out);
+            }
+            Message::Closing(proof) => self.on_closing(now, *proof, out),
+            Message::Have { lanes } => self.on_have(now, from, &lanes, out),
             // The owner answers from its store.
             Message::GetBlocks { .. } => {}
         }
@@ -500,8 +568,11 @@ impl Engine {
     /// Does whatever has become possible, then sets the next deadline.
     fn settle(&mut self, now: Now, out: &mut Vec<Action>) {
         self.seal_local(now, out);
-        self.try_vote(now, out);
-        self.try_propose(now, out);
+        if !self.is_closed() {
+            self.skip_silent_leader(now, out);
+            self.try_vote(now, out);
+            self.try_propose(now, out);
+        }
         self.deliver(now, out);
         if now.mono_ms >= self.next_tick_ms {
             self.next_tick_ms = now.mono_ms + TICK_MS;
@@ -534,7 +605,7 @@ impl Engine {
         let mut blocks = blocks;
         blocks.sort_by_key(|proposal| proposal.header.height);
         for proposal in blocks {
-            if self.judge.proposal(&proposal) {
+            if proposal.header.epoch == self.epoch() && self.judge.proposal(&proposal) {
                 self.insert_block(now, proposal, true);
             }
         }
@@ -567,8 +638,7 @@ impl Engine {
     }
 
     fn send(&self, to: Peers, message: Message, after: Option<u64>, out: &mut Vec<Action>) {
-        #[cfg(feature = "mutants")]
-        let after = after.filter(|_| !self.careless);
+        let after = after.filter(|_| !self.judge.lost(Mutant::SendBeforeDurable));
         out.push(Action::Send { to, message: Box::new(message), after });
     }
 
@@ -582,14 +652,24 @@ impl Engine {
         }
     }
 
-    fn on_executed(&mut self, now: Now, summary: &ExecSummary, out: &mut Vec<Action>) {
+    fn on_executed(
+        &mut self,
+        now: Now,
+        summary: &ExecSummary,
+        scheduled: Option<Digest>,
+        out: &mut Vec<Action>,
+    ) {
         self.executed = self.executed.max(summary.height);
         self.summaries.insert(summary.height, summary.root());
         while self.summaries.len() > SUMMARIES_MAX {
             self.summaries.pop_first();
         }
         let empty = self.chain.committed_header(summary.height).is_none_or(Header::is_empty);
-        if !empty {
+        if let Some(next) = scheduled {
+            self.note_scheduled(summary.height, next);
+        }
+        // What schedules the end of the epoch is to be certified soon, also when the block itself is empty.
+        if !empty || scheduled.is_some() {
             self.uncovered = Some((summary.height, now.mono_ms));
             let leader = self.leader();
             if Some(leader) != self.me {
@@ -600,8 +680,9 @@ impl Engine {
 
     fn on_batch(&mut self, batch: &SignedBatchHeader, out: &mut Vec<Action>) {
         let frontier = self.delivered.lanes.clone();
-        if self.lanes.add(batch.clone(), &frontier) {
+        if let Some(rival) = self.lanes.add(batch.clone(), &frontier) {
             let offender = batch.header.author;
+            self.weigh_batch(rival, batch.clone(), out);
             out.push(Action::Alarm(Alarm::Equivocation {
                 offender,
                 what: "two batches for one position of its lane",
@@ -615,7 +696,7 @@ impl Engine {
             self.local.clear();
             return;
         };
-        if !self.voting() {
+        if !self.voting() || self.is_closed() || self.own_lane_is_frozen() {
             return;
         }
         while let Some((token, payload_root, bytes, count)) = self.local.pop_front() {

@@ -38,6 +38,8 @@ pub enum Event {
     Executed {
         /// Height and roots.
         summary: ExecSummary,
+        /// Hash of the next epoch's validator set, when this height scheduled it.
+        scheduled: Option<Digest>,
     },
     /// A batch of any lane, checked against its header and its author's signature, is stored (not
     /// necessarily durable: the next synced write makes it so).
@@ -54,6 +56,9 @@ pub enum Event {
         /// Operations in all transactions.
         count: u32,
     },
+    /// The ledger holds proof that this validator's lane forked in this epoch: after the block that accepted it,
+    /// and once more at each start.
+    LaneFrozen(ValidatorIx),
     /// The node is about to stop: a leader hands over if it can.
     Shutdown,
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use chain_core::crypto::Digest;
-use chain_core::id::ValidatorIx;
-use chain_core::lane::{BatchHeader, BatchRef, LaneAdvance, LaneFrontier, SignedBatchHeader};
+use chain_core::id::{Epoch, ValidatorIx};
+use chain_core::lane::{
+    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, BatchHeader, BatchRef, LaneAdvance, LaneFrontier, SignedBatchHeader,
+};
 
 /// Most batches remembered per lane above the committed frontier.
 pub(crate) const LANE_BATCHES_HELD_MAX: usize = 512;
@@ -39,27 +41,42 @@ pub(crate) enum Uncovered {
 }
 
 /// Headers of the batches held.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Lanes {
+    epoch: Epoch,
     held: BTreeMap<(ValidatorIx, u64), Vec<(Digest, SignedBatchHeader)>>,
 }
 
 impl Lanes {
-    /// Remembers a batch. True when it shows that the author signed two different batches for one position;
-    /// a third shows nothing new.
-    pub(crate) fn add(&mut self, signed: SignedBatchHeader, frontier: &LaneFrontier) -> bool {
+    /// Nothing held yet of an epoch's lanes.
+    pub(crate) fn new(epoch: Epoch) -> Self {
+        Self { epoch, held: BTreeMap::new() }
+    }
+
+    fn name(&self, author: ValidatorIx, seq: u64, digest: Digest) -> BatchRef {
+        BatchRef { epoch: self.epoch, author, seq, digest }
+    }
+
+    /// Remembers a batch. Gives the other one when it shows that the author signed two different batches for
+    /// one position; a third shows nothing new.
+    pub(crate) fn add(
+        &mut self,
+        signed: SignedBatchHeader,
+        frontier: &LaneFrontier,
+    ) -> Option<SignedBatchHeader> {
         let BatchHeader { author, seq, .. } = signed.header;
         let next = frontier.next_seq(author);
         if seq < next || seq - next >= LANE_BATCHES_HELD_MAX as u64 {
-            return false;
+            return None;
         }
         let digest = signed.header.digest();
         let slot = self.held.entry((author, seq)).or_default();
         if slot.iter().any(|(held, _)| *held == digest) || slot.len() >= 2 {
-            return false;
+            return None;
         }
+        let rival = slot.first().map(|(_, rival)| rival.clone());
         slot.push((digest, signed));
-        slot.len() > 1
+        rival
     }
 
     fn get(&self, author: ValidatorIx, seq: u64, digest: &Digest) -> Option<&BatchHeader> {
@@ -85,9 +102,9 @@ impl Lanes {
         loop {
             let Some(header) = self.get(author, seq, &digest) else {
                 let from = (from..seq).find(|at| !self.held.contains_key(&(author, *at))).unwrap_or(seq);
-                return Err(Uncovered::Missing(Missing { from, tip: BatchRef { author, seq, digest } }));
+                return Err(Uncovered::Missing(Missing { from, tip: self.name(author, seq, digest) }));
             };
-            run.batches.push(BatchRef { author, seq, digest });
+            run.batches.push(self.name(author, seq, digest));
             run.records = run.records.saturating_add(header.count);
             run.bytes = run.bytes.saturating_add(header.bytes);
             digest = header.prev;
@@ -126,11 +143,34 @@ impl Lanes {
             records -= count;
             run.bytes += size;
             run.records += count;
-            run.batches.push(BatchRef { author, seq, digest: *digest });
+            run.batches.push(self.name(author, seq, *digest));
             tip = *digest;
         }
         let last = *run.batches.last()?;
         Some((LaneAdvance { author, seq: last.seq, tip: last.digest }, run))
+    }
+
+    /// The batches held that come next in a lane, up to the first place for which its author signed two: at most
+    /// `batches`, and together no larger than one batch may be.
+    pub(crate) fn undisputed(
+        &self,
+        author: ValidatorIx,
+        frontier: &LaneFrontier,
+        batches: u64,
+    ) -> Vec<BatchRef> {
+        let one_batch = u32::try_from(BATCH_BYTES_MAX).unwrap_or(u32::MAX);
+        let longest = self.longest(author, frontier, batches, one_batch, BATCH_RECORDS_MAX);
+        let alone =
+            |batch: &BatchRef| self.held.get(&(author, batch.seq)).is_some_and(|slot| slot.len() == 1);
+        let run = longest.map(|(_, run)| run.batches).unwrap_or_default();
+        run.into_iter().take_while(alone).collect()
+    }
+
+    /// First sequence number of a lane that is not held, following hash links from the frontier.
+    pub(crate) fn reach(&self, author: ValidatorIx, frontier: &LaneFrontier) -> u64 {
+        let all = LANE_BATCHES_HELD_MAX as u64;
+        let longest = self.longest(author, frontier, all, u32::MAX, u32::MAX);
+        longest.map_or(frontier.next_seq(author), |(advance, _)| advance.seq.saturating_add(1))
     }
 
     /// Newest batch header held of a lane.
@@ -144,7 +184,7 @@ impl Lanes {
         self.held
             .range((author, frontier.next_seq(author))..=(author, u64::MAX))
             .flat_map(|((author, seq), slot)| {
-                slot.iter().map(|(digest, _)| BatchRef { author: *author, seq: *seq, digest: *digest })
+                slot.iter().map(|(digest, _)| self.name(*author, *seq, *digest))
             })
             .collect()
     }

@@ -36,11 +36,15 @@ pub mod engine;
 pub mod event;
 mod lanes;
 pub mod message;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 pub mod params;
 pub mod safety;
 pub mod signer;
+#[cfg(feature = "spec")]
+pub mod spec;
 pub mod verified;
 mod votes;
 

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use chain_core::block::{Header, SlotPreimage};
-use chain_core::canonical::Writer;
 use chain_core::certificate::{Cert, Rank, VoteKind};
 use chain_core::codec::Wire;
-use chain_core::crypto::{Digest, Signable, Signature};
+use chain_core::crypto::{Digest, Signature};
+use chain_core::epoch::ClosingProof;
 use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{LaneAdvance, SignedBatchHeader};
+pub use chain_core::view_change::{Claim, ViewChangePreimage};
 
 /// Most blocks of one sync answer: each must stay provable under the answer's certificate.
 pub const SYNC_BLOCKS_MAX: u64 = chain_core::proof::DESCENDANTS_MAX as u64;
@@ -121,53 +122,6 @@ impl HighQc {
     }
 }
 
-/// The position of a high QC as signed in a VIEW-CHANGE.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct Claim {
-    /// View of the certificate; `None` is the base, signed as `u64::MAX`.
-    pub view: Option<View>,
-    /// Height of the block.
-    pub height: Height,
-    /// Digest of the block.
-    pub digest: Digest,
-}
-
-impl Claim {
-    /// Rank; `None`, the base, sorts lowest.
-    pub fn rank(&self) -> Option<Rank> {
-        self.view.map(|view| Rank { view, height: self.height })
-    }
-}
-
-/// Kind 4: 102 bytes with the new view and the claimed block, then eight bytes of the claim's view.
-#[derive(Clone, Copy, Debug)]
-pub struct ViewChangePreimage {
-    /// The chain.
-    pub chain_id: ChainId,
-    /// The epoch.
-    pub epoch: Epoch,
-    /// The view asked for.
-    pub new_view: View,
-    /// The claimed high QC.
-    pub claim: Claim,
-}
-
-impl Signable for ViewChangePreimage {
-    fn preimage(&self) -> Vec<u8> {
-        let slot = SlotPreimage {
-            kind: 4,
-            chain_id: self.chain_id,
-            epoch: self.epoch,
-            view: self.new_view.get(),
-            height: self.claim.height,
-            digest: self.claim.digest,
-        };
-        let mut writer = Writer::new();
-        writer.raw(&slot.preimage()).u64(self.claim.view.map_or(u64::MAX, View::get));
-        writer.finish()
-    }
-}
-
 /// A validator gives up on all views below `new_view`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ViewChange {
@@ -234,6 +188,8 @@ pub struct Status {
 /// On every new connection: the newest votes I hold of the one I greet, so that it notices a lost memory.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct VoteEcho {
+    /// The epoch that the sender is in.
+    pub epoch: Epoch,
     /// Newest PREPARE of the peer.
     pub prepare: Option<Vote>,
     /// Newest COMMIT of the peer.
@@ -280,9 +236,42 @@ pub enum Message {
     Blocks {
         /// The blocks.
         blocks: Vec<Proposal>,
+        /// When the last of them closes its epoch: the Suffixes after it, up to the certified one.
+        suffixes: Vec<Header>,
         /// Commit certificate of the last.
         certificate: Box<Cert>,
     },
+    /// The receiver's epoch ended, and so it ended.
+    Closing(Box<ClosingProof>),
+    /// To the leader: of these lanes, ascending by author, every batch below this sequence number is held here
+    /// above the committed frontier. Unsigned and a hint; at most one entry for each validator.
+    Have {
+        /// Author, and the first sequence number of its lane that is not held.
+        lanes: Vec<(ValidatorIx, u64)>,
+    },
+}
+
+impl Message {
+    /// The epoch it speaks of, where it names one. Answers are judged by the one who asked.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Propose(proposal) => Some(proposal.header.epoch),
+            Self::Vote(vote, _) => Some(vote.epoch),
+            Self::ViewChange(message) => Some(message.epoch),
+            Self::Entry(EntryProof::Timeout(tc)) => Some(tc.epoch),
+            Self::Entry(EntryProof::TermEnd { certificate, .. } | EntryProof::Certificate(certificate))
+            | Self::Certificate(certificate) => Some(certificate.epoch),
+            Self::Status(status) => Some(status.epoch),
+            Self::Echo(echo) => Some(echo.epoch),
+            Self::Executed(_)
+            | Self::GetProposal { .. }
+            | Self::GetCertificate
+            | Self::GetBlocks { .. }
+            | Self::Blocks { .. }
+            | Self::Closing(_)
+            | Self::Have { .. } => None,
+        }
+    }
 }
 
 impl Wire for Message {

@@ -20,6 +20,7 @@ use chain_core::lane::{BatchHeader, SignedBatchHeader};
 use crate::message::{
     EntryProof, HighQc, Justification, Proposal, TimeoutCert, ViewChange, ViewChangePreimage, Vote, VoteEcho,
 };
+use crate::mutant::Mutant;
 use crate::signer::Signer;
 use crate::verified::{Judge, Verified};
 
@@ -50,6 +51,8 @@ pub struct SafetyRecord {
     pub key: PublicKey,
     /// The newest PREPARE, or none in this epoch.
     pub last_prepare: Option<Slot>,
+    /// Whether that block ended its view or its epoch, so that no PREPARE in its view may follow.
+    pub last_ended: bool,
     /// The highest PREPARE-QC seen, with its signatures.
     pub high_qc: HighQc,
     /// The highest view asked for.
@@ -72,11 +75,18 @@ impl SafetyRecord {
             epoch,
             key,
             last_prepare: None,
+            last_ended: false,
             high_qc: HighQc::Base { height: base.0, digest: base.1 },
             vc_view: View::ZERO,
             entry: None,
             lane: None,
         }
+    }
+
+    /// The record with which this key enters a later epoch (M4); `None` for an epoch that it has been in. To be
+    /// durable before an engine of that epoch starts.
+    pub fn enter(&self, epoch: Epoch, base: (Height, Digest)) -> Option<Self> {
+        (epoch > self.epoch).then(|| Self::fresh(self.chain_id, epoch, self.key, base))
     }
 
     /// Whether a peer's memory of this validator goes beyond the record: then the record is a restored
@@ -184,25 +194,24 @@ pub enum Foundation<'a> {
 /// its peers let it follow. It holds no record, so it can make no vote.
 pub struct Greeter {
     chain_id: ChainId,
-    epoch: Epoch,
     signer: Box<dyn Signer>,
 }
 
 impl std::fmt::Debug for Greeter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Greeter").field("epoch", &self.epoch).finish_non_exhaustive()
+        f.debug_struct("Greeter").finish_non_exhaustive()
     }
 }
 
 impl Greeter {
     /// Keeps the key away from everything but HELLO.
     pub fn new(judge: &Judge, signer: Box<dyn Signer>) -> Self {
-        Self { chain_id: judge.chain_id, epoch: judge.committee.epoch(), signer }
+        Self { chain_id: judge.chain_id, signer }
     }
 
     /// Proves to a peer that this transport identity speaks for the consensus key.
-    pub fn hello(&self, network_key: PublicKey, challenge: Digest) -> Signature {
-        let preimage = HelloPreimage { chain_id: self.chain_id, epoch: self.epoch, network_key, challenge };
+    pub fn hello(&self, epoch: Epoch, network_key: PublicKey, challenge: Digest) -> Signature {
+        let preimage = HelloPreimage { chain_id: self.chain_id, epoch, network_key, challenge };
         self.signer.sign(&preimage)
     }
 }
@@ -215,7 +224,7 @@ pub struct Safety {
     signer: Box<dyn Signer>,
     voting: bool,
     #[cfg(feature = "mutants")]
-    mutant: Option<crate::mutant::Mutant>,
+    healed: Option<View>,
 }
 
 impl std::fmt::Debug for Safety {
@@ -234,36 +243,40 @@ impl Safety {
             signer,
             voting: false,
             #[cfg(feature = "mutants")]
-            mutant: None,
+            healed: None,
         }
     }
 
     /// Removes one rule.
     #[cfg(feature = "mutants")]
-    pub(crate) fn mutate(&mut self, mutant: crate::mutant::Mutant) {
-        self.mutant = Some(mutant);
+    pub fn mutate(&mut self, mutant: Mutant) {
+        self.judge.mutate(mutant);
     }
 
+    /// A view was seen to commit: what a validator that gave up on it must not act on.
     #[cfg(feature = "mutants")]
+    pub(crate) fn note_commit(&mut self, view: View) {
+        self.healed = self.healed.max(Some(view));
+    }
+
+    /// R2: whether votes in this view are over.
+    fn has_left(&self, view: View) -> bool {
+        #[cfg(feature = "mutants")]
+        if self.judge.lost(Mutant::CommitAfterViewChange)
+            || (self.judge.lost(Mutant::Healing) && self.healed == Some(view))
+        {
+            return false;
+        }
+        self.record.vc_view > view
+    }
+
     pub(crate) fn ignores_vote_chain(&self) -> bool {
-        self.mutant == Some(crate::mutant::Mutant::NoVoteChain)
+        self.judge.lost(Mutant::NoVoteChain) || self.judge.lost(Mutant::TwoVotesASlot)
     }
 
-    #[cfg(not(feature = "mutants"))]
-    #[allow(clippy::unused_self, reason = "one shape with and without mutants")]
-    pub(crate) const fn ignores_vote_chain(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "mutants")]
-    fn commits_after_view_change(&self) -> bool {
-        self.mutant == Some(crate::mutant::Mutant::CommitAfterViewChange)
-    }
-
-    #[cfg(not(feature = "mutants"))]
-    #[allow(clippy::unused_self, reason = "one shape with and without mutants")]
-    const fn commits_after_view_change(&self) -> bool {
-        false
+    /// R1a, the half about `last_prepare`.
+    pub(crate) fn is_above(&self, last: Rank, rank: Rank) -> bool {
+        rank > last || (self.judge.lost(Mutant::TwoVotesASlot) && rank == last)
     }
 
     /// The record as it is now; durable once the write that holds it is.
@@ -323,15 +336,14 @@ impl Safety {
         if self.record.vc_view > block.view {
             return Err(Refused::ViewLeft);
         }
-        if self.record.last_prepare.is_some_and(|last| slot.rank <= last.rank) {
+        if self.record.last_prepare.is_some_and(|last| !self.is_above(last.rank, slot.rank)) {
             return Err(Refused::NotAbove);
         }
         for pair in branch.windows(2) {
             if pair[1].parent != pair[0].digest() || pair[1].height != pair[0].height.next() {
                 return Err(Refused::NotConnected);
             }
-            let ended = pair[0].flags.contains(Flags::TERM_END) || pair[0].flags.contains(Flags::CLOSING);
-            if ended && pair[0].view == block.view {
+            if self.ends_view(pair[0]) && pair[0].view == block.view {
                 return Err(Refused::Ended);
             }
         }
@@ -343,7 +355,15 @@ impl Safety {
             None => self.check_foundation(first, foundation.ok_or(Refused::NotJustified)?)?,
         }
         self.record.last_prepare = Some(slot);
+        self.record.last_ended = self.ends_view(block);
         Ok(self.vote(VoteKind::Prepare, slot))
+    }
+
+    /// R1c: whether no block of the same view may follow this one.
+    fn ends_view(&self, header: &Header) -> bool {
+        (header.flags.contains(Flags::TERM_END) && !self.judge.lost(Mutant::TermEndIsNotLast))
+            || (header.flags.contains(Flags::CLOSING) && !self.judge.lost(Mutant::ClosingIsNotLast))
+            || header.flags.contains(Flags::SUFFIX)
     }
 
     /// R1b, and R1c for the newest PREPARE itself.
@@ -351,10 +371,12 @@ impl Safety {
         if self.ignores_vote_chain() {
             return Ok(());
         }
-        if first.parent == last.digest && first.height == last.rank.height.next() {
-            Ok(())
-        } else {
+        if first.parent != last.digest || first.height != last.rank.height.next() {
             Err(Refused::OtherBranch)
+        } else if self.record.last_ended {
+            Err(Refused::Ended)
+        } else {
+            Ok(())
         }
     }
 
@@ -365,17 +387,17 @@ impl Safety {
             Foundation::TermEnd { certificate, header } => {
                 certificate.kind == VoteKind::Prepare
                     && certificate.digest == header.digest()
-                    && header.flags.contains(Flags::TERM_END)
+                    && self.judge.ends_term(header)
                     && header.view.next() == first.view
                     && first.parent == certificate.digest
             }
             Foundation::Timeout(tc) => tc.new_view == first.view && first.parent == tc.best.digest(),
             Foundation::Certified { certificate, header } => {
-                let ended = header.flags.contains(Flags::TERM_END) || header.flags.contains(Flags::CLOSING);
                 certificate.digest == header.digest()
                     && header.view == first.view
                     && first.parent == certificate.digest
-                    && !ended
+                    && header.epoch == first.epoch
+                    && !self.ends_view(header)
             }
         };
         if sound { Ok(()) } else { Err(Refused::NotJustified) }
@@ -399,7 +421,7 @@ impl Safety {
         if !self.voting {
             return Err(Refused::NotVoting);
         }
-        if self.record.vc_view > cert.view && !self.commits_after_view_change() {
+        if self.has_left(cert.view) {
             return Err(Refused::ViewLeft);
         }
         if cert.kind != VoteKind::Prepare {
@@ -434,7 +456,8 @@ impl Safety {
     }
 
     fn signed_view_change(&self, entry: Option<EntryProof>) -> ViewChange {
-        let high_qc = self.record.high_qc.clone();
+        let forgets = self.judge.lost(Mutant::ForgetfulViewChange);
+        let high_qc = if forgets { self.judge.base() } else { self.record.high_qc.clone() };
         let preimage = ViewChangePreimage {
             chain_id: self.judge.chain_id,
             epoch: self.record.epoch,
@@ -491,9 +514,8 @@ impl Safety {
     }
 
     /// Proves to a peer that this transport identity speaks for the consensus key.
-    pub fn hello(&self, network_key: PublicKey, challenge: Digest) -> Signature {
-        let preimage =
-            HelloPreimage { chain_id: self.judge.chain_id, epoch: self.record.epoch, network_key, challenge };
+    pub fn hello(&self, epoch: Epoch, network_key: PublicKey, challenge: Digest) -> Signature {
+        let preimage = HelloPreimage { chain_id: self.judge.chain_id, epoch, network_key, challenge };
         self.signer.sign(&preimage)
     }
 
@@ -547,7 +569,7 @@ impl OwnedFoundation {
                 let parent = parent?;
                 let sound = parent.digest() == cert.digest
                     && cert.digest == proposal.header.parent
-                    && parent.flags.contains(Flags::TERM_END)
+                    && judge.ends_term(parent)
                     && parent.view.next() == proposal.header.view;
                 let cert = judge.cert((**cert).clone(), VoteKind::Prepare).ok()?;
                 sound.then(|| Self::TermEnd(cert, Box::new(parent.clone())))

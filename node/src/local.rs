@@ -149,7 +149,7 @@ impl Node for Local {
     }
 
     fn validators(&self) -> ValidatorsView {
-        let committee = (*self.core.committee).clone();
+        let committee = (*self.core.committee()).clone();
         ValidatorsView { faults: committee.faults(), quorum: committee.quorum(), committee }
     }
 

@@ -58,6 +58,7 @@ fn city(n: u8) -> City {
         network_key: secret(1, ix).public(),
         log_key: secret(2, ix).public(),
         address: "/ip4/127.0.0.1/tcp/7101".to_owned(),
+        may_lead: true,
     };
     let committee = Committee::new(Epoch::ZERO, (0..n).map(validator).collect()).unwrap();
     let chain_id = ChainId::new(Digest::tagged(b"foreign test", &[&[n]]));

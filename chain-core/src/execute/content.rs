@@ -98,13 +98,16 @@ impl<L: LedgerRead> Execution<'_, L> {
             return Err(Refusal::new(Code::SizeLimit, detail).into());
         }
         let wanted = match &header.details {
-            Details::Agency(_) | Details::LegalBasis(_) => Role::CouncilMember,
+            Details::Agency(_) | Details::LegalBasis(_) | Details::Validator(_) => Role::CouncilMember,
             Details::Member(details) if details.role.is_granted_by_council() => Role::CouncilMember,
             Details::Member(_) => Role::AgencyAdmin,
             Details::None | Details::Notary(_) => Role::Clerk,
         };
         let author = call.author;
-        if author.member.agency != header.agency {
+        // Whoever filed a validator's record, the whole council may propose to change it: its own agency may
+        // have no member left who can.
+        let shared = header.record_type == RecordType::Validator && call.operation.step() == Step::Amend;
+        if author.member.agency != header.agency && !shared {
             let detail = format!(
                 "key {} acts for {}, not for {}",
                 author.key.short(),
@@ -288,7 +291,9 @@ fn needs_of(header: &Header) -> Needs {
             Details::Notary(_) => Needs::NOTARY,
             _ => Needs::NONE,
         },
-        RecordType::Agency | RecordType::Member | RecordType::LegalBasis => Needs::NONE,
+        RecordType::Agency | RecordType::Member | RecordType::LegalBasis | RecordType::Validator => {
+            Needs::NONE
+        }
     }
 }
 

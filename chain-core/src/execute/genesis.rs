@@ -13,13 +13,13 @@ use crate::build::governance_header;
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::date::Date;
-use crate::id::Height;
+use crate::id::{Epoch, Height};
 use crate::layout::Layout as _;
 use crate::leaf::{GenesisLeaf, Leaf};
 use crate::merkle::{self, Frontier};
 use crate::org::OrgId;
 use crate::record::{Details, Header};
-use crate::state::{Needs, RecordHead, Status, VersionHead, tree};
+use crate::state::{Needs, RecordHead, Status, VersionHead, key, tree};
 
 /// The ledger before anything.
 struct Nothing;
@@ -54,7 +54,7 @@ pub fn genesis_header(chain: &ChainParams, agency: &OrgId, details: Details) -> 
     governance_header(chain.chain_id, agency, &[], &content.to_string(), 1, details)
 }
 
-/// Lays down agencies, members and legal bases as height 0: state, tree and one leaf per record. There is no
+/// Lays down agencies, legal bases, members and validators as height 0: state, tree and one leaf per record. There is no
 /// seal leaf, for there is no block. Proofs of possession are not looked at: the parts of a genesis are
 /// signed as a whole.
 ///
@@ -80,6 +80,7 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
     };
     let mut execution = Execution {
         chain,
+        epoch: Epoch::ZERO,
         height: Height::ZERO,
         time_ms: 0,
         today: Date::MIN,
@@ -88,6 +89,9 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         leaves: Vec::new(),
         outcomes: Vec::new(),
         previous: &previous.summary,
+        membership_touched: false,
+        scheduled: None,
+        frozen: Vec::new(),
     };
     for agency in &genesis.agencies {
         agency.check(None).map_err(|error| invalid(format!("agency {}: {error}", agency.id)))?;
@@ -104,6 +108,17 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         member.check(None).map_err(|error| invalid(format!("member {short}: {error}")))?;
         let header = genesis_header(chain, &member.agency, Details::Member(Box::new(member.clone())));
         execution.lay_down(&header)?;
+    }
+    for validator in &genesis.validators {
+        validator.check(None).map_err(|error| invalid(format!("validator {}: {error}", validator.name)))?;
+        let details = Details::Validator(Box::new(validator.clone()));
+        execution.lay_down(&genesis_header(chain, &validator.agency, details))?;
+    }
+    if !genesis.validators.is_empty() {
+        execution.lay_down_epoch(&genesis.validators)?;
+    }
+    if let Some(keys) = &genesis.recovery {
+        execution.state.put(key::recovery(), keys.to_canonical());
     }
     execution.close_genesis().map_err(|error| invalid(error.to_string()))
 }
@@ -154,6 +169,15 @@ impl Execution<'_, Nothing> {
             outcomes_root: outcomes_root(&[]),
             state_root,
         };
-        Ok(BlockResult { summary, outcomes: Vec::new(), leaves: self.leaves, log: self.log, state, tree })
+        Ok(BlockResult {
+            summary,
+            outcomes: Vec::new(),
+            leaves: self.leaves,
+            log: self.log,
+            state,
+            tree,
+            scheduled: None,
+            frozen: Vec::new(),
+        })
     }
 }

@@ -1,4 +1,5 @@
-//! What governance records do to the state: agencies, members and legal bases come, change and go.
+//! What governance records do to the state: agencies, members and legal bases come, change and go. Validators
+//! do too, but only the module `membership` knows when.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +22,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         Ok(())
     }
 
-    fn governance_header(&self, record: &RecordId, version: u32) -> Result<Header, ReadError> {
+    pub(super) fn governance_header(&self, record: &RecordId, version: u32) -> Result<Header, ReadError> {
         self.state
             .read(&key::governance(record, version))?
             .ok_or_else(|| ReadError(format!("header of governance record {record} v{version} is gone")))
@@ -70,6 +71,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                     if taken {
                         return exists(format!("a member with key {}", admin.key.short()));
                     }
+                    self.check_no_validator_key(&admin.key)?;
                 }
             }
             Details::Member(details) => {
@@ -84,6 +86,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                 if before.is_none() && self.state.member(&details.key.key)?.is_some() {
                     return exists(format!("a member with key {}", details.key.key.short()));
                 }
+                self.check_no_validator_key(&details.key.key)?;
             }
             Details::LegalBasis(details) => {
                 let name = BasisRef { id: details.id.clone(), version: details.version };
@@ -91,6 +94,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                     return exists(format!("legal basis {} v{}", name.id, name.version));
                 }
             }
+            Details::Validator(details) => self.check_validator(details, before.is_none())?,
             Details::None | Details::Notary(_) => {}
         }
         Ok(())
@@ -103,12 +107,15 @@ impl<L: LedgerRead> Execution<'_, L> {
             (Details::Member(old), Details::Member(new)) => {
                 old.key.key == new.key.key && old.agency == new.agency && old.role == new.role
             }
+            (Details::Validator(old), Details::Validator(new)) => {
+                old.name == new.name && old.agency == new.agency
+            }
             _ => false,
         };
         if same {
             return Ok(());
         }
-        let detail = "an amendment keeps agency, key and role; file a new record for another";
+        let detail = "an amendment keeps agency, a member's key and role, and a validator's name; file a new record for another";
         Err(Refusal::new(Code::NotAmendable, detail).into())
     }
 
@@ -145,6 +152,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                 let entry = BasisEntry { details: *details, status: Status::Effective, record: *record };
                 self.state.put_basis(&name, &entry);
             }
+            Details::Validator(details) => self.govern_validator(record, head.current.version, &details)?,
             Details::None | Details::Notary(_) => {}
         }
         Ok(())
@@ -218,6 +226,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                     self.state.put_basis(&name, &BasisEntry { status, ..(*entry).clone() });
                 }
             }
+            Details::Validator(details) => self.validator_status(record, status, details)?,
             Details::None | Details::Notary(_) => {}
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::crypto::PublicKey;
 use crate::layout::Layout;
 use crate::org::OrgId;
 use crate::record::BasisRef;
-use crate::state::{AgencyEntry, BasisEntry, MemberEntry, key};
+use crate::state::{AgencyEntry, BasisEntry, EpochEntry, MemberEntry, key};
 
 /// Why a step did not happen.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ pub(super) struct Overlay<'a, L> {
     agencies: Cache<OrgId, AgencyEntry>,
     members: Cache<PublicKey, MemberEntry>,
     bases: Cache<BasisRef, BasisEntry>,
+    epoch: Option<Option<Rc<EpochEntry>>>,
 }
 
 impl<'a, L: LedgerRead> Overlay<'a, L> {
@@ -54,6 +55,7 @@ impl<'a, L: LedgerRead> Overlay<'a, L> {
             agencies: BTreeMap::new(),
             members: BTreeMap::new(),
             bases: BTreeMap::new(),
+            epoch: None,
         }
     }
 
@@ -119,6 +121,7 @@ impl<'a, L: LedgerRead> Overlay<'a, L> {
         self.agencies.clear();
         self.members.clear();
         self.bases.clear();
+        self.epoch = None;
     }
 
     pub(super) fn take_writes(&mut self) -> Vec<(Vec<u8>, Value)> {
@@ -150,6 +153,20 @@ impl<'a, L: LedgerRead> Overlay<'a, L> {
         let found = self.read(&key::basis(basis))?.map(Rc::new);
         self.bases.insert(basis.clone(), found.clone());
         Ok(found)
+    }
+
+    pub(super) fn epoch(&mut self) -> Result<Option<Rc<EpochEntry>>, ReadError> {
+        if let Some(known) = &self.epoch {
+            return Ok(known.clone());
+        }
+        let found = self.read(&key::epoch())?.map(Rc::new);
+        self.epoch = Some(found.clone());
+        Ok(found)
+    }
+
+    pub(super) fn put_epoch(&mut self, entry: EpochEntry) {
+        self.put(key::epoch(), entry.to_canonical());
+        self.epoch = Some(Some(Rc::new(entry)));
     }
 
     pub(super) fn put_agency(&mut self, entry: &AgencyEntry) {

@@ -50,6 +50,13 @@ impl<L: LedgerRead> Execution<'_, L> {
                 self.change(call, record, *version, Step::Suspend, reason)
             }
             Operation::Resume { record, version } => self.change(call, record, *version, Step::Resume, ""),
+            Operation::Ready { record, version, time_ms, signature } => {
+                self.ready(call, record, *version, *time_ms, signature)
+            }
+            Operation::Accuse(_) => {
+                let detail = "evidence comes alone in its transaction";
+                Err(Refusal::new(Code::TooManyOperations, detail).into())
+            }
         }
     }
 
@@ -222,6 +229,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             return Err(version_conflict(version, &head));
         }
         check_change_state(&head, step)?;
+        self.check_validator_step(&head, step)?;
         let digest = Operation::digest_of(call.canonical);
         if let Some(pending) = &head.pending {
             let detail = format!("a step to {} waits for approval", pending.step);
@@ -275,6 +283,7 @@ impl<L: LedgerRead> Execution<'_, L> {
 
     /// Lets a change take effect.
     fn carry_out(&mut self, record: &RecordId, head: &mut RecordHead, step: Step) -> Result<(), Fail> {
+        self.check_validator_step(head, step)?;
         match step {
             Step::Revoke => {
                 head.current.status = Status::Revoked;
@@ -447,6 +456,6 @@ fn check_change_state(head: &RecordHead, step: Step) -> Result<(), Fail> {
 impl RecordType {
     /// Whether only the council changes records of this type.
     pub(super) const fn is_of_council(self) -> bool {
-        matches!(self, Self::Agency | Self::LegalBasis)
+        matches!(self, Self::Agency | Self::LegalBasis | Self::Validator)
     }
 }

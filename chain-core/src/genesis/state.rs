@@ -3,12 +3,18 @@
 use std::str::FromStr;
 
 use super::Genesis;
-use super::document::{AgencyEntry, LegalBasisEntry, MemberEntry};
+use super::document::{
+    AgencyEntry, LegalBasisEntry, MemberEntry, Recovery, RecoveryKeyEntry, ValidatorEntry,
+};
 use crate::code::{Code, Refusal};
 use crate::execute::{ChainParams, GenesisState, genesis_block};
+use crate::layout::Layout as _;
 use crate::record::governance::{
     AgencyDetails, BasisDetails, MemberDetails, NewKey, PublicationRules, RepairRules, Role, Term,
 };
+use crate::record::validator::{ProvenKey, ValidatorDetails};
+use crate::recovery::{RecoveryKey, RecoveryKeys};
+use crate::state::EpochEntry;
 
 impl Genesis {
     /// What execution needs to know of the chain.
@@ -45,10 +51,18 @@ impl Genesis {
                 .map(member)
                 .collect::<Result<_, _>>()?,
             bases: document.legal_bases.iter().map(basis).collect::<Result<_, _>>()?,
+            validators: document.validators.iter().map(validator).collect::<Result<_, _>>()?,
+            recovery: document.recovery.as_ref().map(recovery).transpose()?,
         };
         // Lays it down once, so that a genesis that passes here starts on every validator.
-        genesis_block(&self.chain_params(), &state)
+        let laid = genesis_block(&self.chain_params(), &state)
             .map_err(|refusal| Refusal::new(Code::GenesisInvalid, refusal.to_string()))?;
+        let epoch = laid.state.iter().find(|(key, _)| *key == crate::state::key::epoch());
+        let epoch = epoch.and_then(|(_, value)| EpochEntry::from_canonical(value.as_ref()?).ok());
+        if epoch.is_none_or(|epoch| epoch.current != *self.committee()) {
+            let detail = "the validators of the document are not those of the ledger";
+            return Err(Refusal::new(Code::GenesisInvalid, detail));
+        }
         Ok(state)
     }
 }
@@ -99,6 +113,33 @@ fn member(entry: &MemberEntry) -> Result<MemberDetails, Refusal> {
         from: field(&named, "from", &entry.from)?,
         to: entry.to.as_deref().map(|text| field(&named, "to", text)).transpose()?,
     })
+}
+
+/// The proofs of possession stay those of the document: its keys cannot sign the id of the chain they make.
+fn validator(entry: &ValidatorEntry) -> Result<ValidatorDetails, Refusal> {
+    let named = format!("validator {}", entry.name);
+    let [consensus_key, network_key, log_key] =
+        entry.keys().map(|(_, key, possession)| ProvenKey { key, possession });
+    Ok(ValidatorDetails {
+        name: entry.name.clone(),
+        agency: field(&named, "agency", &entry.agency)?,
+        consensus_key,
+        network_key,
+        log_key,
+        address: entry.address.clone(),
+        may_lead: true,
+    })
+}
+
+/// Names and agencies as the record rules have them.
+pub(super) fn recovery(entry: &Recovery) -> Result<RecoveryKeys, Refusal> {
+    let key = |one: &RecoveryKeyEntry| {
+        let agency = field(&format!("recovery key {}", one.name), "agency", &one.agency)?;
+        Ok(RecoveryKey { name: one.name.clone(), agency, key: one.key })
+    };
+    let keys = entry.keys.iter().map(key).collect::<Result<_, Refusal>>()?;
+    RecoveryKeys::new(entry.threshold, keys)
+        .map_err(|error| Refusal::new(Code::GenesisInvalid, format!("`recovery`: {error}")))
 }
 
 fn basis(entry: &LegalBasisEntry) -> Result<BasisDetails, Refusal> {

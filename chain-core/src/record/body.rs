@@ -198,7 +198,7 @@ pub fn judge(record_type: RecordType, class: Class, text: &str) -> Result<Derive
         RecordType::Penalty => super::credit::judge_penalty(&mut fields, class),
         RecordType::Decision => super::egov::judge_decision(&mut fields),
         RecordType::DocFingerprint => super::egov::judge_fingerprint(&mut fields, class),
-        RecordType::Agency | RecordType::Member | RecordType::LegalBasis => {
+        RecordType::Agency | RecordType::Member | RecordType::LegalBasis | RecordType::Validator => {
             return Err(Refusal::new(Code::BodyNotAllowed, format!("{record_type} has no body")));
         }
     }?;

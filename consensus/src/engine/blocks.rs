@@ -11,6 +11,7 @@ use crate::chain::{BLOCKS_PER_LEADER_MAX, Entry, Validity};
 use crate::event::Now;
 use crate::lanes::{Run, Uncovered};
 use crate::message::{EntryProof, Justification, Message, Proposal};
+use crate::mutant::Mutant;
 use crate::safety::{Foundation, OwnedFoundation};
 use crate::verified::Verified;
 
@@ -83,6 +84,8 @@ impl Engine {
         {
             return;
         }
+        self.weigh_proposal(&proposal, out);
+        let header = &proposal.header;
         let rank = chain_core::certificate::Rank { view: header.view, height: header.height };
         let rivals = self.chain.in_slot(rank).count();
         let full = rivals >= 2 || self.chain.proposed_by(header.proposer) >= BLOCKS_PER_LEADER_MAX;
@@ -161,14 +164,14 @@ impl Engine {
         if self.chain.contains(&digest) || header.height <= self.chain.committed().height {
             return;
         }
+        self.remember_header(digest, header);
         let k = self.failed_views.min(16);
         let behind = self.params.clock_behind_ms.saturating_mul(1 << k);
         let timely = header.time_ms <= now.wall_ms.saturating_add(self.params.clock_ahead_ms)
             && header.time_ms.saturating_add(behind) >= now.wall_ms;
         let parent = self.parent_header(header).cloned();
-        let first = parent
-            .as_ref()
-            .map_or(header.height == self.judge.base_height.next(), |one| one.view < header.view);
+        let on_base = header.height == self.judge.base_height.next();
+        let first = on_base || parent.as_ref().is_some_and(|one| one.view < header.view);
         let foundation =
             if first { OwnedFoundation::of(&proposal, parent.as_ref(), &self.judge) } else { None };
         if foundation.is_some() && header.view == self.view {
@@ -265,7 +268,7 @@ impl Engine {
         let last = safety.record().last_prepare;
         if !safety.voting()
             || safety.record().vc_view > rank.view
-            || last.is_some_and(|last| last.rank >= rank)
+            || last.is_some_and(|last| !safety.is_above(last.rank, rank))
         {
             return;
         }
@@ -320,7 +323,10 @@ impl Engine {
                 return Some((branch, Some(ground)));
             }
             let parent = self.parent_header(first)?.clone();
-            if parent.view != view || branch.len() as u64 > self.params.view_blocks_max {
+            if parent.epoch != first.epoch
+                || parent.view != view
+                || branch.len() as u64 > self.params.view_blocks_max
+            {
                 return None;
             }
             branch.push(parent);
@@ -359,7 +365,7 @@ impl Engine {
         let header = entry.header().clone();
         let Some(parent) = self.chain.tip_of(&header.parent).cloned() else { return Judged::Open };
         // M1: every ancestor above the newest certified one must hold too.
-        let parent_holds = parent.height == self.chain.committed().height
+        let parent_holds = parent.digest == self.chain.committed().digest
             || self.chain.get(&header.parent).is_some_and(|one| {
                 one.validity == Validity::Valid
                     || one.certificate.is_some()
@@ -371,11 +377,10 @@ impl Engine {
         if !self.follows_by_bytes(&entry.proposal, &parent) {
             return Judged::Provably;
         }
-        if !entry.timely {
+        if !entry.timely || self.outgrows_view(&header) {
             return Judged::Refused;
         }
-        let first = parent.view < header.view || parent.header.is_none();
-        if first && entry.foundation.is_none() {
+        if self.starts_view(&header, &parent) && entry.foundation.is_none() {
             // The parent may have been unknown when the block came; its justification is judged again now.
             let proposal = entry.proposal.clone();
             if proposal.justification.is_none() && header.view != View::ZERO {
@@ -399,6 +404,9 @@ impl Engine {
                     return Judged::Refused;
                 }
                 Some(_) => {}
+            }
+            if !self.closes_rightly(&header) {
+                return Judged::Refused;
             }
         }
         self.judge_data(now, digest, &parent, out)
@@ -461,13 +469,10 @@ impl Engine {
             && header.proposer == self.leader_of(header.view)
             && header.time_ms > parent.time_ms
             && header.validators_hash == set
-            && header.next_validators_hash == set
             && header.history_root == parent.history.root();
-        let ended = parent.header.as_ref().is_some_and(|one| {
-            one.flags.contains(Flags::CLOSING)
-                || (one.flags.contains(Flags::TERM_END) && one.view == header.view)
-        });
-        if !position || ended || header.flags.contains(Flags::CLOSING) {
+        let first = self.starts_view(header, parent);
+        let ended = !first && parent.header.as_ref().is_some_and(|one| self.stays_ended(one));
+        if !position || ended || !super::epoch::ends_by_bytes(header, parent, &self.judge) {
             return false;
         }
         let (exec_before, root_before) =
@@ -475,10 +480,14 @@ impl Engine {
         let exec = header.exec_height >= exec_before
             && header.exec_height < header.height
             && (header.exec_height > exec_before || root_before.is_none_or(|root| root == header.exec_root));
-        let first = parent.header.as_ref().is_none_or(|one| one.view < header.view);
         let lag = header.is_empty() || header.height.since(header.exec_height) <= self.params.exec_lag_max;
         let flagged = header.is_empty() == header.flags.contains(Flags::SEAL);
         exec && lag && flagged && (!first || header.is_empty()) && self.advances_by_bytes(proposal, parent)
+    }
+
+    /// R1c: whether the view is over with this block.
+    pub(super) fn stays_ended(&self, header: &Header) -> bool {
+        header.flags.contains(Flags::TERM_END) && !self.judge.lost(Mutant::TermEndIsNotLast)
     }
 
     fn advances_by_bytes(&self, proposal: &Proposal, parent: &Tip) -> bool {
@@ -500,6 +509,11 @@ impl Engine {
             && header.n_bytes <= self.params.block_bytes_max
             && header.n_records <= self.params.block_records_max
             && header.lanes_root == block::lanes_root(advances)
+    }
+
+    /// Whether a block is the first of its view on its branch.
+    pub(super) fn starts_view(&self, header: &Header, parent: &Tip) -> bool {
+        parent.height == self.judge.base_height || parent.view < header.view
     }
 
     /// Blocks of views that nobody can vote in any more and that nothing certifies.

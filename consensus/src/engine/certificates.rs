@@ -1,5 +1,6 @@
 //! Counting votes, COMMIT (R2) and making blocks final (R4).
 
+use chain_core::block::Header;
 use chain_core::certificate::{Cert, VoteKind};
 use chain_core::id::{Height, ValidatorIx};
 
@@ -28,6 +29,7 @@ impl Engine {
         if vote.view > self.view {
             self.ask_for_help(now, from, out);
         }
+        self.weigh_vote(&vote, out);
         let committed = self.chain.committed().height;
         let near = vote.height > committed
             && vote.height.since(self.anchor()) <= 2 * self.params.window
@@ -86,6 +88,7 @@ impl Engine {
             let proof = EntryProof::Certificate(Box::new((*cert).clone()));
             self.on_entry(now, proof, out);
         }
+        self.weigh_certificate(&cert, out);
         match cert.kind {
             VoteKind::Prepare => self.on_prepared(now, &cert, out),
             VoteKind::Commit => self.on_committed(now, cert, out),
@@ -127,12 +130,20 @@ impl Engine {
     }
 
     fn on_committed(&mut self, now: Now, cert: Verified<Cert>, out: &mut Vec<Action>) {
+        #[cfg(feature = "mutants")]
+        if let Some(safety) = self.safety.as_mut() {
+            safety.note_commit(cert.view);
+        }
+        if self.is_closed() {
+            // Suffixes reuse heights of the next epoch; nothing of this one can become final any more.
+            return;
+        }
         let committed = self.chain.committed();
         if cert.height <= committed.height {
             let ours = if cert.height == committed.height {
                 Some(committed.digest)
             } else {
-                self.chain.committed_header(cert.height).map(chain_core::block::Header::digest)
+                self.chain.committed_header(cert.height).map(Header::digest)
             };
             if let (Some(ours), Some(certificate)) = (ours, &self.certificate)
                 && ours != cert.digest
@@ -157,21 +168,22 @@ impl Engine {
         // A block carried over from a lost view waited for the view change, which says nothing of the network.
         let current = cert.view == self.view;
         let seen = self.chain.get(&cert.digest).filter(|_| current).map(|entry| entry.seen_ms);
-        if self.chain.path(&cert.digest).is_none() {
-            return;
-        }
-        let mut writes = self.unstored(&cert.digest);
-        let Some(blocks) = self.chain.finalise(&cert.digest) else { return };
+        let Some((last, suffixes)) = self.final_block_of(&cert.digest) else { return };
+        self.note_passed_over(&last);
+        let mut writes = self.unstored(&last);
+        let Some(blocks) = self.chain.finalise(&last) else { return };
         let headers = blocks.iter().map(|proposal| proposal.header.clone()).collect();
-        writes.push(Write::Commit { certificate: (*cert).clone(), blocks: headers });
+        writes.push(Write::Commit { certificate: (*cert).clone(), blocks: headers, suffixes });
         let durable = self.persist(writes, out);
         if let Some(seen) = seen.filter(|at| *at > 0) {
             let took = now.mono_ms.saturating_sub(seen);
             // A slow average of the slower commits: up at once, down by an eighth.
             self.latency_ms = if took > self.latency_ms { took } else { (self.latency_ms * 7 + took) / 8 };
         }
+        self.note_view_age(&blocks);
         self.sync_target = None;
         self.sync_asked = None;
+        self.closing_target = None;
         self.certificate = Some(cert);
         self.failed_views /= 2;
         self.commit_ms = now.mono_ms;
@@ -200,6 +212,7 @@ impl Engine {
         &mut self,
         now: Now,
         blocks: Vec<Proposal>,
+        suffixes: &[Header],
         certificate: Cert,
         out: &mut Vec<Action>,
     ) {
@@ -210,9 +223,14 @@ impl Engine {
         if first.header.parent != committed.digest
             || first.header.height != committed.height.next()
             || blocks.len() as u64 > SYNC_BLOCKS_MAX
-            || last.header.digest() != certificate.digest
-            || last.header.height != certificate.height
         {
+            return;
+        }
+        let closing = self.closing_of(last, suffixes, &certificate);
+        let certified = last.header.digest() == certificate.digest
+            && last.header.height == certificate.height
+            && suffixes.is_empty();
+        if !certified && closing.is_none() {
             return;
         }
         let linked = blocks.windows(2).all(|pair| {
@@ -232,7 +250,12 @@ impl Engine {
         }
         // A rival in the tree is no ancestor of the certified block.
         for proposal in blocks {
+            self.weigh_proposal(&proposal, out);
             self.insert_received(now, proposal);
+        }
+        if let Some(closing) = closing {
+            self.take_closing(now, closing, out);
+            return;
         }
         let target = self.sync_target.take();
         self.accept(now, cert, out);

@@ -1,8 +1,10 @@
 //! The leader's side: when to propose and what (docs/protocol.md, 3.1, 5.3 and 7).
 
+use std::collections::BTreeMap;
+
 use chain_core::block::{self, Flags, HEADER_VERSION, Header};
 use chain_core::crypto::Digest;
-use chain_core::id::Height;
+use chain_core::id::{Height, ValidatorIx};
 use chain_core::lane::LaneAdvance;
 
 use super::{Engine, OwnVote, Tip};
@@ -48,7 +50,7 @@ impl Engine {
         if in_flight >= self.params.window {
             return false;
         }
-        let work = self.work_above(&stand.tip);
+        let work = self.work_above(now, &stand.tip);
         let Some(flags) = self.reason_to_propose(now, &stand, in_flight, &work) else { return false };
         let work = if flags.contains(Flags::SEAL) { None } else { Some(work) };
         let header = self.next_header(now, me, &stand.tip, flags, work.as_ref());
@@ -69,12 +71,12 @@ impl Engine {
         if let Some(last) = last {
             // M17: what I prepared in my own view is what I proposed last.
             let tip = self.chain.tip_of(&last.digest)?.clone();
-            let ended = tip.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
+            let ended = tip.closing.is_some() || tip.header.as_ref().is_some_and(|one| self.stays_ended(one));
             let long = tip.height.since(self.view_base()) >= self.params.view_blocks_max;
             return (!ended && !long).then_some(Stand { tip, first: None });
         }
         let committed = self.chain.committed().clone();
-        if committed.header.is_some() && committed.view == view && committed.height > self.judge.base_height {
+        if committed.view == view && committed.height > self.judge.base_height {
             // My own earlier blocks of this view were committed and my memory of voting is gone: never build.
             return None;
         }
@@ -129,28 +131,26 @@ impl Engine {
         }
     }
 
-    fn work_above(&self, tip: &Tip) -> Work {
+    /// One batch of each lane first, then as many of each as fit.
+    fn work_above(&self, now: Now, tip: &Tip) -> Work {
         let mut work = Work { advances: Vec::new(), runs: Vec::new(), bytes: 0, records: 0 };
-        let n = self.judge.committee.size();
-        // Start at another lane each time, so that a full block starves nobody.
-        let start = usize::try_from(tip.height.get() % n as u64).unwrap_or(0);
-        let mut order: Vec<_> = self.judge.committee.indices().collect();
-        order.rotate_left(start);
-        for author in order {
-            let bytes = self.params.block_bytes_max - work.bytes;
-            let records = self.params.block_records_max - work.records;
-            let longest =
-                self.lanes.longest(author, &tip.lanes, self.params.lane_batches_max, bytes, records);
-            if let Some((advance, run)) = longest {
-                work.bytes += run.bytes;
-                work.records += run.records;
-                work.advances.push(advance);
-                work.runs.push(run);
+        let mut chosen: BTreeMap<ValidatorIx, (LaneAdvance, Run)> = BTreeMap::new();
+        let order = self.order_of_lanes(tip);
+        for most in [1, self.params.lane_batches_max] {
+            for author in &order {
+                let mine = chosen.get(author).map_or((0, 0), |(_, run)| (run.bytes, run.records));
+                let bytes = self.params.block_bytes_max - work.bytes + mine.0;
+                let records = self.params.block_records_max - work.records + mine.1;
+                let batches = self.batches_allowed(now, *author, &tip.lanes).min(most);
+                let longest = self.lanes.longest(*author, &tip.lanes, batches, bytes, records);
+                if let Some((advance, run)) = longest {
+                    work.bytes = work.bytes - mine.0 + run.bytes;
+                    work.records = work.records - mine.1 + run.records;
+                    chosen.insert(*author, (advance, run));
+                }
             }
         }
-        let mut pairs: Vec<_> = work.advances.into_iter().zip(work.runs).collect();
-        pairs.sort_by_key(|(advance, _)| advance.author);
-        (work.advances, work.runs) = pairs.into_iter().unzip();
+        (work.advances, work.runs) = chosen.into_values().unzip();
         work
     }
 
@@ -166,7 +166,11 @@ impl Engine {
         let heartbeat = now.mono_ms >= self.block_ms + self.params.heartbeat_ms && in_flight == 0;
         let base_open = first && tip.height > self.chain.committed().height;
         // The very first block shows everybody that the network lives.
-        let opening = tip.header.is_none();
+        let opening = tip.height == self.judge.base_height;
+        // The end of the epoch waits for nothing.
+        if let Some((ending, _)) = self.ending(tip, self.exec_for(tip).0) {
+            return Some(ending);
+        }
         let wanted = opening || has_work || seal || heartbeat || self.first_block_owed || self.handing_over;
         if first {
             // The first block of a view is empty (M2); it also commits an uncommitted base (M11).
@@ -221,6 +225,10 @@ impl Engine {
     /// the parent's, and never one that is not executed here.
     pub(super) fn exec_for(&self, tip: &Tip) -> (Height, Option<Digest>) {
         let parent = tip.header.as_ref().map_or(Height::ZERO, |one| one.exec_height);
+        if tip.closing.is_some() {
+            // A Suffix certifies nothing new.
+            return (parent, tip.header.as_ref().map(|one| one.exec_root));
+        }
         let mut heights: Vec<Height> = self
             .peers
             .iter()
@@ -240,23 +248,17 @@ impl Engine {
         }
     }
 
-    fn next_header(
-        &self,
-        now: Now,
-        me: chain_core::id::ValidatorIx,
-        tip: &Tip,
-        flags: Flags,
-        work: Option<&Work>,
-    ) -> Header {
+    fn next_header(&self, now: Now, me: ValidatorIx, tip: &Tip, flags: Flags, work: Option<&Work>) -> Header {
         let (exec_height, exec_root) = self.exec_for(tip);
         let exec_root =
             exec_root.or_else(|| self.summaries.get(&exec_height).copied()).unwrap_or(Digest::ZERO);
+        let set = self.judge.set_hash;
+        let next = self.ending(tip, exec_height).map_or(set, |(_, next)| next);
         let digests = || {
             work.iter()
                 .flat_map(|work| work.runs.iter())
                 .flat_map(|run| run.batches.iter().map(|one| &one.digest))
         };
-        let set = self.judge.set_hash;
         #[expect(clippy::cast_possible_truncation, reason = "at most 16 batches of 100 lanes")]
         let n_batches = digests().count() as u32;
         Header {
@@ -278,7 +280,7 @@ impl Engine {
             exec_root,
             history_root: tip.history.root(),
             validators_hash: set,
-            next_validators_hash: set,
+            next_validators_hash: next,
         }
     }
 
@@ -300,6 +302,7 @@ impl Engine {
         let checkpoint = header.flags.contains(Flags::CHECKPOINT).then_some(header.exec_height);
         let parent = header.parent;
         let proposal = Proposal { header, advances, signature, justification: justification.flatten() };
+        self.note_served(&proposal);
         self.chain.insert(Entry {
             proposal: proposal.clone(),
             digest,

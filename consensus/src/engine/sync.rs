@@ -31,6 +31,8 @@ const FETCHES_CAUSED_MAX: usize = 16;
 const RESEND_BATCHES: usize = 64;
 /// A sync request is given up after this long.
 const SYNC_MS: u64 = 1_000;
+/// A block that is final elsewhere is on its way for this long; after that it is asked for.
+const SYNC_GRACE_MS: u64 = 100;
 
 impl Engine {
     pub(super) fn on_connected(&mut self, now: Now, ix: ValidatorIx, out: &mut Vec<Action>) {
@@ -70,6 +72,7 @@ impl Engine {
         };
         let view_change = self.peers.get(ix.index()).and_then(|peer| peer.view_change.as_ref());
         VoteEcho {
+            epoch: self.epoch(),
             prepare: newest(VoteKind::Prepare),
             commit: newest(VoteKind::Commit),
             view_change: view_change.map(|one| (one.new_view, one.high_qc.claim(), one.signature)),
@@ -83,6 +86,7 @@ impl Engine {
         let Some(safety) = self.safety.as_ref() else { return };
         let mine = |vote: &Vote| vote.signer == me && self.judge.vote(vote);
         let genuine = VoteEcho {
+            epoch: echo.epoch,
             prepare: echo.prepare.filter(|vote| vote.kind == VoteKind::Prepare && mine(vote)),
             commit: echo.commit.filter(|vote| vote.kind == VoteKind::Commit && mine(vote)),
             view_change: echo
@@ -91,14 +95,7 @@ impl Engine {
             lane: echo.lane.clone().filter(|batch| batch.header.author == me && self.judge.batch(batch)),
         };
         if safety.record().is_outranked_by(&genuine) {
-            let peer = self.judge.committee.get(from).map_or("a peer", |one| one.name.as_str());
-            let detail =
-                format!("{peer} holds a vote of this validator that its safety record does not know");
-            self.lost = Some(Refusal::new(Code::SafetyLost, detail));
-            out.push(Action::Alarm(Alarm::VoteEcho { peer: from }));
-            if let Some(safety) = self.safety.as_mut() {
-                safety.forbid_voting();
-            }
+            self.on_outranked(from, "", out);
             return;
         }
         self.echoed.insert(from);
@@ -110,6 +107,26 @@ impl Engine {
             safety.allow_voting();
             self.resend_votes(Peers::All, out);
             self.repeat_view_change(out);
+        }
+    }
+
+    /// M4: what I signed in a later epoch outranks everything my record holds of this one.
+    pub(super) fn on_later_echo(&mut self, from: ValidatorIx, echo: &VoteEcho, out: &mut Vec<Action>) {
+        let Some(me) = self.me.filter(|_| self.safety.is_some() && self.lost.is_none()) else { return };
+        let votes = [echo.prepare, echo.commit];
+        if votes.iter().flatten().any(|vote| self.judge.is_signed_by(me, vote)) {
+            self.on_outranked(from, " of a later epoch", out);
+        }
+    }
+
+    fn on_outranked(&mut self, from: ValidatorIx, of: &str, out: &mut Vec<Action>) {
+        let peer = self.judge.committee.get(from).map_or("a peer", |one| one.name.as_str());
+        let detail =
+            format!("{peer} holds a vote{of} of this validator that its safety record does not know");
+        self.lost = Some(Refusal::new(Code::SafetyLost, detail));
+        out.push(Action::Alarm(Alarm::VoteEcho { peer: from }));
+        if let Some(safety) = self.safety.as_mut() {
+            safety.forbid_voting();
         }
     }
 
@@ -175,11 +192,9 @@ impl Engine {
 
     /// Volunteers what one that is behind needs: the proof of my view and my commit certificate.
     pub(super) fn help(&mut self, now: Now, to: ValidatorIx, out: &mut Vec<Action>) {
-        let peer = &mut self.peers[to.index()];
-        if peer.helped_ms.is_some_and(|at| now.mono_ms < at + HELP_MS) {
+        if !self.may_help(now, to) {
             return;
         }
-        peer.helped_ms = Some(now.mono_ms);
         let certified = self.high_qc.as_ref().filter(|cert| cert.view == self.view);
         let proof = match (&self.entry, certified) {
             (Some(entry), _) => Some((**entry).clone()),
@@ -196,12 +211,19 @@ impl Engine {
 
     /// Shows a peer of a higher view where I stand, so that it helps.
     pub(super) fn ask_for_help(&mut self, now: Now, from: ValidatorIx, out: &mut Vec<Action>) {
-        let peer = &mut self.peers[from.index()];
-        if peer.helped_ms.is_some_and(|at| now.mono_ms < at + HELP_MS) {
-            return;
+        if self.may_help(now, from) {
+            self.send(Peers::One(from), self.status(), None, out);
         }
-        peer.helped_ms = Some(now.mono_ms);
-        self.send(Peers::One(from), self.status(), None, out);
+    }
+
+    /// Whether something may be volunteered to a peer now; if so, not again at once.
+    pub(super) fn may_help(&mut self, now: Now, to: ValidatorIx) -> bool {
+        let peer = &mut self.peers[to.index()];
+        let may = peer.helped_ms.is_none_or(|at| now.mono_ms >= at + HELP_MS);
+        if may {
+            peer.helped_ms = Some(now.mono_ms);
+        }
+        may
     }
 
     pub(super) fn on_get_proposal(&mut self, from: ValidatorIx, digest: &Digest, out: &mut Vec<Action>) {
@@ -350,8 +372,16 @@ impl Engine {
 
     /// Whatever happens by the clock.
     pub(super) fn periodic(&mut self, now: Now, out: &mut Vec<Action>) {
-        self.check_timeouts(now, out);
+        if !self.is_closed() {
+            self.hand_over_early(now, out);
+            self.check_timeouts(now, out);
+        }
         self.retry_fetches(now, out);
+        self.missing_ms = self.sync_target.as_ref().and(self.missing_ms.or(Some(now.mono_ms)));
+        if self.missing_ms.is_some_and(|at| now.mono_ms >= at + SYNC_GRACE_MS) {
+            self.request_sync(now, out);
+        }
+        self.review_statements(out);
         if now.mono_ms >= self.next_status_ms {
             self.next_status_ms = now.mono_ms + self.params.status_ms;
             self.send(Peers::All, self.status(), None, out);
@@ -365,6 +395,9 @@ impl Engine {
 
     /// What may have been lost on the way goes out again while nothing commits.
     fn resend(&mut self, now: Now, out: &mut Vec<Action>) {
+        if self.is_closed() {
+            return;
+        }
         self.repeat_view_change(out);
         let stuck = now.mono_ms >= self.commit_ms + self.params.resend_ms;
         if stuck && self.chain.len() > 0 {
@@ -381,7 +414,7 @@ impl Engine {
                 }
             }
         }
-        let Some(me) = self.me else { return };
+        let Some(me) = self.me.filter(|me| !self.lane_is_frozen(*me)) else { return };
         // The oldest ones first: without them the later ones cannot be ordered.
         let pending = self.lanes.pending(me, &self.chain.committed().lanes);
         for batch in pending.into_iter().take(RESEND_BATCHES) {

@@ -129,7 +129,7 @@ impl BatchJudge {
             verdicts.collect::<Vec<Vec<bool>>>().concat()
         });
         let header = &batch.signed.header;
-        let name = BatchRef { author: header.author, seq: header.seq, digest: header.digest() };
+        let name = BatchRef::of(header);
         let ids = batch.submissions.iter().map(|one| one.signed.transaction.id()).collect();
         Ok(CheckedBatch { name, batch, bytes: Arc::from(bytes), ids, signatures_ok })
     }
@@ -172,7 +172,7 @@ fn check_payload(batch: Batch, bytes: Arc<[u8]>) -> Result<CheckedBatch, Refusal
         check_submission(submission)?;
     }
     let ids = batch.submissions.iter().map(|one| one.signed.transaction.id()).collect();
-    let name = BatchRef { author: header.author, seq: header.seq, digest: header.digest() };
+    let name = BatchRef::of(header);
     Ok(CheckedBatch { name, batch, bytes, ids, signatures_ok: Vec::new() })
 }
 
@@ -297,7 +297,7 @@ mod tests {
             count: 0,
             time_ms: 0,
         };
-        let name = BatchRef { author: header.author, seq, digest: header.digest() };
+        let name = BatchRef::of(&header);
         let signed = SignedBatchHeader { header, signature: Signature::ZERO };
         let batch = Batch { signed, submissions: Vec::new() };
         Arc::new(CheckedBatch {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::core::{Core, Input};
 use crate::link::{SYNC_BATCHES_MAX, SYNC_BYTES_MAX, SyncRequest, SyncResponse};
 use crate::storage::StorageError;
-use crate::storage::consensus::ConsensusStore;
+use crate::storage::consensus::{Certified, ConsensusStore};
 
 /// Most bytes of blocks in one answer: well inside a frame.
 const BLOCKS_BYTES_MAX: usize = 3 * 1024 * 1024;
@@ -32,35 +32,32 @@ const ROUNDS_MAX: usize = 64;
 /// When the store cannot be read.
 pub(crate) fn blocks_from(store: &ConsensusStore, from: Height) -> Result<Option<Message>, StorageError> {
     let wanted = Height::new(from.get().saturating_add(SYNC_BLOCKS_MAX - 1));
-    let certified = store.certificate_to(wanted)?.filter(|cert| cert.height >= from);
-    let certificate = match certified {
-        Some(cert) => cert,
-        None => match store.certificate_from(from)? {
-            Some(cert) => cert,
-            None => return Ok(None),
-        },
-    };
-    let count = usize::try_from(certificate.height.since(from) + 1).unwrap_or(usize::MAX);
-    let blocks = store.final_blocks(from, count.min(BLOCKS_MAX))?;
+    let mut found = store.certified_to(wanted)?.filter(|(last, _)| *last >= from);
+    if found.is_none() {
+        found = store.certified_from(from)?;
+    }
+    let Some((last, _)) = found else { return Ok(None) };
+    let count = usize::try_from(last.since(from) + 1).unwrap_or(usize::MAX);
+    let mut blocks = store.final_blocks(from, count.min(BLOCKS_MAX))?;
+    // One answer is of one epoch, and fits into one frame.
+    let epoch = blocks.first().map(|block| block.header.epoch);
     let mut bytes = 0;
-    let mut fits = 0;
-    for block in &blocks {
-        bytes += chain_core::codec::encode(block).map_or(0, |bytes| bytes.len());
-        fits += usize::from(bytes <= BLOCKS_BYTES_MAX);
+    let fits = blocks.iter().take_while(|block| {
+        bytes += chain_core::codec::encode(*block).map_or(0, |bytes| bytes.len());
+        bytes <= BLOCKS_BYTES_MAX && Some(block.header.epoch) == epoch
+    });
+    let fits = fits.count();
+    if fits < count {
+        // Too much: end at a lower certificate.
+        let Some(last) = blocks.get(fits.saturating_sub(1)).map(|block: &Proposal| block.header.height)
+        else {
+            return Ok(None);
+        };
+        found = store.certified_to(last)?.filter(|(last, _)| *last >= from);
     }
-    if fits == blocks.len() && fits == count {
-        return Ok(Some(Message::Blocks { blocks, certificate: Box::new(certificate) }));
-    }
-    // Too much for one frame: end at a lower certificate.
-    let Some(last) = blocks.get(fits.saturating_sub(1)).map(|block: &Proposal| block.header.height) else {
-        return Ok(None);
-    };
-    let Some(certificate) = store.certificate_to(last)?.filter(|cert| cert.height >= from) else {
-        return Ok(None);
-    };
-    let count = usize::try_from(certificate.height.since(from) + 1).unwrap_or(usize::MAX);
-    let blocks = blocks.into_iter().take(count).collect();
-    Ok(Some(Message::Blocks { blocks, certificate: Box::new(certificate) }))
+    let Some((last, Certified { suffixes, certificate })) = found else { return Ok(None) };
+    blocks.truncate(usize::try_from(last.since(from) + 1).unwrap_or(usize::MAX));
+    Ok(Some(Message::Blocks { blocks, suffixes, certificate: Box::new(certificate) }))
 }
 
 /// Batches of a lane for a peer.
@@ -69,7 +66,7 @@ pub(crate) fn blocks_from(store: &ConsensusStore, from: Height) -> Result<Option
 /// When the store cannot be read.
 pub(crate) fn answer(store: &ConsensusStore, request: &SyncRequest) -> Result<SyncResponse, StorageError> {
     let SyncRequest::Batches { from, tip } = request;
-    let batches = store.lane(tip.author, *from, tip.seq, SYNC_BATCHES_MAX, SYNC_BYTES_MAX)?;
+    let batches = store.lane((tip.epoch, tip.author), *from, tip.seq, SYNC_BATCHES_MAX, SYNC_BYTES_MAX)?;
     Ok(SyncResponse { batches })
 }
 
@@ -117,7 +114,8 @@ pub(crate) fn fetch(core: &Arc<Core>, from: u64, tip: BatchRef, holders: Vec<Val
 /// Shows the engine what is stored of a run: it forgets what was far ahead of it when it came. Gives the
 /// first batch to ask others for; none when all of it is here.
 fn show_stored(core: &Arc<Core>, from: u64, tip: &BatchRef) -> Option<u64> {
-    let stored = core.guard(core.consensus.lane_headers(tip.author, from, tip.seq, SHOWN_MAX))?;
+    let stored =
+        core.guard(core.consensus.lane_headers((tip.epoch, tip.author), from, tip.seq, SHOWN_MAX))?;
     let missing = first_missing(stored.iter().map(|one| &one.header), from, tip);
     for signed in stored {
         core.inputs.push(Input::BatchStored(signed));
@@ -187,7 +185,7 @@ mod tests {
 
     #[test]
     fn only_what_is_not_stored_is_asked_for() {
-        let tip = BatchRef { author: ValidatorIx::new(0), seq: 7, digest: header(7, 1).digest() };
+        let tip = BatchRef::of(&header(7, 1));
         let missing = |stored: &[(u64, u32)]| {
             let stored: Vec<_> = stored.iter().map(|(seq, count)| header(*seq, *count)).collect();
             first_missing(stored.iter(), 5, &tip)

@@ -24,9 +24,12 @@ impl Local {
         for name in snapshot.ordered(height).map_err(refuse)? {
             transactions.extend(self.tree(&name)?.ids.iter().copied());
         }
+        let certified = self.core.consensus.certified_from(height).map_err(refuse)?;
+        let (certificate, suffixes) = certified.map(|(_, one)| (one.certificate, one.suffixes)).unzip();
         Ok(BlockView {
             digest: proposal.header.digest(),
-            certificate: self.core.consensus.certificate_from(height).map_err(refuse)?,
+            certificate,
+            suffixes: suffixes.unwrap_or_default(),
             header: proposal.header,
             transactions,
         })
@@ -71,14 +74,16 @@ impl Local {
                 self.withhold(&snapshot, batch)?;
             }
             bytes += proposal.header.n_bytes as usize + 4_096;
-            let certificate = store.certificate_to(height).map_err(refuse)?;
+            let certified = store.certified_to(height).map_err(refuse)?.filter(|(last, _)| *last == height);
+            let (certificate, suffixes) = certified.map(|(_, one)| (one.certificate, one.suffixes)).unzip();
             blocks.push(RawBlock {
                 header: proposal.header,
                 advances: proposal.advances,
                 proposer_signature: proposal.signature,
                 batches,
                 outcomes: snapshot.block_outcomes(height).map_err(refuse)?,
-                certificate: certificate.filter(|cert| cert.height == height),
+                certificate,
+                suffixes: suffixes.unwrap_or_default(),
                 exec_root: summary.root(),
             });
             height = height.next();

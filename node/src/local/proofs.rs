@@ -120,11 +120,12 @@ impl Local {
         names: &[BatchRef],
     ) -> Result<Option<FinalityProof>, Refusal> {
         let store = &self.core.consensus;
-        let Some(certificate) = store.certificate_from(place.height).map_err(refuse)? else {
+        let Some((last, certified)) = store.certified_from(place.height).map_err(refuse)? else {
             return Ok(None);
         };
-        let count = usize::try_from(certificate.height.since(place.height) + 1).unwrap_or(usize::MAX);
-        let Some(name) = names.get(place.batch as usize).filter(|_| count <= DESCENDANTS_MAX) else {
+        let count = usize::try_from(last.since(place.height) + 1).unwrap_or(usize::MAX);
+        let length = count.saturating_add(certified.suffixes.len());
+        let Some(name) = names.get(place.batch as usize).filter(|_| length <= DESCENDANTS_MAX) else {
             return Ok(None);
         };
         let tree = self.tree(name)?;
@@ -139,8 +140,8 @@ impl Local {
             batch: tree.header.clone(),
             in_batch,
             in_block,
-            headers: blocks.into_iter().map(|block| block.header).collect(),
-            certificate,
+            headers: blocks.into_iter().map(|block| block.header).chain(certified.suffixes).collect(),
+            certificate: certified.certificate,
         }))
     }
 

@@ -46,6 +46,7 @@ fn committee() -> Arc<Committee> {
         network_key: key(2, n).public(),
         log_key: key(3, n).public(),
         address: format!("/ip4/127.0.0.1/tcp/{}", socket.local_addr().unwrap().port()),
+        may_lead: true,
     });
     Arc::new(Committee::new(Epoch::ZERO, validators.collect()).unwrap())
 }
@@ -242,7 +243,7 @@ async fn three_hosts_exchange_votes_batches_and_sync() {
         assert!(matches!(frame, Frame::Batch(bytes) if bytes == batch));
     }
 
-    let tip = BatchRef { author: ix(1), seq: 9, digest: Digest::ZERO };
+    let tip = BatchRef { epoch: Epoch::ZERO, author: ix(1), seq: 9, digest: Digest::ZERO };
     for size in [0_u64, 3, 1_000_000] {
         let answer = hosts[2].net.request(ix(1), SyncRequest::Batches { from: size, tip }).await.unwrap();
         assert_eq!(answer.batches, vec![vec![2; usize::try_from(size).unwrap()]; 3]);

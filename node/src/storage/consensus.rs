@@ -5,8 +5,9 @@
 //! | `safety` | `record` | SHA-256 of the record's bytes, then the bytes |
 //! | `blocks` | height, digest | proposal |
 //! | `heights` | height | digest of the final block |
-//! | `certs` | height | commit certificate, one per commit event |
-//! | `batches` | author, sequence, digest | batch with its bodies |
+//! | `certs` | height | what made it final, one per commit event: [`Certified`] |
+//! | `epochs` | epoch | how it ended: closing proof |
+//! | `batches` | epoch, author, sequence, digest | batch with its bodies |
 //! | `meta` | name | see [`ConsensusStore::meta`] |
 //!
 //! The store's log is shared by all families, so one synced write also makes every earlier unsynced batch
@@ -14,16 +15,19 @@
 
 use std::path::Path;
 
+use chain_core::block::{Flags, Header};
 use chain_core::certificate::Cert;
 use chain_core::codec::{Wire, decode_head, decode_trusted, encode};
 use chain_core::crypto::Digest;
-use chain_core::id::{Height, ValidatorIx};
+use chain_core::epoch::ClosingProof;
+use chain_core::id::{Epoch, Height, ValidatorIx};
 use chain_core::lane::{BatchRef, LaneFrontier, SignedBatchHeader};
 use chain_core::transaction::Batch;
 use consensus::Write;
 use consensus::message::Proposal;
 use consensus::safety::SafetyRecord;
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
+use serde::{Deserialize, Serialize};
 
 use super::{Budget, Family, Recovery, StorageError, family, healthy, keys, open, synced};
 
@@ -32,6 +36,7 @@ const FAMILIES: &[Family] = &[
     Family::ordered("blocks"),
     Family::ordered("heights"),
     Family::ordered("certs"),
+    Family::ordered("epochs"),
     Family::large("batches"),
     Family::ordered("meta"),
 ];
@@ -43,11 +48,33 @@ const BUDGET: Budget = Budget {
     files: 256,
 };
 const RECORD: &[u8] = b"record";
+const CARRIED: &str = "carried";
 
 /// The store.
 #[derive(Debug)]
 pub struct ConsensusStore {
     db: DB,
+}
+
+/// What made a height final.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Certified {
+    /// When the height closed its epoch: the Suffixes between it and the certified header.
+    pub suffixes: Vec<Header>,
+    /// Commit certificate of the last of them, or of the height itself.
+    pub certificate: Cert,
+}
+
+impl Wire for Certified {
+    const LIMIT: usize = ClosingProof::LIMIT;
+}
+
+/// Own batches that an epoch left unordered.
+#[derive(Debug, Deserialize, Serialize)]
+struct Carried(Vec<BatchRef>);
+
+impl Wire for Carried {
+    const LIMIT: usize = 64 * 1024;
 }
 
 /// Entries of the next synced write.
@@ -114,15 +141,23 @@ impl ConsensusStore {
                 let key = keys::block(proposal.header.height, &proposal.header.digest());
                 write.batch.put_cf(family(&self.db, "blocks"), key, encoded("block", &**proposal)?);
             }
-            Write::Commit { certificate, blocks } => {
+            Write::Commit { certificate, blocks, suffixes } => {
+                let Some(last) = blocks.last() else { return Ok(()) };
                 let heights = family(&self.db, "heights");
                 for header in blocks {
                     let digest = header.digest();
                     write.batch.put_cf(heights, keys::height(header.height), digest.as_bytes());
                     self.drop_siblings(write, header.height, &digest)?;
                 }
-                let key = keys::height(certificate.height);
-                write.batch.put_cf(family(&self.db, "certs"), key, encoded("certificate", certificate)?);
+                let certified = Certified { suffixes: suffixes.clone(), certificate: certificate.clone() };
+                let key = keys::height(last.height);
+                write.batch.put_cf(family(&self.db, "certs"), key, encoded("certificate", &certified)?);
+                if last.flags.contains(Flags::CLOSING) {
+                    let headers = std::iter::once(last).chain(suffixes).cloned().collect();
+                    let proof = ClosingProof { headers, certificate: certificate.clone() };
+                    let key = keys::epoch(last.epoch);
+                    write.batch.put_cf(family(&self.db, "epochs"), key, encoded("closing proof", &proof)?);
+                }
             }
             // The batch itself comes with the data, in `add_batch` of the same write.
             Write::OwnBatch(_) => {}
@@ -202,20 +237,20 @@ impl ConsensusStore {
     /// When the disk refuses.
     pub fn lane(
         &self,
-        author: ValidatorIx,
+        (epoch, author): (Epoch, ValidatorIx),
         from: u64,
         to: u64,
         count_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Vec<u8>>, StorageError> {
-        let (first, last) = (keys::lane(author, from), keys::lane(author, to));
+        let (first, last) = (keys::lane(epoch, author, from), keys::lane(epoch, author, to));
         let mode = IteratorMode::From(&first, Direction::Forward);
         let (mut found, mut bytes) = (Vec::new(), 0);
         for entry in self.db.iterator_cf(family(&self.db, "batches"), mode) {
             let (key, batch) = entry.map_err(StorageError::failed("reading a lane"))?;
             bytes += batch.len();
             let full = found.len() == count_max || (bytes > bytes_max && !found.is_empty());
-            if key[..10] > last[..] || full {
+            if key[..keys::LANE_BYTES] > last[..] || full {
                 break;
             }
             found.push(batch.into_vec());
@@ -293,32 +328,46 @@ impl ConsensusStore {
         Ok(blocks)
     }
 
-    /// The lowest commit certificate at or above a height: it finalises the height.
+    /// The lowest height at or above the given one that a commit certificate names as the newest it makes final,
+    /// and that certificate: it finalises the given height.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn certificate_from(&self, height: Height) -> Result<Option<Cert>, StorageError> {
-        let from = keys::height(height);
-        let mode = IteratorMode::From(&from, Direction::Forward);
-        let first = self.db.iterator_cf(family(&self.db, "certs"), mode).next();
-        match first.transpose().map_err(StorageError::failed("reading a certificate"))? {
+    pub fn certified_from(&self, height: Height) -> Result<Option<(Height, Certified)>, StorageError> {
+        self.certified(height, Direction::Forward)
+    }
+
+    /// As [`Self::certified_from`], the highest at or below a height.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn certified_to(&self, height: Height) -> Result<Option<(Height, Certified)>, StorageError> {
+        self.certified(height, Direction::Reverse)
+    }
+
+    fn certified(
+        &self,
+        height: Height,
+        direction: Direction,
+    ) -> Result<Option<(Height, Certified)>, StorageError> {
+        let key = keys::height(height);
+        let mode = IteratorMode::From(&key, direction);
+        let found = self.db.iterator_cf(family(&self.db, "certs"), mode).next();
+        match found.transpose().map_err(StorageError::failed("reading a certificate"))? {
             None => Ok(None),
-            Some((_, bytes)) => decode_trusted(&bytes).map(Some).map_err(StorageError::decode("certificate")),
+            Some((key, bytes)) => {
+                let certified = decode_trusted(&bytes).map_err(StorageError::decode("certificate"))?;
+                Ok(Some((Height::new(number(&key)?), certified)))
+            }
         }
     }
 
-    /// The highest commit certificate at or below a height.
+    /// How an epoch ended; none while it has not.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn certificate_to(&self, height: Height) -> Result<Option<Cert>, StorageError> {
-        let to = keys::height(height);
-        let mode = IteratorMode::From(&to, Direction::Reverse);
-        let last = self.db.iterator_cf(family(&self.db, "certs"), mode).next();
-        match last.transpose().map_err(StorageError::failed("reading a certificate"))? {
-            None => Ok(None),
-            Some((_, bytes)) => decode_trusted(&bytes).map(Some).map_err(StorageError::decode("certificate")),
-        }
+    pub fn closing(&self, epoch: Epoch) -> Result<Option<ClosingProof>, StorageError> {
+        self.decoded("epochs", &keys::epoch(epoch))
     }
 
     /// Stored blocks above a height, whatever became of them.
@@ -336,18 +385,24 @@ impl ConsensusStore {
         Ok(blocks)
     }
 
-    /// Headers of the stored batches of `n` lanes above a frontier, by lane and sequence.
+    /// Headers of the stored batches of an epoch's `n` lanes above a frontier, by lane and sequence.
     ///
     /// # Errors
     /// When the disk refuses or a batch does not decode.
     pub fn batches_above(
         &self,
+        epoch: Epoch,
         frontier: &LaneFrontier,
         n: usize,
     ) -> Result<Vec<SignedBatchHeader>, StorageError> {
         let mut headers = Vec::new();
         for author in (0..n).filter_map(|ix| u16::try_from(ix).ok()).map(ValidatorIx::new) {
-            headers.extend(self.lane_headers(author, frontier.next_seq(author), u64::MAX, usize::MAX)?);
+            headers.extend(self.lane_headers(
+                (epoch, author),
+                frontier.next_seq(author),
+                u64::MAX,
+                usize::MAX,
+            )?);
         }
         Ok(headers)
     }
@@ -358,22 +413,41 @@ impl ConsensusStore {
     /// When the disk refuses or a batch does not begin with a header.
     pub fn lane_headers(
         &self,
-        author: ValidatorIx,
+        (epoch, author): (Epoch, ValidatorIx),
         from: u64,
         to: u64,
         limit: usize,
     ) -> Result<Vec<SignedBatchHeader>, StorageError> {
-        let (first, last) = (keys::lane(author, from), keys::lane(author, to));
+        let (first, last) = (keys::lane(epoch, author, from), keys::lane(epoch, author, to));
         let mode = IteratorMode::From(&first, Direction::Forward);
         let mut headers = Vec::new();
         for entry in self.db.iterator_cf(family(&self.db, "batches"), mode).take(limit) {
             let (key, bytes) = entry.map_err(StorageError::failed("reading batches"))?;
-            if key[..10] > last[..] {
+            if key[..keys::LANE_BYTES] > last[..] {
                 break;
             }
             headers.push(decode_head::<Batch, _>(&bytes).map_err(StorageError::decode("batch"))?);
         }
         Ok(headers)
+    }
+
+    /// Keeps the names of own batches that the epoch leaves unordered, in place of those of the epoch before;
+    /// synced.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn set_carried(&self, names: &[BatchRef]) -> Result<(), StorageError> {
+        self.set_meta(CARRIED, &encoded("names of batches", &Carried(names.to_vec()))?)
+    }
+
+    /// The names that [`Self::set_carried`] kept.
+    ///
+    /// # Errors
+    /// When the disk refuses or the value does not decode.
+    pub fn carried(&self) -> Result<Vec<BatchRef>, StorageError> {
+        let Some(bytes) = self.meta(CARRIED)? else { return Ok(Vec::new()) };
+        let Carried(names) = decode_trusted(&bytes).map_err(StorageError::decode("names of batches"))?;
+        Ok(names)
     }
 
     /// A small named value: `chain` is the chain id, `format` the layout's version.

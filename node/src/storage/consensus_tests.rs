@@ -60,7 +60,7 @@ fn batch(author: u16, seq: u64) -> (BatchRef, Batch) {
         count: 0,
         time_ms: 0,
     };
-    let reference = BatchRef { author: header.author, seq, digest: header.digest() };
+    let reference = BatchRef::of(&header);
     let signed = SignedBatchHeader { header, signature: Signature::ZERO };
     (reference, Batch { signed, submissions: Vec::new() })
 }
@@ -79,6 +79,7 @@ fn what_was_written_comes_back_after_reopening() {
     let commit = |upto: usize, from: usize| Write::Commit {
         certificate: certificate(&blocks[upto]),
         blocks: blocks[from..=upto].iter().map(|block| block.header.clone()).collect(),
+        suffixes: Vec::new(),
     };
     write(&store, &[commit(1, 0), Write::Safety(Box::new(record()))]);
     write(&store, &[commit(3, 2)]);
@@ -91,12 +92,38 @@ fn what_was_written_comes_back_after_reopening() {
     assert_eq!(store.final_blocks(Height::new(3), 1).unwrap(), blocks[2..3]);
     assert_eq!(store.blocks_above(Height::new(4)).unwrap(), blocks[4..]);
     assert_eq!(store.block(Height::new(2), &loser.header.digest()).unwrap(), None, "losers go");
-    let height_of = |cert: Option<Cert>| cert.map(|cert| cert.height.get());
-    assert_eq!(height_of(store.certificate_from(Height::new(1)).unwrap()), Some(2));
-    assert_eq!(height_of(store.certificate_from(Height::new(3)).unwrap()), Some(4));
-    assert_eq!(height_of(store.certificate_from(Height::new(5)).unwrap()), None);
-    assert_eq!(height_of(store.certificate_to(Height::new(3)).unwrap()), Some(2));
+    let height_of = |found: Option<(Height, Certified)>| {
+        found.inspect(|(last, one)| assert_eq!(*last, one.certificate.height)).map(|(last, _)| last.get())
+    };
+    assert_eq!(height_of(store.certified_from(Height::new(1)).unwrap()), Some(2));
+    assert_eq!(height_of(store.certified_from(Height::new(3)).unwrap()), Some(4));
+    assert_eq!(height_of(store.certified_from(Height::new(5)).unwrap()), None);
+    assert_eq!(height_of(store.certified_to(Height::new(3)).unwrap()), Some(2));
     store.healthy().unwrap();
+}
+
+#[test]
+fn how_an_epoch_ended_is_kept_with_its_suffixes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = ConsensusStore::open(dir.path()).unwrap();
+    let mut closing = proposal(1, 0);
+    closing.header.flags = Flags::SEAL.with(Flags::CLOSING);
+    let mut suffix = proposal(2, 1);
+    suffix.header.flags = Flags::SEAL.with(Flags::SUFFIX);
+    let commit = Write::Commit {
+        certificate: certificate(&suffix),
+        blocks: vec![closing.header.clone()],
+        suffixes: vec![suffix.header.clone()],
+    };
+    let blocks = [&closing, &suffix].map(|one| Write::Block(Box::new(one.clone())));
+    write(&store, &[&blocks[..], &[commit]].concat());
+    assert_eq!(store.final_height().unwrap(), Height::new(1), "a suffix is not final");
+    let (last, certified) = store.certified_from(Height::new(1)).unwrap().unwrap();
+    assert_eq!((last, &certified.suffixes[..]), (Height::new(1), &[suffix.header.clone()][..]));
+    let proof = store.closing(Epoch::ZERO).unwrap().unwrap();
+    assert_eq!(proof.headers, [closing.header, suffix.header]);
+    assert_eq!(proof.certificate, certified.certificate);
+    assert_eq!(store.closing(Epoch::new(1)).unwrap(), None);
 }
 
 #[test]
@@ -109,21 +136,21 @@ fn batches_above_a_frontier_come_by_lane_and_sequence() {
         assert!(store.has_batch(&reference).unwrap());
         assert_eq!(store.batch(&reference).unwrap(), Some(batch));
     }
-    let mut frontier = LaneFrontier::empty(4);
+    let mut frontier = LaneFrontier::default();
     frontier.advance(&chain_core::lane::LaneAdvance {
         author: ValidatorIx::new(0),
         seq: 0,
         tip: Digest::ZERO,
     });
     let found: Vec<(u16, u64)> = store
-        .batches_above(&frontier, 4)
+        .batches_above(Epoch::ZERO, &frontier, 4)
         .unwrap()
         .iter()
         .map(|signed| (signed.header.author.get(), signed.header.seq))
         .collect();
     assert_eq!(found, [(0, 1), (0, 256), (1, 0), (3, 1), (3, 2)]);
     let run = |from, to, limit| {
-        let headers = store.lane_headers(ValidatorIx::new(0), from, to, limit).unwrap();
+        let headers = store.lane_headers((Epoch::ZERO, ValidatorIx::new(0)), from, to, limit).unwrap();
         headers.iter().map(|signed| signed.header.seq).collect::<Vec<_>>()
     };
     assert_eq!(run(0, 1, 10), [0, 1]);

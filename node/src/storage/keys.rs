@@ -2,7 +2,7 @@
 //! entries are appended: ascending inserts cost a third of random ones.
 
 use chain_core::crypto::Digest;
-use chain_core::id::{Height, RecordId, TxId, ValidatorIx};
+use chain_core::id::{Epoch, Height, RecordId, TxId, ValidatorIx};
 use chain_core::lane::BatchRef;
 
 /// A height.
@@ -18,20 +18,29 @@ pub fn block(height: Height, digest: &Digest) -> [u8; 40] {
     key
 }
 
-/// A batch: author, sequence number, digest.
-pub fn batch(batch: &BatchRef) -> [u8; 42] {
-    let mut key = [0; 42];
-    key[..10].copy_from_slice(&lane(batch.author, batch.seq));
-    key[10..].copy_from_slice(batch.digest.as_bytes());
+/// Bytes of a place in a lane.
+pub const LANE_BYTES: usize = 18;
+
+/// A batch: its place in its lane, then its digest.
+pub fn batch(batch: &BatchRef) -> [u8; LANE_BYTES + 32] {
+    let mut key = [0; LANE_BYTES + 32];
+    key[..LANE_BYTES].copy_from_slice(&lane(batch.epoch, batch.author, batch.seq));
+    key[LANE_BYTES..].copy_from_slice(batch.digest.as_bytes());
     key
 }
 
-/// The first key of all batches of an author at a sequence number.
-pub fn lane(author: ValidatorIx, seq: u64) -> [u8; 10] {
-    let mut key = [0; 10];
-    key[..2].copy_from_slice(&author.get().to_be_bytes());
-    key[2..].copy_from_slice(&seq.to_be_bytes());
+/// A place in a lane: epoch, author, sequence number.
+pub fn lane(epoch: Epoch, author: ValidatorIx, seq: u64) -> [u8; LANE_BYTES] {
+    let mut key = [0; LANE_BYTES];
+    key[..8].copy_from_slice(&epoch.get().to_be_bytes());
+    key[8..10].copy_from_slice(&author.get().to_be_bytes());
+    key[10..].copy_from_slice(&seq.to_be_bytes());
     key
+}
+
+/// An epoch.
+pub fn epoch(epoch: Epoch) -> [u8; 8] {
+    epoch.get().to_be_bytes()
 }
 
 /// A leaf of the record log, by position.

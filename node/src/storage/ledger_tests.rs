@@ -77,14 +77,14 @@ fn block_of(
         .collect();
     let mut next = tip.clone();
     next.height = height;
-    (next, BlockResult { summary, outcomes, leaves, log, state, tree }, listed)
+    (next, BlockResult { summary, outcomes, leaves, log, state, tree, scheduled: None }, listed)
 }
 
 #[test]
 fn a_ledger_written_block_by_block_is_read_back_whole() {
     let dir = tempfile::tempdir().unwrap();
     let store = LedgerStore::open(dir.path()).unwrap();
-    let genesis = Tip::genesis(ChainId::new(Digest::ZERO), 4, 0);
+    let genesis = Tip::genesis(ChainId::new(Digest::ZERO), 0);
     let mut tip = genesis;
     let mut before = None;
     for n in [1, 300, 0, 7, 500] {
@@ -93,8 +93,12 @@ fn a_ledger_written_block_by_block_is_read_back_whole() {
             .zip(&result.outcomes)
             .map(|(position, outcome)| (outcome.tx, Place { height: next.height, batch: 1, position }))
             .collect();
-        let batches =
-            [BatchRef { author: chain_core::id::ValidatorIx::new(1), seq: n, digest: Digest::ZERO }];
+        let batches = [BatchRef {
+            epoch: chain_core::id::Epoch::ZERO,
+            author: chain_core::id::ValidatorIx::new(1),
+            seq: n,
+            digest: Digest::ZERO,
+        }];
         before = Some(store.snapshot().unwrap());
         let block = Executed {
             tip: &next,
@@ -184,7 +188,7 @@ fn proves(tree: &impl TreeReader, version: u64, root: Digest) {
 fn old_tree_versions_are_pruned_and_recent_ones_prove() {
     let dir = tempfile::tempdir().unwrap();
     let store = LedgerStore::open(dir.path()).unwrap();
-    let mut tip = Tip::genesis(ChainId::new(Digest::ZERO), 4, 0);
+    let mut tip = Tip::genesis(ChainId::new(Digest::ZERO), 0);
     let mut roots = BTreeMap::new();
     let mut reader = None;
     for _ in 0..60 {
@@ -234,7 +238,7 @@ fn after_a_crash(store: &LedgerStore, dir: &Path) -> tempfile::TempDir {
 fn a_crash_leaves_every_family_at_one_height() {
     let dir = tempfile::tempdir().unwrap();
     let store = LedgerStore::open(dir.path()).unwrap();
-    let mut tip = Tip::genesis(ChainId::new(Digest::ZERO), 4, 0);
+    let mut tip = Tip::genesis(ChainId::new(Digest::ZERO), 0);
     let mut summaries = vec![];
     // Leaves fill their memtable long before the other families fill theirs.
     for _ in 0..14 {

@@ -37,6 +37,8 @@ pub struct Kit {
     pub committee: Arc<Committee>,
     /// Whether signatures are the simulator's keyed hash instead of Ed25519.
     pub fast: bool,
+    /// The chain at the base of the epoch.
+    pub start: Tip,
 }
 
 /// A validator's secret key of a role: 1 consensus, 2 network, 3 log.
@@ -84,11 +86,19 @@ impl Kit {
                 network_key: secret(2, ix).public(),
                 log_key: secret(3, ix).public(),
                 address: format!("/ip4/127.0.0.1/tcp/{}", 7101 + ix),
+                may_lead: true,
             })
             .collect();
         let committee = Arc::new(Committee::new(epoch, validators).expect("a valid committee"));
         let chain_id = ChainId::new(Digest::tagged(chain.as_bytes(), &[]));
-        Self { chain_id, epoch, committee, fast: false }
+        let start = Tip::genesis(chain_id, WALL_MS - 1_000);
+        Self { chain_id, epoch, committee, fast: false, start }
+    }
+
+    /// The next epoch of the same chain, for the first `n` validators, after the closing block at this tip.
+    pub fn after(&self, n: u16, closing: &Tip) -> Self {
+        let next = Self::on("kit", self.epoch.next(), n);
+        Self { chain_id: self.chain_id, fast: self.fast, start: closing.clone(), ..next }
     }
 
     /// `n` validators whose signatures are a keyed hash: for tests of many thousand messages.
@@ -128,7 +138,7 @@ impl Kit {
 
     /// Height and digest of the epoch's base.
     pub fn base(&self) -> (Height, Digest) {
-        (Height::ZERO, *self.chain_id.digest())
+        (self.start.height, self.start.digest)
     }
 
     /// The high QC of one that knows no certificate.
@@ -138,7 +148,7 @@ impl Kit {
 
     /// The chain at the base.
     pub fn genesis(&self) -> Tip {
-        Tip::genesis(self.chain_id, self.n(), WALL_MS - 1_000)
+        self.start.clone()
     }
 
     /// Leader of a view.

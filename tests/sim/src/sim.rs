@@ -14,6 +14,7 @@
 //! Signatures are a keyed hash here, so that a run costs microseconds a message; the code that makes and
 //! checks them is the engine's own. One seed in a hundred uses Ed25519.
 
+mod accusations;
 pub mod byzantine;
 pub mod checks;
 pub mod churn;

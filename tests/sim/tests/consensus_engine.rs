@@ -234,7 +234,7 @@ fn a_validator_without_its_record_follows_and_signs_nothing() {
         (0..table.seats[0].engine.view().get()).map(|view| table.kit.leader(view).get()).collect();
     assert!(led.contains(&3), "its turn came: {led:?}");
     let network = table.kit.committee.get(ix(3)).unwrap().network_key;
-    assert!(seat.engine.hello(network, Digest::ZERO).is_some(), "it can still say who it is");
+    assert!(seat.engine.hello(Epoch::ZERO, network, Digest::ZERO).is_some(), "it can still say who it is");
     // Nor does it seal batches.
     table.feed(3, Event::LocalBatch { token: 1, payload_root: Digest::ZERO, bytes: 10, count: 1 });
     assert!(!table.seats[3].written.iter().any(|write| matches!(write, Write::OwnBatch(_))));
@@ -455,7 +455,7 @@ fn d04_a_height_without_its_certificate_moves_nothing() {
     table.tell(2, 0, status(&table, 9, Some(cert.clone())));
     assert_eq!(asked_for_blocks(&table), 1);
     table.tell(2, 0, status(&table, 1, None));
-    table.tell(3, 0, Message::Blocks { blocks, certificate: Box::new(cert) });
+    table.tell(3, 0, Message::Blocks { blocks, suffixes: Vec::new(), certificate: Box::new(cert) });
     assert_eq!(table.committed(0), 9);
 }
 
@@ -498,14 +498,22 @@ fn d06_sync_answers_that_are_not_exactly_right_are_refused_whole() {
     ];
     for (what, blocks, certificate) in rows {
         let mut table = alone();
-        table.tell(2, 0, Message::Blocks { blocks, certificate: Box::new(certificate) });
+        table.tell(
+            2,
+            0,
+            Message::Blocks { blocks, suffixes: Vec::new(), certificate: Box::new(certificate) },
+        );
         assert_eq!(table.committed(0), 0, "{what}");
         assert!(
             !table.seats[0].written.iter().any(|one| matches!(one, Write::Block(_))),
             "{what} was stored"
         );
         // The right answer is still taken afterwards.
-        let right = Message::Blocks { blocks: good.clone(), certificate: Box::new(cert.clone()) };
+        let right = Message::Blocks {
+            blocks: good.clone(),
+            suffixes: Vec::new(),
+            certificate: Box::new(cert.clone()),
+        };
         table.tell(3, 0, right);
         assert_eq!(table.committed(0), 6, "after: {what}");
     }

@@ -36,7 +36,7 @@ fn gave_up(table: &Table) -> bool {
 }
 
 fn name(batch: &SignedBatchHeader) -> BatchRef {
-    BatchRef { author: batch.header.author, seq: batch.header.seq, digest: batch.header.digest() }
+    BatchRef::of(&batch.header)
 }
 
 /// A record of this validator's own, as its next batch.
@@ -157,7 +157,11 @@ fn sync(table: &mut Table, blocks: &[Proposal]) {
     for part in blocks.chunks(128) {
         let last = &part[part.len() - 1].header;
         let certificate = table.kit.cert_of(VoteKind::Commit, last);
-        let message = Message::Blocks { blocks: part.to_vec(), certificate: Box::new(certificate) };
+        let message = Message::Blocks {
+            blocks: part.to_vec(),
+            suffixes: Vec::new(),
+            certificate: Box::new(certificate),
+        };
         table.tell(1, 0, message);
     }
 }

@@ -3,15 +3,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chain_core::block::ExecSummary;
+use chain_core::block::{ExecSummary, Flags};
 use chain_core::crypto::Digest;
+use chain_core::epoch::ClosingProof;
+use chain_core::evidence::Evidence;
 use chain_core::id::{Height, ValidatorIx};
 use chain_core::lane::BatchRef;
 use consensus::action::{Action, Alarm, Delivery, Peers, Write};
 use consensus::engine::{Restored, SafetyAtStart};
 use consensus::event::{Event, Now};
-use consensus::message::{Message, Proposal};
+use consensus::message::{Message, Proposal, VoteEcho};
 use consensus::safety::SafetyRecord;
+use consensus::spec::trace::TraceChecker;
 use consensus::{Engine, Params};
 
 use super::{Kit, WALL_MS, ix};
@@ -25,6 +28,8 @@ pub struct Seat {
     pub sent: Vec<(Peers, Message)>,
     /// Every alarm it raised.
     pub alarms: Vec<Alarm>,
+    /// All evidence it found, in order.
+    pub evidence: Vec<Evidence>,
     /// Every block it delivered, in order.
     pub delivered: Vec<Delivery>,
     /// Every write, in order.
@@ -33,6 +38,8 @@ pub struct Seat {
     pub fetched: Vec<(u64, BatchRef, ValidatorIx)>,
     /// Every batch that it pushed again, and to whom.
     pub pushed: Vec<(Peers, BatchRef)>,
+    /// How earlier epochs ended, as its store holds it.
+    pub closings: Vec<ClosingProof>,
     blocks: BTreeMap<Digest, Proposal>,
 }
 
@@ -42,10 +49,12 @@ impl Seat {
             engine,
             sent: Vec::new(),
             alarms: Vec::new(),
+            evidence: Vec::new(),
             delivered: Vec::new(),
             written: Vec::new(),
             fetched: Vec::new(),
             pushed: Vec::new(),
+            closings: Vec::new(),
             blocks: BTreeMap::new(),
         }
     }
@@ -53,6 +62,18 @@ impl Seat {
     /// A block it was asked to store.
     pub fn block(&self, digest: &Digest) -> Option<&Proposal> {
         self.blocks.get(digest)
+    }
+
+    /// How the epoch ended, as it was written.
+    pub fn closing(&self) -> Option<ClosingProof> {
+        self.written.iter().rev().find_map(|write| match write {
+            Write::Commit { certificate, blocks, suffixes } => {
+                let last = blocks.last().filter(|one| one.flags.contains(Flags::CLOSING))?;
+                let headers = std::iter::once(last).chain(suffixes).cloned().collect();
+                Some(ClosingProof { headers, certificate: certificate.clone() })
+            }
+            _ => None,
+        })
     }
 
     /// Messages sent that only the holder of a consensus key can make: proposals of its own, votes and view
@@ -81,6 +102,14 @@ pub struct Table {
     pub queue: VecDeque<(ValidatorIx, ValidatorIx, Message)>,
     /// Virtual time, milliseconds.
     pub now_ms: u64,
+    /// The height whose execution schedules the next validator set, and that set's hash.
+    pub schedule: Option<(Height, Digest)>,
+    /// The specification: what an engine says must be allowed there.
+    trace: TraceChecker,
+    /// What was not allowed. Fatal, unless the test expects it.
+    pub violations: Vec<String>,
+    /// Whether a test expects violations.
+    pub expects_violations: bool,
 }
 
 /// The summary that every engine at a table reaches at a height: there is nothing to execute.
@@ -102,9 +131,10 @@ pub fn restored(kit: &Kit, safety: SafetyAtStart) -> Restored {
         committed: Vec::new(),
         certificate: None,
         blocks: Vec::new(),
-        summaries: vec![summary(Height::ZERO)],
+        summaries: vec![summary(kit.start.height)],
         recent: Vec::new(),
         batches: Vec::new(),
+        scheduled: None,
     }
 }
 
@@ -138,7 +168,19 @@ impl Table {
     /// Validators that find these safety records.
     pub fn with(kit: Kit, starts: Vec<SafetyAtStart>) -> Self {
         let seats = (0_u16..).zip(starts).map(|(me, start)| Seat::new(engine(&kit, me, start))).collect();
-        let mut table = Self { kit, seats, queue: VecDeque::new(), now_ms: 1_000 };
+        let mut table = Self {
+            trace: TraceChecker::new(kit.epoch, kit.base(), kit.n()),
+            kit,
+            seats,
+            queue: VecDeque::new(),
+            now_ms: 1_000,
+            schedule: None,
+            violations: Vec::new(),
+            expects_violations: false,
+        };
+        for played in table.len()..table.n() {
+            table.trace.expect_lies(ix(played));
+        }
         for me in 0..table.len() {
             table.feed(me, Event::Tick);
         }
@@ -160,12 +202,17 @@ impl Table {
 
     /// Everybody meets everybody, and all messages arrive.
     pub fn connect(&mut self) {
+        self.meet();
+        self.settle();
+    }
+
+    /// Everybody meets everybody; what they say stays on the table.
+    pub fn meet(&mut self) {
         for a in 0..self.len() {
             for b in (0..self.len()).filter(|b| *b != a) {
                 self.feed(a, Event::Connected(ix(b)));
             }
         }
-        self.settle();
     }
 
     /// Hands an event to one engine and carries out what it asks for.
@@ -188,6 +235,11 @@ impl Table {
                         events.push_back(Event::Persisted(persist.seq));
                     }
                     Action::Send { to, message, .. } => {
+                        let held = |digest: &Digest| seat.blocks.get(digest).map(|proposal| &proposal.header);
+                        if let Err(violation) = self.trace.observe(ix(me), &message, held) {
+                            assert!(self.expects_violations, "{violation}");
+                            self.violations.push(violation.to_string());
+                        }
                         seat.sent.push((to, (*message).clone()));
                         let meant = |other: &u16| match to {
                             Peers::All => *other != me,
@@ -200,14 +252,22 @@ impl Table {
                     Action::Deliver(delivery) => {
                         let height = delivery.header.height;
                         seat.delivered.push(*delivery);
-                        events.push_back(Event::Executed { summary: summary(height) });
+                        let scheduled = self.schedule.filter(|(at, _)| *at == height).map(|(_, next)| next);
+                        events.push_back(Event::Executed { summary: summary(height), scheduled });
                     }
+                    Action::Evidence(evidence) => seat.evidence.push(*evidence),
                     Action::Alarm(alarm) => seat.alarms.push(alarm),
                     Action::Notice(_) => {}
                     Action::FetchBatches { from, tip, holders } => {
                         seat.fetched.push((from, tip, holders[0]));
                     }
                     Action::PushBatch { to, batch } => seat.pushed.push((to, batch)),
+                    Action::SendClosing { to, epoch } => {
+                        let ended = seat.closings.iter().find(|proof| proof.certificate.epoch == epoch);
+                        if let Some(proof) = ended.cloned() {
+                            self.queue.push_back((ix(me), to, Message::Closing(Box::new(proof))));
+                        }
+                    }
                     Action::Sealed { .. } => {}
                 }
             }
@@ -222,7 +282,11 @@ impl Table {
     /// The peers confirm a validator's safety record: none remembers anything of it.
     pub fn greet(&mut self, me: u16) {
         for from in (0..self.n()).filter(|from| *from != me) {
-            self.tell(from, me, Message::Echo(Box::default()));
+            self.tell(
+                from,
+                me,
+                Message::Echo(Box::new(VoteEcho { epoch: self.kit.epoch, ..VoteEcho::default() })),
+            );
         }
     }
 

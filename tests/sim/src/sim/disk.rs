@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use chain_core::block::{Flags, Header};
 use chain_core::certificate::Cert;
 use chain_core::crypto::Digest;
-use chain_core::id::Height;
-use chain_core::lane::{BatchHeader, BatchRef, SignedBatchHeader};
+use chain_core::epoch::ClosingProof;
+use chain_core::id::{Epoch, Height};
+use chain_core::lane::{BatchRef, SignedBatchHeader};
 use consensus::action::Write;
 use consensus::message::Proposal;
 use consensus::safety::SafetyRecord;
@@ -18,26 +20,47 @@ use super::random::Random;
 enum Row {
     Safety(Arc<SafetyRecord>),
     Block(Digest, Arc<Proposal>),
-    Commit(Arc<Cert>, Vec<(Height, Digest)>),
+    Commit(Arc<Certified>, Vec<(Height, Digest)>),
+    Closing(Arc<ClosingProof>),
     Batch(BatchRef, Arc<SignedBatchHeader>),
 }
 
+/// What made a height final.
+#[derive(Clone, Debug)]
+pub struct Certified {
+    /// The height.
+    pub height: Height,
+    /// When it closed its epoch: the Suffixes between it and the certified header.
+    pub suffixes: Vec<Header>,
+    /// Commit certificate of the last of them, or of the height itself.
+    pub certificate: Cert,
+}
+
 impl Row {
-    fn of(write: Write) -> Self {
-        match write {
+    fn of(write: Write) -> Vec<Self> {
+        let row = match write {
             Write::Safety(record) => Self::Safety(Arc::from(record)),
             Write::Block(proposal) => Self::Block(proposal.header.digest(), Arc::from(proposal)),
-            Write::Commit { certificate, blocks } => {
+            Write::Commit { certificate, blocks, suffixes } => {
+                let Some(last) = blocks.last() else { return Vec::new() };
                 let heights = blocks.iter().map(|header| (header.height, header.digest())).collect();
-                Self::Commit(Arc::new(certificate), heights)
+                let mut rows = Vec::new();
+                if last.flags.contains(Flags::CLOSING) {
+                    let headers = std::iter::once(last).chain(&suffixes).cloned().collect();
+                    let proof = ClosingProof { headers, certificate: certificate.clone() };
+                    rows.push(Self::Closing(Arc::new(proof)));
+                }
+                let certified = Certified { height: last.height, suffixes, certificate };
+                rows.push(Self::Commit(Arc::new(certified), heights));
+                return rows;
             }
             Write::OwnBatch(batch) => Self::batch(batch),
-        }
+        };
+        vec![row]
     }
 
     fn batch(batch: SignedBatchHeader) -> Self {
-        let BatchHeader { author, seq, .. } = batch.header;
-        Self::Batch(BatchRef { author, seq, digest: batch.header.digest() }, Arc::new(batch))
+        Self::Batch(BatchRef::of(&batch.header), Arc::new(batch))
     }
 }
 
@@ -50,8 +73,10 @@ pub struct Tables {
     pub blocks: BTreeMap<Digest, Arc<Proposal>>,
     /// Final blocks by height.
     pub heights: BTreeMap<Height, Digest>,
-    /// Commit certificates by height.
-    pub certificates: BTreeMap<Height, Arc<Cert>>,
+    /// Commit certificates by the newest height that they make final.
+    pub certificates: BTreeMap<Height, Arc<Certified>>,
+    /// How each epoch ended.
+    pub closings: BTreeMap<Epoch, Arc<ClosingProof>>,
     /// Batches.
     pub batches: BTreeMap<BatchRef, Arc<SignedBatchHeader>>,
 }
@@ -67,6 +92,9 @@ impl Tables {
                 Row::Commit(certificate, heights) => {
                     self.heights.extend(heights.iter().copied());
                     self.certificates.insert(certificate.height, certificate.clone());
+                }
+                Row::Closing(proof) => {
+                    self.closings.insert(proof.certificate.epoch, proof.clone());
                 }
                 Row::Batch(name, batch) => {
                     self.batches.insert(*name, batch.clone());
@@ -99,7 +127,7 @@ impl Disk {
 
     /// Writes what the engine asked to persist: one entry.
     pub fn write(&mut self, writes: Vec<Write>) {
-        self.log(writes.into_iter().map(Row::of).collect());
+        self.log(writes.into_iter().flat_map(Row::of).collect());
     }
 
     /// Writes a batch of any lane, without asking for a sync.

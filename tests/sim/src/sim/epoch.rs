@@ -30,7 +30,7 @@ pub struct EpochStart {
 impl EpochStart {
     /// The first epoch, on genesis.
     pub fn genesis(chain_id: ChainId, roster: Roster, time_ms: u64, checks: &Arc<AtomicU64>) -> Self {
-        let base = Tip::genesis(chain_id, roster.members.len(), time_ms);
+        let base = Tip::genesis(chain_id, time_ms);
         let judge = roster.judge(chain_id, Epoch::ZERO, (Height::ZERO, base.digest), checks);
         Self { epoch: Epoch::ZERO, roster, judge, base }
     }
@@ -40,9 +40,7 @@ impl EpochStart {
     pub fn after(&self, roster: Roster, closing: Tip, checks: &Arc<AtomicU64>) -> Self {
         let epoch = Epoch::new(self.epoch.get() + 1);
         let judge = roster.judge(self.judge.chain_id, epoch, (closing.height, closing.digest), checks);
-        let mut base = closing;
-        base.lanes = chain_core::lane::LaneFrontier::empty(roster.members.len());
-        Self { epoch, roster, judge, base }
+        Self { epoch, roster, judge, base: closing }
     }
 
     /// The base as certificates name it.

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chain_core::block::{Flags, Header};
 use chain_core::certificate::{Rank, VoteKind};
 use chain_core::crypto::Digest;
-use chain_core::id::{Height, ValidatorIx, View};
+use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use consensus::message::{HighQc, Message, Vote};
+use consensus::spec::trace::TraceChecker;
 
 use super::disk::Tables;
 
@@ -46,6 +47,8 @@ pub struct Observer {
     restored: BTreeMap<ValidatorIx, bool>,
     /// Times that one of them signed against what it had signed before.
     pub double_signed: u64,
+    /// The specification of each epoch: everything said must be allowed there.
+    traces: BTreeMap<Epoch, TraceChecker>,
     /// First violation, in words.
     pub violation: Option<String>,
 }
@@ -66,6 +69,14 @@ impl Observer {
     /// An observer of one epoch.
     pub fn new(quorum: usize, base: Digest) -> Self {
         Self { quorum, base: Some(base), ..Self::default() }
+    }
+
+    /// An epoch begins: `n` validators on a base. Messages of epochs not named here are not held against the
+    /// specification.
+    pub fn expect_epoch(&mut self, epoch: Epoch, base: (Height, Digest), n: usize) {
+        let mut trace = TraceChecker::new(epoch, base, n);
+        self.byzantine.iter().for_each(|who| trace.expect_lies(*who));
+        self.traces.insert(epoch, trace);
     }
 
     /// Remembers a block. True when it was not known.
@@ -97,6 +108,7 @@ impl Observer {
 
     /// From now on this validator runs from an old copy of its store: it counts among the f.
     pub fn expect_restored(&mut self, who: ValidatorIx) {
+        self.traces.values_mut().for_each(|trace| trace.expect_lies(who));
         self.byzantine.insert(who);
         self.restored.insert(who, false);
     }
@@ -135,6 +147,7 @@ impl Observer {
 
     /// From now on this validator may lie.
     pub fn expect_lies(&mut self, who: ValidatorIx) {
+        self.traces.values_mut().for_each(|trace| trace.expect_lies(who));
         self.byzantine.insert(who);
     }
 
@@ -232,6 +245,16 @@ impl Observer {
 
     /// A message left a validator whose disk would now survive as `durable`.
     pub fn sent(&mut self, who: ValidatorIx, message: &Message, durable: &Tables) {
+        self.judge(who, message, durable);
+        for trace in self.traces.values_mut() {
+            let held = |digest: &Digest| durable.blocks.get(digest).map(|block| &block.header);
+            if let Err(violation) = trace.observe(who, message, held) {
+                self.violation.get_or_insert(violation.to_string());
+            }
+        }
+    }
+
+    fn judge(&mut self, who: ValidatorIx, message: &Message, durable: &Tables) {
         let mut first_seen = false;
         if let Message::Propose(proposal) = message {
             let header = &proposal.header;
@@ -287,11 +310,7 @@ impl Observer {
                     self.fail(format!("{who} sent PREPARE {rank:?} before its block was durable"));
                 }
                 for advance in block.iter().flat_map(|block| block.advances.iter()) {
-                    let tip = chain_core::lane::BatchRef {
-                        author: advance.author,
-                        seq: advance.seq,
-                        digest: advance.tip,
-                    };
+                    let tip = advance.tip_in(vote.epoch);
                     if !durable.batches.contains_key(&tip) {
                         self.fail(format!("{who} sent PREPARE {rank:?} before its data was durable"));
                     }

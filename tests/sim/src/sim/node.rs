@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use chain_core::certificate::Cert;
 use chain_core::code::{Code, Refusal};
 use chain_core::id::{Height, ValidatorIx};
 use chain_core::lane::SignedBatchHeader;
@@ -139,12 +138,13 @@ impl Node {
         Restored {
             safety,
             committed,
-            certificate: tables.certificates.last_key_value().map(|(_, cert)| Cert::clone(cert)),
+            certificate: tables.certificates.last_key_value().map(|(_, one)| one.certificate.clone()),
             blocks,
             summaries: self.ledger.summaries(shared),
             recent: recent.into_iter().rev().collect(),
             batches,
             executed,
+            scheduled: None,
         }
     }
 
@@ -299,6 +299,7 @@ impl World {
                 }
             }
             Action::Alarm(alarm) => self.alarmed(node, &alarm),
+            Action::Evidence(evidence) => self.accuses(node, &evidence),
             #[allow(unreachable_patterns, reason = "actions that are newer than this driver")]
             other => self.fail(&format!("{other:?} is not carried out")),
         }
@@ -367,7 +368,7 @@ impl World {
         if !self.nodes[node].executing.is_empty() {
             self.schedule_execution(node);
         }
-        self.feed(node, Event::Executed { summary });
+        self.feed(node, Event::Executed { summary, scheduled: None });
     }
 
     pub(super) fn start_sync(&mut self, node: usize) {

@@ -171,7 +171,7 @@ impl World {
         use consensus::message::SYNC_BLOCKS_MAX;
         let tables = self.nodes[node].disk.tables();
         let last_wanted = Height::new(first.get().saturating_add(SYNC_BLOCKS_MAX - 1));
-        let Some((last, certificate)) = tables
+        let Some((last, certified)) = tables
             .certificates
             .range(first..=last_wanted)
             .next_back()
@@ -183,7 +183,8 @@ impl World {
             .map(|height| tables.block_at(Height::new(height)).map(|block| (**block).clone()))
             .collect();
         if let Some(blocks) = blocks {
-            let message = Message::Blocks { blocks, certificate: Box::new((**certificate).clone()) };
+            let certificate = Box::new(certified.certificate.clone());
+            let message = Message::Blocks { blocks, suffixes: certified.suffixes.clone(), certificate };
             self.send(node, Peers::One(self.nodes[to].ix), Parcel::Message(Box::new(message)));
         }
     }

@@ -73,6 +73,7 @@ impl Roster {
             network_key: self.public(*member, 2),
             log_key: self.public(*member, 3),
             address: format!("/ip4/127.0.0.1/tcp/{}", 7000 + member.name),
+            may_lead: true,
         };
         Committee::new(epoch, self.members.iter().map(validator).collect()).expect("a valid committee")
     }

@@ -154,7 +154,7 @@ fn of_message(message: &Message) -> String {
         Message::GetProposal { digest } => format!("GET-PROPOSAL {}", short(digest)),
         Message::GetCertificate => "GET-CERTIFICATE".to_owned(),
         Message::GetBlocks { from } => format!("GET-BLOCKS from {from}"),
-        Message::Blocks { blocks, certificate } => {
+        Message::Blocks { blocks, certificate, .. } => {
             let first = blocks.first().map(|block| block.header.height.get());
             format!("BLOCKS {} from {first:?} under {}", blocks.len(), of_cert(certificate))
         }

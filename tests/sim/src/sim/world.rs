@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chain_core::crypto::Digest;
+use chain_core::evidence::Offence;
 use chain_core::id::{ChainId, Height, ValidatorIx, View};
 use consensus::Params;
 use consensus::action::Action;
@@ -176,6 +177,8 @@ pub struct World {
     pub(super) network: Network,
     pub(super) partition: u64,
     pub(super) observer: Observer,
+    /// Which engine proved which offence: node, its start, offence.
+    pub(super) accused: BTreeSet<(usize, u32, Offence)>,
     pub(super) report: Report,
     pub(super) checks: Arc<AtomicU64>,
     pub(super) views_by_timeout: BTreeSet<View>,
@@ -229,6 +232,7 @@ impl World {
             nodes.push(Node::new(ix, name, disk, ledger, skew));
         }
         let mut observer = Observer::new(start.judge.committee.quorum(), start.base.digest);
+        observer.expect_epoch(start.epoch, start.base_of(), usize::from(n));
         for ix in &twins {
             observer.expect_lies(ValidatorIx::new(*ix));
         }
@@ -254,6 +258,7 @@ impl World {
             payloads,
             partition: 0,
             observer,
+            accused: BTreeSet::new(),
             report: Report { seeds: 1, ..Report::default() },
             checks,
             views_by_timeout: BTreeSet::new(),

@@ -48,7 +48,7 @@ impl Liar for Sync {
     fn speak(&mut self, hand: &mut Hand<'_>, to: &[usize], parcel: &Parcel) -> Vec<Spoken> {
         match parcel {
             Parcel::Message(message) => match &**message {
-                Message::Blocks { blocks, certificate } => {
+                Message::Blocks { blocks, suffixes, certificate } => {
                     if hand.random.chance(100) {
                         return Vec::new();
                     }
@@ -57,12 +57,12 @@ impl Liar for Sync {
                     if hand.random.chance(150) {
                         // The certificate of another height.
                         if let Some((_, other)) = hand.tables.certificates.first_key_value() {
-                            *certificate = (**other).clone();
+                            *certificate = other.certificate.clone();
                         }
                     } else {
                         Self::spoil(hand, &mut blocks);
                     }
-                    let message = Message::Blocks { blocks, certificate };
+                    let message = Message::Blocks { blocks, suffixes: suffixes.clone(), certificate };
                     honestly(to, &Parcel::Message(Box::new(message)))
                 }
                 _ => honestly(to, parcel),
