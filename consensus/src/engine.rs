@@ -2,11 +2,12 @@
 //!
 //! One file per concern: `blocks` receives proposals and votes for them, `certificates` counts votes and
 //! makes blocks final, `deliver` hands them to execution, `propose` is the leader's side, `view` gives up on
-//! leaders, `sync` keeps up with the others. Every public entry point ends in `Engine::settle`, which does whatever has become possible.
+//! leaders, `sync` keeps up with the others, `insight` tells operators. Every public entry point ends in `Engine::settle`, which does whatever has become possible.
 
 mod blocks;
 mod certificates;
 mod deliver;
+pub mod insight;
 mod propose;
 mod sync;
 mod view;
@@ -225,6 +226,7 @@ pub struct Engine {
     handing_over: bool,
 
     peers: Vec<Peer>,
+    pace: insight::Pace,
     local: VecDeque<(u64, Digest, u32, u32)>,
     /// Own batches not yet ordered, and when they were last pushed.
     pushed_ms: BTreeMap<u64, u64>,
@@ -322,6 +324,7 @@ impl Engine {
             checkpoint_ms: 0,
             handing_over: false,
             peers: vec![Peer::default(); n],
+            pace: insight::Pace::new(n, judge.committee.faults()),
             local: VecDeque::new(),
             pushed_ms: BTreeMap::new(),
             relayed: None,
@@ -577,6 +580,7 @@ impl Engine {
         self.persisted_seq = self.persisted_seq.max(seq);
         while self.own_votes.front().is_some_and(|own| own.after <= seq) {
             if let Some(own) = self.own_votes.pop_front() {
+                self.pace.note(now.mono_ms, &own.vote, self.chain.contains(&own.vote.digest));
                 self.count(now, own.vote, true, out);
             }
         }
