@@ -19,7 +19,7 @@ use crate::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use crate::lane::LaneAdvance;
 use crate::transaction::Batch;
 
-pub use why::{Condition, GaveUp, ValidatorWhy, WaitingFor, Why};
+pub use why::{Condition, GaveUp, ValidatorWhy, WaitingFor, Why, span};
 
 /// An error answer (RFC 9457, `application/problem+json`).
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -187,6 +187,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/raw-blocks", get(block::raw_list))
         .route("/v1/validators", get(node::validators))
         .route("/v1/status", get(node::status))
+        .route("/v1/node/why", get(node::why))
         .route("/v1/genesis", get(node::genesis))
         .route("/v1/errors", get(node::errors))
         .route("/healthz", get(node::healthz))

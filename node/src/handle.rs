@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus, ValidatorsView,
+    BlockView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus,
+    ValidatorsView, Why,
 };
 use chain_core::code::Refusal;
 use chain_core::crypto::Digest;
@@ -126,6 +127,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// What the node says about itself and its peers.
     fn status(&self) -> NodeStatus;
+
+    /// Why the ledger moves or does not, validator by validator. Reads memory only.
+    fn why(&self) -> Why;
 
     /// Whether the node serves reads and writes: `Err` says why not (`/readyz`).
     ///

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus, ValidatorsView,
+    BlockView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus,
+    ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
@@ -155,6 +156,10 @@ impl Node for Local {
 
     fn status(&self) -> NodeStatus {
         self.node_status()
+    }
+
+    fn why(&self) -> Why {
+        crate::why::diagnosis(&self.core)
     }
 
     fn ready(&self) -> Result<(), Refusal> {

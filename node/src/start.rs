@@ -32,6 +32,7 @@ use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
 use crate::vault::Vault;
+use crate::why::farewell;
 
 /// Headers handed to the engine at start.
 const RECENT_HEADERS: u64 = 256;
@@ -250,6 +251,11 @@ impl Running {
         self.core.stop.ended().await
     }
 
+    /// Tells the peers why this node is about to be gone.
+    pub fn farewell(&self, reason: &Result<(), Refusal>) {
+        farewell(&self.core, reason);
+    }
+
     /// Tells the engine to hand over and stop.
     pub fn shut_down(&self) {
         self.core.inputs.push(Input::Shutdown);
@@ -304,6 +310,7 @@ impl Prepared {
         let log_key = SecretKey::from_seed(*setup.keys.log.seed());
         let core = Core::new(Parts {
             chain: genesis.chain_params(),
+            params: setup.params(),
             me: Some(setup.me),
             consensus,
             ledger: LedgerStore::open(&setup.data.ledger()).map_err(refuse)?,

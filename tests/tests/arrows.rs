@@ -45,12 +45,7 @@ const NODE_ONLY: &[&str] = &["rocksdb", "librocksdb-sys", "libp2p", "libp2p-*", 
 
 /// A crate, and what its normal dependency tree must not hold.
 const TREES: &[(&str, &[&str])] =
-    &[
-    ("city-chain-core", IMPURE),
-    ("city-consensus", IMPURE),
-    ("city-sim", IMPURE),
-    ("city-cli", NODE_ONLY),
-];
+    &[("city-chain-core", IMPURE), ("city-consensus", IMPURE), ("city-sim", IMPURE), ("city-cli", NODE_ONLY)];
 
 /// A crate, and features of it that nothing in the workspace may switch on.
 const FEATURES: &[(&str, &[&str])] = &[

@@ -23,7 +23,7 @@ pub enum Condition {
     Starting,
     /// Its committed height is old and does not rise.
     Behind,
-    /// Its clock differs from most clocks by more than the protocol tolerates.
+    /// Its clock differs from the median of all clocks by more than half of what the protocol tolerates.
     Skewed,
     /// It does not vote, or it stopped, for a reason that it stated.
     Refusing,
@@ -182,6 +182,17 @@ pub struct ValidatorWhy {
     pub version: Option<String>,
 }
 
+/// A duration for people, in two or three digits.
+pub fn span(ms: u64) -> String {
+    let tenths = ms.saturating_add(50) / 100;
+    match ms {
+        0..9_950 => format!("{}.{} s", tenths / 10, tenths % 10),
+        9_950..120_000 => format!("{} s", ms.saturating_add(500) / 1_000),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        _ => format!("{} h", ms / 3_600_000),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +202,24 @@ mod tests {
         for (at, one) in Condition::ALL.into_iter().enumerate() {
             assert_eq!(usize::from(one.number()), at, "{one}");
             assert_eq!(serde_json::to_value(one).unwrap(), one.name());
+        }
+    }
+
+    #[test]
+    fn durations_are_short() {
+        for (ms, want) in [
+            (0, "0.0 s"),
+            (949, "0.9 s"),
+            (2_999, "3.0 s"),
+            (9_949, "9.9 s"),
+            (9_950, "10 s"),
+            (12_345, "12 s"),
+            (119_999, "120 s"),
+            (180_000, "3 min"),
+            (7_200_000, "2 h"),
+            (u64::MAX, "5124095576030 h"),
+        ] {
+            assert_eq!(span(ms), want);
         }
     }
 }

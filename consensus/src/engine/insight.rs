@@ -90,12 +90,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(n: usize, faults: usize) -> Self {
-        Self {
-            honest: faults + 1,
-            slots: VecDeque::new(),
-            voters: vec![Voter::default(); n],
-            gave_up: None,
-        }
+        Self { honest: faults + 1, slots: VecDeque::new(), voters: vec![Voter::default(); n], gave_up: None }
     }
 
     /// Times a vote. `known` says whether its block is here: no slot is opened for an invented one.
@@ -137,6 +132,13 @@ impl Pace {
         voter.lag_ms = Some(voter.lag_ms.map_or(late, |lag| (lag * 7 + late) / 8));
     }
 
+    /// A validator that connects anew is not judged by what it missed before.
+    pub(super) fn forget(&mut self, ix: ValidatorIx) {
+        if let Some(voter) = self.voters.get_mut(ix.index()) {
+            (voter.lag_ms, voter.missed) = (None, None);
+        }
+    }
+
     /// Closes slots whose time is over: whoever has not voted there missed it.
     fn close(&mut self, now_ms: u64) {
         while let Some(slot) = self.slots.front() {
@@ -149,9 +151,9 @@ impl Pace {
                 continue;
             }
             for (at, voter) in (0..).zip(&mut self.voters) {
-                let missed = if slot.seen.contains(&ValidatorIx::new(at)) { 0 } else { 1_000 };
-                let known = u32::from(voter.missed.unwrap_or(missed));
-                voter.missed = u16::try_from((known * 7 + u32::from(missed)) / 8).ok();
+                let missed: u32 = if slot.seen.contains(&ValidatorIx::new(at)) { 0 } else { 1_000 };
+                let known = u32::from(voter.missed.unwrap_or(0));
+                voter.missed = u16::try_from((known * 7 + missed) / 8).ok();
             }
         }
     }
@@ -244,8 +246,11 @@ mod tests {
         }
         pace.note(20_000, &prepare(99, 0), true);
         let missed: Vec<_> = pace.voters.iter().map(|voter| voter.missed).collect();
-        assert_eq!(missed, [Some(0), Some(0), Some(0), Some(1_000)]);
+        assert_eq!(missed[..3], [Some(0); 3]);
+        assert!(missed[3].is_some_and(|missed| missed > 950), "{missed:?}");
         assert_eq!((pace.voters[3].voted_ms, pace.voters[3].lag_ms), (None, None));
+        pace.forget(ValidatorIx::new(3));
+        assert_eq!(pace.voters[3].missed, None, "it is given a new start");
     }
 
     #[test]

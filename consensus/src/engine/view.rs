@@ -91,8 +91,7 @@ impl Engine {
         let Some(safety) = self.safety.as_mut() else { return };
         let Ok(message) = safety.view_change(view, entry) else { return };
         out.push(Action::Notice(Notice::GaveUp { view: self.view, leader: self.leader(), why }));
-        self.pace.gave_up =
-            Some(GaveUp { view: self.view, leader: self.leader(), why, at_ms: now.mono_ms });
+        self.pace.gave_up = Some(GaveUp { view: self.view, leader: self.leader(), why, at_ms: now.mono_ms });
         let writes = self.safety_write().into_iter().collect();
         let after = self.persist(writes, out);
         self.send(Peers::All, Message::ViewChange(Box::new(message.clone())), Some(after), out);

@@ -10,6 +10,9 @@ use chain_core::crypto::{Digest, PublicKey, Signature};
 use chain_core::execute::ChainParams;
 use chain_core::id::{ChainId, Height, ValidatorIx, View};
 use chain_core::lane::BatchRef;
+use consensus::Params;
+use consensus::action::Owed;
+use consensus::engine::insight::{GaveUp, Insight};
 use consensus::message::Message;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -28,11 +31,14 @@ use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
 use crate::vault::Vault;
+use crate::why::{Watch, talk};
 
 /// What every thread may use.
 pub struct Core {
     /// The chain.
     pub chain: ChainParams,
+    /// The protocol's parameters.
+    pub params: Params,
     /// The validators.
     pub committee: Arc<Committee>,
     /// This validator; none for an observer.
@@ -56,6 +62,8 @@ pub struct Core {
     pub(crate) fetches: Fetches,
     pub(crate) pool: Pool,
     pub(crate) allowances: Allowances,
+    /// What is seen of every validator, for people.
+    pub(crate) watch: Watch,
     pub(crate) network: OnceLock<Arc<dyn Network>>,
     pub(crate) runtime: tokio::runtime::Handle,
     /// What the engine thread last said about itself.
@@ -78,6 +86,7 @@ impl std::fmt::Debug for Core {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) chain: ChainParams,
+    pub(crate) params: Params,
     pub(crate) committee: Arc<Committee>,
     pub(crate) me: Option<ValidatorIx>,
     pub(crate) consensus: ConsensusStore,
@@ -108,6 +117,43 @@ pub struct EngineView {
     pub peers: Vec<(bool, Height, View, Option<u64>)>,
     /// Batches of the own lane that are not ordered yet.
     pub lane_pending: usize,
+    /// How each validator takes part, as of a moment ago.
+    pub insights: Vec<Insight>,
+    /// When a block last became final, in monotonic milliseconds.
+    pub progressed_ms: u64,
+    /// What has been owed for longest, and since when.
+    pub waiting_for: Option<(Owed, u64)>,
+    /// The last leader that was given up.
+    pub gave_up: Option<GaveUp>,
+    /// Habitual pauses of the engine, in milliseconds.
+    pub habit_ms: u64,
+    /// When the engine last ended a turn, in monotonic milliseconds.
+    pub turned_ms: u64,
+}
+
+/// An engine that has not ended a turn for this long hangs, whatever its habit is.
+const HANGS_MS: u64 = 2_000;
+
+impl EngineView {
+    /// Why this validator does not vote, if it does not.
+    pub(crate) fn not_voting(&self, core: &Core) -> Option<Refusal> {
+        if self.voting {
+            return None;
+        }
+        self.lost.clone().or_else(|| {
+            let why = match core.me {
+                None => "an observer does not vote",
+                Some(_) => "waiting for a quorum of peers to say what they remember of this validator",
+            };
+            Some(Refusal::new(Code::NotReady, why))
+        })
+    }
+
+    /// How long the engine pauses, as a habit or at this very moment.
+    pub(crate) fn pause_ms(&self, now_ms: u64) -> u64 {
+        let present = now_ms.saturating_sub(self.turned_ms);
+        if present >= HANGS_MS { present } else { self.habit_ms }
+    }
 }
 
 /// Counters for `/metrics`.
@@ -196,10 +242,11 @@ impl Core {
     /// # Errors
     /// When the system has no more threads.
     pub(crate) fn new(parts: Parts) -> std::io::Result<Self> {
-        let Parts { chain, committee, me, consensus, ledger, vault, checkpoints, runtime } = parts;
+        let Parts { chain, params, committee, me, consensus, ledger, vault, checkpoints, runtime } = parts;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             chain,
+            params,
             me,
             consensus,
             ledger,
@@ -213,6 +260,7 @@ impl Core {
             fetches: Fetches::default(),
             pool: Pool::start(threads)?,
             allowances: Allowances::new(committee.size()),
+            watch: Watch::new(committee.size()),
             network: OnceLock::new(),
             runtime,
             view: Mutex::default(),
@@ -237,7 +285,10 @@ impl Core {
     /// Wall clock, milliseconds since 1970.
     pub fn wall_ms() -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        let ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        #[cfg(feature = "test-faults")]
+        let ms = ms.saturating_add_signed(crate::why::clock_error_ms());
+        ms
     }
 
     /// The network, once it runs.
@@ -245,9 +296,11 @@ impl Core {
         self.network.get().cloned()
     }
 
-    /// Attaches the network. Only the first one counts.
-    pub fn attach(&self, network: Arc<dyn Network>) {
-        let _ = self.network.set(network);
+    /// Attaches the network and begins to tell peers how this node is. Only the first one counts.
+    pub fn attach(self: &Arc<Self>, network: Arc<dyn Network>) {
+        if self.network.set(network).is_ok() {
+            self.runtime.spawn(talk(Arc::downgrade(self)));
+        }
     }
 
     /// Newest executed height.
@@ -331,6 +384,7 @@ impl Inbox for CoreInbox {
     fn connected(&self, peer: ValidatorIx) {
         self.0.inputs.push(Input::Connected(peer));
         self.0.checkpoints.greet(&self.0, peer);
+        self.0.watch.connected(&self.0, peer);
     }
 
     fn disconnected(&self, peer: ValidatorIx) {
@@ -363,6 +417,7 @@ impl Inbox for CoreInbox {
                         job.checkpoints.take(&job, from, &cosignature);
                     });
                 }
+                Frame::Health(health) => core.watch.take(&core, from, &health),
             }
         }
         .boxed()

@@ -23,11 +23,11 @@ pub struct Echo {
 
 /// The difference of two clocks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Offset {
+pub(crate) struct Offset {
     /// The peer's wall clock less this node's.
-    pub ms: i64,
+    pub(crate) ms: i64,
     /// By how much that may be wrong.
-    pub error_ms: u64,
+    pub(crate) error_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -79,9 +79,11 @@ mod tests {
 
     #[test]
     fn its_bytes_are_frozen() {
-        let hex: String =
-            encode(&sample()).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "FROZEN");
+        let hex: String = encode(&sample()).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "010500000000000000302e312e30e8030000000000000068e5cf8b0100000184030000000000001400000000000000000123030400000000000000676f6e65003200000000000000"
+        );
     }
 
     #[test]
