@@ -580,7 +580,7 @@ impl Engine {
         self.persisted_seq = self.persisted_seq.max(seq);
         while self.own_votes.front().is_some_and(|own| own.after <= seq) {
             if let Some(own) = self.own_votes.pop_front() {
-                self.pace.note(now.mono_ms, &own.vote, self.chain.contains(&own.vote.digest));
+                self.pace.note(now.mono_ms, &own.vote);
                 self.count(now, own.vote, true, out);
             }
         }

@@ -25,7 +25,7 @@ impl Engine {
         if vote.signer != from || vote.epoch != self.epoch() {
             return;
         }
-        self.pace.note(now.mono_ms, &vote, self.chain.contains(&vote.digest));
+        self.pace.note(now.mono_ms, &vote);
         if vote.view > self.view {
             self.ask_for_help(now, from, out);
         }

@@ -1,10 +1,10 @@
 //! What an operator may learn of how each validator takes part. Nothing here decides anything.
 //!
-//! Votes are timed against each other: how long after the (f+1)-th vote for a block, so after at least one
-//! honest one, a validator's own vote came in. Only some slots are timed, so that a busy chain is remembered
-//! for as long as a quiet one.
+//! PREPAREs are timed against each other: how long after the (f+1)-th vote for a block, so after at least one
+//! honest one, a validator's own vote came in. A vote may come before its block, so slots are opened by votes;
+//! those that only one validator votes for are few for each, and nothing is judged by them.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chain_core::certificate::{Rank, VoteKind};
 use chain_core::crypto::Digest;
@@ -15,12 +15,10 @@ use crate::action::{Owed, Suspicion};
 use crate::event::Now;
 use crate::message::Vote;
 
-/// Least time between the first votes of two slots that are timed.
-const SAMPLE_MS: u64 = 50;
 /// A vote that comes this long after the (f+1)-th one counts as missed.
 const MISSED_MS: u64 = 3_000;
-/// Most slots timed at once.
-const SLOTS_MAX: usize = 128;
+/// Most slots that one validator may have opened and f+1 have not voted in yet.
+const OPENED_MAX: usize = 64;
 
 /// How one validator takes part, as seen from here. All of it are hints.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -39,7 +37,7 @@ pub struct Insight {
     pub voted_ms: Option<u64>,
     /// How long after the (f+1)-th vote its votes come in, a moving average in milliseconds.
     pub lag_ms: Option<u64>,
-    /// Timed PREPARE slots without its vote, a moving average in thousandths; none before any was timed.
+    /// Blocks without its PREPARE, a moving average in thousandths; none before any was timed.
     pub missed: Option<u16>,
     /// The view it asks for, if that is above the present one.
     pub asks_for: Option<View>,
@@ -58,13 +56,10 @@ pub struct GaveUp {
     pub at_ms: u64,
 }
 
-/// One slot whose votes are timed.
+/// The votes for one block.
 #[derive(Debug)]
 struct Timed {
-    kind: VoteKind,
-    rank: Rank,
-    digest: Digest,
-    opened_ms: u64,
+    opened_by: ValidatorIx,
     /// When the (f+1)-th vote came.
     reference_ms: Option<u64>,
     seen: BTreeSet<ValidatorIx>,
@@ -76,58 +71,60 @@ struct Voter {
     voted_ms: Option<u64>,
     lag_ms: Option<u64>,
     missed: Option<u16>,
+    /// Slots that it opened and f+1 have not voted in yet.
+    opened: usize,
 }
+
+type Slot = (Rank, Digest);
 
 /// When each validator's votes came in.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// Votes of which at least one is honest: f+1.
     honest: usize,
-    slots: VecDeque<Timed>,
+    slots: BTreeMap<Slot, Timed>,
+    /// When each slot was opened, in that order.
+    order: VecDeque<(u64, Slot)>,
     voters: Vec<Voter>,
     pub(super) gave_up: Option<GaveUp>,
 }
 
 impl Pace {
     pub(super) fn new(n: usize, faults: usize) -> Self {
-        Self { honest: faults + 1, slots: VecDeque::new(), voters: vec![Voter::default(); n], gave_up: None }
+        let voters = vec![Voter::default(); n];
+        Self { honest: faults + 1, slots: BTreeMap::new(), order: VecDeque::new(), voters, gave_up: None }
     }
 
-    /// Times a vote. `known` says whether its block is here: no slot is opened for an invented one.
-    pub(super) fn note(&mut self, now_ms: u64, vote: &Vote, known: bool) {
+    /// Times a vote.
+    pub(super) fn note(&mut self, now_ms: u64, vote: &Vote) {
+        self.close(now_ms);
         let Some(voter) = self.voters.get_mut(vote.signer.index()) else { return };
         voter.voted_ms = Some(now_ms);
-        self.close(now_ms);
-        let rank = vote.rank();
-        let same = |slot: &Timed| (slot.kind, slot.rank, slot.digest) == (vote.kind, rank, vote.digest);
-        let at = match self.slots.iter().position(same) {
-            Some(at) => at,
-            None => {
-                let due = self.slots.back().is_none_or(|last| now_ms >= last.opened_ms + SAMPLE_MS);
-                if !known || !due || self.slots.len() >= SLOTS_MAX {
-                    return;
-                }
-                self.slots.push_back(Timed {
-                    kind: vote.kind,
-                    rank,
-                    digest: vote.digest,
-                    opened_ms: now_ms,
-                    reference_ms: None,
-                    seen: BTreeSet::new(),
-                });
-                self.slots.len() - 1
+        // COMMITs are not owed by one that learns first that the block is final.
+        if vote.kind != VoteKind::Prepare {
+            return;
+        }
+        let key = (vote.rank(), vote.digest);
+        if !self.slots.contains_key(&key) {
+            if voter.opened >= OPENED_MAX {
+                return;
             }
-        };
-        let Some(slot) = self.slots.get_mut(at) else { return };
+            voter.opened += 1;
+            let fresh = Timed { opened_by: vote.signer, reference_ms: None, seen: BTreeSet::new() };
+            self.slots.insert(key, fresh);
+            self.order.push_back((now_ms, key));
+        }
+        let Some(slot) = self.slots.get_mut(&key) else { return };
         // Votes are repeated; only the first one has a time.
         if !slot.seen.insert(vote.signer) {
             return;
         }
-        let reference = slot.reference_ms;
-        if reference.is_none() && slot.seen.len() >= self.honest {
+        let late = slot.reference_ms.map_or(0, |at| now_ms.saturating_sub(at));
+        if slot.reference_ms.is_none() && slot.seen.len() >= self.honest {
             slot.reference_ms = Some(now_ms);
+            let opener = slot.opened_by.index();
+            self.voters[opener].opened -= 1;
         }
-        let late = reference.map_or(0, |at| now_ms.saturating_sub(at));
         let voter = &mut self.voters[vote.signer.index()];
         voter.lag_ms = Some(voter.lag_ms.map_or(late, |lag| (lag * 7 + late) / 8));
     }
@@ -141,13 +138,15 @@ impl Pace {
 
     /// Closes slots whose time is over: whoever has not voted there missed it.
     fn close(&mut self, now_ms: u64) {
-        while let Some(slot) = self.slots.front() {
-            if now_ms < slot.reference_ms.unwrap_or(slot.opened_ms) + MISSED_MS {
+        while let Some((_, key)) = self.order.front().copied().filter(|(at, _)| now_ms >= at + MISSED_MS) {
+            let since = self.slots.get(&key).and_then(|slot| slot.reference_ms);
+            if since.is_some_and(|at| now_ms < at + MISSED_MS) {
                 return;
             }
-            let Some(slot) = self.slots.pop_front() else { return };
-            // COMMITs are not owed by one that learns first that the block is final.
-            if slot.reference_ms.is_none() || slot.kind != VoteKind::Prepare {
+            self.order.pop_front();
+            let Some(slot) = self.slots.remove(&key) else { continue };
+            if slot.reference_ms.is_none() {
+                self.voters[slot.opened_by.index()].opened -= 1;
                 continue;
             }
             for (at, voter) in (0..).zip(&mut self.voters) {
@@ -220,17 +219,17 @@ mod tests {
     #[test]
     fn a_vote_is_timed_against_the_second_of_four_and_only_once() {
         let mut pace = Pace::new(4, 1);
-        pace.note(1_000, &prepare(1, 0), true);
-        pace.note(1_010, &prepare(1, 1), true);
-        pace.note(1_030, &prepare(1, 2), true);
-        pace.note(1_410, &prepare(1, 3), true);
-        pace.note(2_500, &prepare(1, 3), true);
+        pace.note(1_000, &prepare(1, 0));
+        pace.note(1_010, &prepare(1, 1));
+        pace.note(1_030, &prepare(1, 2));
+        pace.note(1_410, &prepare(1, 3));
+        pace.note(2_500, &prepare(1, 3));
         let lags: Vec<_> = pace.voters.iter().map(|voter| voter.lag_ms).collect();
         assert_eq!(lags, [Some(0), Some(0), Some(20), Some(400)]);
         assert_eq!(pace.voters[3].voted_ms, Some(2_500), "a repetition is still a sign of life");
         // One fast vote does not clear a slow voter.
         for signer in 0..4 {
-            pace.note(3_000, &prepare(2, signer), true);
+            pace.note(3_000, &prepare(2, signer));
         }
         assert_eq!(pace.voters[3].lag_ms, Some(350));
     }
@@ -240,11 +239,11 @@ mod tests {
         let mut pace = Pace::new(4, 1);
         for height in 1..=40 {
             for signer in 0..3 {
-                pace.note(height * 100, &prepare(height, signer), true);
-                pace.note(height * 100 + 50, &vote(VoteKind::Commit, height, signer.min(1)), true);
+                pace.note(height * 100, &prepare(height, signer));
+                pace.note(height * 100 + 50, &vote(VoteKind::Commit, height, signer.min(1)));
             }
         }
-        pace.note(20_000, &prepare(99, 0), true);
+        pace.note(20_000, &prepare(99, 0));
         let missed: Vec<_> = pace.voters.iter().map(|voter| voter.missed).collect();
         assert_eq!(missed[..3], [Some(0); 3]);
         assert!(missed[3].is_some_and(|missed| missed > 950), "{missed:?}");
@@ -254,18 +253,22 @@ mod tests {
     }
 
     #[test]
-    fn invented_blocks_and_floods_take_no_room() {
+    fn invented_blocks_and_floods_take_little_room_and_accuse_nobody() {
         let mut pace = Pace::new(4, 1);
         for height in 0..10_000 {
-            pace.note(1_000, &prepare(height, 3), false);
+            pace.note(1_000, &prepare(height, 3));
         }
-        assert!(pace.slots.is_empty());
-        // Known blocks faster than they are sampled, and more of them than are held.
-        for height in 0..10_000 {
-            pace.note(1_000 + height, &prepare(height, 3), true);
+        assert_eq!((pace.slots.len(), pace.order.len()), (OPENED_MAX, OPENED_MAX));
+        // Blocks of the others are timed all the same, and the flood is forgotten.
+        for height in 20_000..20_100 {
+            for signer in 0..3 {
+                pace.note(height, &prepare(height, signer));
+            }
         }
-        let slots = pace.slots.len();
-        assert!(slots > 10 && slots <= SLOTS_MAX, "{slots}");
-        pace.note(1_000, &prepare(1, 77), true);
+        pace.note(30_000, &prepare(1, 77));
+        assert!(pace.slots.is_empty() && pace.order.is_empty());
+        assert!(pace.voters.iter().all(|voter| voter.opened == 0));
+        assert_eq!(pace.voters[0].missed, Some(0));
+        assert!(pace.voters[3].missed.is_some_and(|missed| missed > 950));
     }
 }

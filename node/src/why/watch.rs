@@ -79,8 +79,9 @@ impl Watch {
         if let Some(echo) = health.echo {
             of.clock.heard(mono_ms, wall_ms, health.wall_ms, echo);
         }
+        let health = health.clone().bounded();
         of.version = Some(health.version.clone());
-        of.health = Some((health.clone().bounded(), mono_ms));
+        of.health = Some((health, mono_ms));
     }
 
     /// What is remembered of a validator.

@@ -256,7 +256,7 @@ pub(super) fn batches() -> Samples<Batch> {
     let ids: Vec<TxId> = submissions.iter().map(|one| one.signed.transaction.id()).collect();
     let mut header = kit.batch(0, 0, Digest::ZERO, 11).header;
     header.payload_root = payload_root(&ids);
-    let signature = crate::kit::secret(1, 0).sign(&header);
+    let signature = city_sim::kit::secret(1, 0).sign(&header);
     vec![
         ("two submissions", Batch { signed: SignedBatchHeader { header, signature }, submissions }),
         ("empty", Batch { signed: kit.batch(0, 0, Digest::ZERO, 0), submissions: Vec::new() }),
