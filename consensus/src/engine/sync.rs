@@ -39,6 +39,7 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(ix.index()) else { return };
         peer.connected = true;
         peer.heard_ms = Some(now.mono_ms);
+        self.pace.forget(ix);
         let echo = self.echo_for(ix);
         self.send(Peers::One(ix), Message::Echo(Box::new(echo)), None, out);
         self.send(Peers::One(ix), self.status(), None, out);
