@@ -183,9 +183,15 @@ impl Engine {
                 && (self.peers[ix.index()].committed > committed
                     || target.signers().any(|bit| bit == ix.index()))
         };
-        let holders: Vec<ValidatorIx> = self.judge.committee.indices().filter(holds).collect();
-        let after = tried.and_then(|peer| holders.iter().find(|one| **one > peer));
-        let Some(holder) = after.or_else(|| holders.first()).copied() else { return };
+        let mut holders: Vec<ValidatorIx> = self.judge.committee.indices().filter(holds).collect();
+        // Whoever is silent is asked last: it may be long gone.
+        let silent = |ix: &ValidatorIx| {
+            let heard = self.peers[ix.index()].heard_ms;
+            heard.is_none_or(|at| now.mono_ms > at + 3 * self.params.status_ms)
+        };
+        holders.sort_by_key(silent);
+        let next = tried.and_then(|peer| holders.iter().position(|one| *one == peer)).map_or(0, |at| at + 1);
+        let Some(holder) = holders.get(next).or_else(|| holders.first()).copied() else { return };
         self.sync_asked = Some((now.mono_ms, holder));
         self.send(Peers::One(holder), Message::GetBlocks { from: committed.next() }, None, out);
     }

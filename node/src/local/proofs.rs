@@ -239,7 +239,7 @@ fn leaf_version(leaf: &Leaf) -> u32 {
         Leaf::Signed(leaf) => leaf.version,
         Leaf::Automatic(leaf) => leaf.version,
         Leaf::Genesis(leaf) => leaf.header.version,
-        Leaf::Evidence(_) => 1,
+        Leaf::Evidence(_) | Leaf::Recovery(_) => 1,
         Leaf::Seal(_) => 0,
     }
 }

@@ -1,4 +1,4 @@
-//! The end of an epoch and the beginning of the next (docs/protocol.md, 9).
+//! The end of an epoch and the beginning of the next (docs/protocol.md, 10).
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 

@@ -238,7 +238,7 @@ fn facts(bytes: &[u8]) -> CliResult<LeafFacts> {
         Leaf::Signed(leaf) => leaf.version,
         Leaf::Automatic(leaf) => leaf.version,
         Leaf::Genesis(leaf) => leaf.header.version,
-        Leaf::Evidence(_) => 1,
+        Leaf::Evidence(_) | Leaf::Recovery(_) => 1,
         Leaf::Seal(_) => return Err(malformed("the leaf is a seal and belongs to no record".to_owned())),
     };
     let record = leaf.record().ok_or_else(|| malformed("the leaf belongs to no record".to_owned()))?;
