@@ -370,6 +370,10 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
         ("/v1/raw-blocks".into(), 400, "BAD_PARAMETER"),
         ("/tile/0/1".into(), 404, "NOT_FOUND"),
         ("/tile/../../etc/passwd".into(), 404, "NOT_FOUND"),
+        ("/v1/epochs/7/handover".into(), 404, "NOT_YET_EXECUTED"),
+        ("/v1/epochs/x/handover".into(), 400, "BAD_PARAMETER"),
+        ("/v1/node/ready".into(), 409, "READY_NOT_NEEDED"),
+        ("/v1/node/ready?sign=1".into(), 400, "BAD_PARAMETER"),
         ("/readyz".into(), 503, "NOT_READY"),
     ];
     for (path, status, name) in gets {

@@ -154,6 +154,11 @@ impl Chain {
     /// The sample, and then a second epoch: the council moves a validator, block 9 closes the first one, made final by
     /// a suffix if wanted, and three blocks follow. Gives the suffix too.
     pub(crate) fn two_epochs(suffix: bool) -> Self {
+        Self::two_epochs_with(suffix, true)
+    }
+
+    /// The same; lanes may wrongly go on where the first epoch left them.
+    pub(crate) fn two_epochs_with(suffix: bool, lanes_begin_anew: bool) -> Self {
         let mut chain = Self::sample();
         let moved = chain.moved(1);
         chain.block(&[(0, moved)], false);
@@ -174,7 +179,9 @@ impl Chain {
         let headers = std::iter::once(&closing.header).chain(&closing.suffixes).cloned().collect();
         let proof = ClosingProof { headers, certificate: closing.certificate.clone().unwrap() };
         chain.sets.take(HandOver { proof, next: settled }).unwrap();
-        chain.lanes = vec![(0, Digest::ZERO); usize::from(N)];
+        if lanes_begin_anew {
+            chain.lanes = vec![(0, Digest::ZERO); usize::from(N)];
+        }
         chain.view = View::ZERO;
         chain.block(&[], false);
         let more = chain.records(1, 2);
