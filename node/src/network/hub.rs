@@ -314,7 +314,8 @@ impl Hub {
 
     /// Finds out whether the host of a peer that could not be dialled is there at all.
     fn probe(&self, peer: ValidatorIx) {
-        let address = self.targets.get(&peer).and_then(|target| super::socket_address(target.address.as_ref()?));
+        let address =
+            self.targets.get(&peer).and_then(|target| super::socket_address(target.address.as_ref()?));
         let Some(address) = address.filter(|_| self.shared.slot(peer).may_probe()) else { return };
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
