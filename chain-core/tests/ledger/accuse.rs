@@ -410,7 +410,7 @@ fn damaged(evidence: &Evidence) -> Vec<Evidence> {
 #[test]
 fn a_vote_chain_is_broken_only_by_headers_that_show_it() {
     let sound = hand(2).vote_chain(3);
-    let Evidence::VoteChain { epoch, signer, lower, upper, path } = sound.clone() else { unreachable!() };
+    let Evidence::VoteChain { epoch, signer, lower, upper, path } = sound else { unreachable!() };
     let chain = |lower, upper, path| Evidence::VoteChain { epoch, signer, lower, upper, path };
     assert_eq!(refused(chain(lower, upper, Vec::new())), EvidenceError::Path, "no header");
     assert_eq!(

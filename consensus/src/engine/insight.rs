@@ -4,6 +4,7 @@
 //! honest one, a validator's own vote came in. A vote may come before its block, so slots are opened by votes;
 //! those that only one validator votes for are few for each, and nothing is judged by them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chain_core::certificate::{Rank, VoteKind};
@@ -105,16 +106,15 @@ impl Pace {
             return;
         }
         let key = (vote.rank(), vote.digest);
-        if !self.slots.contains_key(&key) {
-            if voter.opened >= OPENED_MAX {
-                return;
+        let slot = match self.slots.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(_) if voter.opened >= OPENED_MAX => return,
+            Entry::Vacant(place) => {
+                voter.opened += 1;
+                self.order.push_back((now_ms, key));
+                place.insert(Timed { opened_by: vote.signer, reference_ms: None, seen: BTreeSet::new() })
             }
-            voter.opened += 1;
-            let fresh = Timed { opened_by: vote.signer, reference_ms: None, seen: BTreeSet::new() };
-            self.slots.insert(key, fresh);
-            self.order.push_back((now_ms, key));
-        }
-        let Some(slot) = self.slots.get_mut(&key) else { return };
+        };
         // Votes are repeated; only the first one has a time.
         if !slot.seen.insert(vote.signer) {
             return;
