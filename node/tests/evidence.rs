@@ -1,6 +1,8 @@
 //! A validator signs two batches for one position of its lane: the others prove it, file it once, and order
 //! nothing more from that lane.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 mod common;
 
 use std::sync::Arc;

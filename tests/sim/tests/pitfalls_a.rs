@@ -159,7 +159,7 @@ fn a07_what_is_inside_a_message_of_the_wrong_kind_moves_nothing() {
         ("a PREPARE certificate in a sync answer", {
             Message::Blocks { blocks: blocks.clone(), suffixes: Vec::new(), certificate: boxed(&prepare) }
         }),
-        ("a PREPARE certificate in a status", status(prepare.clone())),
+        ("a PREPARE certificate in a status", status(prepare)),
         ("a PREPARE certificate that calls itself a COMMIT", Message::Certificate(boxed(&relabelled))),
         ("a COMMIT certificate as the claim of a VIEW-CHANGE", {
             let change: ViewChange = kit.view_change(1, HighQc::Qc(commit.clone()), None, 2);
@@ -173,7 +173,7 @@ fn a07_what_is_inside_a_message_of_the_wrong_kind_moves_nothing() {
             propose(&kit.propose(header, Some(Justification::Timeout(Box::new(timeout)))))
         }),
         ("a COMMIT certificate as the end of a term", {
-            let (certificate, header) = (boxed(&end_commit), Box::new(ended.header.clone()));
+            let (certificate, header) = (boxed(&end_commit), Box::new(ended.header));
             Message::Entry(EntryProof::TermEnd { certificate, header })
         }),
         ("the same as a justification", {
