@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::crypto::{Digest, PublicKey};
 use crate::date::Date;
+use crate::evidence::Evidence;
 use crate::id::{Epoch, Height, RecordId, TxId};
 use crate::layout::{Layout, closed_list};
 use crate::operation::{Operation, Step};
 use crate::org::OrgId;
 use crate::record::Header;
 use crate::record::governance::Role;
+use crate::recovery::SignedRecovery;
 use crate::state::{Flags, Status};
 
 /// Version of the leaf layout, the first byte of every leaf.
@@ -32,6 +34,10 @@ closed_list!(
         Seal = 3, "seal";
         /// An entry of the genesis.
         Genesis = 4, "genesis";
+        /// Proof of an offence of a validator.
+        Evidence = 5, "evidence";
+        /// The agencies' act after a lost quorum.
+        Recovery = 6, "recovery";
     }
 );
 
@@ -47,6 +53,10 @@ pub enum Leaf {
     Seal(SealLeaf),
     /// An entry of the genesis.
     Genesis(Box<GenesisLeaf>),
+    /// Proof of an offence of a validator.
+    Evidence(Box<EvidenceLeaf>),
+    /// The agencies' act after a lost quorum.
+    Recovery(Box<RecoveryLeaf>),
 }
 
 /// An accepted operation and what it led to.
@@ -159,14 +169,44 @@ pub struct GenesisLeaf {
     pub header: Header,
 }
 
+/// Proof of an offence, as a validator or a member filed it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct EvidenceLeaf {
+    /// Block height.
+    pub height: Height,
+    /// Block time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// The transaction.
+    pub tx: TxId,
+    /// Key of whoever filed it: a validator's log key or a member's.
+    pub author: PublicKey,
+    /// Consensus key of the offender, which verifies both statements.
+    pub offender: PublicKey,
+    /// The statements.
+    pub evidence: Evidence,
+}
+
+/// The act by which the chain went on after a lost quorum: the first leaf of the epoch that it began.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RecoveryLeaf {
+    /// Block height.
+    pub height: Height,
+    /// Block time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// The act and who signed it.
+    pub recovery: SignedRecovery,
+}
+
 impl Leaf {
-    /// The record it belongs to; a seal belongs to none.
+    /// The record it belongs to; a seal belongs to none, and an act of recovery to one of its own.
     pub fn record(&self) -> Option<RecordId> {
         match self {
             Self::Signed(leaf) => Some(leaf.operation.record()),
             Self::Automatic(leaf) => Some(leaf.record),
             Self::Seal(_) => None,
             Self::Genesis(leaf) => Some(leaf.header.record),
+            Self::Evidence(leaf) => Some(leaf.evidence.offence().record()),
+            Self::Recovery(leaf) => Some(leaf.recovery.act.record()),
         }
     }
 
@@ -175,7 +215,7 @@ impl Leaf {
         match self {
             Self::Signed(leaf) => leaf.operation.header(),
             Self::Genesis(leaf) => Some(&leaf.header),
-            Self::Automatic(_) | Self::Seal(_) => None,
+            Self::Automatic(_) | Self::Seal(_) | Self::Evidence(_) | Self::Recovery(_) => None,
         }
     }
 
@@ -229,6 +269,18 @@ impl Layout for Leaf {
                 writer.u8(LEAF_VERSION).u8(LeafKind::Genesis.number());
                 leaf.header.write(writer);
             }
+            Self::Evidence(leaf) => {
+                writer.u8(LEAF_VERSION).u8(LeafKind::Evidence.number());
+                writer.u64(leaf.height.get()).u64(leaf.time_ms);
+                leaf.tx.write(writer);
+                writer.public_key(&leaf.author).public_key(&leaf.offender);
+                leaf.evidence.write(writer);
+            }
+            Self::Recovery(leaf) => {
+                writer.u8(LEAF_VERSION).u8(LeafKind::Recovery.number());
+                writer.u64(leaf.height.get()).u64(leaf.time_ms);
+                leaf.recovery.write(writer);
+            }
         }
     }
 
@@ -267,6 +319,19 @@ impl Layout for Leaf {
                 epoch: Epoch::new(reader.u64()?),
             }),
             LeafKind::Genesis => Self::Genesis(Box::new(GenesisLeaf { header: Header::read(reader)? })),
+            LeafKind::Evidence => Self::Evidence(Box::new(EvidenceLeaf {
+                height: Height::new(reader.u64()?),
+                time_ms: reader.u64()?,
+                tx: TxId::read(reader)?,
+                author: reader.public_key()?,
+                offender: reader.public_key()?,
+                evidence: Evidence::read(reader)?,
+            })),
+            LeafKind::Recovery => Self::Recovery(Box::new(RecoveryLeaf {
+                height: Height::new(reader.u64()?),
+                time_ms: reader.u64()?,
+                recovery: SignedRecovery::read(reader)?,
+            })),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use chain_core::block::Header;
 use chain_core::certificate::Cert;
+use chain_core::evidence::Evidence;
 use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 
@@ -110,8 +111,19 @@ pub enum Suspicion {
         /// The timeout, in milliseconds.
         timeout_ms: u64,
     },
+    /// T2: the leader passed over batches that it was given, block after block.
+    LeftOut {
+        /// Whose lane.
+        author: ValidatorIx,
+        /// Sequence number of the newest of them.
+        seq: u64,
+        /// How long they have waited here, in milliseconds.
+        waited_ms: u64,
+    },
     /// T3: not a word from the leader.
     Silent,
+    /// T5: the leader had been silent for long when its view began.
+    Skipped,
     /// M6: the view outlived two terms.
     TermOverdue,
     /// T4: the leader signed what no leader may sign.
@@ -140,6 +152,19 @@ pub enum Notice {
         leader: ValidatorIx,
         /// Whether the one before was given up by a quorum; otherwise its leader handed over.
         by_timeout: bool,
+    },
+    /// This leader ends its term early: hardly a quorum can vote in its view.
+    HandsOver {
+        /// The view it ends.
+        view: View,
+        /// Validators that can still vote in it, this one included.
+        voters: usize,
+    },
+    /// This leader orders an author's batches only when a quorum reports that it holds them: blocks had to wait
+    /// for its data.
+    OnProbation {
+        /// The author.
+        author: ValidatorIx,
     },
 }
 
@@ -194,6 +219,9 @@ pub enum Action {
     /// Execute this block; deliveries ascend without gaps. After a closing block the epoch is over: the owner
     /// executes it, and starts the next epoch's engine.
     Deliver(Box<Delivery>),
+    /// Two statements of one validator that contradict each other, verified; each offence once. File it in the
+    /// ledger.
+    Evidence(Box<Evidence>),
     /// Tell the operator.
     Alarm(Alarm),
     /// Write this into the log.

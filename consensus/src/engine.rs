@@ -1,15 +1,21 @@
 //! The engine: when to propose, what to vote for, what to fetch, when to give up on a leader.
 //!
 //! One file per concern: `blocks` receives proposals and votes for them, `certificates` counts votes and
-//! makes blocks final, `deliver` hands them to execution, `epoch` ends the epoch, `propose` is the leader's side, `view` gives up on
-//! leaders, `sync` keeps up with the others. Every public entry point ends in `Engine::settle`, which does whatever has become possible.
+//! makes blocks final, `accuse` proves what others may not do, `deliver` hands them to execution, `epoch` ends the
+//! epoch, `propose` is the leader's side and `tips` its choice of batches, `view` gives up on leaders, `inclusion` on
+//! those that leave a lane out, `handover` ends views early, `sync` keeps up with the others. Every public entry
+//! point ends in `Engine::settle`, which does whatever has become possible.
 
+mod accuse;
 mod blocks;
 mod certificates;
 mod deliver;
 mod epoch;
+mod handover;
+mod inclusion;
 mod propose;
 mod sync;
+mod tips;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -184,6 +190,8 @@ pub struct Held {
     pub deliveries: usize,
     /// Own votes that wait for the disk.
     pub own_votes: usize,
+    /// What others said lately, to be held against them if they contradict it.
+    pub statements: usize,
 }
 
 /// What this engine is waiting to do once a write is durable.
@@ -216,8 +224,12 @@ pub struct Engine {
     sync_asked: Option<(u64, ValidatorIx)>,
     /// The height whose execution scheduled the next validator set, and that set's hash.
     scheduled: Option<(Height, Digest)>,
+    /// When a guest was last told how its epoch ended.
+    guest_ms: Option<u64>,
     /// Proof that the epoch ended, while its closing block is not final here.
     closing_target: Option<Verified<ClosingProof>>,
+    /// Since when there has been such a certificate.
+    missing_ms: Option<u64>,
     own_votes: VecDeque<OwnVote>,
 
     view: View,
@@ -254,10 +266,14 @@ pub struct Engine {
     pushed_ms: BTreeMap<u64, u64>,
     /// A batch of another lane that was relayed to the leader of a view, and when.
     relayed: Option<(View, BatchRef, u64)>,
+    queues: inclusion::Queues,
+    tips: tips::Tips,
+    ends: handover::Ends,
     fetches: BTreeMap<Digest, Fetch>,
     /// Per lane the request for the data of final blocks.
     lane_fetches: BTreeMap<ValidatorIx, deliver::LaneFetch>,
     persist_seq: u64,
+    accuser: accuse::Accuser,
     commit_ms: u64,
     block_ms: u64,
     latency_ms: u64,
@@ -332,7 +348,9 @@ impl Engine {
             sync_target: None,
             sync_asked: None,
             scheduled: restored.scheduled,
+            guest_ms: None,
             closing_target: None,
+            missing_ms: None,
             own_votes: VecDeque::new(),
             view: View::ZERO,
             entry: None,
@@ -356,9 +374,13 @@ impl Engine {
             local: VecDeque::new(),
             pushed_ms: BTreeMap::new(),
             relayed: None,
+            queues: inclusion::Queues::default(),
+            tips: tips::Tips::default(),
+            ends: handover::Ends::default(),
             fetches: BTreeMap::new(),
             lane_fetches: BTreeMap::new(),
             persist_seq: 0,
+            accuser: accuse::Accuser::default(),
             commit_ms: 0,
             block_ms: 0,
             latency_ms: 0,
@@ -396,6 +418,12 @@ impl Engine {
         self.chain.committed()
     }
 
+    /// Highest height that a quorum is known to have made final, here or elsewhere.
+    pub fn certified(&self) -> Height {
+        let target = self.sync_target.as_ref().map_or(Height::ZERO, |certificate| certificate.height);
+        self.committed().height.max(target)
+    }
+
     /// Commit certificate of the newest final block.
     pub fn certificate(&self) -> Option<&Cert> {
         self.certificate.as_deref()
@@ -409,7 +437,10 @@ impl Engine {
     /// Whether [`Event::LocalBatch`] may be given now: this validator may sign batches, and few of its
     /// own wait to be ordered.
     pub fn accepts_local(&self) -> bool {
-        self.voting() && !self.is_closed() && self.local.len() + self.pushed_ms.len() < LOCAL_BATCHES_MAX
+        self.voting()
+            && !self.is_closed()
+            && !self.own_lane_is_frozen()
+            && self.local.len() + self.pushed_ms.len() < LOCAL_BATCHES_MAX
     }
 
     /// Why it does not vote and will not in this epoch, if so.
@@ -436,6 +467,7 @@ impl Engine {
             batches: self.lanes.len(),
             deliveries: self.deliveries.len(),
             own_votes: self.own_votes.len(),
+            statements: self.accuser.len(),
         }
     }
 
@@ -463,11 +495,12 @@ impl Engine {
         self.next_tick_ms
     }
 
-    /// Binds a transport identity to the consensus key; `None` for one that does not hold it.
-    pub fn hello(&self, network_key: PublicKey, challenge: Digest) -> Option<Signature> {
+    /// Binds a transport identity to the consensus key, in an epoch that the sender names; `None` for one that
+    /// does not hold it.
+    pub fn hello(&self, epoch: Epoch, network_key: PublicKey, challenge: Digest) -> Option<Signature> {
         match (&self.safety, &self.greeter) {
-            (Some(safety), _) => Some(safety.hello(network_key, challenge)),
-            (None, Some(greeter)) => Some(greeter.hello(network_key, challenge)),
+            (Some(safety), _) => Some(safety.hello(epoch, network_key, challenge)),
+            (None, Some(greeter)) => Some(greeter.hello(epoch, network_key, challenge)),
             (None, None) => None,
         }
     }
@@ -480,7 +513,11 @@ impl Engine {
         match event {
             Event::Tick => {}
             Event::Message { from, message } => {
-                if Some(from) == self.me || from.index() >= self.peers.len() {
+                if Some(from) == self.me {
+                    return;
+                }
+                if from.index() >= self.peers.len() {
+                    self.on_guest(now, from, &message, out);
                     return;
                 }
                 self.peers[from.index()].heard_ms = Some(now.mono_ms);
@@ -500,6 +537,7 @@ impl Engine {
                     self.local.push_back((token, payload_root, bytes, count));
                 }
             }
+            Event::LaneFrozen(author) => self.on_lane_frozen(author),
             Event::Shutdown => self.handing_over = true,
         }
         self.settle(now, out);
@@ -527,6 +565,7 @@ impl Engine {
                 self.on_blocks(now, blocks, &suffixes, *certificate, out);
             }
             Message::Closing(proof) => self.on_closing(now, *proof, out),
+            Message::Have { lanes } => self.on_have(now, from, &lanes, out),
             // The owner answers from its store.
             Message::GetBlocks { .. } => {}
         }
@@ -536,6 +575,7 @@ impl Engine {
     fn settle(&mut self, now: Now, out: &mut Vec<Action>) {
         self.seal_local(now, out);
         if !self.is_closed() {
+            self.skip_silent_leader(now, out);
             self.try_vote(now, out);
             self.try_propose(now, out);
         }
@@ -646,8 +686,9 @@ impl Engine {
 
     fn on_batch(&mut self, batch: &SignedBatchHeader, out: &mut Vec<Action>) {
         let frontier = self.delivered.lanes.clone();
-        if self.lanes.add(batch.clone(), &frontier) {
+        if let Some(rival) = self.lanes.add(batch.clone(), &frontier) {
             let offender = batch.header.author;
+            self.weigh_batch(rival, batch.clone(), out);
             out.push(Action::Alarm(Alarm::Equivocation {
                 offender,
                 what: "two batches for one position of its lane",
@@ -661,7 +702,7 @@ impl Engine {
             self.local.clear();
             return;
         };
-        if !self.voting() || self.is_closed() {
+        if !self.voting() || self.is_closed() || self.own_lane_is_frozen() {
             return;
         }
         while let Some((token, payload_root, bytes, count)) = self.local.pop_front() {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use chain_core::crypto::Digest;
 use chain_core::id::{Epoch, ValidatorIx};
-use chain_core::lane::{BatchHeader, BatchRef, LaneAdvance, LaneFrontier, SignedBatchHeader};
+use chain_core::lane::{
+    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, BatchHeader, BatchRef, LaneAdvance, LaneFrontier, SignedBatchHeader,
+};
 
 /// Most batches remembered per lane above the committed frontier.
 pub(crate) const LANE_BATCHES_HELD_MAX: usize = 512;
@@ -55,21 +57,26 @@ impl Lanes {
         BatchRef { epoch: self.epoch, author, seq, digest }
     }
 
-    /// Remembers a batch. True when it shows that the author signed two different batches for one position;
-    /// a third shows nothing new.
-    pub(crate) fn add(&mut self, signed: SignedBatchHeader, frontier: &LaneFrontier) -> bool {
+    /// Remembers a batch. Gives the other one when it shows that the author signed two different batches for
+    /// one position; a third shows nothing new.
+    pub(crate) fn add(
+        &mut self,
+        signed: SignedBatchHeader,
+        frontier: &LaneFrontier,
+    ) -> Option<SignedBatchHeader> {
         let BatchHeader { author, seq, .. } = signed.header;
         let next = frontier.next_seq(author);
         if seq < next || seq - next >= LANE_BATCHES_HELD_MAX as u64 {
-            return false;
+            return None;
         }
         let digest = signed.header.digest();
         let slot = self.held.entry((author, seq)).or_default();
         if slot.iter().any(|(held, _)| *held == digest) || slot.len() >= 2 {
-            return false;
+            return None;
         }
+        let rival = slot.first().map(|(_, rival)| rival.clone());
         slot.push((digest, signed));
-        slot.len() > 1
+        rival
     }
 
     fn get(&self, author: ValidatorIx, seq: u64, digest: &Digest) -> Option<&BatchHeader> {
@@ -141,6 +148,29 @@ impl Lanes {
         }
         let last = *run.batches.last()?;
         Some((LaneAdvance { author, seq: last.seq, tip: last.digest }, run))
+    }
+
+    /// The batches held that come next in a lane, up to the first place for which its author signed two: at most
+    /// `batches`, and together no larger than one batch may be.
+    pub(crate) fn undisputed(
+        &self,
+        author: ValidatorIx,
+        frontier: &LaneFrontier,
+        batches: u64,
+    ) -> Vec<BatchRef> {
+        let one_batch = u32::try_from(BATCH_BYTES_MAX).unwrap_or(u32::MAX);
+        let longest = self.longest(author, frontier, batches, one_batch, BATCH_RECORDS_MAX);
+        let alone =
+            |batch: &BatchRef| self.held.get(&(author, batch.seq)).is_some_and(|slot| slot.len() == 1);
+        let run = longest.map(|(_, run)| run.batches).unwrap_or_default();
+        run.into_iter().take_while(alone).collect()
+    }
+
+    /// First sequence number of a lane that is not held, following hash links from the frontier.
+    pub(crate) fn reach(&self, author: ValidatorIx, frontier: &LaneFrontier) -> u64 {
+        let all = LANE_BATCHES_HELD_MAX as u64;
+        let longest = self.longest(author, frontier, all, u32::MAX, u32::MAX);
+        longest.map_or(frontier.next_seq(author), |(advance, _)| advance.seq.saturating_add(1))
     }
 
     /// Newest batch header held of a lane.

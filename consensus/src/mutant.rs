@@ -33,3 +33,8 @@ pub enum Mutant {
     /// Sends do not wait for the write they depend on.
     SendBeforeDurable,
 }
+
+impl Mutant {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::NoVoteChain, Self::CommitAfterViewChange, Self::SendBeforeDurable];
+}

@@ -20,6 +20,21 @@ pub struct Params {
     pub resend_ms: u64,
     /// A leader silent for this long is suspected.
     pub silence_ms: u64,
+    /// The leader of a view just entered is skipped when it has been silent for this long; 500 to 10,000.
+    pub skip_ms: u64,
+    /// The head of a lane that was relayed to the leader may be passed over for this long; follows measured
+    /// latency up to `inclusion_max_ms`.
+    pub inclusion_ms: u64,
+    /// Longest such wait; 500 to 4,000.
+    pub inclusion_max_ms: u64,
+    /// The head of a lane that is not ordered after this long is pushed to the leader again; 50 to 2,000.
+    pub repush_ms: u64,
+    /// Least time between two early hand-overs of the leadership; 1,000 to 60,000.
+    pub handover_gap_ms: u64,
+    /// An author whose data blocks had to wait for is on probation for this long; 1,000 to 600,000.
+    pub probation_ms: u64,
+    /// Least time between two reports of what is held of the lanes; at least 50, so at most 20 a second.
+    pub have_ms: u64,
     /// Uncommitted blocks a leader may have in flight: W. Voters tolerate twice as many.
     pub window: u64,
     /// Blocks with records may be at most this far above the newest certified execution: K.
@@ -58,6 +73,13 @@ impl Default for Params {
             timeout_cap_ms: 8_000,
             resend_ms: 1_000,
             silence_ms: 5_000,
+            skip_ms: 3_000,
+            inclusion_ms: 2_000,
+            inclusion_max_ms: 4_000,
+            repush_ms: 500,
+            handover_gap_ms: 10_000,
+            probation_ms: 60_000,
+            have_ms: 50,
             window: 16,
             exec_lag_max: EXEC_LAG_MAX,
             view_blocks_max: VIEW_BLOCKS_MAX,
@@ -102,6 +124,13 @@ impl Params {
             ("timeout_cap_ms", self.timeout_cap_ms, self.timeout_base_max_ms, 8_000),
             ("resend_ms", self.resend_ms, 50, 2_000),
             ("silence_ms", self.silence_ms, 500, 60_000),
+            ("skip_ms", self.skip_ms, 500, 10_000),
+            ("inclusion_max_ms", self.inclusion_max_ms, 500, 4_000),
+            ("inclusion_ms", self.inclusion_ms, 250, self.inclusion_max_ms),
+            ("repush_ms", self.repush_ms, 50, 2_000),
+            ("handover_gap_ms", self.handover_gap_ms, 1_000, 60_000),
+            ("probation_ms", self.probation_ms, 1_000, 600_000),
+            ("have_ms", self.have_ms, 50, 1_000),
             ("window", self.window, 1, 64),
             ("exec_lag_max", self.exec_lag_max, self.window.min(EXEC_LAG_MAX), EXEC_LAG_MAX),
             ("view_blocks_max", self.view_blocks_max, 64, VIEW_BLOCKS_MAX),

@@ -194,25 +194,24 @@ pub enum Foundation<'a> {
 /// its peers let it follow. It holds no record, so it can make no vote.
 pub struct Greeter {
     chain_id: ChainId,
-    epoch: Epoch,
     signer: Box<dyn Signer>,
 }
 
 impl std::fmt::Debug for Greeter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Greeter").field("epoch", &self.epoch).finish_non_exhaustive()
+        f.debug_struct("Greeter").finish_non_exhaustive()
     }
 }
 
 impl Greeter {
     /// Keeps the key away from everything but HELLO.
     pub fn new(judge: &Judge, signer: Box<dyn Signer>) -> Self {
-        Self { chain_id: judge.chain_id, epoch: judge.committee.epoch(), signer }
+        Self { chain_id: judge.chain_id, signer }
     }
 
     /// Proves to a peer that this transport identity speaks for the consensus key.
-    pub fn hello(&self, network_key: PublicKey, challenge: Digest) -> Signature {
-        let preimage = HelloPreimage { chain_id: self.chain_id, epoch: self.epoch, network_key, challenge };
+    pub fn hello(&self, epoch: Epoch, network_key: PublicKey, challenge: Digest) -> Signature {
+        let preimage = HelloPreimage { chain_id: self.chain_id, epoch, network_key, challenge };
         self.signer.sign(&preimage)
     }
 }
@@ -515,9 +514,8 @@ impl Safety {
     }
 
     /// Proves to a peer that this transport identity speaks for the consensus key.
-    pub fn hello(&self, network_key: PublicKey, challenge: Digest) -> Signature {
-        let preimage =
-            HelloPreimage { chain_id: self.judge.chain_id, epoch: self.record.epoch, network_key, challenge };
+    pub fn hello(&self, epoch: Epoch, network_key: PublicKey, challenge: Digest) -> Signature {
+        let preimage = HelloPreimage { chain_id: self.judge.chain_id, epoch, network_key, challenge };
         self.signer.sign(&preimage)
     }
 

@@ -8,6 +8,7 @@ use chain_core::certificate::{Cert, CertError, VoteKind};
 use chain_core::committee::Committee;
 use chain_core::crypto::{Digest, Signature};
 use chain_core::epoch::ClosingProof;
+use chain_core::evidence::{Evidence, EvidenceError, Offence};
 use chain_core::id::{ChainId, Height, ValidatorIx, View};
 use chain_core::lane::SignedBatchHeader;
 
@@ -176,6 +177,16 @@ impl Judge {
         batch.header.chain_id == self.chain_id
             && batch.header.epoch == self.committee.epoch()
             && self.verifier.verify(batch.header.author, &batch.header, &batch.signature)
+    }
+
+    /// Checks that evidence proves an offence of this epoch.
+    ///
+    /// # Errors
+    /// Names the flaw.
+    pub fn evidence(&self, evidence: &Evidence) -> Result<Offence, EvidenceError> {
+        evidence.verify_by(self.chain_id, &self.committee, |signer, value, signature| {
+            self.verifier.verify(signer, value, signature)
+        })
     }
 
     /// Checks a certificate of the wanted kind.

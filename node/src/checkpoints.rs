@@ -69,7 +69,7 @@ impl Checkpoints {
             return;
         }
         state.gathering.entry(height).or_default().own = Some((log_size, log_root));
-        if let (Some(key), Some(me)) = (&self.log_key, core.me) {
+        if let (Some(key), Some(me)) = (&self.log_key, core.me()) {
             let signed = self.checkpoint(log_size, log_root).cosign(Core::wall_ms() / 1_000, key);
             let own = Cosignature {
                 height,
@@ -87,9 +87,17 @@ impl Checkpoints {
         self.publish(core, &mut state, height);
     }
 
+    /// Another validator set cosigns from here on; what is gathered of the one before is of no use.
+    pub(crate) fn begin_epoch(&self) {
+        let mut state = self.lock();
+        state.gathering.clear();
+        state.own = None;
+    }
+
     /// Takes a peer's cosignature.
     pub(crate) fn take(&self, core: &Core, from: ValidatorIx, cosignature: &Cosignature) {
-        let Some(key) = core.committee.get(from).map(|one| one.log_key) else { return };
+        let committee = core.committee();
+        let Some(key) = committee.get(from).map(|one| one.log_key) else { return };
         let height = cosignature.height;
         if self.lock().newest.as_ref().is_some_and(|(newest, _)| *newest > height) {
             return;
@@ -128,9 +136,10 @@ impl Checkpoints {
         let Some(gathering) = state.gathering.get(&height) else { return };
         let Some((size, root)) = gathering.own else { return };
         let checkpoint = self.checkpoint(size, root);
+        let committee = core.committee();
         let mut lines = Vec::new();
         for (ix, one) in &gathering.by {
-            let Some(validator) = core.committee.get(*ix) else { continue };
+            let Some(validator) = committee.get(*ix) else { continue };
             if (one.log_size, one.log_root) != (size, root) {
                 tracing::error!(validator = validator.name, %height, "cosigns another log than this node has");
                 continue;
@@ -138,7 +147,7 @@ impl Checkpoints {
             let signed = checkpoint::Cosignature { time_s: one.time_s, signature: one.signature };
             lines.push(signed.line(&validator.name, &validator.log_key));
         }
-        if lines.len() < core.committee.quorum() {
+        if lines.len() < committee.quorum() {
             return;
         }
         if let Some(key) = &self.log_key {

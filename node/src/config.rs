@@ -94,6 +94,9 @@ pub enum ApiReader {
 pub struct VaultConfig {
     /// 64 hexadecimal digits, mode 0600.
     pub key: PathBuf,
+    /// The agency, for a validator that the genesis does not name.
+    #[serde(default)]
+    pub agency: Option<String>,
 }
 
 /// What is logged, as JSON lines on standard error.

@@ -4,8 +4,10 @@
 //! everything it asked to persist, and only then lets the messages go that depend on it. A message that
 //! names a write ([`Action::Send`]) never leaves before that write is durable; see `Driver::release`.
 
+mod accuse;
 pub mod batches;
 pub mod core;
+pub(crate) mod epochs;
 pub mod hooks;
 mod inbox;
 pub mod intake;
@@ -22,10 +24,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use chain_core::code::{Code, Refusal};
-use chain_core::crypto::SecretKey;
-use chain_core::id::Height;
+use chain_core::id::{Epoch, Height, ValidatorIx};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
-use chain_core::transaction::{Submission, payload_root};
+use chain_core::transaction::payload_root;
 use consensus::action::Delivery;
 use consensus::message::Message;
 use consensus::safety::HelloPreimage;
@@ -36,10 +37,13 @@ use crate::storage::StorageError;
 use crate::storage::consensus::SyncedWrite;
 use crate::storage::high_water::{HighWater, Mark};
 use crate::storage::ledger::Place;
+pub(crate) use accuse::Accuser;
 use batches::CheckedBatch;
 use core::{Core, EngineView};
+use epochs::{Epochs, closes};
 use hooks::{Point, hit};
 use inbox::Input;
+use intake::Queued;
 pub(crate) use recorder::Recorder;
 
 /// Most batches of the own lane that are not ordered yet.
@@ -73,7 +77,7 @@ impl Held {
 /// Local records between being announced to the engine and being sealed by it.
 #[derive(Debug)]
 struct Sealing {
-    submissions: Vec<Submission>,
+    taken: Vec<Queued>,
     bytes: usize,
 }
 
@@ -81,10 +85,12 @@ struct Sealing {
 pub(crate) struct Driver {
     core: Arc<Core>,
     engine: Engine,
-    /// Signs HELLO for a validator whose safety record is lost: it may be heard, it may not vote.
-    hello_key: Option<SecretKey>,
+    epochs: Epochs,
+    /// The closing block was executed: the next epoch begins with the next turn.
+    epoch_ended: bool,
     high_water: Option<HighWater>,
     recorder: Recorder,
+    accuser: Accuser,
     executor: SyncSender<Delivery>,
 
     held: VecDeque<Held>,
@@ -105,9 +111,10 @@ pub(crate) struct Driver {
 pub(crate) struct Start {
     pub(crate) core: Arc<Core>,
     pub(crate) engine: Engine,
-    pub(crate) hello_key: Option<SecretKey>,
+    pub(crate) epochs: Epochs,
     pub(crate) high_water: Option<HighWater>,
     pub(crate) recorder: Recorder,
+    pub(crate) accuser: Accuser,
     pub(crate) executor: SyncSender<Delivery>,
     /// Own batches in the store that are not ordered yet.
     pub(crate) pending: Vec<SignedBatchHeader>,
@@ -115,21 +122,15 @@ pub(crate) struct Start {
 
 impl Driver {
     pub(crate) fn new(start: Start) -> Self {
-        let Start { core, engine, hello_key, high_water, recorder, executor, pending } = start;
-        let mut lane = BTreeMap::new();
-        let mut lane_bytes = 0;
-        for signed in pending.iter().filter(|signed| Some(signed.header.author) == core.me) {
-            let header = &signed.header;
-            let name = BatchRef::of(header);
-            lane.insert(name, header.bytes as usize);
-            lane_bytes += header.bytes as usize;
-        }
-        Self {
+        let Start { core, engine, epochs, high_water, recorder, accuser, executor, pending } = start;
+        let mut driver = Self {
             core,
             engine,
-            hello_key,
+            epochs,
+            epoch_ended: false,
             high_water,
             recorder,
+            accuser,
             executor,
             held: VecDeque::new(),
             durable: 0,
@@ -137,10 +138,21 @@ impl Driver {
             deliveries: VecDeque::new(),
             next_token: 0,
             sealing: BTreeMap::new(),
-            lane,
-            lane_bytes,
+            lane: BTreeMap::new(),
+            lane_bytes: 0,
             check_at: Instant::now(),
             stop_at: None,
+        };
+        driver.take_lane(&pending);
+        driver
+    }
+
+    /// Own batches of the epoch that are not ordered yet.
+    fn take_lane(&mut self, pending: &[SignedBatchHeader]) {
+        let me = self.core.me();
+        for header in pending.iter().map(|signed| &signed.header).filter(|one| Some(one.author) == me) {
+            self.lane.insert(BatchRef::of(header), header.bytes as usize);
+            self.lane_bytes += header.bytes as usize;
         }
     }
 
@@ -155,6 +167,8 @@ impl Driver {
     fn turns(&mut self) -> Result<(), Refusal> {
         let mut inputs = Vec::new();
         let mut actions = Vec::new();
+        self.core.intake.put_back(self.epochs.carried()?);
+        self.tell_frozen_lanes(&mut actions)?;
         self.engine.handle(self.now(), Event::Tick, &mut actions);
         loop {
             self.carry_out(&mut actions)?;
@@ -162,6 +176,9 @@ impl Driver {
             self.publish();
             if self.core.stop.stopping() {
                 return Ok(());
+            }
+            if self.epoch_ended {
+                self.begin_epoch(&mut actions)?;
             }
             if self.stop_at.is_some_and(|at| Instant::now() >= at) {
                 return self.finish();
@@ -207,7 +224,15 @@ impl Driver {
     fn take(&mut self, input: Input, actions: &mut Vec<Action>) {
         let now = self.now();
         let event = match input {
-            Input::Message { from, message, permit } => {
+            // An index of an earlier epoch is somebody else's in this one.
+            Input::Message { epoch, .. }
+            | Input::Connected { epoch, .. }
+            | Input::Disconnected { epoch, .. }
+                if epoch != self.engine.epoch() =>
+            {
+                return;
+            }
+            Input::Message { from, message, permit, .. } => {
                 drop(permit);
                 let flooded = self.deliveries.len() >= BACKLOG_MAX;
                 if flooded && matches!(*message, Message::Blocks { .. }) {
@@ -215,17 +240,27 @@ impl Driver {
                 }
                 Event::Message { from, message }
             }
-            Input::Connected(peer) => Event::Connected(peer),
-            Input::Disconnected(peer) => Event::Disconnected(peer),
+            Input::Connected { peer, .. } => Event::Connected(peer),
+            Input::Disconnected { peer, .. } => Event::Disconnected(peer),
+            Input::BatchStored(header) if header.header.epoch != self.engine.epoch() => return,
             Input::BatchStored(header) => Event::BatchStored(header),
-            Input::Executed(summary) => Event::Executed { summary },
-            Input::Hello { network_key, challenge, reply } => {
-                let signature = self.engine.hello(network_key, challenge).or_else(|| {
-                    let (chain_id, epoch) = (self.core.chain_id(), self.engine.epoch());
-                    let preimage = HelloPreimage { chain_id, epoch, network_key, challenge };
-                    self.hello_key.as_ref().map(|key| key.sign(&preimage))
+            Input::LaneFrozen { epoch, .. } if epoch != self.engine.epoch() => return,
+            Input::LaneFrozen { author, .. } => Event::LaneFrozen(author),
+            Input::Executed { summary, scheduled, closing } => {
+                self.epoch_ended |= closing;
+                Event::Executed { summary, scheduled: scheduled.filter(|_| !closing) }
+            }
+            Input::Hello { epoch, network_key, challenge, reply } => {
+                let signature = self.engine.hello(epoch, network_key, challenge).unwrap_or_else(|| {
+                    // An observer: it may be heard, it may not vote.
+                    let chain_id = self.core.chain_id();
+                    self.epochs.key().sign(&HelloPreimage { chain_id, epoch, network_key, challenge })
                 });
-                let _ = reply.send(signature);
+                let _ = reply.send(Some(signature));
+                return;
+            }
+            Input::Ready { ready, reply } => {
+                let _ = reply.send(self.epochs.say_ready(&ready));
                 return;
             }
             Input::Wake => return,
@@ -250,6 +285,9 @@ impl Driver {
 
     /// Announces local records as the next batches of the own lane, as far as they are due and it has room.
     fn announce(&mut self, actions: &mut Vec<Action>) {
+        if self.core.me().is_none() {
+            self.turn_away();
+        }
         while self.may_seal()
             && self.core.intake.due_ms(self.lane_idle()).is_some_and(|due| due <= self.core.mono_ms())
         {
@@ -264,11 +302,23 @@ impl Driver {
             let count = u32::try_from(operations).unwrap_or(u32::MAX);
             let token = self.next_token;
             self.next_token += 1;
-            let submissions = taken.into_iter().map(|one| one.submission).collect();
-            self.sealing.insert(token, Sealing { submissions, bytes: bytes as usize });
+            self.sealing.insert(token, Sealing { taken, bytes: bytes as usize });
             let event = Event::LocalBatch { token, payload_root: payload_root(&ids), bytes, count };
             let now = self.now();
             self.engine.handle(now, event, actions);
+        }
+    }
+
+    /// An observer has no lane: what still waits here is forgotten, so that its sender asks another node.
+    fn turn_away(&self) {
+        while let taken = self.core.intake.take()
+            && !taken.is_empty()
+        {
+            tracing::warn!(
+                transactions = taken.len(),
+                "not ordered before this node left the set; turned away"
+            );
+            taken.iter().for_each(|one| self.core.tracker.forget(&one.id));
         }
     }
 
@@ -303,8 +353,10 @@ impl Driver {
                     );
                     self.deliveries.push_back(*delivery);
                 }
-                Action::Alarm(alarm) => report::alarm(&self.core.committee, &alarm)?,
-                Action::Notice(notice) => report::notice(&self.core.committee, notice),
+                Action::Evidence(evidence) => self.accuse(evidence),
+                Action::SendClosing { to, epoch } => self.send_closing(to, epoch)?,
+                Action::Alarm(alarm) => report::alarm(&self.core.committee(), &alarm)?,
+                Action::Notice(notice) => report::notice(&self.core.committee(), notice),
             }
         }
         if highest > self.durable {
@@ -406,7 +458,8 @@ impl Driver {
         let sealing = self.sealing.remove(&token).ok_or_else(|| {
             Refusal::new(Code::Internal, format!("the engine sealed unknown records {token}"))
         })?;
-        let batch = Arc::new(self.core.judge.seal(header, sealing.submissions)?);
+        let submissions = sealing.taken.into_iter().map(|one| one.submission).collect();
+        let batch = Arc::new(self.core.part().judge.seal(header, submissions)?);
         self.core.consensus.add_batch(write, &batch.name, &batch.bytes);
         self.core.batches.insert(batch.clone());
         self.lane.insert(batch.name, sealing.bytes);
@@ -422,6 +475,9 @@ impl Driver {
             let names = delivery.batches.clone();
             let height = delivery.header.height;
             self.delivered(height, &names);
+            if closes(&delivery.header) {
+                self.epochs.carry_over(self.lane.keys())?;
+            }
             hit(Point::BeforeDeliver);
             match self.executor.try_send(delivery) {
                 Ok(()) => {}
@@ -451,12 +507,56 @@ impl Driver {
         }
     }
 
+    /// Starts the next epoch's engine, with whatever of this node's records the last one left unordered.
+    fn begin_epoch(&mut self, actions: &mut Vec<Action>) -> Result<(), Refusal> {
+        self.epoch_ended = false;
+        let part = self.epochs.part()?;
+        let safety = self.epochs.record(&part, self.high_water.as_mut())?;
+        let (engine, pending) = self.epochs.engine(&part, safety)?;
+        tracing::info!(
+            epoch = part.committee.epoch().get(),
+            validators = part.committee.size(),
+            base = part.base.0.get(),
+            member = part.me.is_some(),
+            "a new epoch begins"
+        );
+        self.recorder.begin_epoch(part.me);
+        self.core.enter(part);
+        self.core.checkpoints.begin_epoch();
+        self.engine = engine;
+        self.held.clear();
+        self.carried.clear();
+        self.durable = 0;
+        self.lane.clear();
+        self.lane_bytes = 0;
+        self.take_lane(&pending);
+        // What was taken for a batch that the last epoch did not sign any more, then what it signed.
+        for sealing in std::mem::take(&mut self.sealing).into_values() {
+            self.core.intake.put_back(sealing.taken);
+        }
+        self.core.intake.put_back(self.epochs.carried()?);
+        let now = self.now();
+        self.engine.handle(now, Event::Tick, actions);
+        Ok(())
+    }
+
+    /// Tells one that is in an ended epoch how it ended.
+    fn send_closing(&self, to: ValidatorIx, epoch: Epoch) -> Result<(), Refusal> {
+        let proof = self.core.consensus.closing(epoch).map_err(refuse)?;
+        if let (Some(proof), Some(network)) = (proof, self.core.network()) {
+            let message = Message::Closing(Box::new(proof));
+            network.send(Peers::One(to), Frame::Message(Arc::new(message)));
+        }
+        Ok(())
+    }
+
     /// What must be looked at now and then.
     fn check(&mut self) -> Result<(), Refusal> {
         self.check_at = Instant::now() + Duration::from_millis(CHECK_MS);
         if let Some(file) = &self.high_water {
             file.sync().map_err(refuse)?;
         }
+        self.file_evidence()?;
         self.core.consensus.healthy().map_err(refuse)?;
         self.core.ledger.healthy().map_err(refuse)
     }
@@ -472,7 +572,8 @@ impl Driver {
     /// Says where the engine stands, for status and metrics.
     fn publish(&self) {
         let committed = self.engine.committed();
-        hooks::note_leading(Some(self.engine.leader()) == self.core.me);
+        let part = self.core.part();
+        hooks::note_leading(Some(self.engine.leader()) == part.me);
         let mut view = self.core.view.lock().unwrap_or_else(PoisonError::into_inner);
         if view.view != self.engine.view() {
             self.core.counters.views.fetch_add(1, Ordering::Relaxed);
@@ -481,11 +582,12 @@ impl Driver {
             view: self.engine.view(),
             leader: Some(self.engine.leader()),
             committed: committed.height,
+            certified: self.engine.certified(),
             digest: Some(committed.digest),
             time_ms: committed.time_ms,
             voting: self.engine.voting(),
             lost: self.engine.lost().cloned(),
-            peers: self.core.committee.indices().map(|ix| self.engine.peer(ix).unwrap_or_default()).collect(),
+            peers: part.committee.indices().map(|ix| self.engine.peer(ix).unwrap_or_default()).collect(),
             lane_pending: self.lane.len(),
         };
     }

@@ -6,6 +6,7 @@ use chain_core::code::{Code, Refusal};
 use chain_core::committee::{Committee, Validator};
 use chain_core::crypto::{Digest, PublicKey};
 use chain_core::execute::{self, LedgerRead};
+use chain_core::genesis::Genesis;
 use chain_core::id::{ChainId, Height, ValidatorIx};
 use chain_core::state::EpochEntry;
 
@@ -43,6 +44,19 @@ impl Part {
         }
     }
 
+    /// The part of the holder of a consensus key in epoch 0.
+    pub fn of_genesis(genesis: &Genesis, key: &PublicKey) -> Self {
+        let committee = Arc::new(genesis.committee().clone());
+        let chain_id = genesis.chain_id();
+        Self {
+            me: committee.index_of(key),
+            base: (Height::ZERO, *chain_id.digest()),
+            scheduled: None,
+            judge: BatchJudge::new(chain_id, committee.clone()),
+            committee,
+        }
+    }
+
     /// As [`Self::new`], from the ledger.
     ///
     /// # Errors
@@ -56,7 +70,7 @@ impl Part {
 }
 
 /// Whom a node connects with: the validators of its epoch by index, and guests after them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Directory {
     /// The validators of the epoch.
     pub committee: Arc<Committee>,
@@ -75,6 +89,7 @@ impl Directory {
     pub fn read<L: LedgerRead>(ledger: &L, part: &Part, own: &Validator) -> Result<Self, Refusal> {
         let known = execute::validators(ledger)
             .map_err(|error| Refusal::new(Code::StorageFailed, error.to_string()))?;
+        let known = known.into_iter().map(|one| one.validator).collect();
         Ok(Self::new(part.committee.clone(), known, own))
     }
 

@@ -12,6 +12,8 @@ use std::time::Instant;
 
 use chain_core::block::{ExecSummary, Flags, Header};
 use chain_core::code::{Code, Refusal};
+use chain_core::committee::Committee;
+use chain_core::crypto::Digest;
 use chain_core::execute::{
     BlockResult, ExecState, GenesisState, OrderedBatch, OrderedBlock, Verdict, execute_block, genesis_block,
 };
@@ -19,6 +21,7 @@ use chain_core::id::{Height, TxId};
 use chain_core::lane::{BatchRef, LaneFrontier};
 use chain_core::leaf::Leaf;
 use chain_core::merkle::Frontier;
+use chain_core::state::key;
 use consensus::action::Delivery;
 use consensus::engine::Tip;
 use consensus::message::Proposal;
@@ -88,11 +91,6 @@ impl<'a> Executor<'a> {
         Ok(Self { core, view: ledger.execution_view(), tip, state: ExecState { summary, log }, recent })
     }
 
-    /// The chain at the newest executed height.
-    pub(crate) fn tip(&self) -> &Tip {
-        &self.tip
-    }
-
     /// Executes what is final in the consensus store and not in the ledger, as far as its data is there.
     ///
     /// # Errors
@@ -100,6 +98,11 @@ impl<'a> Executor<'a> {
     pub(crate) fn replay(&mut self) -> Result<(), Refusal> {
         let start = self.tip.height;
         while let Some(proposal) = self.core.consensus.final_block(self.tip.height.next()).map_err(refuse)? {
+            let newest = self.core.consensus.final_height().map_err(refuse)? == proposal.header.height;
+            if proposal.header.flags.contains(Flags::CLOSING) && newest {
+                // The driver first notes which of its records the epoch leaves unordered.
+                break;
+            }
             let Some(batches) = self.batches_of(&proposal)? else { break };
             self.execute(&proposal, batches)?;
             if self.core.stop.stopping() {
@@ -139,8 +142,9 @@ impl<'a> Executor<'a> {
             let batch = self.batch(name)?;
             batches.push(batch.ok_or_else(|| internal(format!("batch {name:?} is ordered, not stored")))?);
         }
-        let summary = self.execute(&proposal, batches)?;
-        self.core.inputs.push(Input::Executed(summary));
+        let (summary, scheduled) = self.execute(&proposal, batches)?;
+        let closing = delivery.header.flags.contains(Flags::CLOSING);
+        self.core.inputs.push(Input::Executed { summary, scheduled, closing });
         if delivery.header.flags.contains(Flags::CHECKPOINT)
             && delivery.header.time_ms.saturating_add(COSIGN_AGE_MS) >= Core::wall_ms()
             && let Some(summary) = self.summary(delivery.header.exec_height)?
@@ -150,12 +154,12 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    /// Executes and writes one block.
+    /// Executes and writes one block. Gives the hash of the next validator set too, when it scheduled one.
     fn execute(
         &mut self,
         proposal: &Proposal,
         batches: Vec<Arc<CheckedBatch>>,
-    ) -> Result<ExecSummary, Refusal> {
+    ) -> Result<(ExecSummary, Option<Digest>), Refusal> {
         let start = Instant::now();
         let header = &proposal.header;
         if header.height != self.tip.height.next() || header.parent != self.tip.digest {
@@ -173,14 +177,24 @@ impl<'a> Executor<'a> {
         self.write(proposal, &batches, &result)?;
         self.count(&result, start);
         self.core.tracker.executed(header.height, batches.iter().flat_map(|batch| &batch.ids));
+        for &author in &result.frozen {
+            self.core.inputs.push(Input::LaneFrozen { epoch: header.epoch, author });
+        }
         let summary = result.summary;
+        let scheduled = result.scheduled.as_ref().map(Committee::hash);
+        // Another validator may connect, or be dialled at another address.
+        let kind = key::validator("");
+        let peers_changed = result.state.iter().any(|(key, _)| key.first() == kind.first());
         self.state = ExecState { summary, log: result.log.clone() };
         self.view.apply(result);
         self.recent.push_back(summary);
         while self.recent.len() as u64 > SUMMARIES_AT_START {
             self.recent.pop_front();
         }
-        Ok(summary)
+        if peers_changed {
+            self.core.renew_network();
+        }
+        Ok((summary, scheduled))
     }
 
     fn write(
@@ -256,7 +270,7 @@ impl<'a> Executor<'a> {
         }
         match self.core.consensus.batch_bytes(name).map_err(refuse)? {
             None => Ok(None),
-            Some(bytes) => self.core.judge.recheck(bytes).map(|batch| Some(Arc::new(batch))),
+            Some(bytes) => self.core.part().judge.recheck(bytes).map(|batch| Some(Arc::new(batch))),
         }
     }
 

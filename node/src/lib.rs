@@ -10,6 +10,7 @@ pub mod checkpoints;
 pub mod config;
 pub mod datadir;
 pub mod driver;
+pub mod epoch;
 mod executor;
 pub mod handle;
 pub mod keys;

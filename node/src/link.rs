@@ -105,7 +105,9 @@ impl Frame {
 /// The stream that a message travels on.
 pub fn stream_of(message: &Message) -> Stream {
     match message {
-        Message::Propose(_) | Message::Blocks { .. } | Message::GetBlocks { .. } => Stream::Data,
+        Message::Propose(_) | Message::Blocks { .. } | Message::GetBlocks { .. } | Message::Closing(_) => {
+            Stream::Data
+        }
         Message::Vote(..)
         | Message::ViewChange(_)
         | Message::Entry(_)
@@ -114,6 +116,7 @@ pub fn stream_of(message: &Message) -> Stream {
         | Message::Echo(_)
         | Message::GetProposal { .. }
         | Message::Executed(_)
+        | Message::Have { .. }
         | Message::GetCertificate => Stream::Votes,
     }
 }

@@ -5,6 +5,7 @@
 //! process holds the directory or the port. For systemd: `Restart=on-failure`,
 //! `RestartPreventExitStatus=2 3 5`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -14,10 +15,12 @@ use std::time::Duration;
 
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::SecretKey;
+use chain_core::id::ChainId;
 use city_node::api::{self, ApiConfig, Limits, TlsFiles};
 use city_node::config::Config;
 use city_node::datadir::{Initialised, take};
-use city_node::network::{self, NetworkConfig};
+use city_node::epoch::Directory;
+use city_node::network::{self, NetworkConfig, NetworkHandle};
 use city_node::start::{Running, Setup};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -103,7 +106,7 @@ fn exit_code(code: Code) -> u8 {
 fn init(path: &std::path::Path) -> Result<(), Refusal> {
     let config = Config::read(path)?;
     let setup = Setup::read(&config)?;
-    let name = setup.genesis.committee().get(setup.me).map(|one| one.name.clone()).unwrap_or_default();
+    let name = setup.named.as_ref().map_or("that is to join", |one| one.name.as_str());
     match setup.data.init(&setup.identity(), &config.keys.consensus)? {
         Initialised::Voting => {
             println!("initialised {} for validator {name}", config.data_dir.display());
@@ -142,22 +145,14 @@ fn start(path: &std::path::Path) -> Result<(), Refusal> {
         .map_err(|error| Refusal::new(Code::Internal, format!("starting the runtime: {error}")))?;
     let _inside = runtime.enter();
 
-    let committee = Arc::new(setup.genesis.committee().clone());
-    let addresses = addresses(&config, &setup)?;
-    let (chain_id, me) = (setup.genesis.chain_id(), setup.me);
-    let network_key = SecretKey::from_seed(*setup.keys.network.seed());
-    let running = Running::start(setup)?;
-    let failer = running.failer();
-    let network_config = NetworkConfig {
+    let peering = Peering {
         listen: config.p2p.listen.clone(),
-        me,
-        committee,
-        addresses,
-        chain_id,
-        network_key,
-        on_failure: Box::new(move |detail| failer(Refusal::new(Code::Internal, detail))),
+        addresses: config.p2p.addresses.clone(),
+        chain_id: setup.genesis.chain_id(),
+        network_key: SecretKey::from_seed(*setup.keys.network.seed()),
     };
-    let reason = runtime.block_on(serve(&running, network_config, api_config(&config)?));
+    let running = Running::start(setup)?;
+    let reason = runtime.block_on(serve(&running, &peering, api_config(&config)?));
     // What hangs now is not worth waiting for: everything that counts is durable or can be redone.
     std::thread::spawn(|| {
         std::thread::sleep(STOP_TIME);
@@ -174,27 +169,73 @@ fn start(path: &std::path::Path) -> Result<(), Refusal> {
 }
 
 /// Runs network and API until the node ends or is told to.
-async fn serve(running: &Running, network: NetworkConfig, api: ApiConfig) -> Result<(), Refusal> {
-    let result = serve_until(running, network, api).await;
+async fn serve(running: &Running, peering: &Peering, api: ApiConfig) -> Result<(), Refusal> {
+    let result = serve_until(running, peering, api).await;
     if let Err(refusal) = &result {
         running.fail(refusal.clone());
     }
     result
 }
 
-async fn serve_until(running: &Running, network: NetworkConfig, api: ApiConfig) -> Result<(), Refusal> {
+/// What every network of this node has in common; who may connect changes with the ledger.
+struct Peering {
+    listen: String,
+    addresses: BTreeMap<String, String>,
+    chain_id: ChainId,
+    network_key: SecretKey,
+}
+
+impl Peering {
+    async fn start(&self, running: &Running, directory: Directory) -> Result<NetworkHandle, Refusal> {
+        let known = |name: &String| {
+            directory.indices().any(|ix| directory.get(ix).is_some_and(|one| one.name == *name))
+        };
+        for name in self.addresses.keys().filter(|name| !known(name)) {
+            tracing::warn!(
+                name,
+                "`p2p.addresses` names no validator that the ledger knows; its address is not used"
+            );
+        }
+        let (inbox, epoch) = (running.inbox(&directory), directory.committee.epoch());
+        let failer = running.failer();
+        let config = NetworkConfig {
+            listen: self.listen.clone(),
+            directory,
+            addresses: self.addresses.clone(),
+            chain_id: self.chain_id,
+            network_key: SecretKey::from_seed(*self.network_key.seed()),
+            on_failure: Box::new(move |detail| failer(Refusal::new(Code::Internal, detail))),
+        };
+        let network = network::start(config, inbox).await?;
+        running.attach(Arc::new(network.clone()), epoch);
+        Ok(network)
+    }
+}
+
+async fn serve_until(running: &Running, peering: &Peering, api: ApiConfig) -> Result<(), Refusal> {
     let signals = |error: std::io::Error| Refusal::new(Code::Internal, format!("signal handlers: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
-    let network = network::start(network, running.inbox()).await?;
-    running.attach(Arc::new(network.clone()));
+    let mut peers_changed = running.peers_changed();
+    let mut directory = running.directory()?;
+    let mut network = peering.start(running, directory.clone()).await?;
     let mut server = api::start(api, running.handle()).await?;
     tracing::info!(api = %server.address(), p2p = %network.listening(), "started");
-    let early = tokio::select! {
-        ended = running.ended() => Some(ended),
-        () = server.ended() => Some(Err(Refusal::new(Code::Internal, "the API's accept loop ended"))),
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+    let early = loop {
+        tokio::select! {
+            ended = running.ended() => break Some(ended),
+            () = server.ended() => break Some(Err(Refusal::new(Code::Internal, "the API's accept loop ended"))),
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            Ok(()) = peers_changed.changed() => {}
+        }
+        // Others may connect now, or under other indices: a network of its own for each set of peers.
+        let wanted = running.directory()?;
+        if wanted != directory {
+            network.shutdown().await;
+            network = peering.start(running, wanted.clone()).await?;
+            directory = wanted;
+        }
     };
     let result = match early {
         Some(result) => result,
@@ -207,19 +248,6 @@ async fn serve_until(running: &Running, network: NetworkConfig, api: ApiConfig) 
     let _ = tokio::time::timeout(Duration::from_secs(5), server.shutdown()).await;
     network.shutdown().await;
     result
-}
-
-fn addresses(
-    config: &Config,
-    setup: &Setup,
-) -> Result<std::collections::BTreeMap<chain_core::id::ValidatorIx, String>, Refusal> {
-    let committee = setup.genesis.committee();
-    let index = |name: &String| {
-        committee.indices().find(|ix| committee.get(*ix).is_some_and(|one| one.name == *name)).ok_or_else(
-            || Refusal::new(Code::ConfigInvalid, format!("`p2p.addresses`: no validator {name:?}")),
-        )
-    };
-    config.p2p.addresses.iter().map(|(name, address)| Ok((index(name)?, address.clone()))).collect()
 }
 
 fn api_config(config: &Config) -> Result<ApiConfig, Refusal> {

@@ -1,6 +1,6 @@
 //! The network between validators: libp2p over TCP, Noise and Yamux, and nothing else of libp2p.
 //!
-//! Only validators of the committee get past the transport handshake; every other key is refused before any
+//! Only validators, of this epoch or known to the ledger, get past the transport handshake; every other key is refused before any
 //! protocol is negotiated. Then HELLO ([`hello`]) proves genesis and consensus key, and two long-lived
 //! streams open: votes and data. Sync questions take a stream each. The validator with the lower index
 //! dials; the other one too when it has waited in vain. A dead connection is noticed within six seconds and
@@ -41,7 +41,6 @@ use std::time::{Duration, Instant};
 
 use chain_core::code::{Code, Refusal};
 use chain_core::codec::{decode, encode};
-use chain_core::committee::Committee;
 use chain_core::crypto::{PublicKey, SecretKey};
 use chain_core::id::{ChainId, ValidatorIx};
 use consensus::Peers;
@@ -53,6 +52,7 @@ use libp2p::swarm::{Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, SwarmBuilder, identity, noise, tcp, yamux};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::epoch::Directory;
 use crate::handle::Metric;
 use crate::link::{Frame, Inbox, Network, NoAnswer, PeerConnection, SyncRequest, SyncResponse};
 use hub::{Behaviour, Command, Hub, Target};
@@ -74,15 +74,13 @@ const COMMANDS_MAX: usize = 64;
 pub struct NetworkConfig {
     /// Where to listen, e.g. `/ip4/0.0.0.0/tcp/7101`.
     pub listen: String,
-    /// This validator.
-    pub me: ValidatorIx,
-    /// All validators with their keys and addresses.
-    pub committee: Arc<Committee>,
-    /// Where to dial validators whose address differs from the committee's.
-    pub addresses: BTreeMap<ValidatorIx, String>,
+    /// Whom to connect with, this node included, with keys and addresses.
+    pub directory: Directory,
+    /// Where to dial validators whose address differs from the directory's, by name.
+    pub addresses: BTreeMap<String, String>,
     /// The chain.
     pub chain_id: ChainId,
-    /// This host's key; the committee must hold its public half at `me`.
+    /// This host's key; the directory must hold its public half at its own place.
     pub network_key: SecretKey,
     /// Called when the network's task ends without having been told to: the process must end too, since a
     /// validator that hears nobody only looks alive.
@@ -91,8 +89,7 @@ pub struct NetworkConfig {
 
 /// What sessions share.
 struct Shared {
-    me: ValidatorIx,
-    committee: Arc<Committee>,
+    directory: Directory,
     chain_id: ChainId,
     network_key: PublicKey,
     inbox: Arc<dyn Inbox>,
@@ -119,22 +116,22 @@ pub struct NetworkHandle {
 /// # Errors
 /// `CONFIG_INVALID` for an address or a key that cannot be; `PORT_IN_USE`.
 pub async fn start(config: NetworkConfig, inbox: Arc<dyn Inbox>) -> Result<NetworkHandle, Refusal> {
-    let NetworkConfig { listen, me, committee, addresses, chain_id, network_key, on_failure } = config;
-    let own = committee.get(me).map(|one| one.network_key);
+    let NetworkConfig { listen, directory, addresses, chain_id, network_key, on_failure } = config;
+    let me = directory.me;
+    let own = directory.get(me).map(|one| one.network_key);
     if own != Some(network_key.public()) {
         let detail = format!("the network key is not the one registered for validator {me}");
         return Err(Refusal::new(Code::ConfigInvalid, detail));
     }
-    let targets = targets(&committee, me, &addresses)?;
+    let targets = targets(&directory, &addresses)?;
     let peers: Vec<PeerId> = targets.values().map(|target| target.peer_id).collect();
     let mut swarm = swarm(&network_key, &peers)?;
     let listening = listen_on(&mut swarm, &listen).await?;
     tracing::info!(address = %listening, peer_id = %swarm.local_peer_id(), validator = %me, "listening for peers");
 
     let shared = Arc::new(Shared {
-        me,
-        slots: committee.indices().map(|_| Slot::default()).collect(),
-        committee,
+        slots: directory.indices().map(|_| Slot::default()).collect(),
+        directory,
         chain_id,
         network_key: network_key.public(),
         inbox,
@@ -155,7 +152,7 @@ pub async fn start(config: NetworkConfig, inbox: Arc<dyn Inbox>) -> Result<Netwo
 
 impl std::fmt::Debug for NetworkHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "NetworkHandle({} at {})", self.shared.me, self.listening)
+        write!(f, "NetworkHandle({} at {})", self.shared.directory.me, self.listening)
     }
 }
 
@@ -206,11 +203,11 @@ impl Network for NetworkHandle {
         match to {
             Peers::One(one) => self.push(one, &frame, &bytes),
             Peers::All => {
-                let me = self.shared.me;
-                self.shared
-                    .committee
-                    .indices()
-                    .filter(|&ix| ix != me)
+                let directory = &self.shared.directory;
+                let everybody = directory.indices().filter(|&ix| ix != directory.me);
+                // Guests follow what is certified; votes and data are the validators' own.
+                everybody
+                    .filter(|&ix| !directory.is_guest(ix) || is_for_guests(&frame))
                     .for_each(|ix| self.push(ix, &frame, &bytes));
             }
         }
@@ -235,8 +232,8 @@ impl Network for NetworkHandle {
     }
 
     fn peers(&self) -> Vec<PeerConnection> {
-        let me = self.shared.me;
-        let others = self.shared.committee.indices().filter(|&ix| ix != me);
+        let directory = &self.shared.directory;
+        let others = directory.committee.indices().filter(|&ix| ix != directory.me);
         others
             .map(|validator| {
                 let (connected, refused) = self.shared.slot(validator).status();
@@ -257,18 +254,28 @@ pub fn peer_id(key: &PublicKey) -> Result<PeerId, Refusal> {
     Ok(identity::PublicKey::from(key).to_peer_id())
 }
 
+/// Where to dial everybody else. A guest whose address is of no use connects by itself, or not at all.
 fn targets(
-    committee: &Committee,
-    me: ValidatorIx,
-    addresses: &BTreeMap<ValidatorIx, String>,
+    directory: &Directory,
+    addresses: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<ValidatorIx, Target>, Refusal> {
-    let others = committee.indices().zip(committee.validators()).filter(|&(ix, _)| ix != me);
-    others
-        .map(|(ix, validator)| {
-            let address = parse_address(addresses.get(&ix).unwrap_or(&validator.address))?;
-            Ok((ix, Target { peer_id: peer_id(&validator.network_key)?, address }))
-        })
-        .collect()
+    let mut targets = BTreeMap::new();
+    for ix in directory.indices().filter(|&ix| ix != directory.me) {
+        let Some(validator) = directory.get(ix) else { continue };
+        let address = match parse_address(addresses.get(&validator.name).unwrap_or(&validator.address)) {
+            Ok(address) => Some(address),
+            Err(_) if directory.is_guest(ix) => None,
+            Err(refusal) => return Err(refusal),
+        };
+        targets.insert(ix, Target { peer_id: peer_id(&validator.network_key)?, address });
+    }
+    Ok(targets)
+}
+
+/// Whether a frame for everybody is for guests too.
+fn is_for_guests(frame: &Frame) -> bool {
+    matches!(frame, Frame::Message(message)
+        if matches!(**message, Message::Status(_) | Message::Certificate(_) | Message::Entry(_)))
 }
 
 fn parse_address(text: &str) -> Result<Multiaddr, Refusal> {

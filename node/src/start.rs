@@ -3,26 +3,26 @@
 //! Order of starting: lock, stores, ledger replay, engine, threads, network, API. Order of stopping: API,
 //! engine (which hands over if it leads), executor, network.
 
-use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use chain_core::code::{Code, Refusal};
+use chain_core::committee::Validator;
 use chain_core::crypto::SecretKey;
 use chain_core::genesis::{self, Genesis, KeyRole};
-use chain_core::id::{Height, ValidatorIx};
+use chain_core::id::Epoch;
 use chain_core::read::Reader;
-use chain_core::trust::TrustPolicy;
-use consensus::engine::{Restored, SafetyAtStart};
-use consensus::signer::{CommitteeKeys, Signer};
-use consensus::verified::Judge;
-use consensus::{Engine, Params};
+use consensus::Params;
+use consensus::engine::SafetyAtStart;
+use tokio::sync::watch;
 
 use crate::checkpoints::Checkpoints;
-use crate::config::{ApiReader, Config, read_text};
+use crate::config::{ApiReader, Config, VaultConfig, read_text};
 use crate::datadir::{DataDir, Identity, take};
 use crate::driver::core::{Core, CoreInbox, Input, Parts};
-use crate::driver::{Driver, Recorder, Start, hooks};
+use crate::driver::epochs::Epochs;
+use crate::driver::{Accuser, Driver, Recorder, Start, hooks};
+use crate::epoch::{Directory, Part};
 use crate::executor::{Executor, QUEUE_MAX};
 use crate::handle::NodeHandle;
 use crate::keys::{read_key, read_passphrase};
@@ -32,9 +32,6 @@ use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
 use crate::vault::Vault;
-
-/// Headers handed to the engine at start.
-const RECENT_HEADERS: u64 = 256;
 
 /// The keys of a validator.
 #[derive(Debug)]
@@ -54,14 +51,14 @@ pub struct Setup {
     pub genesis: Genesis,
     /// Its text as it was given.
     pub genesis_text: String,
-    /// Position in the validator set.
-    pub me: ValidatorIx,
+    /// The validator of the genesis that has this node's keys; none for one that joins later.
+    pub named: Option<Validator>,
     /// The keys.
     pub keys: NodeKeys,
     /// The data directory.
     pub data: DataDir,
-    /// Key of the agency's vault.
-    pub vault_key: Option<PathBuf>,
+    /// Key of the agency's vault, and the agency where the genesis does not say it.
+    pub vault: Option<VaultConfig>,
     /// On whose behalf the API reads.
     pub reader: Reader,
 }
@@ -81,37 +78,26 @@ impl Setup {
             network: read_key(&config.keys.network, KeyRole::Network, passphrase)?,
             log: read_key(&config.keys.log, KeyRole::Log, passphrase)?,
         };
-        let mismatch = |detail: String| Refusal::new(Code::ConfigInvalid, detail);
-        let consensus_key = keys.consensus.public();
-        let me = genesis.committee().index_of(&consensus_key).ok_or_else(|| {
-            mismatch(format!(
-                "consensus key {} is not among the validators of the genesis",
-                consensus_key.short()
-            ))
-        })?;
-        let validator =
-            genesis.committee().get(me).ok_or_else(|| mismatch("no such validator".to_owned()))?;
-        for (what, have, want) in [
-            ("network", keys.network.public(), validator.network_key),
-            ("log", keys.log.public(), validator.log_key),
-        ] {
-            if have != want {
-                let name = &validator.name;
-                let detail = format!(
-                    "the {what} key is {}, the genesis has {} for {name}",
-                    have.short(),
-                    want.short()
-                );
-                return Err(mismatch(detail));
-            }
-        }
-        let vault_key = config.vault.as_ref().map(|vault| vault.key.clone());
+        let named = named_in(&genesis, &keys)?;
         let data = DataDir::at(&config.data_dir);
         let reader = match config.api.reader {
             ApiReader::Public => Reader::Public,
             ApiReader::Auditor => Reader::Auditor,
         };
-        Ok(Self { genesis, genesis_text, me, keys, data, vault_key, reader })
+        Ok(Self { genesis, genesis_text, named, keys, data, vault: config.vault.clone(), reader })
+    }
+
+    /// The validator that this node is by its own account: what the genesis says, or its keys under no name.
+    pub fn own(&self) -> Validator {
+        self.named.clone().unwrap_or_else(|| Validator {
+            name: String::new(),
+            agency: String::new(),
+            consensus_key: self.keys.consensus.public(),
+            network_key: self.keys.network.public(),
+            log_key: self.keys.log.public(),
+            address: String::new(),
+            may_lead: false,
+        })
     }
 
     /// Whom the data directory must belong to.
@@ -131,6 +117,9 @@ impl Setup {
             timeout_cap_ms: parameters.view_timeout_cap_ms,
             resend_ms: parameters.view_change_resend_ms,
             silence_ms: parameters.silence_timeout_ms,
+            skip_ms: parameters.skip_timeout_ms,
+            inclusion_ms: standard.inclusion_ms.min(parameters.inclusion_timeout_ms_max),
+            inclusion_max_ms: parameters.inclusion_timeout_ms_max,
             window: parameters.window,
             exec_lag_max: parameters.exec_lag_max,
             view_blocks_max: parameters.view_blocks_max,
@@ -169,7 +158,7 @@ impl Setup {
         }
         Ok(serde_json::json!({
             "chain_id": identity.chain_id,
-            "validator": self.genesis.committee().get(self.me).map(|one| &one.name),
+            "validator": self.named.as_ref().map(|one| &one.name),
             "votes": matches!(safety, SafetyAtStart::Present(_)),
             "does_not_vote_because": match &safety {
                 SafetyAtStart::Present(_) => None,
@@ -195,6 +184,7 @@ pub struct Running {
     core: Arc<Core>,
     handle: NodeHandle,
     data: DataDir,
+    own: Validator,
     driver: Option<JoinHandle<()>>,
     executor: Option<JoinHandle<()>>,
 }
@@ -216,14 +206,28 @@ impl Running {
         prepared.run()
     }
 
-    /// Attaches the network.
-    pub fn attach(&self, network: Arc<dyn Network>) {
-        self.core.attach(network);
+    /// Attaches the network of an epoch.
+    pub fn attach(&self, network: Arc<dyn Network>, epoch: Epoch) {
+        self.core.attach(network, epoch);
     }
 
-    /// The network's way in.
-    pub fn inbox(&self) -> Arc<dyn Inbox> {
-        Arc::new(CoreInbox(self.core.clone()))
+    /// A network's way in, in the epoch of its directory: who has which index there must be who has it here.
+    pub fn inbox(&self, directory: &Directory) -> Arc<dyn Inbox> {
+        Arc::new(CoreInbox::new(self.core.clone(), directory.committee.epoch()))
+    }
+
+    /// Whom the node connects with now.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn directory(&self) -> Result<Directory, Refusal> {
+        let snapshot = self.core.ledger.snapshot().map_err(refuse)?;
+        Directory::read(&snapshot, &self.core.part(), &self.own)
+    }
+
+    /// Says when [`Self::directory`] may have changed.
+    pub fn peers_changed(&self) -> watch::Receiver<u64> {
+        self.core.peers_changed.subscribe()
     }
 
     /// The API's way in.
@@ -278,7 +282,6 @@ impl Running {
 struct Prepared {
     core: Arc<Core>,
     setup: Setup,
-    policy: TrustPolicy,
     safety: SafetyAtStart,
     high_water: Option<crate::storage::high_water::HighWater>,
 }
@@ -294,61 +297,58 @@ impl Prepared {
             tracing::error!(code = refusal.code.name(), detail = refusal.detail, "following without voting");
         }
         let genesis = &setup.genesis;
-        let committee = Arc::new(genesis.committee().clone());
-        let agency = committee.get(setup.me).map(|one| one.agency.clone()).unwrap_or_default();
-        let vault = setup
-            .vault_key
-            .as_deref()
-            .map(|key| Vault::open(&setup.data.vault(), key, &agency))
-            .transpose()?;
+        let named = setup.named.as_ref().map(|one| one.agency.clone());
+        let open = |vault: &VaultConfig| {
+            let agency = named.clone().or_else(|| vault.agency.clone()).unwrap_or_default();
+            Vault::open(&setup.data.vault(), &vault.key, &agency)
+        };
+        let vault = setup.vault.as_ref().map(open).transpose()?;
+        let key = setup.keys.consensus.public();
         let log_key = SecretKey::from_seed(*setup.keys.log.seed());
         let core = Core::new(Parts {
             chain: genesis.chain_params(),
-            me: Some(setup.me),
+            key,
+            part: Part::of_genesis(genesis, &key),
             consensus,
             ledger: LedgerStore::open(&setup.data.ledger()).map_err(refuse)?,
             vault,
             checkpoints: Checkpoints::new(genesis.origin(), Some(log_key)),
             runtime: tokio::runtime::Handle::current(),
-            committee,
         });
         let core =
             core.map_err(|error| Refusal::new(Code::Internal, format!("starting threads: {error}")))?;
-        let policy = TrustPolicy::from_genesis(genesis);
         // The text is not needed twice.
         setup.genesis_text.shrink_to_fit();
-        Ok(Self { core: Arc::new(core), setup, policy, safety, high_water })
+        Ok(Self { core: Arc::new(core), setup, safety, high_water })
     }
 
     fn run(self) -> Result<Running, Refusal> {
-        let Self { core, setup, policy, safety, high_water } = self;
+        let Self { core, setup, safety, mut high_water } = self;
+        let own = setup.own();
         let genesis_state = setup.genesis.state()?;
-        let executed = {
-            let mut executor = Executor::open(&core, &genesis_state, setup.genesis.created_ms())?;
-            executor.replay()?;
-            executor.tip().clone()
-        };
-        let lost = matches!(safety, SafetyAtStart::Lost(_));
-        let restored = restore(&core, safety, executed)?;
-        let pending = restored.batches.clone();
-        let base = (Height::ZERO, *core.chain_id().digest());
-        let verifier = Arc::new(CommitteeKeys::new(&core.committee));
-        let judge = Judge::new(core.chain_id(), core.committee.clone(), base, verifier);
+        Executor::open(&core, &genesis_state, setup.genesis.created_ms())?.replay()?;
         let params = setup.params();
         params.check().map_err(|error| Refusal::new(Code::GenesisInvalid, error.to_string()))?;
-        let seed = setup.keys.consensus.seed();
-        let hello_key = lost.then(|| SecretKey::from_seed(*seed));
-        let signer: Box<dyn Signer> = Box::new(setup.keys.consensus);
-        let engine = Engine::new(params, judge, Some((setup.me, signer)), restored);
-        let recorder = Recorder::from_env(core.me)
+        let accuser = Accuser::new(SecretKey::from_seed(*setup.keys.log.seed()));
+        let lost = match safety {
+            SafetyAtStart::Lost(refusal) => Some(refusal),
+            SafetyAtStart::Present(_) => None,
+        };
+        let epochs = Epochs::new(core.clone(), params, setup.keys.consensus, lost);
+        let part = epochs.part()?;
+        let safety = epochs.record(&part, high_water.as_mut())?;
+        let (engine, pending) = epochs.engine(&part, safety)?;
+        core.enter(part);
+        let recorder = Recorder::from_env(core.me())
             .map_err(|error| Refusal::new(Code::ConfigInvalid, format!("CITY_VOTE_RECORDER: {error}")))?;
         let (deliveries, delivered) = mpsc::sync_channel(QUEUE_MAX);
         let start = Start {
             core: core.clone(),
             engine,
-            hello_key,
+            epochs,
             high_water,
             recorder,
+            accuser,
             executor: deliveries,
             pending,
         };
@@ -360,10 +360,29 @@ impl Prepared {
                 Err(refusal) => executor_core.stop.fail(refusal),
             })?;
         let driver = spawn("engine", move || Driver::new(start).run())?;
+        let network = setup.genesis.document().network.clone();
         let handle: NodeHandle =
-            Arc::new(Local::new(core.clone(), Arc::from(setup.genesis_text), policy, setup.reader));
-        Ok(Running { core, handle, data: setup.data, driver: Some(driver), executor: Some(executor) })
+            Arc::new(Local::new(core.clone(), Arc::from(setup.genesis_text), network, setup.reader));
+        Ok(Running { core, handle, data: setup.data, own, driver: Some(driver), executor: Some(executor) })
     }
+}
+
+/// The validator of the genesis with this node's consensus key, whose other keys must be this node's too.
+fn named_in(genesis: &Genesis, keys: &NodeKeys) -> Result<Option<Validator>, Refusal> {
+    let committee = genesis.committee();
+    let found = committee.index_of(&keys.consensus.public()).and_then(|ix| committee.get(ix));
+    let Some(validator) = found else { return Ok(None) };
+    for (what, have, want) in [
+        ("network", keys.network.public(), validator.network_key),
+        ("log", keys.log.public(), validator.log_key),
+    ] {
+        if have != want {
+            let (have, want, name) = (have.short(), want.short(), &validator.name);
+            let detail = format!("the {what} key is {have}, the genesis has {want} for {name}");
+            return Err(Refusal::new(Code::ConfigInvalid, detail));
+        }
+    }
+    Ok(Some(validator.clone()))
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Refusal> {
@@ -371,31 +390,6 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
         .name(name.to_owned())
         .spawn(work)
         .map_err(|error| Refusal::new(Code::Internal, format!("starting the {name} thread: {error}")))
-}
-
-/// What the engine wants to know of the stores.
-fn restore(
-    core: &Core,
-    safety: SafetyAtStart,
-    executed: consensus::engine::Tip,
-) -> Result<Restored, Refusal> {
-    let store = &core.consensus;
-    let newest = store.final_height().map_err(refuse)?;
-    let above = usize::try_from(newest.since(executed.height)).unwrap_or(usize::MAX);
-    let committed = store.final_blocks(executed.height.next(), above).map_err(refuse)?;
-    let first = executed.height.get().saturating_sub(RECENT_HEADERS - 1).max(1);
-    let count = usize::try_from(executed.height.get() + 1 - first).unwrap_or(0);
-    let recent = store.final_blocks(Height::new(first), count).map_err(refuse)?;
-    Ok(Restored {
-        safety,
-        certificate: store.certificate_to(newest).map_err(refuse)?,
-        blocks: store.blocks_above(newest).map_err(refuse)?,
-        summaries: core.ledger.recent_summaries(executed.height).map_err(refuse)?,
-        recent: recent.into_iter().map(|block| block.header).collect(),
-        batches: store.batches_above(&executed.lanes, core.committee.size()).map_err(refuse)?,
-        committed,
-        executed,
-    })
 }
 
 fn refuse(error: StorageError) -> Refusal {

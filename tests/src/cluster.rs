@@ -1,4 +1,4 @@
-//! Four real `city-node` processes on this machine, made and fed through the real `city`.
+//! Four real `city-node` processes on this machine, and more that join, made and fed through the real `city`.
 //!
 //! Everything listens on loopback, every wait is bounded, and dropping a [`Cluster`] kills each process it
 //! started, by its own handle. [`judge`] reads what the vote recorders wrote; [`sheet`] makes spreadsheets;
@@ -302,6 +302,48 @@ impl Cluster {
     /// First of forty free ports.
     pub fn free_ports() -> u16 {
         free_ports()
+    }
+
+    /// Makes the node of a validator that is to join, or to go on under new keys: keys in the ring under a name of
+    /// their own, a folder, a configuration with the same genesis, and a data directory. Not started; gives its
+    /// position.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn join(&mut self, name: &str, keys: &str) -> usize {
+        let made = self.city(&["key", "new", keys, "--kind", "validator"]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let ring = self.keys.clone();
+        let home = ring.with_file_name(keys);
+        std::fs::create_dir(&home).expect("a folder for the node");
+        let api = free_ports();
+        let text = format!(
+            "genesis = {genesis:?}\n\
+             data_dir = \"data\"\n\
+             [keys]\n\
+             consensus = {consensus:?}\n\
+             network = {network:?}\n\
+             log = {log:?}\n\
+             passphrase_file = {passphrase:?}\n\
+             [p2p]\n\
+             listen = \"/ip4/127.0.0.1/tcp/{p2p}\"\n\
+             [api]\n\
+             listen = \"127.0.0.1:{api}\"\n\
+             reader = \"auditor\"\n",
+            genesis = self.genesis_file(),
+            consensus = ring.join(format!("{keys}-consensus.pem")),
+            network = ring.join(format!("{keys}-network.pem")),
+            log = ring.join(format!("{keys}-log.pem")),
+            passphrase = ring.join("passphrase"),
+            p2p = api + 1,
+        );
+        let config = home.join("node.toml");
+        std::fs::write(&config, text).expect("a configuration");
+        let node = Node::new(name.to_owned(), home, config, api, api + 1);
+        let made = node.run("init");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        self.nodes.push(node);
+        self.nodes.len() - 1
     }
 
     /// Folder that goes away with the cluster.

@@ -13,13 +13,13 @@ use crate::build::governance_header;
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::date::Date;
-use crate::id::Height;
+use crate::id::{Epoch, Height};
 use crate::layout::Layout as _;
 use crate::leaf::{GenesisLeaf, Leaf};
 use crate::merkle::{self, Frontier};
 use crate::org::OrgId;
 use crate::record::{Details, Header};
-use crate::state::{Needs, RecordHead, Status, VersionHead, tree};
+use crate::state::{Needs, RecordHead, Status, VersionHead, key, tree};
 
 /// The ledger before anything.
 struct Nothing;
@@ -80,6 +80,7 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
     };
     let mut execution = Execution {
         chain,
+        epoch: Epoch::ZERO,
         height: Height::ZERO,
         time_ms: 0,
         today: Date::MIN,
@@ -90,6 +91,7 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         previous: &previous.summary,
         membership_touched: false,
         scheduled: None,
+        frozen: Vec::new(),
     };
     for agency in &genesis.agencies {
         agency.check(None).map_err(|error| invalid(format!("agency {}: {error}", agency.id)))?;
@@ -114,6 +116,9 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
     }
     if !genesis.validators.is_empty() {
         execution.lay_down_epoch(&genesis.validators)?;
+    }
+    if let Some(keys) = &genesis.recovery {
+        execution.state.put(key::recovery(), keys.to_canonical());
     }
     execution.close_genesis().map_err(|error| invalid(error.to_string()))
 }
@@ -172,6 +177,7 @@ impl Execution<'_, Nothing> {
             state,
             tree,
             scheduled: None,
+            frozen: Vec::new(),
         })
     }
 }

@@ -33,6 +33,25 @@ pub fn epoch<L: LedgerRead + ?Sized>(ledger: &L) -> Result<Option<EpochEntry>, R
         .map_err(|error| ReadError(format!("state value of the epoch: {error}")))
 }
 
+/// Every validator that the ledger knows: wanted or suspended, taking part, and those that left last, at most
+/// [`FORMER_MAX`] of them; by name.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub fn validators<L: LedgerRead + ?Sized>(ledger: &L) -> Result<Vec<ValidatorEntry>, ReadError> {
+    let names = epoch(ledger)?.map(|epoch| epoch.names).unwrap_or_default();
+    let entry = |name: &String| {
+        let gone = || ReadError(format!("state value of validator {name} is gone"));
+        let bytes = ledger.get(&key::validator(name))?.ok_or_else(gone)?;
+        ValidatorEntry::from_canonical(&bytes)
+            .map_err(|error| ReadError(format!("state value of validator {name}: {error}")))
+    };
+    names.iter().map(entry).collect()
+}
+
+/// Validators that left and are still known, so that they may follow as observers.
+pub const FORMER_MAX: usize = 16;
+
 impl<L: LedgerRead> Execution<'_, L> {
     /// Lays down the set of epoch 0; its validators' records stand already.
     pub(super) fn lay_down_epoch(&mut self, validators: &[ValidatorDetails]) -> Result<(), Refusal> {
@@ -41,6 +60,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         let names = set.iter().map(|one| one.name.clone()).collect();
         let current = Committee::new(Epoch::ZERO, set)
             .map_err(|error| Refusal::new(Code::GenesisInvalid, format!("validators: {error}")))?;
+        self.remember_set(&current);
         self.state.put_epoch(EpochEntry {
             current,
             base_height: Height::ZERO,
@@ -273,10 +293,14 @@ impl<L: LedgerRead> Execution<'_, L> {
         let mut epoch = (*epoch).clone();
         if closing {
             self.begin_epoch(&mut epoch, header)?;
+            self.remember_set(&epoch.current);
         }
         if epoch.scheduled.is_none() {
             let entries = self.validator_entries(&epoch)?;
-            let set = next_set(&epoch.current, &entries, self.time_ms);
+            let mut set = next_set(&epoch.current, &entries, self.time_ms);
+            for one in &mut set {
+                one.may_lead &= !self.is_barred(&one.consensus_key)?;
+            }
             let changed = set != epoch.current.validators();
             if changed && let Ok(next) = Committee::new(epoch.current.epoch().next(), set) {
                 self.scheduled = Some(next.clone());
@@ -287,7 +311,8 @@ impl<L: LedgerRead> Execution<'_, L> {
         Ok(())
     }
 
-    /// The settled set takes over; who left and is not wanted back is forgotten.
+    /// The settled set takes over. Who left last is still known, so that it may follow; who left long before is
+    /// forgotten.
     fn begin_epoch(&self, epoch: &mut EpochEntry, header: &Header) -> Result<(), ReadError> {
         let Some(scheduled) = epoch.scheduled.take() else {
             return Err(ReadError(format!(
@@ -306,16 +331,14 @@ impl<L: LedgerRead> Execution<'_, L> {
         epoch.base_height = header.height;
         epoch.base_digest = header.digest();
         let entries = self.validator_entries(epoch)?;
-        let stays: Vec<bool> = entries
-            .iter()
-            .map(|one| {
-                let takes_part =
-                    epoch.current.validators().iter().any(|other| other.name == one.validator.name);
-                one.status != Status::Revoked || takes_part
-            })
-            .collect();
-        let mut stays = stays.into_iter();
-        epoch.names.retain(|_| stays.next().unwrap_or(true));
+        let takes_part = |one: &ValidatorEntry| {
+            epoch.current.validators().iter().any(|other| other.name == one.validator.name)
+        };
+        let left = entries.iter().filter(|one| one.status == Status::Revoked && !takes_part(one));
+        let mut left: Vec<&ValidatorEntry> = left.collect();
+        left.sort_by_key(|one| std::cmp::Reverse(one.order));
+        let forgotten: Vec<&String> = left.iter().skip(FORMER_MAX).map(|one| &one.validator.name).collect();
+        epoch.names.retain(|name| !forgotten.contains(&name));
         Ok(())
     }
 }

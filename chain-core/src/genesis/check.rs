@@ -60,6 +60,7 @@ pub(super) fn common(document: &Document) -> Result<(), Refusal> {
     validators(document)?;
     agencies(document)?;
     members(document)?;
+    recovery(document)?;
     legal_bases(document)
 }
 
@@ -83,6 +84,12 @@ pub(super) fn complete(document: &Document) -> Result<(), Refusal> {
             return Err(invalid(&key, format!("{:?}", agency.home_validator), "the name of a [[validator]]"));
         }
     }
+    for key in document.recovery.iter().flat_map(|recovery| &recovery.keys) {
+        if !agencies.contains(key.agency.as_str()) {
+            let name = format!("recovery key {}.agency", key.name);
+            return Err(invalid(&name, &key.agency, "the id of an [[agency]]"));
+        }
+    }
     let mut council = 0_u64;
     for member in &document.members {
         if !agencies.contains(member.agency.as_str()) {
@@ -100,14 +107,8 @@ pub(super) fn complete(document: &Document) -> Result<(), Refusal> {
 }
 
 /// Parameters that have a place in the genesis and no other value yet: better refused than ignored.
-pub(super) const NOT_YET_FREE: [&str; 6] = [
-    "inclusion_timeout_ms_max",
-    "skip_timeout_ms",
-    "batch_bytes_max",
-    "validity_ms_max",
-    "checkpoint_interval_ms_max",
-    "expiries_per_block_max",
-];
+pub(super) const NOT_YET_FREE: [&str; 4] =
+    ["batch_bytes_max", "validity_ms_max", "checkpoint_interval_ms_max", "expiries_per_block_max"];
 
 fn parameters(parameters: &Parameters) -> Result<(), Refusal> {
     for (&(name, min, default, max), value) in Parameters::BOUNDS.iter().zip(parameters.values()) {
@@ -231,6 +232,37 @@ fn members(document: &Document) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Form, possession, and that the keys are the agencies' own and can decide.
+fn recovery(document: &Document) -> Result<(), Refusal> {
+    let Some(recovery) = &document.recovery else {
+        return Ok(());
+    };
+    let taken: BTreeSet<PublicKey> = document
+        .validators
+        .iter()
+        .flat_map(|one| one.keys().map(|(_, key, _)| key))
+        .chain(document.members.iter().map(|member| member.key))
+        .collect();
+    for entry in &recovery.keys {
+        let key = |field: &str| format!("recovery key {}.{field}", entry.name);
+        name(&key("name"), &entry.name)?;
+        text(&key("agency"), &entry.agency, 1)?;
+        let (public, possession) = (entry.key, entry.possession);
+        key_with_possession(
+            &document.network,
+            &entry.name,
+            &key("key"),
+            KeyRole::Recovery,
+            public,
+            possession,
+        )?;
+        if taken.contains(&public) {
+            return Err(invalid(&key("key"), "the key of a validator or member", "a key of its own"));
+        }
+    }
+    super::state::recovery(recovery).map(drop)
 }
 
 impl MemberEntry {

@@ -147,8 +147,8 @@ pub struct EpochEntry {
     pub base_digest: Digest,
     /// The next set, frozen from the block that settled it until the epoch's end.
     pub scheduled: Option<Scheduled>,
-    /// Names of all validators that are not revoked, and of those revoked ones that still take part or are
-    /// about to; ascending.
+    /// Names of all validators that are not revoked, of those revoked ones that still take part or are about
+    /// to, and of those that left last; ascending.
     pub names: Vec<String>,
     /// How many changes of the validator set were approved.
     pub changes: u64,

@@ -5,7 +5,9 @@ use chain_core::build::{self, Filed, Filing};
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey, SecretKey, Signature};
 use chain_core::date::Date;
-use chain_core::execute::{ChainParams, GenesisState, OrderedBatch, OrderedBlock, Outcome, Verdict};
+use chain_core::execute::{
+    ChainParams, GenesisState, OrderedBatch, OrderedBlock, Outcome, ReadError, Verdict,
+};
 use chain_core::id::{ChainId, Epoch, Height, RecordId, ValidatorIx, View};
 use chain_core::lane::{BatchHeader, SignedBatchHeader};
 use chain_core::ledger::MemoryLedger;
@@ -163,6 +165,7 @@ pub(crate) fn genesis() -> GenesisState {
             },
         ],
         validators: Vec::new(),
+        recovery: None,
     }
 }
 
@@ -246,11 +249,21 @@ impl City {
         recorded: Option<&[Outcome]>,
     ) -> Vec<Outcome> {
         let header = self.header();
+        self.execute(&header, submissions, recorded).unwrap()
+    }
+
+    /// Executes one block under a header.
+    pub(crate) fn execute(
+        &mut self,
+        header: &Header,
+        submissions: Vec<Submission>,
+        recorded: Option<&[Outcome]>,
+    ) -> Result<Vec<Outcome>, ReadError> {
         let signatures_ok: Vec<bool> =
             submissions.iter().map(|submission| submission.signed.verify_signature()).collect();
         let batch = batch(submissions);
         let ordered = OrderedBatch { batch: &batch, signatures_ok: &signatures_ok, recorded };
-        self.ledger.execute(&OrderedBlock { header: &header, batches: vec![ordered] }).unwrap()
+        self.ledger.execute(&OrderedBlock { header, batches: vec![ordered] })
     }
 
     /// An empty block: time passes.

@@ -8,24 +8,31 @@ use std::path::PathBuf;
 use chain_core::canonical::Writer;
 use chain_core::code::{Code, Refusal};
 use chain_core::codec::{self, Wire};
-use chain_core::crypto::{Digest, Signature};
+use chain_core::committee::Committee;
+use chain_core::crypto::{Digest, Signable as _, Signature};
+use chain_core::evidence::Evidence;
 use chain_core::execute::{Outcome, Verdict};
+use chain_core::genesis::{KeyRole, ValidatorSecrets};
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::json;
 use chain_core::layout::Layout;
-use chain_core::leaf::{AutomaticLeaf, GenesisLeaf, Leaf, SealLeaf, SignedLeaf};
+use chain_core::leaf::{AutomaticLeaf, EvidenceLeaf, GenesisLeaf, Leaf, RecoveryLeaf, SealLeaf, SignedLeaf};
 use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason, Step};
 use chain_core::org::OrgId;
 use chain_core::record::governance::{Possession, Role};
+use chain_core::record::validator::{Ready, ValidatorDetails, ValidatorPossession};
 use chain_core::record::{
     BasisRef, Class, Details, Header, RecordType, Reference, Relation, Severity, SubjectKind,
 };
+use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
 use chain_core::state::{
-    AgencyEntry, BasisEntry, Flags, MemberEntry, Needs, Pending, RecordHead, Signer, Status, VersionHead,
+    AgencyEntry, BasisEntry, EpochEntry, Flags, MemberEntry, Needs, OffenceEntry, OffenderEntry, Pending,
+    ReadyEntry, RecordHead, Scheduled, Signer, Status, ValidatorEntry, VersionHead,
 };
 use chain_core::transaction::{Body, Submission, Transaction};
 use proptest::prelude::*;
 
+use crate::accuse::hand;
 use crate::city::{
     agency, agency_details, basis_details, chain, date, member_details, new_key, public, secret,
 };
@@ -152,7 +159,76 @@ fn operations() -> Vec<(&'static str, Operation)> {
             },
         ),
         ("resume", Operation::Resume { record, version }),
+        (
+            "ready",
+            Operation::Ready {
+                record,
+                version,
+                time_ms: 1_778_029_200_002,
+                signature: secret("v1/consensus").sign(&ready()),
+            },
+        ),
     ]
+}
+
+fn validator_details(name: &str) -> ValidatorDetails {
+    let key = |role: &str| secret(&format!("{name}/{role}"));
+    let (consensus, network, log) = (key("consensus"), key("network"), key("log"));
+    let secrets = ValidatorSecrets { consensus: &consensus, network: &network, log: &log };
+    ValidatorDetails::prove(chain().chain_id, name, &agency("A1"), "/ip4/10.0.0.1/tcp/7101", secrets)
+}
+
+fn ready() -> Ready {
+    Ready {
+        chain_id: chain().chain_id,
+        epoch: Epoch::new(3),
+        record: record(),
+        version: 7,
+        consensus_key: public("v1/consensus"),
+        time_ms: 1_778_029_200_002,
+    }
+}
+
+/// The set of an epoch, in which the second validator may not lead.
+fn set(epoch: u64) -> Committee {
+    let mut validators = ["v1", "v2", "v3", "v4"].map(|name| validator_details(name).validator());
+    validators[1].may_lead = false;
+    Committee::new(Epoch::new(epoch), validators.to_vec()).unwrap()
+}
+
+fn epoch_entry() -> EpochEntry {
+    EpochEntry {
+        current: set(3),
+        base_height: Height::new(257),
+        base_digest: digest("closing block"),
+        scheduled: Some(Scheduled { height: Height::new(300), next: set(4) }),
+        names: ["v1", "v2", "v3", "v4"].map(str::to_owned).to_vec(),
+        changes: 9,
+    }
+}
+
+/// An act signed by two of three recovery keys.
+fn recovery() -> SignedRecovery {
+    let act = RecoveryAct {
+        chain_id: chain().chain_id,
+        epoch: Epoch::new(3),
+        height: Height::new(257),
+        block_digest: digest("last block"),
+        next: set(4),
+        reason: "两处机房被毁".to_owned(),
+        time_ms: 1_778_029_200_000,
+    };
+    let signatures = ["A1/safe", "N/safe"].map(|safe| act.sign(&secret(safe))).to_vec();
+    SignedRecovery::new(act, signatures)
+}
+
+fn recovery_keys() -> RecoveryKeys {
+    let key = |name: &str| RecoveryKey {
+        name: format!("safe-{}", name.to_lowercase()),
+        agency: agency(name),
+        key: public(&format!("{name}/safe")),
+    };
+    RecoveryKeys::new(2, ["A1", "A2", "N"].map(key).to_vec()).unwrap()
 }
 
 fn leaves() -> Vec<(&'static str, Leaf)> {
@@ -202,7 +278,31 @@ fn leaves() -> Vec<(&'static str, Leaf)> {
                 header: bare_header(Details::Member(Box::new(member_details("A1", "clerk1")))),
             })),
         ),
+        (
+            "recovery",
+            Leaf::Recovery(Box::new(RecoveryLeaf {
+                height: Height::new(258),
+                time_ms: 1_778_029_200_003,
+                recovery: recovery(),
+            })),
+        ),
     ]
+}
+
+/// One proof of each kind, by validator 2 of the test city, with its offence's name.
+fn evidence() -> Vec<(&'static str, Evidence)> {
+    hand(2).every_kind().into_iter().map(|(kind, evidence)| (kind.name(), evidence)).collect()
+}
+
+fn evidence_leaf(evidence: Evidence) -> Leaf {
+    Leaf::Evidence(Box::new(EvidenceLeaf {
+        height: Height::new(261),
+        time_ms: 1_778_029_200_002,
+        tx: TxId::new(digest("tx")),
+        author: public("v0/log"),
+        offender: public("v2/consensus"),
+        evidence,
+    }))
 }
 
 fn head() -> RecordHead {
@@ -291,6 +391,24 @@ fn bytes_are_frozen_and_read_back() {
     for (name, leaf) in leaves() {
         canonical(&format!("leaf_{name}"), &leaf, &mut failures);
     }
+    for (name, evidence) in evidence() {
+        canonical(&format!("evidence_{name}"), &evidence, &mut failures);
+    }
+    let (_, amnesia) = evidence().remove(4);
+    let entry = OffenceEntry {
+        offence: amnesia.offence(),
+        key: public("v2/consensus"),
+        name: "v2".to_owned(),
+        record: amnesia.offence().record(),
+        height: Height::new(261),
+        time_ms: 1_778_029_200_002,
+        leaf_index: 40,
+        accuser: public("v0/log"),
+    };
+    canonical("state_offence", &entry, &mut failures);
+    canonical("state_offender", &OffenderEntry { offences: 3, since: Height::new(261) }, &mut failures);
+    canonical("operation_accuse", &Operation::Accuse(Box::new(amnesia.clone())), &mut failures);
+    canonical("leaf_evidence", &evidence_leaf(amnesia), &mut failures);
     canonical("header_full", &full_header(), &mut failures);
     let agency_record = Details::Agency(Box::new(agency_details("A1", &[RecordType::Licence])));
     canonical("details_agency", &agency_record, &mut failures);
@@ -322,6 +440,31 @@ fn bytes_are_frozen_and_read_back() {
     let basis_entry =
         BasisEntry { details: basis_details("food-safety"), status: Status::Effective, record: record() };
     canonical("state_basis", &basis_entry, &mut failures);
+    let validator = Details::Validator(Box::new(validator_details("v1")));
+    canonical("details_validator", &validator, &mut failures);
+    let validator_entry = ValidatorEntry {
+        validator: validator_details("v1").validator(),
+        status: Status::Effective,
+        record: record(),
+        version: 7,
+        order: 5,
+        ready: Some(ReadyEntry { epoch: Epoch::new(3), time_ms: 1_778_029_200_002 }),
+    };
+    canonical("state_validator", &validator_entry, &mut failures);
+    canonical("state_epoch", &epoch_entry(), &mut failures);
+    canonical("state_recovery", &recovery_keys(), &mut failures);
+    compare("recovery_preimage", &recovery().act.preimage(), &mut failures);
+    compare("ready_preimage", &ready().preimage(), &mut failures);
+    let owner = agency("A1");
+    let possession = ValidatorPossession {
+        chain_id: chain().chain_id,
+        name: "v1",
+        agency: &owner,
+        role: KeyRole::Network,
+        key: public("v1/network"),
+    };
+    compare("validator_possession_preimage", &possession.preimage(), &mut failures);
+    compare("validators_hash", set(3).hash().as_bytes(), &mut failures);
     for (name, outcome) in outcomes() {
         compare(&format!("outcome_{name}_canonical"), &outcome.canonical(), &mut failures);
         wire(&format!("outcome_{name}_wire"), &outcome, &mut failures);
@@ -342,7 +485,7 @@ proptest! {
     /// that would be written differently.
     #[test]
     fn damaged_bytes_never_panic_nor_read_as_something_else(
-        leaf in 0..4_usize, operation in 0..10_usize, at in 0..600_usize, flip in 1..=255_u8, cut in 0..600_usize,
+        leaf in 0..5_usize, operation in 0..11_usize, at in 0..600_usize, flip in 1..=255_u8, cut in 0..600_usize,
     ) {
         let damage = |mut bytes: Vec<u8>| {
             let at = at % bytes.len();
@@ -358,8 +501,16 @@ proptest! {
         if let Ok(read) = Operation::from_canonical(&bytes) {
             prop_assert_eq!(read.to_canonical(), bytes);
         }
+        let bytes = damage(evidence()[operation % 6].1.to_canonical());
+        if let Ok(read) = Evidence::from_canonical(&bytes) {
+            prop_assert_eq!(read.to_canonical(), bytes);
+        }
         let bytes = damage(head().to_canonical());
         if let Ok(read) = RecordHead::from_canonical(&bytes) {
+            prop_assert_eq!(read.to_canonical(), bytes);
+        }
+        let bytes = damage(epoch_entry().to_canonical());
+        if let Ok(read) = EpochEntry::from_canonical(&bytes) {
             prop_assert_eq!(read.to_canonical(), bytes);
         }
         let bytes = damage(codec::encode(&submission()).unwrap());
@@ -384,6 +535,14 @@ fn json_forms_read_back() {
         assert!(serde_json::from_str::<Operation>(&odd).is_err(), "{name} with an unknown field");
     }
     for (name, leaf) in leaves() {
+        let text = serde_json::to_string(&leaf).unwrap();
+        assert_eq!(serde_json::from_str::<Leaf>(&text).unwrap(), leaf, "{name}");
+    }
+    for (name, evidence) in evidence() {
+        let operation = Operation::Accuse(Box::new(evidence.clone()));
+        let text = serde_json::to_string(&operation).unwrap();
+        assert_eq!(serde_json::from_str::<Operation>(&text).unwrap(), operation, "{name}");
+        let leaf = evidence_leaf(evidence);
         let text = serde_json::to_string(&leaf).unwrap();
         assert_eq!(serde_json::from_str::<Leaf>(&text).unwrap(), leaf, "{name}");
     }

@@ -46,7 +46,11 @@ impl Engine {
         }
         let digest = header.digest();
         if self.chain.contains(&digest) {
+            let holders = vec![from, self.leader_of(header.view)];
             self.add_justification(&digest, proposal);
+            if self.chain.tip_of(&digest).is_none() {
+                self.fetch_branch(now, digest, holders, Some(from), out);
+            }
             return;
         }
         // What it brings along may prove its view before the block itself is looked at.
@@ -80,6 +84,8 @@ impl Engine {
         {
             return;
         }
+        self.weigh_proposal(&proposal, out);
+        let header = &proposal.header;
         let rank = chain_core::certificate::Rank { view: header.view, height: header.height };
         let rivals = self.chain.in_slot(rank).count();
         let full = rivals >= 2 || self.chain.proposed_by(header.proposer) >= BLOCKS_PER_LEADER_MAX;
@@ -103,9 +109,8 @@ impl Engine {
         if self.chain.tip_of(&parent).is_none() {
             self.fetch_block(now, parent, vec![from, self.leader_of(view)], Some(from), out);
         }
-        if self.sync_target.as_ref().is_some_and(|target| target.digest == digest) {
-            self.try_finalise(now, out);
-        }
+        // It may be the block to catch up with, or an ancestor of it that was missing.
+        self.try_finalise(now, out);
     }
 
     /// Whether a block's justification, if it has one, proves that its view may stand on its parent. What
@@ -158,6 +163,7 @@ impl Engine {
         if self.chain.contains(&digest) || header.height <= self.chain.committed().height {
             return;
         }
+        self.remember_header(digest, header);
         let k = self.failed_views.min(16);
         let behind = self.params.clock_behind_ms.saturating_mul(1 << k);
         let timely = header.time_ms <= now.wall_ms.saturating_add(self.params.clock_ahead_ms)
@@ -370,7 +376,7 @@ impl Engine {
         if !self.follows_by_bytes(&entry.proposal, &parent) {
             return Judged::Provably;
         }
-        if !entry.timely {
+        if !entry.timely || self.outgrows_view(&header) {
             return Judged::Refused;
         }
         if self.starts_view(&header, &parent) && entry.foundation.is_none() {

@@ -29,6 +29,7 @@ impl Engine {
         if vote.view > self.view {
             self.ask_for_help(now, from, out);
         }
+        self.weigh_vote(&vote, out);
         let committed = self.chain.committed().height;
         let near = vote.height > committed
             && vote.height.since(self.anchor()) <= 2 * self.params.window
@@ -87,6 +88,7 @@ impl Engine {
             let proof = EntryProof::Certificate(Box::new((*cert).clone()));
             self.on_entry(now, proof, out);
         }
+        self.weigh_certificate(&cert, out);
         match cert.kind {
             VoteKind::Prepare => self.on_prepared(now, &cert, out),
             VoteKind::Commit => self.on_committed(now, cert, out),
@@ -167,6 +169,7 @@ impl Engine {
         let current = cert.view == self.view;
         let seen = self.chain.get(&cert.digest).filter(|_| current).map(|entry| entry.seen_ms);
         let Some((last, suffixes)) = self.final_block_of(&cert.digest) else { return };
+        self.note_passed_over(&last);
         let mut writes = self.unstored(&last);
         let Some(blocks) = self.chain.finalise(&last) else { return };
         let headers = blocks.iter().map(|proposal| proposal.header.clone()).collect();
@@ -177,6 +180,7 @@ impl Engine {
             // A slow average of the slower commits: up at once, down by an eighth.
             self.latency_ms = if took > self.latency_ms { took } else { (self.latency_ms * 7 + took) / 8 };
         }
+        self.note_view_age(&blocks);
         self.sync_target = None;
         self.sync_asked = None;
         self.closing_target = None;
@@ -246,6 +250,7 @@ impl Engine {
         }
         // A rival in the tree is no ancestor of the certified block.
         for proposal in blocks {
+            self.weigh_proposal(&proposal, out);
             self.insert_received(now, proposal);
         }
         if let Some(closing) = closing {

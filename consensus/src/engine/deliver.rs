@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chain_core::certificate::Cert;
 use chain_core::id::ValidatorIx;
 use chain_core::lane::{BatchRef, LaneAdvance};
 
@@ -108,7 +109,11 @@ impl Engine {
     }
 
     fn signers_of_certificate(&self) -> Vec<ValidatorIx> {
-        let Some(cert) = self.certificate.as_deref() else { return Vec::new() };
+        self.certificate.as_deref().map_or_else(Vec::new, |cert| self.signers_of(cert))
+    }
+
+    /// Who signed a certificate.
+    pub(super) fn signers_of(&self, cert: &Cert) -> Vec<ValidatorIx> {
         let signs = |ix: &ValidatorIx| cert.signers().any(|bit| bit == ix.index());
         self.judge.committee.indices().filter(signs).collect()
     }

@@ -1,5 +1,5 @@
 //! The end of an epoch: closing blocks, Suffixes, and what one of an ended epoch is told
-//! (docs/protocol.md, 9).
+//! (docs/protocol.md, 10).
 //!
 //! Execution at some height schedules the next validator set. The first block whose `exec_height` reaches that
 //! height closes the epoch: it orders nothing and names the next set. Nothing but a Suffix may stand on it: an
@@ -18,6 +18,9 @@ use crate::event::Now;
 use crate::message::{Message, Proposal};
 use crate::mutant::Mutant;
 use crate::verified::{Judge, Verified};
+
+/// Least time between two answers to guests, whoever they are.
+const GUEST_MS: u64 = 20;
 
 /// The closing block that a chain ends with, and the set it names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -181,6 +184,16 @@ impl Engine {
             self.ask_for_help(now, from, out);
         }
         epoch != self.epoch()
+    }
+
+    /// A message of one that is no validator of this epoch: it was one, or is to be one, and follows. One that is
+    /// in an ended epoch is told how that ended; the rest of what guests say is for the owner's store.
+    pub(super) fn on_guest(&mut self, now: Now, from: ValidatorIx, message: &Message, out: &mut Vec<Action>) {
+        let Some(epoch) = message.epoch().filter(|epoch| *epoch < self.epoch()) else { return };
+        if self.guest_ms.is_none_or(|at| now.mono_ms >= at + GUEST_MS) {
+            self.guest_ms = Some(now.mono_ms);
+            out.push(Action::SendClosing { to: from, epoch });
+        }
     }
 
     fn answer_ended(&mut self, now: Now, to: ValidatorIx, epoch: Epoch, out: &mut Vec<Action>) {

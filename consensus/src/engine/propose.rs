@@ -1,8 +1,10 @@
 //! The leader's side: when to propose and what (docs/protocol.md, 3.1, 5.3 and 7).
 
+use std::collections::BTreeMap;
+
 use chain_core::block::{self, Flags, HEADER_VERSION, Header};
 use chain_core::crypto::Digest;
-use chain_core::id::Height;
+use chain_core::id::{Height, ValidatorIx};
 use chain_core::lane::LaneAdvance;
 
 use super::{Engine, OwnVote, Tip};
@@ -48,7 +50,7 @@ impl Engine {
         if in_flight >= self.params.window {
             return false;
         }
-        let work = self.work_above(&stand.tip);
+        let work = self.work_above(now, &stand.tip);
         let Some(flags) = self.reason_to_propose(now, &stand, in_flight, &work) else { return false };
         let work = if flags.contains(Flags::SEAL) { None } else { Some(work) };
         let header = self.next_header(now, me, &stand.tip, flags, work.as_ref());
@@ -87,15 +89,10 @@ impl Engine {
                 let digest = tc.best.digest();
                 let Some(tip) = self.chain.tip_of(&digest).cloned() else {
                     let holders = match &tc.best {
-                        HighQc::Qc(cert) => {
-                            let signs = |ix: &chain_core::id::ValidatorIx| {
-                                cert.signers().any(|bit| bit == ix.index())
-                            };
-                            self.judge.committee.indices().filter(signs).collect()
-                        }
+                        HighQc::Qc(cert) => self.signers_of(cert),
                         HighQc::Base { .. } => Vec::new(),
                     };
-                    self.fetch_block(now, digest, holders, None, out);
+                    self.fetch_branch(now, digest, holders, None, out);
                     return None;
                 };
                 let justification = Justification::Timeout(tc.clone());
@@ -106,7 +103,11 @@ impl Engine {
                 })
             }
             Some(EntryProof::TermEnd { certificate, header }) if certificate.view.next() == view => {
-                let tip = self.chain.tip_of(&certificate.digest)?.clone();
+                let Some(tip) = self.chain.tip_of(&certificate.digest).cloned() else {
+                    let holders = self.signers_of(&certificate);
+                    self.fetch_branch(now, certificate.digest, holders, None, out);
+                    return None;
+                };
                 let justification = Justification::TermEnd(certificate.clone());
                 let verified =
                     self.judge.cert(*certificate, chain_core::certificate::VoteKind::Prepare).ok()?;
@@ -130,28 +131,26 @@ impl Engine {
         }
     }
 
-    fn work_above(&self, tip: &Tip) -> Work {
+    /// One batch of each lane first, then as many of each as fit.
+    fn work_above(&self, now: Now, tip: &Tip) -> Work {
         let mut work = Work { advances: Vec::new(), runs: Vec::new(), bytes: 0, records: 0 };
-        let n = self.judge.committee.size();
-        // Start at another lane each time, so that a full block starves nobody.
-        let start = usize::try_from(tip.height.get() % n as u64).unwrap_or(0);
-        let mut order: Vec<_> = self.judge.committee.indices().collect();
-        order.rotate_left(start);
-        for author in order {
-            let bytes = self.params.block_bytes_max - work.bytes;
-            let records = self.params.block_records_max - work.records;
-            let longest =
-                self.lanes.longest(author, &tip.lanes, self.params.lane_batches_max, bytes, records);
-            if let Some((advance, run)) = longest {
-                work.bytes += run.bytes;
-                work.records += run.records;
-                work.advances.push(advance);
-                work.runs.push(run);
+        let mut chosen: BTreeMap<ValidatorIx, (LaneAdvance, Run)> = BTreeMap::new();
+        let order = self.order_of_lanes(tip);
+        for most in [1, self.params.lane_batches_max] {
+            for author in &order {
+                let mine = chosen.get(author).map_or((0, 0), |(_, run)| (run.bytes, run.records));
+                let bytes = self.params.block_bytes_max - work.bytes + mine.0;
+                let records = self.params.block_records_max - work.records + mine.1;
+                let batches = self.batches_allowed(now, *author, &tip.lanes).min(most);
+                let longest = self.lanes.longest(*author, &tip.lanes, batches, bytes, records);
+                if let Some((advance, run)) = longest {
+                    work.bytes = work.bytes - mine.0 + run.bytes;
+                    work.records = work.records - mine.1 + run.records;
+                    chosen.insert(*author, (advance, run));
+                }
             }
         }
-        let mut pairs: Vec<_> = work.advances.into_iter().zip(work.runs).collect();
-        pairs.sort_by_key(|(advance, _)| advance.author);
-        (work.advances, work.runs) = pairs.into_iter().unzip();
+        (work.advances, work.runs) = chosen.into_values().unzip();
         work
     }
 
@@ -249,14 +248,7 @@ impl Engine {
         }
     }
 
-    fn next_header(
-        &self,
-        now: Now,
-        me: chain_core::id::ValidatorIx,
-        tip: &Tip,
-        flags: Flags,
-        work: Option<&Work>,
-    ) -> Header {
+    fn next_header(&self, now: Now, me: ValidatorIx, tip: &Tip, flags: Flags, work: Option<&Work>) -> Header {
         let (exec_height, exec_root) = self.exec_for(tip);
         let exec_root =
             exec_root.or_else(|| self.summaries.get(&exec_height).copied()).unwrap_or(Digest::ZERO);
@@ -310,6 +302,7 @@ impl Engine {
         let checkpoint = header.flags.contains(Flags::CHECKPOINT).then_some(header.exec_height);
         let parent = header.parent;
         let proposal = Proposal { header, advances, signature, justification: justification.flatten() };
+        self.note_served(&proposal);
         self.chain.insert(Entry {
             proposal: proposal.clone(),
             digest,

@@ -31,6 +31,8 @@ const FETCHES_CAUSED_MAX: usize = 16;
 const RESEND_BATCHES: usize = 64;
 /// A sync request is given up after this long.
 const SYNC_MS: u64 = 1_000;
+/// A block that is final elsewhere is on its way for this long; after that it is asked for.
+const SYNC_GRACE_MS: u64 = 100;
 
 impl Engine {
     pub(super) fn on_connected(&mut self, now: Now, ix: ValidatorIx, out: &mut Vec<Action>) {
@@ -181,9 +183,15 @@ impl Engine {
                 && (self.peers[ix.index()].committed > committed
                     || target.signers().any(|bit| bit == ix.index()))
         };
-        let holders: Vec<ValidatorIx> = self.judge.committee.indices().filter(holds).collect();
-        let after = tried.and_then(|peer| holders.iter().find(|one| **one > peer));
-        let Some(holder) = after.or_else(|| holders.first()).copied() else { return };
+        let mut holders: Vec<ValidatorIx> = self.judge.committee.indices().filter(holds).collect();
+        // Whoever is silent is asked last: it may be long gone.
+        let silent = |ix: &ValidatorIx| {
+            let heard = self.peers[ix.index()].heard_ms;
+            heard.is_none_or(|at| now.mono_ms > at + 3 * self.params.status_ms)
+        };
+        holders.sort_by_key(silent);
+        let next = tried.and_then(|peer| holders.iter().position(|one| *one == peer)).map_or(0, |at| at + 1);
+        let Some(holder) = holders.get(next).or_else(|| holders.first()).copied() else { return };
         self.sync_asked = Some((now.mono_ms, holder));
         self.send(Peers::One(holder), Message::GetBlocks { from: committed.next() }, None, out);
     }
@@ -291,6 +299,23 @@ impl Engine {
         }
     }
 
+    /// Asks for whatever keeps a block from the committed chain: the block itself, or the newest of its
+    /// ancestors that is not here. An ancestor asked for when the block came may have been forgotten since.
+    pub(super) fn fetch_branch(
+        &mut self,
+        now: Now,
+        digest: Digest,
+        holders: Vec<ValidatorIx>,
+        cause: Option<ValidatorIx>,
+        out: &mut Vec<Action>,
+    ) {
+        let mut at = digest;
+        while let Some(entry) = self.chain.get(&at) {
+            at = entry.header().parent;
+        }
+        self.fetch_block(now, at, holders, cause, out);
+    }
+
     fn retry_fetches(&mut self, now: Now, out: &mut Vec<Action>) {
         self.fetches.retain(|_, fetch| now.mono_ms < fetch.first_ms + FETCH_FORGET_MS);
         let blocks: Vec<Digest> = self
@@ -355,9 +380,15 @@ impl Engine {
     /// Whatever happens by the clock.
     pub(super) fn periodic(&mut self, now: Now, out: &mut Vec<Action>) {
         if !self.is_closed() {
+            self.hand_over_early(now, out);
             self.check_timeouts(now, out);
         }
         self.retry_fetches(now, out);
+        self.missing_ms = self.sync_target.as_ref().and(self.missing_ms.or(Some(now.mono_ms)));
+        if self.missing_ms.is_some_and(|at| now.mono_ms >= at + SYNC_GRACE_MS) {
+            self.request_sync(now, out);
+        }
+        self.review_statements(out);
         if now.mono_ms >= self.next_status_ms {
             self.next_status_ms = now.mono_ms + self.params.status_ms;
             self.send(Peers::All, self.status(), None, out);
@@ -390,7 +421,7 @@ impl Engine {
                 }
             }
         }
-        let Some(me) = self.me else { return };
+        let Some(me) = self.me.filter(|me| !self.lane_is_frozen(*me)) else { return };
         // The oldest ones first: without them the later ones cannot be ordered.
         let pending = self.lanes.pending(me, &self.chain.committed().lanes);
         for batch in pending.into_iter().take(RESEND_BATCHES) {

@@ -44,6 +44,7 @@ impl Engine {
         let Ok(verified) = self.judge.view_change(message) else { return };
         let (high_qc, entry, left) =
             (verified.high_qc.clone(), verified.entry.clone(), verified.new_view.previous());
+        self.weigh_view_change(from, verified.new_view, high_qc.claim(), verified.signature, out);
         self.peers[from.index()].view_change = Some(verified);
         if let HighQc::Qc(cert) = high_qc {
             self.on_certificate(now, from, cert, out);
@@ -75,7 +76,7 @@ impl Engine {
         self.form_timeout_certificate(now, out);
     }
 
-    /// T1, T3, T4: this view's leader will not do.
+    /// T1 to T5: this view's leader will not do.
     pub(super) fn give_up(&mut self, now: Now, why: Suspicion, out: &mut Vec<Action>) {
         self.ask_for_view(now, self.view.next(), why, out);
         self.form_timeout_certificate(now, out);
@@ -171,6 +172,7 @@ impl Engine {
             return;
         }
         let Ok((view, verified)) = self.judge.entry(proof) else { return };
+        self.weigh_entry(&verified, out);
         let carried = match &*verified {
             EntryProof::Timeout(tc) => match &tc.best {
                 HighQc::Qc(cert) => Some(cert.clone()),
@@ -239,7 +241,7 @@ impl Engine {
         self.judge.entry(proof).ok()
     }
 
-    /// T1 and T3: is progress owed and late, or the leader silent?
+    /// T1 to T3: is progress owed and late, a lane left out, or the leader silent?
     pub(super) fn check_timeouts(&mut self, now: Now, out: &mut Vec<Action>) {
         if !self.voting() {
             return;
@@ -251,7 +253,10 @@ impl Engine {
             return;
         }
         self.note_room(now);
+        self.watch_lanes(now, out);
         self.relay_held(now, tau, out);
+        self.report_holdings(now, out);
+        self.pass_on_probation(now, out);
         let since = self.view_entered_ms.max(self.commit_ms).max(self.behind_ms);
         let late = self
             .owed_since(now)
@@ -262,30 +267,12 @@ impl Engine {
         let heard = self.peers[leader.index()].heard_ms.unwrap_or(0).max(self.view_entered_ms);
         let silent = Some(leader) != self.me && now.mono_ms >= heard + self.params.silence_ms;
         let why = late
+            .or_else(|| self.left_out(now))
             .or_else(|| silent.then_some(Suspicion::Silent))
             .or_else(|| self.term_overdue().then_some(Suspicion::TermOverdue));
         if let Some(why) = why {
             self.give_up(now, why, out);
         }
-    }
-
-    /// M6: a view that is older than two terms of block time without an end.
-    fn term_overdue(&self) -> bool {
-        let committed = self.chain.committed();
-        let Some(header) = committed.header.as_ref().filter(|one| one.view == self.view) else {
-            return false;
-        };
-        let base = match self.entry.as_deref() {
-            Some(EntryProof::Timeout(tc)) if tc.new_view == self.view => tc.best.height(),
-            Some(EntryProof::TermEnd { certificate, .. }) if certificate.view.next() == self.view => {
-                certificate.height
-            }
-            _ => self.judge.base_height,
-        };
-        let first = self.chain.committed_header(base.next());
-        first.is_some_and(|first| {
-            first.view == self.view && header.time_ms.saturating_sub(first.time_ms) > 2 * self.params.term_ms
-        })
     }
 
     /// No leader can order more than a quorum executes, nor certify what a quorum has not executed: neither
@@ -324,11 +311,12 @@ impl Engine {
             .judge
             .committee
             .indices()
-            .filter(|author| Some(*author) != self.me)
+            .filter(|author| Some(*author) != self.me && !self.lane_is_frozen(*author))
             .filter_map(|author| self.lanes.longest(author, committed, 1, bytes, records))
             .map(|(advance, _)| advance.tip_in(self.epoch()))
             .collect();
         self.relayed = heads.first().map(|head| (self.view, *head, now.mono_ms));
+        self.note_pushed(now, &heads);
         for batch in heads {
             out.push(Action::PushBatch { to: Peers::One(leader), batch });
         }
@@ -340,7 +328,7 @@ impl Engine {
     fn owed_since(&self, now: Now) -> impl Iterator<Item = (u64, Owed)> {
         let block = self.chain.entries().filter(|entry| entry.tip.is_some()).map(|entry| entry.seen_ms).min();
         let first = self.first_block_owed.then_some(self.view_entered_ms);
-        let pushed = self.pushed_ms.values().copied().min();
+        let pushed = self.pushed_ms.values().copied().min().filter(|_| !self.own_lane_is_frozen());
         let relayed = self.relayed.and_then(|(view, batch, at)| {
             let waits = batch.seq >= self.chain.committed().lanes.next_seq(batch.author);
             (view == self.view && waits).then_some(at)

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chain_core::api::{
-    BlockView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus, ValidatorsView,
+    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
+    TransactionStatus, ValidatorsView,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::codec;
 use chain_core::crypto::{Digest, SecretKey};
+use chain_core::epoch::HandOver;
 use chain_core::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use chain_core::transaction::{Submission, Transaction};
 use futures::FutureExt as _;
@@ -114,8 +116,21 @@ impl Node for Constants {
         Height::new(42)
     }
 
-    fn validators(&self) -> ValidatorsView {
+    fn validators(&self) -> Result<ValidatorsView, Refusal> {
         unimplemented!("not asked here")
+    }
+
+    fn hand_over(&self, epoch: Epoch) -> Result<HandOver, Refusal> {
+        refuse(Code::NotYetExecuted, &format!("epoch {epoch}"))
+    }
+
+    fn say_ready(&self) -> Result<ReadyView, Refusal> {
+        refuse(Code::ReadyNotNeeded, "v0 takes part")
+    }
+
+    fn evidence(&self, cursor: Option<&str>, limit: usize) -> Result<Page<EvidenceView>, Refusal> {
+        assert_eq!((cursor, limit), (Some("00ff"), 7), "as the client asked");
+        Ok(Page { items: Vec::new(), next_cursor: None, height: Height::new(42) })
     }
 
     fn status(&self) -> NodeStatus {
@@ -326,6 +341,7 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
         (format!("{}/receipt?version=9", record(9)), 503, "RECEIPT_PENDING"),
         (format!("{}/receipt?form=pdf", record(9)), 400, "BAD_PARAMETER"),
         ("/v1/records?limit=0".into(), 400, "BAD_PARAMETER"),
+        ("/v1/evidence?limit=501".into(), 400, "BAD_PARAMETER"),
         ("/v1/records?limit=1000000000".into(), 400, "BAD_PARAMETER"),
         ("/v1/records?sort=name".into(), 400, "BAD_PARAMETER"),
         ("/v1/blocks/7".into(), 404, "NOT_YET_EXECUTED"),
@@ -383,6 +399,8 @@ async fn unchanging_answers_are_cached_and_not_sent_twice() {
     assert_eq!(proof.text(), "TlogProof");
     assert_eq!(get(&server, &receipt, "").await.text(), "Bundle");
     assert_eq!(get(&server, &format!("{receipt}?form=tlog-proof"), "").await.text(), "TlogProof");
+    let page = get(&server, "/v1/evidence?limit=7&cursor=00ff", "").await;
+    assert_eq!((page.status, page.header("city-height")), (200, Some("42")), "{page:?}");
     let page = get(&server, "/v1/agencies?limit=500&cursor=a%20b", "").await;
     assert!(page.text().contains(r#"Some(\"gov.agency\") Some(\"a b\") 500"#), "{}", page.text());
     assert!(get(&server, "/metrics", "").await.text().contains("city_http_requests_total{class=\"3xx\"} 4"));

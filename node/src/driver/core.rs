@@ -1,21 +1,21 @@
 //! What the threads of a node share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use chain_core::code::{Code, Refusal};
-use chain_core::committee::Committee;
+use chain_core::committee::{Committee, VALIDATORS_MAX};
 use chain_core::crypto::{Digest, PublicKey, Signature};
 use chain_core::execute::ChainParams;
-use chain_core::id::{ChainId, Height, ValidatorIx, View};
+use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
 use chain_core::lane::BatchRef;
 use consensus::message::Message;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
-use super::batches::{BatchCache, BatchJudge};
+use super::batches::BatchCache;
 pub(crate) use super::inbox::Input;
 use super::inbox::{Allowances, Inputs};
 use super::intake::Intake;
@@ -23,6 +23,7 @@ use super::pool::Pool;
 use super::sync::{self, Fetches};
 use super::tracker::Tracker;
 use crate::checkpoints::Checkpoints;
+use crate::epoch::{GUESTS_MAX, Part};
 use crate::link::{Frame, Inbox, Network, SyncRequest, SyncResponse};
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
@@ -33,10 +34,11 @@ use crate::vault::Vault;
 pub struct Core {
     /// The chain.
     pub chain: ChainParams,
-    /// The validators.
-    pub committee: Arc<Committee>,
-    /// This validator; none for an observer.
-    pub me: Option<ValidatorIx>,
+    /// This node's consensus key: what makes it one of the validators of an epoch.
+    pub key: PublicKey,
+    part: RwLock<Arc<Part>>,
+    /// Raised whenever the network must be started anew: another epoch, or somebody else may connect.
+    pub(crate) peers_changed: watch::Sender<u64>,
     /// Safety record, blocks, certificates, batches.
     pub consensus: ConsensusStore,
     /// What follows from them.
@@ -49,14 +51,12 @@ pub struct Core {
     pub intake: Intake,
     /// Recent batches in memory.
     pub batches: BatchCache,
-    /// Checks batches.
-    pub judge: BatchJudge,
     pub(crate) inputs: Inputs,
     pub(crate) tracker: Tracker,
     pub(crate) fetches: Fetches,
     pub(crate) pool: Pool,
     pub(crate) allowances: Allowances,
-    pub(crate) network: OnceLock<Arc<dyn Network>>,
+    network: RwLock<Option<(Epoch, Arc<dyn Network>)>>,
     pub(crate) runtime: tokio::runtime::Handle,
     /// What the engine thread last said about itself.
     pub(crate) view: Mutex<EngineView>,
@@ -70,7 +70,7 @@ pub struct Core {
 
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Core(chain {}, validator {:?})", self.chain_id(), self.me)
+        write!(f, "Core(chain {}, validator {:?})", self.chain_id(), self.me())
     }
 }
 
@@ -78,8 +78,8 @@ impl std::fmt::Debug for Core {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) chain: ChainParams,
-    pub(crate) committee: Arc<Committee>,
-    pub(crate) me: Option<ValidatorIx>,
+    pub(crate) key: PublicKey,
+    pub(crate) part: Part,
     pub(crate) consensus: ConsensusStore,
     pub(crate) ledger: LedgerStore,
     pub(crate) vault: Option<Vault>,
@@ -96,6 +96,8 @@ pub struct EngineView {
     pub leader: Option<ValidatorIx>,
     /// Newest final height.
     pub committed: Height,
+    /// Highest height that a quorum is known to have made final, here or elsewhere.
+    pub certified: Height,
     /// Its block.
     pub digest: Option<Digest>,
     /// Its time.
@@ -133,6 +135,10 @@ pub struct Counters {
     pub bad_batches: AtomicU64,
     /// View changes seen.
     pub views: AtomicU64,
+    /// Offences of validators that this node proved.
+    pub offences: AtomicU64,
+    /// Proofs of them that it filed.
+    pub evidence_filed: AtomicU64,
 }
 
 /// How the node ends: once, with the reason.
@@ -196,37 +202,63 @@ impl Core {
     /// # Errors
     /// When the system has no more threads.
     pub(crate) fn new(parts: Parts) -> std::io::Result<Self> {
-        let Parts { chain, committee, me, consensus, ledger, vault, checkpoints, runtime } = parts;
+        let Parts { chain, key, part, consensus, ledger, vault, checkpoints, runtime } = parts;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             chain,
-            me,
+            key,
+            part: RwLock::new(Arc::new(part)),
+            peers_changed: watch::Sender::new(0),
             consensus,
             ledger,
             vault,
             checkpoints,
             intake: Intake::default(),
             batches: BatchCache::default(),
-            judge: BatchJudge::new(chain.chain_id, committee.clone()),
             inputs: Inputs::default(),
             tracker: Tracker::default(),
             fetches: Fetches::default(),
             pool: Pool::start(threads)?,
-            allowances: Allowances::new(committee.size()),
-            network: OnceLock::new(),
+            allowances: Allowances::new(VALIDATORS_MAX + GUESTS_MAX),
+            network: RwLock::default(),
             runtime,
             view: Mutex::default(),
             counters: Counters::default(),
             stop: Stop::default(),
             executed: AtomicU64::new(0),
             started: Instant::now(),
-            committee,
         })
     }
 
     /// The chain's id.
     pub fn chain_id(&self) -> ChainId {
         self.chain.chain_id
+    }
+
+    /// This node's part in the epoch that it is in.
+    pub fn part(&self) -> Arc<Part> {
+        self.part.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The validators of the epoch.
+    pub fn committee(&self) -> Arc<Committee> {
+        self.part().committee.clone()
+    }
+
+    /// This validator; none for an observer.
+    pub fn me(&self) -> Option<ValidatorIx> {
+        self.part().me
+    }
+
+    /// Enters an epoch: everything that reads the set reads the new one from here on.
+    pub(crate) fn enter(&self, part: Part) {
+        *self.part.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(part);
+        self.renew_network();
+    }
+
+    /// Asks for a network that knows who may connect now.
+    pub(crate) fn renew_network(&self) {
+        self.peers_changed.send_modify(|changes| *changes += 1);
     }
 
     /// Monotonic milliseconds since the node started.
@@ -240,14 +272,16 @@ impl Core {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The network, once it runs.
+    /// The network, once it runs; none while it is that of another epoch, in which others have the indices.
     pub(crate) fn network(&self) -> Option<Arc<dyn Network>> {
-        self.network.get().cloned()
+        let attached = self.network.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let epoch = self.committee().epoch();
+        attached.filter(|(of, _)| *of == epoch).map(|(_, network)| network)
     }
 
-    /// Attaches the network. Only the first one counts.
-    pub fn attach(&self, network: Arc<dyn Network>) {
-        let _ = self.network.set(network);
+    /// Attaches the network of an epoch, in place of the one before.
+    pub fn attach(&self, network: Arc<dyn Network>, epoch: Epoch) {
+        *self.network.write().unwrap_or_else(PoisonError::into_inner) = Some((epoch, network));
     }
 
     /// Newest executed height.
@@ -286,7 +320,7 @@ impl Core {
     }
 
     fn judge_batch(&self, bytes: Arc<[u8]>) -> Option<BatchRef> {
-        match self.judge.check(bytes) {
+        match self.part().judge.check(bytes) {
             Ok(checked) => {
                 let checked = Arc::new(checked);
                 let name = checked.name;
@@ -323,22 +357,40 @@ impl Core {
     }
 }
 
-/// The network's way in.
+/// The way in of one network: what it says is dropped once the node has entered another epoch, in which other
+/// validators have its indices.
 #[derive(Clone, Debug)]
-pub struct CoreInbox(pub Arc<Core>);
+pub struct CoreInbox {
+    core: Arc<Core>,
+    epoch: Epoch,
+}
+
+impl CoreInbox {
+    /// For a network of an epoch.
+    pub fn new(core: Arc<Core>, epoch: Epoch) -> Self {
+        Self { core, epoch }
+    }
+
+    fn is_current(&self) -> bool {
+        self.core.committee().epoch() == self.epoch
+    }
+}
 
 impl Inbox for CoreInbox {
     fn connected(&self, peer: ValidatorIx) {
-        self.0.inputs.push(Input::Connected(peer));
-        self.0.checkpoints.greet(&self.0, peer);
+        self.core.inputs.push(Input::Connected { epoch: self.epoch, peer });
+        self.core.checkpoints.greet(&self.core, peer);
     }
 
     fn disconnected(&self, peer: ValidatorIx) {
-        self.0.inputs.push(Input::Disconnected(peer));
+        self.core.inputs.push(Input::Disconnected { epoch: self.epoch, peer });
     }
 
     fn deliver(&self, from: ValidatorIx, frame: Frame) -> BoxFuture<'static, ()> {
-        let core = self.0.clone();
+        let (core, epoch) = (self.core.clone(), self.epoch);
+        if !self.is_current() {
+            return async {}.boxed();
+        }
         async move {
             let Some(permit) = core.allowances.admit(from, &frame).await else { return };
             match frame {
@@ -346,7 +398,7 @@ impl Inbox for CoreInbox {
                     Message::GetBlocks { from: height } => core.answer_blocks(from, height, permit),
                     _ => {
                         let message = Box::new(Arc::unwrap_or_clone(message));
-                        core.inputs.push(Input::Message { from, message, permit });
+                        core.inputs.push(Input::Message { epoch, from, message, permit });
                     }
                 },
                 Frame::Batch(bytes) => {
@@ -369,12 +421,12 @@ impl Inbox for CoreInbox {
     }
 
     fn serve(&self, _: ValidatorIx, request: SyncRequest) -> SyncResponse {
-        self.0.guard(sync::answer(&self.0.consensus, &request)).unwrap_or_default()
+        self.core.guard(sync::answer(&self.core.consensus, &request)).unwrap_or_default()
     }
 
     fn hello(&self, network_key: PublicKey, challenge: Digest) -> BoxFuture<'static, Option<Signature>> {
         let (reply, answer) = oneshot::channel();
-        self.0.inputs.push(Input::Hello { network_key, challenge, reply });
+        self.core.inputs.push(Input::Hello { epoch: self.epoch, network_key, challenge, reply });
         async move { answer.await.ok().flatten() }.boxed()
     }
 }

@@ -13,9 +13,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chain_core::block::ExecSummary;
+use chain_core::code::Refusal;
 use chain_core::crypto::{Digest, PublicKey, Signature};
-use chain_core::id::ValidatorIx;
+use chain_core::id::{Epoch, ValidatorIx};
 use chain_core::lane::SignedBatchHeader;
+use chain_core::record::validator::Ready;
 use consensus::message::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -33,18 +35,28 @@ const DRAIN_MAX: usize = 2_048;
 /// Something for the engine thread.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// A message of a peer.
-    Message { from: ValidatorIx, message: Box<Message>, permit: OwnedSemaphorePermit },
+    /// A message of a peer, by its index in an epoch.
+    Message { epoch: Epoch, from: ValidatorIx, message: Box<Message>, permit: OwnedSemaphorePermit },
     /// A connection stands.
-    Connected(ValidatorIx),
+    Connected { epoch: Epoch, peer: ValidatorIx },
     /// It is gone.
-    Disconnected(ValidatorIx),
+    Disconnected { epoch: Epoch, peer: ValidatorIx },
     /// A batch was checked and stored.
     BatchStored(SignedBatchHeader),
-    /// A block was executed.
-    Executed(ExecSummary),
+    /// A block was executed; the hash of the next validator set when it scheduled one, and whether it closed the
+    /// epoch.
+    Executed { summary: ExecSummary, scheduled: Option<Digest>, closing: bool },
+    /// A block froze a lane of its epoch.
+    LaneFrozen { epoch: Epoch, author: ValidatorIx },
     /// The network needs the binding of its key signed.
-    Hello { network_key: PublicKey, challenge: Digest, reply: oneshot::Sender<Option<Signature>> },
+    Hello {
+        epoch: Epoch,
+        network_key: PublicKey,
+        challenge: Digest,
+        reply: oneshot::Sender<Option<Signature>>,
+    },
+    /// A client asks for this node's word that it can take part.
+    Ready { ready: Ready, reply: oneshot::Sender<Result<Signature, Refusal>> },
     /// Local submissions are waiting.
     Wake,
     /// The node is to stop.
@@ -150,7 +162,8 @@ mod tests {
         let frame = Frame::Message(Arc::new(message.clone()));
         let admitted = allowances.admit(ValidatorIx::new(0), &frame);
         let permit = futures::executor::block_on(admitted).unwrap();
-        Input::Message { from: ValidatorIx::new(0), message: Box::new(message), permit }
+        let (epoch, from) = (Epoch::ZERO, ValidatorIx::new(0));
+        Input::Message { epoch, from, message: Box::new(message), permit }
     }
 
     #[test]

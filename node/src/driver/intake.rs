@@ -23,6 +23,9 @@ pub const BATCH_OPERATIONS_TARGET: usize = 1_024;
 /// ... or when its oldest submission has waited this long.
 pub const BATCH_WAIT_MS: u64 = 10;
 
+/// The queue of what was taken and came back; no agency has this name.
+const RETURNED: &str = "";
+
 /// One submission that waits.
 #[derive(Debug)]
 pub struct Queued {
@@ -93,6 +96,29 @@ impl Intake {
         queues.operations += operations;
         queues.transactions += 1;
         Ok(())
+    }
+
+    /// Puts submissions back that were taken and not ordered, ahead of everything else and whatever the limits:
+    /// they were counted against those before.
+    pub fn put_back(&self, returned: Vec<Queued>) {
+        if returned.is_empty() {
+            return;
+        }
+        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !queues.agencies.contains_key(RETURNED) {
+            queues.agencies.insert(RETURNED.to_owned(), Agency::default());
+            queues.turn.push_front(RETURNED.to_owned());
+        }
+        for queued in returned {
+            let (bytes, operations) = (queued.bytes as usize, queued.operations());
+            queues.bytes += bytes;
+            queues.operations += operations;
+            queues.transactions += 1;
+            let Some(queue) = queues.agencies.get_mut(RETURNED) else { return };
+            queue.waiting.push_back(queued);
+            queue.bytes += bytes;
+            queue.operations += operations;
+        }
     }
 
     /// Transactions that wait.

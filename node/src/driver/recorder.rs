@@ -65,6 +65,11 @@ impl Recorder {
         Ok(Self { out: Some(out), me })
     }
 
+    /// Another index is this validator's from here on.
+    pub(crate) fn begin_epoch(&mut self, me: Option<ValidatorIx>) {
+        self.me = me;
+    }
+
     /// Records what this validator signed in a message; others' words and unsigned ones are not recorded.
     ///
     /// # Errors

@@ -49,6 +49,20 @@ pub(super) fn notice(committee: &Committee, notice: Notice) {
             let how = if by_timeout { "a quorum gave the last one up" } else { "its leader handed over" };
             tracing::info!(view = view.get(), leader, how, "entered a view");
         }
+        Notice::HandsOver { view, voters } => {
+            tracing::info!(
+                view = view.get(),
+                voters,
+                "handing over early: hardly a quorum can vote in this view"
+            );
+        }
+        Notice::OnProbation { author } => {
+            let author = name(committee, author);
+            tracing::warn!(
+                author,
+                "blocks waited for its data; its batches now wait until a quorum holds them"
+            );
+        }
     }
 }
 
@@ -64,7 +78,11 @@ fn in_words(why: Suspicion) -> String {
             };
             format!("owed for over {timeout_ms} ms: {owed}")
         }
+        Suspicion::LeftOut { author, seq, waited_ms } => {
+            format!("it passed over lane {author} up to batch {seq}, which it was given, for {waited_ms} ms")
+        }
         Suspicion::Silent => "silence".to_owned(),
+        Suspicion::Skipped => "it had been silent for long when its view began".to_owned(),
         Suspicion::TermOverdue => "its term is long over".to_owned(),
         Suspicion::Proof => "it signed what no leader may sign".to_owned(),
         Suspicion::Joined => "others asked for it, at least one of them honest".to_owned(),

@@ -12,13 +12,14 @@ use crate::driver::core::{Core, running};
 use crate::handle::Metric;
 
 /// A node this many blocks behind its own committed height, or this long without a block, is not ready.
-const LAG_MAX: u64 = 64;
+pub(super) const LAG_MAX: u64 = 64;
 
 impl Local {
     pub(super) fn node_status(&self) -> NodeStatus {
         let core = &self.core;
         let view = core.engine_view();
-        let name = |ix: ValidatorIx| core.committee.get(ix).map(|one| one.name.clone()).unwrap_or_default();
+        let (committee, me) = (core.committee(), core.me());
+        let name = |ix: ValidatorIx| committee.get(ix).map(|one| one.name.clone()).unwrap_or_default();
         let summary = core.ledger.snapshot().ok().and_then(|snapshot| {
             let height = snapshot.height();
             snapshot.summary(height).ok().flatten()
@@ -41,10 +42,10 @@ impl Local {
         NodeStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             chain_id: core.chain_id(),
-            name: core.me.map_or_else(|| "observer".to_owned(), name),
+            name: me.map_or_else(|| "observer".to_owned(), name),
             voting: view.voting,
             not_voting_because: self.not_voting(view.voting, view.lost),
-            epoch: core.committee.epoch(),
+            epoch: committee.epoch(),
             view: view.view,
             leader: view.leader.map(name).unwrap_or_default(),
             committed: view.committed,
@@ -54,7 +55,7 @@ impl Local {
             log_size: summary.map_or(0, |one| one.log_size),
             block_time_ms: view.time_ms,
             queued: core.intake.len() as u64,
-            peers: core.committee.indices().filter(|ix| Some(*ix) != core.me).map(peer).collect(),
+            peers: committee.indices().filter(|ix| Some(*ix) != me).map(peer).collect(),
         }
     }
 
@@ -63,7 +64,7 @@ impl Local {
             return None;
         }
         lost.or_else(|| {
-            let why = match self.core.me {
+            let why = match self.core.me() {
                 None => "an observer does not vote",
                 Some(_) => "waiting for a quorum of peers to say what they remember of this validator",
             };
@@ -80,7 +81,8 @@ impl Local {
             return Err(Refusal::new(Code::NotReady, detail));
         }
         let connected = view.peers.iter().filter(|(connected, ..)| *connected).count();
-        let needed = self.core.committee.quorum() - usize::from(self.core.me.is_some());
+        let part = self.core.part();
+        let needed = part.committee.quorum() - usize::from(part.me.is_some());
         if connected < needed {
             let detail = format!("connected to {connected} validators, a quorum needs {needed}");
             return Err(Refusal::new(Code::NotReady, detail));
@@ -118,6 +120,8 @@ impl Local {
             ("queue_full", "Submissions refused for a full queue.", read(&counters.queue_full)),
             ("bad_batches", "Batches of peers refused.", read(&counters.bad_batches)),
             ("view_changes", "Views entered since the start.", read(&counters.views)),
+            ("offences_proven", "Offences of validators that this node proved.", read(&counters.offences)),
+            ("evidence_filed", "Proofs of them that it filed.", read(&counters.evidence_filed)),
         ];
         #[expect(clippy::cast_precision_loss, reason = "the text format holds floats")]
         let sample = |counter: bool| {
@@ -131,16 +135,14 @@ impl Local {
         };
         let mut all: Vec<Metric> = gauges.into_iter().map(sample(false)).collect();
         all.extend(sums.into_iter().map(sample(true)));
-        for ix in core.committee.indices().filter(|ix| Some(*ix) != core.me) {
+        let (committee, me) = (core.committee(), core.me());
+        for ix in committee.indices().filter(|ix| Some(*ix) != me) {
             let (connected, ..) = view.peers.get(ix.index()).copied().unwrap_or_default();
             all.push(Metric {
                 name: "peer_connected",
                 help: "1 while a verified connection stands.",
                 counter: false,
-                labels: vec![(
-                    "peer",
-                    core.committee.get(ix).map(|one| one.name.clone()).unwrap_or_default(),
-                )],
+                labels: vec![("peer", committee.get(ix).map(|one| one.name.clone()).unwrap_or_default())],
                 value: if connected { 1.0 } else { 0.0 },
             });
         }

@@ -42,7 +42,7 @@ impl Local {
     /// All checks of a submission.
     pub(super) fn judge(&self, submission: &Submission) -> Result<Judged, Refusal> {
         running(&self.core)?;
-        if self.core.me.is_none() {
+        if self.core.me().is_none() {
             return Err(Refusal::new(Code::NotReady, "this node is an observer: it takes no submissions"));
         }
         if let Some(lost) = self.core.engine_view().lost {
@@ -65,7 +65,7 @@ impl Local {
         self.check_validity(transaction.valid_until_ms)?;
         let (travelling, vault) = self.split(submission)?;
         check_submission(&travelling)?;
-        if !self.core.judge.verify(&submission.signed) {
+        if !self.core.part().judge.verify(&submission.signed) {
             let detail = format!("by key {}", short(&transaction.author));
             return Err(Refusal::new(Code::BadSignature, detail));
         }

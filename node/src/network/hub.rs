@@ -85,7 +85,8 @@ pub(super) enum Command {
 /// One validator to be connected to.
 pub(super) struct Target {
     pub(super) peer_id: PeerId,
-    pub(super) address: Multiaddr,
+    /// Where it is dialled; nowhere when it has no address.
+    pub(super) address: Option<Multiaddr>,
 }
 
 struct Dialling {
@@ -164,15 +165,18 @@ impl Hub {
 
     fn dial(&mut self, now: Instant) {
         for (&ix, target) in &self.targets {
-            let Some(state) = self.dialling.get_mut(&ix) else { continue };
+            let (Some(state), Some(address)) = (self.dialling.get_mut(&ix), &target.address) else {
+                continue;
+            };
             let slot = self.shared.slot(ix);
-            let mine = self.shared.me < ix || now.duration_since(state.down_since) >= FALLBACK_AFTER;
+            let mine =
+                self.shared.directory.me < ix || now.duration_since(state.down_since) >= FALLBACK_AFTER;
             let busy = state.attempt.is_some() || state.sessions > 0;
             if busy || !mine || now < state.next || slot.cut(now) {
                 continue;
             }
             let options = DialOpts::peer_id(target.peer_id)
-                .addresses(vec![target.address.clone()])
+                .addresses(vec![address.clone()])
                 .condition(PeerCondition::NotDialing)
                 .allocate_new_port()
                 .build();
@@ -279,7 +283,7 @@ impl Hub {
     fn note_refusal(&self, peer: ValidatorIx, refusal: Refusal) {
         self.shared.metrics.refused.add(1);
         let text = refusal.to_string();
-        let name = self.shared.committee.get(peer).map_or("?", |one| one.name.as_str());
+        let name = self.shared.directory.get(peer).map_or("?", |one| one.name.as_str());
         if self.shared.slot(peer).refuse(refusal) {
             tracing::warn!(%peer, name, refusal = text, "no connection with validator");
         }

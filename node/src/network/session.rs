@@ -74,11 +74,11 @@ impl Session {
         let mut stream = self.stream(Channel::Hello).await?;
         let shared = &self.shared;
         let validator =
-            shared.committee.get(self.peer).ok_or_else(|| End::Broken("no such validator".into()))?;
+            shared.directory.get(self.peer).ok_or_else(|| End::Broken("no such validator".into()))?;
         let sign = |challenge| shared.inbox.hello(shared.network_key, challenge);
         let terms = Terms {
             chain_id: shared.chain_id,
-            epoch: shared.committee.epoch(),
+            epoch: shared.directory.committee.epoch(),
             peer_network_key: validator.network_key,
             peer_consensus_key: validator.consensus_key,
             sign: &sign,
@@ -114,7 +114,7 @@ impl Session {
         };
         let shared = Arc::clone(&self.shared);
         let slot = shared.slot(self.peer);
-        let preferred = self.dialer == (shared.me < self.peer);
+        let preferred = self.dialer == (shared.directory.me < self.peer);
         let active = Arc::new(Active::new(preferred));
         if !slot.claim(&active) {
             return End::Replaced;

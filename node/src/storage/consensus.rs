@@ -48,6 +48,7 @@ const BUDGET: Budget = Budget {
     files: 256,
 };
 const RECORD: &[u8] = b"record";
+const CARRIED: &str = "carried";
 
 /// The store.
 #[derive(Debug)]
@@ -66,6 +67,14 @@ pub struct Certified {
 
 impl Wire for Certified {
     const LIMIT: usize = ClosingProof::LIMIT;
+}
+
+/// Own batches that an epoch left unordered.
+#[derive(Debug, Deserialize, Serialize)]
+struct Carried(Vec<BatchRef>);
+
+impl Wire for Carried {
+    const LIMIT: usize = 64 * 1024;
 }
 
 /// Entries of the next synced write.
@@ -420,6 +429,25 @@ impl ConsensusStore {
             headers.push(decode_head::<Batch, _>(&bytes).map_err(StorageError::decode("batch"))?);
         }
         Ok(headers)
+    }
+
+    /// Keeps the names of own batches that the epoch leaves unordered, in place of those of the epoch before;
+    /// synced.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn set_carried(&self, names: &[BatchRef]) -> Result<(), StorageError> {
+        self.set_meta(CARRIED, &encoded("names of batches", &Carried(names.to_vec()))?)
+    }
+
+    /// The names that [`Self::set_carried`] kept.
+    ///
+    /// # Errors
+    /// When the disk refuses or the value does not decode.
+    pub fn carried(&self) -> Result<Vec<BatchRef>, StorageError> {
+        let Some(bytes) = self.meta(CARRIED)? else { return Ok(Vec::new()) };
+        let Carried(names) = decode_trusted(&bytes).map_err(StorageError::decode("names of batches"))?;
+        Ok(names)
     }
 
     /// A small named value: `chain` is the chain id, `format` the layout's version.

@@ -112,6 +112,7 @@ pub(crate) fn genesis(ports: [u16; 4]) -> Genesis {
         utc_offset_minutes: 480,
         parameters: Parameters { block_interval_ms_min: 5, ..Parameters::default() },
         council: Council { threshold: 3 },
+        recovery: None,
         validators: (0..4).map(validator).collect(),
         agencies: (0..4).map(agency).collect(),
         members: members.collect(),
@@ -284,12 +285,13 @@ impl City {
             })
             .collect();
         let port = Port { me, wires: self.wires.clone(), outgoing, runtime: self.runtime.handle().clone() };
-        running.attach(Arc::new(port));
-        self.wires.inboxes.lock().unwrap()[ix] = Some(running.inbox());
+        let directory = running.directory().unwrap();
+        running.attach(Arc::new(port), directory.committee.epoch());
+        self.wires.inboxes.lock().unwrap()[ix] = Some(running.inbox(&directory));
         let others: Vec<ValidatorIx> =
             self.indices().filter(|other| self.nodes[other.index()].is_some()).collect();
         for other in others {
-            running.inbox().connected(other);
+            running.inbox(&directory).connected(other);
             if let Some(inbox) = self.wires.inbox(other) {
                 inbox.connected(me);
             }
@@ -319,6 +321,13 @@ impl City {
             }
         }
         running.join(reason).unwrap();
+    }
+
+    /// Something arrives at a validator on the channel of one that the test plays.
+    pub(crate) fn whisper(&self, from: usize, to: usize, frame: Frame) {
+        let from = ValidatorIx::new(u16::try_from(from).unwrap());
+        let inbox = self.wires.inbox(ValidatorIx::new(u16::try_from(to).unwrap())).unwrap();
+        self.runtime.block_on(inbox.deliver(from, frame));
     }
 
     pub(crate) fn node(&self, ix: usize) -> NodeHandle {

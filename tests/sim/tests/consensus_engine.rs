@@ -234,7 +234,7 @@ fn a_validator_without_its_record_follows_and_signs_nothing() {
         (0..table.seats[0].engine.view().get()).map(|view| table.kit.leader(view).get()).collect();
     assert!(led.contains(&3), "its turn came: {led:?}");
     let network = table.kit.committee.get(ix(3)).unwrap().network_key;
-    assert!(seat.engine.hello(network, Digest::ZERO).is_some(), "it can still say who it is");
+    assert!(seat.engine.hello(Epoch::ZERO, network, Digest::ZERO).is_some(), "it can still say who it is");
     // Nor does it seal batches.
     table.feed(3, Event::LocalBatch { token: 1, payload_root: Digest::ZERO, bytes: 10, count: 1 });
     assert!(!table.seats[3].written.iter().any(|write| matches!(write, Write::OwnBatch(_))));
@@ -568,7 +568,7 @@ fn a_first_block_robbed_of_its_justification_gets_it_back_from_its_leader() {
 }
 
 #[test]
-fn numbers_at_the_end_of_their_range_do_no_harm() {
+fn a10_numbers_at_the_end_of_their_range_do_no_harm() {
     let mut table = alone();
     let genesis = table.kit.genesis();
     for view in [u64::MAX - 1, u64::MAX] {

@@ -7,6 +7,7 @@ use chain_core::certificate::VoteKind;
 use chain_core::id::{Epoch, Height};
 use city_sim::kit::Kit;
 use city_sim::kit::table::Table;
+use city_sim::sim::faults::Level;
 use city_sim::sim::random::Random;
 use city_sim::sim::{Faults, World};
 use consensus::Params;
@@ -20,8 +21,7 @@ const SEEDS: u64 = 300;
 
 /// What the ordinary simulation makes of a network of such engines.
 fn simulate(mutant: Mutant, n: u16, seed: u64) -> Result<(), String> {
-    let mut random = Random::new(seed ^ 0xfa17);
-    let faults = Faults::drawn(&mut random);
+    let faults = Faults::draw(Level::Drawn, n, None, &mut Random::new(seed ^ 0xfa17));
     let mut world = World::new(seed, n, Params::default(), faults);
     world.mutate(mutant);
     world.run_ms(5 * 60_000)?;

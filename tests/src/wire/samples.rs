@@ -7,7 +7,9 @@ use chain_core::code::{Code, Refusal};
 use chain_core::committee::Committee;
 use chain_core::crypto::{Digest, SecretKey, Signature};
 use chain_core::date::Date;
+use chain_core::epoch::{ClosingProof, HandOver};
 use chain_core::execute::{Outcome, Verdict};
+use chain_core::genesis::ValidatorSecrets;
 use chain_core::id::{Height, RecordId, TxId, View};
 use chain_core::lane::{LaneAdvance, SignedBatchHeader};
 use chain_core::merkle;
@@ -15,9 +17,11 @@ use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason};
 use chain_core::org::OrgId;
 use chain_core::proof::{FinalityProof, InclusionPath};
 use chain_core::record::governance::{AgencyDetails, MemberDetails, NewKey, Possession, Role};
+use chain_core::record::validator::{Ready, ValidatorDetails};
 use chain_core::record::{
     BasisRef, Class, Details, RecordType, Reference, Relation, Severity, SubjectKind, record_id,
 };
+use chain_core::recovery::{RecoveryAct, SignedRecovery};
 use chain_core::transaction::{Batch, Body, Submission, TRANSACTION_VERSION, Transaction, payload_root};
 use consensus::engine::Tip;
 use consensus::message::{
@@ -200,7 +204,18 @@ fn operations(kit: &Kit) -> Vec<Operation> {
         Operation::StopPublication { record, version: 1, reason: reason() },
         Operation::Suspend { record, version: 1, until: Some(day(9)), reason: reason() },
         Operation::Resume { record, version: 1 },
+        Operation::Ready {
+            record,
+            version: 1,
+            time_ms: WALL_MS,
+            signature: clerk().sign(&ready(kit, record)),
+        },
     ]
+}
+
+fn ready(kit: &Kit, record: RecordId) -> Ready {
+    let consensus_key = clerk().public();
+    Ready { chain_id: kit.chain_id, epoch: kit.epoch, record, version: 1, consensus_key, time_ms: WALL_MS }
 }
 
 fn governance(kit: &Kit) -> Vec<Operation> {
@@ -216,6 +231,7 @@ fn governance(kit: &Kit) -> Vec<Operation> {
         from: day(1),
         to: None,
     };
+    let runner = agency();
     let agency = AgencyDetails {
         id: agency(),
         name: "示例机关".to_owned(),
@@ -225,6 +241,10 @@ fn governance(kit: &Kit) -> Vec<Operation> {
         from: day(1),
         to: Some(day(30)),
     };
+    let [consensus, network, log] = [1, 2, 3].map(|role| city_sim::kit::secret(role, 9));
+    let secrets = ValidatorSecrets { consensus: &consensus, network: &network, log: &log };
+    let address = "/ip4/10.0.0.9/tcp/7101";
+    let validator = ValidatorDetails::prove(kit.chain_id, "validator-9", &runner, address, secrets);
     vec![
         Operation::Submit(Box::new(record_header(
             kit,
@@ -236,6 +256,11 @@ fn governance(kit: &Kit) -> Vec<Operation> {
             RecordType::Member,
             Details::Member(Box::new(member)),
         ))),
+        Operation::Submit(Box::new(record_header(
+            kit,
+            RecordType::Validator,
+            Details::Validator(Box::new(validator)),
+        ))),
     ]
 }
 
@@ -246,7 +271,7 @@ pub(super) fn submissions() -> Samples<Submission> {
     bodies[0] = Some(body());
     vec![
         ("every operation", submission(&kit, operations, bodies)),
-        ("agency and member", submission(&kit, governance(&kit), vec![None, None])),
+        ("agency, member and validator", submission(&kit, governance(&kit), vec![None, None, None])),
     ]
 }
 
@@ -256,11 +281,57 @@ pub(super) fn batches() -> Samples<Batch> {
     let ids: Vec<TxId> = submissions.iter().map(|one| one.signed.transaction.id()).collect();
     let mut header = kit.batch(0, 0, Digest::ZERO, 11).header;
     header.payload_root = payload_root(&ids);
-    let signature = crate::kit::secret(1, 0).sign(&header);
+    let signature = city_sim::kit::secret(1, 0).sign(&header);
     vec![
         ("two submissions", Batch { signed: SignedBatchHeader { header, signature }, submissions }),
         ("empty", Batch { signed: kit.batch(0, 0, Digest::ZERO, 0), submissions: Vec::new() }),
     ]
+}
+
+/// The end of an epoch whose closing block a view change found uncommitted: one Suffix, committed.
+pub(super) fn closing_proofs() -> Samples<ClosingProof> {
+    let kit = kit();
+    let next = next_set(&kit);
+    let mut closing = kit.header(&kit.genesis(), 0, Flags::CLOSING);
+    closing.next_validators_hash = next.hash();
+    let mut suffix = kit.header(&kit.genesis(), 1, Flags::SUFFIX);
+    suffix.height = closing.height.next();
+    suffix.parent = closing.digest();
+    suffix.next_validators_hash = next.hash();
+    let committed = |header: &Header| kit.cert_of(VoteKind::Commit, header);
+    let direct = ClosingProof { certificate: committed(&closing), headers: vec![closing.clone()] };
+    let through = ClosingProof { certificate: committed(&suffix), headers: vec![closing, suffix] };
+    vec![("direct", direct), ("through a suffix", through)]
+}
+
+fn next_set(kit: &Kit) -> Committee {
+    let mut validators = kit.committee.validators().to_vec();
+    validators[3].may_lead = false;
+    Committee::new(kit.epoch.next(), validators).expect("a valid set")
+}
+
+pub(super) fn hand_overs() -> Samples<HandOver> {
+    let next = next_set(&kit());
+    closing_proofs().into_iter().map(|(name, proof)| (name, HandOver { proof, next: next.clone() })).collect()
+}
+
+pub(super) fn recoveries() -> Samples<SignedRecovery> {
+    let kit = kit();
+    let mut validators = kit.committee.validators().to_vec();
+    for (at, one) in validators.iter_mut().enumerate() {
+        one.agency = format!("register:CN-T:{at}");
+    }
+    let act = RecoveryAct {
+        chain_id: kit.chain_id,
+        epoch: kit.epoch,
+        height: Height::new(41),
+        block_digest: Digest::tagged(b"last block", &[]),
+        next: Committee::new(kit.epoch.next(), validators).expect("a valid set"),
+        reason: "two machine rooms burnt".to_owned(),
+        time_ms: WALL_MS,
+    };
+    let signatures = [1, 2].map(|at| act.sign(&city_sim::kit::secret(5, at))).to_vec();
+    vec![("two of three", SignedRecovery::new(act, signatures))]
 }
 
 pub(super) fn outcomes() -> Samples<Outcome> {
@@ -394,6 +465,7 @@ pub(super) fn messages() -> Samples<Message> {
                 certificate: Box::new(commit_qc),
             },
         ),
+        ("have", Message::Have { lanes: vec![(ix(0), 0), (ix(1), 7), (ix(3), u64::MAX)] }),
         (
             "no signature",
             Message::Vote(

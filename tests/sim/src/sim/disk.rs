@@ -1,6 +1,7 @@
 //! One validator's consensus store: what is written, and what of it would survive a power cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use chain_core::block::{Flags, Header};
 use chain_core::certificate::Cert;
@@ -14,65 +15,97 @@ use consensus::safety::SafetyRecord;
 
 use super::random::Random;
 
-/// One entry of the write-ahead log.
+/// One row, ready for any table; shared, since the log and both views of the tables hold it.
 #[derive(Clone, Debug)]
-pub enum Logged {
-    /// What the engine asked to persist: one atomic write.
-    Engine(Vec<Write>),
-    /// A batch of any lane, written without a sync.
-    Batch(SignedBatchHeader),
+enum Row {
+    Safety(Arc<SafetyRecord>),
+    Block(Digest, Arc<Proposal>),
+    Commit(Arc<Certified>, Vec<(Height, Digest)>),
+    Closing(Arc<ClosingProof>),
+    Batch(BatchRef, Arc<SignedBatchHeader>),
+}
+
+/// What made a height final.
+#[derive(Clone, Debug)]
+pub struct Certified {
+    /// The height.
+    pub height: Height,
+    /// When it closed its epoch: the Suffixes between it and the certified header.
+    pub suffixes: Vec<Header>,
+    /// Commit certificate of the last of them, or of the height itself.
+    pub certificate: Cert,
+}
+
+impl Row {
+    fn of(write: Write) -> Vec<Self> {
+        let row = match write {
+            Write::Safety(record) => Self::Safety(Arc::from(record)),
+            Write::Block(proposal) => Self::Block(proposal.header.digest(), Arc::from(proposal)),
+            Write::Commit { certificate, blocks, suffixes } => {
+                let Some(last) = blocks.last() else { return Vec::new() };
+                let heights = blocks.iter().map(|header| (header.height, header.digest())).collect();
+                let mut rows = Vec::new();
+                if last.flags.contains(Flags::CLOSING) {
+                    let headers = std::iter::once(last).chain(&suffixes).cloned().collect();
+                    let proof = ClosingProof { headers, certificate: certificate.clone() };
+                    rows.push(Self::Closing(Arc::new(proof)));
+                }
+                let certified = Certified { height: last.height, suffixes, certificate };
+                rows.push(Self::Commit(Arc::new(certified), heights));
+                return rows;
+            }
+            Write::OwnBatch(batch) => Self::batch(batch),
+        };
+        vec![row]
+    }
+
+    fn batch(batch: SignedBatchHeader) -> Self {
+        Self::Batch(BatchRef::of(&batch.header), Arc::new(batch))
+    }
 }
 
 /// The tables that the log adds up to.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
     /// The safety record.
-    pub safety: Option<SafetyRecord>,
+    pub safety: Option<Arc<SafetyRecord>>,
     /// Blocks by digest.
-    pub blocks: BTreeMap<Digest, Proposal>,
+    pub blocks: BTreeMap<Digest, Arc<Proposal>>,
     /// Final blocks by height.
     pub heights: BTreeMap<Height, Digest>,
-    /// Commit certificates by the height of the newest block that they make final, each with the Suffixes
-    /// between that block and the certified one.
-    pub certificates: BTreeMap<Height, (Vec<Header>, Cert)>,
+    /// Commit certificates by the newest height that they make final.
+    pub certificates: BTreeMap<Height, Arc<Certified>>,
     /// How each epoch ended.
-    pub closings: BTreeMap<Epoch, ClosingProof>,
+    pub closings: BTreeMap<Epoch, Arc<ClosingProof>>,
     /// Batches.
-    pub batches: BTreeMap<BatchRef, SignedBatchHeader>,
+    pub batches: BTreeMap<BatchRef, Arc<SignedBatchHeader>>,
 }
 
 impl Tables {
-    fn apply(&mut self, logged: Logged) {
-        match logged {
-            Logged::Engine(writes) => writes.into_iter().for_each(|write| self.apply_write(write)),
-            Logged::Batch(batch) => self.put_batch(batch),
+    fn apply(&mut self, rows: &[Row]) {
+        for row in rows {
+            match row {
+                Row::Safety(record) => self.safety = Some(record.clone()),
+                Row::Block(digest, proposal) => {
+                    self.blocks.insert(*digest, proposal.clone());
+                }
+                Row::Commit(certificate, heights) => {
+                    self.heights.extend(heights.iter().copied());
+                    self.certificates.insert(certificate.height, certificate.clone());
+                }
+                Row::Closing(proof) => {
+                    self.closings.insert(proof.certificate.epoch, proof.clone());
+                }
+                Row::Batch(name, batch) => {
+                    self.batches.insert(*name, batch.clone());
+                }
+            }
         }
     }
 
-    fn apply_write(&mut self, write: Write) {
-        match write {
-            Write::Safety(record) => self.safety = Some(*record),
-            Write::Block(proposal) => {
-                self.blocks.insert(proposal.header.digest(), *proposal);
-            }
-            Write::Commit { certificate, blocks, suffixes } => {
-                for header in &blocks {
-                    self.heights.insert(header.height, header.digest());
-                }
-                let Some(last) = blocks.last() else { return };
-                if last.flags.contains(Flags::CLOSING) {
-                    let headers = std::iter::once(last).chain(&suffixes).cloned().collect();
-                    let proof = ClosingProof { headers, certificate: certificate.clone() };
-                    self.closings.insert(last.epoch, proof);
-                }
-                self.certificates.insert(last.height, (suffixes, certificate));
-            }
-            Write::OwnBatch(batch) => self.put_batch(batch),
-        }
-    }
-
-    fn put_batch(&mut self, batch: SignedBatchHeader) {
-        self.batches.insert(BatchRef::of(&batch.header), batch);
+    /// The final block at a height.
+    pub fn block_at(&self, height: Height) -> Option<&Arc<Proposal>> {
+        self.heights.get(&height).and_then(|digest| self.blocks.get(digest))
     }
 }
 
@@ -80,21 +113,31 @@ impl Tables {
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     durable: Tables,
-    unsynced: Vec<Logged>,
+    /// Entries of the log: each is written whole or not at all.
+    unsynced: VecDeque<Vec<Row>>,
     now: Tables,
 }
 
 impl Disk {
     /// A store that holds a fresh safety record, as key creation makes it.
     pub fn new(record: SafetyRecord) -> Self {
-        let tables = Tables { safety: Some(record), ..Tables::default() };
-        Self { durable: tables.clone(), unsynced: Vec::new(), now: tables }
+        let tables = Tables { safety: Some(Arc::new(record)), ..Tables::default() };
+        Self { durable: tables.clone(), unsynced: VecDeque::new(), now: tables }
     }
 
-    /// Appends to the log.
-    pub fn write(&mut self, logged: Logged) {
-        self.now.apply(logged.clone());
-        self.unsynced.push(logged);
+    /// Writes what the engine asked to persist: one entry.
+    pub fn write(&mut self, writes: Vec<Write>) {
+        self.log(writes.into_iter().flat_map(Row::of).collect());
+    }
+
+    /// Writes a batch of any lane, without asking for a sync.
+    pub fn write_batch(&mut self, batch: SignedBatchHeader) {
+        self.log(vec![Row::batch(batch)]);
+    }
+
+    fn log(&mut self, rows: Vec<Row>) {
+        self.now.apply(&rows);
+        self.unsynced.push_back(rows);
     }
 
     /// Entries written since the last sync began to be counted.
@@ -104,20 +147,25 @@ impl Disk {
 
     /// Makes the first `count` unsynced entries durable.
     pub fn sync(&mut self, count: usize) {
-        for logged in self.unsynced.drain(..count) {
-            self.durable.apply(logged);
+        for rows in self.unsynced.drain(..count) {
+            self.durable.apply(&rows);
         }
     }
 
-    /// Power cut: the log loses everything after a random point behind the last sync. Returns how many
-    /// entries were lost.
-    pub fn crash(&mut self, random: &mut Random) -> usize {
-        let kept = if self.unsynced.is_empty() { 0 } else { random.index(self.unsynced.len() + 1) };
-        let lost = self.unsynced.len() - kept;
+    /// Power cut. `torn` loses the log from a random point behind the last sync on, the entry at that point
+    /// being torn; otherwise the operating system had written everything. Returns how many entries were lost.
+    pub fn crash(&mut self, torn: bool, random: &mut Random) -> usize {
+        let written = self.unsynced.len();
+        let kept = if torn && written > 0 { random.index(written) } else { written };
         self.sync(kept);
+        self.lose_unsynced();
+        written - kept
+    }
+
+    /// Nothing behind the last sync is kept: the write that would have made it durable failed.
+    pub fn lose_unsynced(&mut self) {
         self.unsynced.clear();
         self.now = self.durable.clone();
-        lost
     }
 
     /// The safety record is gone: a damaged store, or a restored one that must not be trusted.
@@ -134,5 +182,57 @@ impl Disk {
     /// What a power cut would leave.
     pub fn durable(&self) -> &Tables {
         &self.durable
+    }
+
+    /// A copy of the store as a power cut would leave it, to be put back later.
+    pub fn copy(&self) -> Self {
+        let tables = self.durable.clone();
+        Self { durable: tables.clone(), unsynced: VecDeque::new(), now: tables }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chain_core::crypto::PublicKey;
+    use chain_core::id::{ChainId, Epoch, View};
+
+    fn record(view: u64) -> SafetyRecord {
+        let chain = ChainId::new(Digest::ZERO);
+        let base = (Height::ZERO, Digest::ZERO);
+        let mut record = SafetyRecord::fresh(chain, Epoch::ZERO, PublicKey::new([1; 32]), base);
+        record.vc_view = View::new(view);
+        record
+    }
+
+    fn view(tables: &Tables) -> u64 {
+        tables.safety.as_ref().map_or(0, |record| record.vc_view.get())
+    }
+
+    #[test]
+    fn a_torn_write_is_lost_whole_and_what_was_synced_stays() {
+        for seed in 0..50 {
+            let mut disk = Disk::new(record(0));
+            for at in 1..=4 {
+                disk.write(vec![Write::Safety(Box::new(record(at)))]);
+            }
+            disk.sync(2);
+            assert_eq!((view(disk.durable()), view(disk.tables())), (2, 4));
+            let lost = disk.crash(true, &mut Random::new(seed));
+            assert!((1..=2).contains(&lost), "a torn write loses at least the last entry");
+            assert_eq!(view(disk.tables()), 4 - lost as u64);
+            assert_eq!(view(disk.durable()), view(disk.tables()));
+        }
+    }
+
+    #[test]
+    fn a_failed_write_keeps_nothing_behind_the_last_sync() {
+        let mut disk = Disk::new(record(0));
+        disk.write(vec![Write::Safety(Box::new(record(1)))]);
+        disk.sync(1);
+        disk.write(vec![Write::Safety(Box::new(record(2)))]);
+        let copy = disk.copy();
+        disk.lose_unsynced();
+        assert_eq!((view(disk.tables()), view(copy.tables())), (1, 1));
     }
 }

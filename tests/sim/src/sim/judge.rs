@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chain_core::block::{Flags, Header};
 use chain_core::certificate::{Rank, VoteKind};
 use chain_core::crypto::Digest;
 use chain_core::id::{Epoch, Height, ValidatorIx, View};
-use consensus::message::{HighQc, Message};
+use consensus::message::{HighQc, Message, Vote};
 use consensus::spec::trace::TraceChecker;
 
 use super::disk::Tables;
@@ -25,8 +26,14 @@ enum Kind {
 pub struct Observer {
     chain: BTreeMap<Height, (Digest, Option<Digest>)>,
     signed: BTreeMap<(ValidatorIx, Kind, u64, u64), Digest>,
-    /// Parent and height of every block that was ever proposed.
-    blocks: BTreeMap<Digest, (Digest, Height)>,
+    /// Every block that was ever proposed.
+    blocks: BTreeMap<Digest, Seen>,
+    /// Who signed PREPARE for a block, a bit for each validator: I2 and I5.
+    prepares: BTreeMap<Digest, u128>,
+    /// Votes that decide.
+    quorum: usize,
+    /// The base, which needs no certificate.
+    base: Option<Digest>,
     /// Newest PREPARE of each validator and view: I1.
     prepared: BTreeMap<(ValidatorIx, View), (Height, Digest)>,
     /// VIEW-CHANGEs sent, with the view and height of what each claimed: I3.
@@ -36,13 +43,81 @@ pub struct Observer {
     /// Validators without their safety record: they follow and say nothing of their own any more.
     /// With each, the batches of its own that it had stored by then: it may still hand them out.
     silenced: BTreeMap<ValidatorIx, BTreeSet<Digest>>,
+    /// Validators that run from an old copy of their store, and whether the echo has told them.
+    restored: BTreeMap<ValidatorIx, bool>,
+    /// Times that one of them signed against what it had signed before.
+    pub double_signed: u64,
     /// The specification of each epoch: everything said must be allowed there.
     traces: BTreeMap<Epoch, TraceChecker>,
     /// First violation, in words.
     pub violation: Option<String>,
 }
 
+/// What is kept of a block.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    parent: Digest,
+    height: Height,
+    view: View,
+    /// The view or the epoch ends with it.
+    ends: bool,
+    /// The view ended below it: no honest validator may vote for it (I6).
+    ended: bool,
+}
+
 impl Observer {
+    /// An observer of one epoch.
+    pub fn new(quorum: usize, base: Digest) -> Self {
+        Self { quorum, base: Some(base), ..Self::default() }
+    }
+
+    /// An epoch begins: `n` validators on a base. Messages of epochs not named here are not held against the
+    /// specification.
+    pub fn expect_epoch(&mut self, epoch: Epoch, base: (Height, Digest), n: usize) {
+        let mut trace = TraceChecker::new(epoch, base, n);
+        self.byzantine.iter().for_each(|who| trace.expect_lies(*who));
+        self.traces.insert(epoch, trace);
+    }
+
+    /// Remembers a block. True when it was not known.
+    fn see(&mut self, digest: Digest, header: &Header) -> bool {
+        if self.blocks.contains_key(&digest) {
+            return false;
+        }
+        let below = self.blocks.get(&header.parent);
+        let ended = below.is_some_and(|below| below.view == header.view && (below.ends || below.ended));
+        let ends = header.flags.contains(Flags::TERM_END) || header.flags.contains(Flags::CLOSING);
+        let seen = Seen { parent: header.parent, height: header.height, view: header.view, ends, ended };
+        self.blocks.insert(digest, seen);
+        true
+    }
+
+    /// A validator has just signed this vote, durable or not: from now on it may be in a certificate.
+    pub fn signed(&mut self, vote: &Vote) {
+        if vote.kind == VoteKind::Prepare {
+            *self.prepares.entry(vote.digest).or_default() |= bit(vote.signer);
+        }
+    }
+
+    /// Whether a PREPARE certificate for this block can exist: the liars may have signed anything.
+    fn may_be_certified(&self, digest: &Digest) -> bool {
+        let liars = self.byzantine.iter().fold(0, |bits, ix| bits | bit(*ix));
+        let signed = self.prepares.get(digest).copied().unwrap_or(0) | liars;
+        Some(*digest) == self.base || signed.count_ones() as usize >= self.quorum
+    }
+
+    /// From now on this validator runs from an old copy of its store: it counts among the f.
+    pub fn expect_restored(&mut self, who: ValidatorIx) {
+        self.traces.values_mut().for_each(|trace| trace.expect_lies(who));
+        self.byzantine.insert(who);
+        self.restored.insert(who, false);
+    }
+
+    /// The echo told a restored validator. True for the first time.
+    pub fn restored_noticed(&mut self, who: ValidatorIx) -> bool {
+        self.restored.get_mut(&who).is_some_and(|noticed| !std::mem::replace(noticed, true))
+    }
+
     fn fail(&mut self, what: String) {
         self.violation.get_or_insert(what);
     }
@@ -70,14 +145,6 @@ impl Observer {
         self.chain.last_key_value().map_or(Height::ZERO, |(height, _)| *height)
     }
 
-    /// An epoch begins: `n` validators on a base. Messages of epochs not named here are not held against the
-    /// specification.
-    pub fn expect_epoch(&mut self, epoch: Epoch, base: (Height, Digest), n: usize) {
-        let mut trace = TraceChecker::new(epoch, base, n);
-        self.byzantine.iter().for_each(|who| trace.expect_lies(*who));
-        self.traces.insert(epoch, trace);
-    }
-
     /// From now on this validator may lie.
     pub fn expect_lies(&mut self, who: ValidatorIx) {
         self.traces.values_mut().for_each(|trace| trace.expect_lies(who));
@@ -102,14 +169,14 @@ impl Observer {
 
     fn descends(&self, digest: Digest, ancestor: (Height, Digest)) -> bool {
         let mut at = digest;
-        while let Some((parent, height)) = self.blocks.get(&at) {
+        while let Some(seen) = self.blocks.get(&at) {
             if at == ancestor.1 {
                 return true;
             }
-            if *height <= ancestor.0 {
+            if seen.height <= ancestor.0 {
                 return false;
             }
-            at = *parent;
+            at = seen.parent;
         }
         false
     }
@@ -126,6 +193,30 @@ impl Observer {
             _ => {}
         }
         self.prepared.insert((who, rank.view), (rank.height, digest));
+    }
+
+    /// I5 and I6: the first block of the view on this branch stands on something certified, and the view did
+    /// not end below the block.
+    fn on_sound_ground(&mut self, who: ValidatorIx, rank: Rank, digest: Digest) {
+        let Some(seen) = self.blocks.get(&digest).copied() else { return };
+        if seen.ended {
+            self.fail(format!("{who} sent PREPARE {rank:?} above the end of its view"));
+        }
+        let first = self.blocks.get(&seen.parent).is_none_or(|below| below.view != seen.view);
+        if first && !self.may_be_certified(&seen.parent) {
+            self.fail(format!("{who} sent PREPARE {rank:?} on {}, which no quorum certified", seen.parent));
+        }
+    }
+
+    /// What a validator with an old copy of its store signs against itself.
+    fn count_double_signs(&mut self, who: ValidatorIx, message: &Message) {
+        let Message::Vote(vote, _) = message else { return };
+        if self.restored.contains_key(&who) {
+            let kind = if vote.kind == VoteKind::Prepare { Kind::Prepare } else { Kind::Commit };
+            let slot = (who, kind, vote.view.get(), vote.height.get());
+            let known = *self.signed.entry(slot).or_insert(vote.digest);
+            self.double_signed += u64::from(known != vote.digest);
+        }
     }
 
     fn once(&mut self, who: ValidatorIx, kind: Kind, slot: (u64, u64), digest: Digest) {
@@ -167,9 +258,10 @@ impl Observer {
         let mut first_seen = false;
         if let Message::Propose(proposal) = message {
             let header = &proposal.header;
-            first_seen = self.blocks.insert(header.digest(), (header.parent, header.height)).is_none();
+            first_seen = self.see(header.digest(), header);
         }
         if self.lies(who) {
+            self.count_double_signs(who, message);
             return;
         }
         if self.silent(who) {
@@ -203,13 +295,13 @@ impl Observer {
                 // A block may be known only from the disk: its proposal was lost with a crash.
                 let mut at = vote.digest;
                 while let Some(block) = durable.blocks.get(&at) {
-                    let known = self.blocks.insert(at, (block.header.parent, block.header.height));
-                    if known.is_some() {
+                    if !self.see(at, &block.header) {
                         break;
                     }
                     at = block.header.parent;
                 }
                 self.on_one_branch(who, rank, vote.digest);
+                self.on_sound_ground(who, rank, vote.digest);
                 if prepared < Some(rank) {
                     self.fail(format!("{who} sent PREPARE {rank:?} before it was durable"));
                 }
@@ -242,6 +334,9 @@ impl Observer {
                 if high_qc < Some(rank) {
                     self.fail(format!("{who} sent COMMIT {rank:?} before the certificate was durable"));
                 }
+                if !self.may_be_certified(&vote.digest) {
+                    self.fail(format!("{who} sent COMMIT {rank:?} for {} without a quorum", vote.digest));
+                }
             }
             Message::ViewChange(message) => {
                 if asked < message.new_view {
@@ -268,5 +363,120 @@ impl Observer {
             }
             _ => {}
         }
+    }
+}
+
+fn bit(ix: ValidatorIx) -> u128 {
+    1u128.checked_shl(ix.get().into()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use chain_core::crypto::Signature;
+    use chain_core::id::Epoch;
+    use consensus::message::Proposal;
+
+    use super::*;
+    use crate::kit::{Kit, ix};
+
+    /// Four validators, of which the first three always vote.
+    struct Court {
+        kit: Kit,
+        observer: Observer,
+        disk: Tables,
+    }
+
+    impl Court {
+        fn new() -> Self {
+            let kit = Kit::fast(4);
+            let observer = Observer::new(3, kit.base().1);
+            Self { kit, observer, disk: Tables::default() }
+        }
+
+        fn vote(&self, kind: VoteKind, header: &Header, signer: u16) -> Vote {
+            Vote {
+                kind,
+                epoch: Epoch::ZERO,
+                view: header.view,
+                height: header.height,
+                digest: header.digest(),
+                signer: ix(signer),
+                signature: Signature::ZERO,
+            }
+        }
+
+        /// These validators sign and send a vote, everything durable.
+        fn send(&mut self, kind: VoteKind, proposal: &Proposal, signers: &[u16]) -> Option<String> {
+            let header = &proposal.header;
+            let rank = Rank { view: header.view, height: header.height };
+            for signer in signers {
+                let mut record = self.kit.fresh_record(*signer);
+                record.last_prepare = Some(consensus::safety::Slot { rank, digest: header.digest() });
+                record.high_qc = HighQc::Qc(self.kit.cert_of(VoteKind::Prepare, header));
+                self.disk.safety = Some(record.into());
+                self.disk.blocks.insert(header.digest(), proposal.clone().into());
+                let vote = self.vote(kind, header, *signer);
+                self.observer.signed(&vote);
+                self.observer.sent(ix(*signer), &Message::Vote(vote, Height::ZERO), &self.disk);
+            }
+            self.observer.violation.take()
+        }
+    }
+
+    #[test]
+    fn i2_a_commit_needs_a_quorum_of_prepares_somewhere() {
+        let mut court = Court::new();
+        let block = court.kit.chain(&court.kit.genesis(), 0, 1).remove(0);
+        assert_eq!(court.send(VoteKind::Prepare, &block, &[0, 1]), None);
+        let violation = court.send(VoteKind::Commit, &block, &[0]).unwrap();
+        assert!(violation.contains("without a quorum"), "{violation}");
+        // With a liar, two are enough.
+        court.observer.expect_lies(ix(3));
+        assert_eq!(court.send(VoteKind::Commit, &block, &[1]), None);
+    }
+
+    #[test]
+    fn i5_the_first_block_of_a_view_stands_on_something_certified() {
+        let mut court = Court::new();
+        let genesis = court.kit.genesis();
+        let base = court.kit.chain(&genesis, 0, 1).remove(0);
+        let next = court.kit.chain(&genesis.after(&base), 1, 1).remove(0);
+        assert_eq!(court.send(VoteKind::Prepare, &base, &[0, 1]), None);
+        let violation = court.send(VoteKind::Prepare, &next, &[0]).unwrap();
+        assert!(violation.contains("which no quorum certified"), "{violation}");
+        assert_eq!(court.send(VoteKind::Prepare, &base, &[2]), None);
+        assert_eq!(court.send(VoteKind::Prepare, &next, &[1]), None);
+    }
+
+    #[test]
+    fn i6_nobody_votes_above_the_end_of_a_view() {
+        let mut court = Court::new();
+        let genesis = court.kit.genesis();
+        let last = court.kit.propose(court.kit.header(&genesis, 0, Flags::TERM_END), None);
+        let above = court.kit.chain(&genesis.after(&last), 0, 2);
+        assert_eq!(court.send(VoteKind::Prepare, &last, &[0, 1, 2]), None);
+        for block in &above {
+            let violation = court.send(VoteKind::Prepare, block, &[0]).unwrap();
+            assert!(violation.contains("above the end of its view"), "{violation}");
+        }
+        let next_view = court.kit.chain(&genesis.after(&last), 1, 1).remove(0);
+        assert_eq!(court.send(VoteKind::Prepare, &next_view, &[0]), None);
+    }
+
+    #[test]
+    fn what_a_restored_validator_signs_against_itself_is_counted() {
+        let mut court = Court::new();
+        let genesis = court.kit.genesis();
+        let first = court.kit.chain(&genesis, 0, 1).remove(0);
+        let mut other = court.kit.header(&genesis, 0, Flags::NONE);
+        other.time_ms += 1;
+        let other = court.kit.propose(other, None);
+        assert_eq!(court.send(VoteKind::Prepare, &first, &[1]), None);
+        court.observer.expect_restored(ix(1));
+        assert_eq!(court.send(VoteKind::Prepare, &first, &[1]), None);
+        assert_eq!(court.observer.double_signed, 0);
+        assert_eq!(court.send(VoteKind::Prepare, &other, &[1]), None, "it counts among the f");
+        assert_eq!(court.observer.double_signed, 1);
+        assert!(court.observer.restored_noticed(ix(1)) && !court.observer.restored_noticed(ix(1)));
     }
 }

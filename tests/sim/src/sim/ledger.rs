@@ -1,12 +1,12 @@
 //! Execution inside the simulator: the real executor over a ledger in memory, fed with real records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chain_core::block::ExecSummary;
-use chain_core::crypto::{Digest, SecretKey, Signature};
+use chain_core::crypto::{Digest, PublicKey, SecretKey, Signature};
 use chain_core::date::Date;
 use chain_core::execute::{ChainParams, GenesisState, OrderedBatch, OrderedBlock, Verdict};
-use chain_core::id::{ChainId, Epoch, TxId, ValidatorIx};
+use chain_core::id::{ChainId, Epoch, Height, TxId, ValidatorIx};
 use chain_core::lane::{BatchHeader, BatchRef, SignedBatchHeader};
 use chain_core::ledger::MemoryLedger;
 use chain_core::operation::Operation;
@@ -15,7 +15,9 @@ use chain_core::record::governance::{
     AgencyDetails, BasisDetails, Instrument, MemberDetails, NewKey, PublicationRules, RepairRules, Role, Term,
 };
 use chain_core::record::{self, BasisRef, Class, Details, Header, RecordType, SubjectKind};
-use chain_core::transaction::{Batch, Body, Submission, TRANSACTION_VERSION, Transaction, payload_root};
+use chain_core::transaction::{
+    Batch, Body, SignedTransaction, Submission, TRANSACTION_VERSION, Transaction, payload_root,
+};
 use consensus::engine::Tip;
 use consensus::message::Proposal;
 
@@ -47,7 +49,7 @@ pub struct Payloads {
     chain: ChainParams,
     genesis: GenesisState,
     agency: OrgId,
-    clerk: SecretKey,
+    clerk: PublicKey,
     next: u64,
     by_batch: BTreeMap<Digest, Vec<Submission>>,
     newest: Option<Submission>,
@@ -83,13 +85,14 @@ impl Payloads {
             }],
             bases: vec![basis(from)],
             validators: Vec::new(),
+            recovery: None,
         };
         let chain = ChainParams { chain_id, utc_offset_minutes: 480, council_threshold: 1 };
         Self {
             chain,
             genesis,
             agency,
-            clerk: key(3),
+            clerk: key(3).public(),
             next: seed << 32,
             by_batch: BTreeMap::new(),
             newest: None,
@@ -164,12 +167,14 @@ impl Payloads {
         let transaction = Transaction {
             version: TRANSACTION_VERSION,
             chain_id: self.chain.chain_id,
-            author: self.clerk.public(),
+            author: self.clerk,
             valid_until_ms: if expired { time_ms - 60_000 } else { time_ms + 6 * 60 * 60 * 1000 },
             atomic: false,
             operations: vec![Operation::Submit(Box::new(header))],
         };
-        Submission { signed: transaction.sign(&self.clerk), bodies: vec![Some(body)] }
+        // Validators verify signatures before execution; here `signatures_ok` says that they did.
+        let signed = SignedTransaction { transaction, signature: Signature::ZERO };
+        Submission { signed, bodies: vec![Some(body)] }
     }
 
     /// The batch that holds these submissions was sealed under this digest.
@@ -209,52 +214,37 @@ fn basis(from: Date) -> BasisDetails {
     }
 }
 
-/// One node's ledger store.
+/// An executor over a ledger in memory, and what came of every block.
 #[derive(Debug)]
-pub struct SimLedger {
+pub struct Executor {
     ledger: MemoryLedger,
-    tip: Tip,
-    accepted: BTreeSet<TxId>,
+    /// Summary of each height, genesis first.
     summaries: Vec<ExecSummary>,
-    /// Operations accepted and refused so far.
-    pub verdicts: (u64, u64),
-    /// First transaction that took effect twice, if any.
-    pub twice: Option<TxId>,
+    /// What was executed at each height above genesis: the block, and the batches it ordered.
+    blocks: Vec<(Digest, Vec<BatchRef>)>,
+    /// The height at which each transaction took effect.
+    accepted: BTreeMap<TxId, u64>,
+    verdicts: (u64, u64),
+    twice: Option<TxId>,
 }
 
-impl SimLedger {
+impl Executor {
     /// Genesis.
-    pub fn new(payloads: &Payloads, genesis: &Tip) -> Self {
+    pub fn new(payloads: &Payloads) -> Self {
         let ledger = payloads.ledger();
-        let summaries = vec![*ledger.summary()];
         Self {
+            summaries: vec![*ledger.summary()],
             ledger,
-            tip: genesis.clone(),
-            accepted: BTreeSet::new(),
-            summaries,
+            blocks: Vec::new(),
+            accepted: BTreeMap::new(),
             verdicts: (0, 0),
             twice: None,
         }
     }
 
-    /// The executed tip.
-    pub fn tip(&self) -> &Tip {
-        &self.tip
-    }
-
-    /// Recent summaries.
-    pub fn summaries(&self) -> Vec<ExecSummary> {
-        self.summaries[self.summaries.len().saturating_sub(400)..].to_vec()
-    }
-
-    /// Whether a transaction took effect here.
-    pub fn holds(&self, id: &TxId) -> bool {
-        self.accepted.contains(id)
-    }
-
-    /// Executes one block with the executor that validators run.
-    pub fn execute(&mut self, proposal: &Proposal, batches: &[BatchRef], payloads: &Payloads) -> ExecSummary {
-        let batches: Vec<Batch> = batches
+    fn execute(&mut self, proposal: &Proposal, names: &[BatchRef], payloads: &Payloads) {
+        let height = proposal.header.height.get();
+        let batches: Vec<Batch> = names
             .iter()
             .filter_map(|name| payloads.by_batch.get(&name.digest))
             .map(|submissions| Batch { signed: unused_header(payloads), submissions: submissions.clone() })
@@ -277,7 +267,7 @@ impl SimLedger {
             match outcome.verdict {
                 Verdict::Accepted { duplicate: false, .. } => {
                     self.verdicts.0 += 1;
-                    if !self.accepted.insert(outcome.tx) {
+                    if self.accepted.insert(outcome.tx, height).is_some() {
                         self.twice = Some(outcome.tx);
                     }
                 }
@@ -285,10 +275,96 @@ impl SimLedger {
                 Verdict::Refused(_) => self.verdicts.1 += 1,
             }
         }
+        self.blocks.push((proposal.header.digest(), names.to_vec()));
+        self.summaries.push(*self.ledger.summary());
+    }
+}
+
+/// Who executes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Executors {
+    /// Every node by itself: slow, and proves that execution is deterministic.
+    Each,
+    /// Each block once; every node is then held to have executed the same block with the same batches.
+    Shared,
+}
+
+/// One node's ledger store.
+#[derive(Debug)]
+pub struct SimLedger {
+    own: Option<Box<Executor>>,
+    tip: Tip,
+}
+
+impl SimLedger {
+    /// Genesis.
+    pub fn new(executors: Executors, payloads: &Payloads, genesis: &Tip) -> Self {
+        let own = (executors == Executors::Each).then(|| Box::new(Executor::new(payloads)));
+        Self { own, tip: genesis.clone() }
+    }
+
+    /// The executed tip.
+    pub fn tip(&self) -> &Tip {
+        &self.tip
+    }
+
+    /// An old copy of the store; `None` where the copy would have to be executed again.
+    pub fn copy(&self) -> Option<Self> {
+        self.own.is_none().then(|| Self { own: None, tip: self.tip.clone() })
+    }
+
+    fn place(height: Height) -> usize {
+        usize::try_from(height.get()).unwrap_or(usize::MAX)
+    }
+
+    fn executor<'a>(&'a self, shared: &'a Executor) -> &'a Executor {
+        self.own.as_deref().unwrap_or(shared)
+    }
+
+    /// Recent summaries.
+    pub fn summaries(&self, shared: &Executor) -> Vec<ExecSummary> {
+        let all = &self.executor(shared).summaries[..=Self::place(self.tip.height)];
+        all[all.len().saturating_sub(400)..].to_vec()
+    }
+
+    /// Whether a transaction took effect here.
+    pub fn holds(&self, id: &TxId, shared: &Executor) -> bool {
+        self.executor(shared).accepted.get(id).is_some_and(|height| *height <= self.tip.height.get())
+    }
+
+    /// Operations accepted and refused so far.
+    pub fn verdicts(&self, shared: &Executor) -> (u64, u64) {
+        self.executor(shared).verdicts
+    }
+
+    /// Executes one block with the executor that validators run.
+    ///
+    /// # Errors
+    /// In words, when the block or its batches differ from what another node executed at that height, or a
+    /// transaction took effect twice.
+    pub fn execute(
+        &mut self,
+        proposal: &Proposal,
+        batches: &[BatchRef],
+        payloads: &Payloads,
+        shared: &mut Executor,
+    ) -> Result<ExecSummary, String> {
+        let height = proposal.header.height;
+        let executor = self.own.as_deref_mut().unwrap_or(shared);
+        if executor.blocks.len() < Self::place(height) {
+            executor.execute(proposal, batches, payloads);
+        }
+        let (digest, names) = &executor.blocks[Self::place(height) - 1];
+        if *digest != proposal.header.digest() || names != batches {
+            return Err(format!(
+                "executed another block or other batches at height {height} than the others"
+            ));
+        }
+        if let Some(tx) = executor.twice {
+            return Err(format!("let {tx} take effect twice"));
+        }
         self.tip = self.tip.after(proposal);
-        let summary = *self.ledger.summary();
-        self.summaries.push(summary);
-        summary
+        Ok(executor.summaries[Self::place(height)])
     }
 }
 

@@ -33,4 +33,51 @@ impl Random {
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.next_u64() % len as u64).unwrap_or(0)
     }
+
+    /// One of these.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.index(from.len())]
+    }
+
+    /// A source of its own for one purpose, so that a change in one does not shift the others.
+    #[must_use]
+    pub fn fork(seed: u64, purpose: &[u8]) -> Self {
+        let mut state = Self::new(seed);
+        for byte in purpose {
+            state = Self::new(state.next_u64() ^ u64::from(*byte));
+        }
+        state
+    }
+
+    /// Exponentially distributed with this mean: most are short, a few are several times as long.
+    pub fn exponential(&mut self, mean: u64) -> u64 {
+        // -ln(u) in steps: count the leading zeros, then one linear part; no float decides a trace.
+        let draw = self.next_u64() | 1;
+        let whole = u64::from(draw.leading_zeros());
+        let part = (draw << whole.min(63) << 1) >> 44;
+        // ln 2 = 0.693; the octave is walked linearly.
+        let millionths = whole * 693_147 + (693_147 - ((part * 693_147) >> 20));
+        u64::try_from(u128::from(mean) * u128::from(millionths) / 1_000_000).unwrap_or(mean)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponential_has_its_mean() {
+        let mut random = Random::new(7);
+        let sum: u64 = (0..100_000).map(|_| random.exponential(1_000)).sum();
+        let mean = sum / 100_000;
+        assert!((950..1_100).contains(&mean), "mean {mean}");
+    }
+
+    #[test]
+    fn forks_differ_by_purpose_and_seed() {
+        let first = |seed, purpose: &[u8]| Random::fork(seed, purpose).next_u64();
+        assert_eq!(first(1, b"network"), first(1, b"network"));
+        assert_ne!(first(1, b"network"), first(1, b"clients"));
+        assert_ne!(first(1, b"network"), first(2, b"network"));
+    }
 }

@@ -1,249 +1,303 @@
-//! The nodes, the event queue, and the checks after every step.
+//! The nodes, the event queue, and virtual time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use chain_core::code::{Code, Refusal};
-use chain_core::committee::{Committee, Validator};
-use chain_core::crypto::{Digest, PublicKey};
-use chain_core::id::{ChainId, Epoch, Height, TxId, ValidatorIx, View};
-use chain_core::lane::{BatchRef, SignedBatchHeader};
-use chain_core::transaction::Submission;
-use consensus::action::{Action, Alarm, Delivery, Peers};
-use consensus::engine::{Restored, SafetyAtStart, Tip};
-use consensus::event::{Event, Now};
-use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX, Vote};
+use chain_core::crypto::Digest;
+use chain_core::evidence::Offence;
+use chain_core::id::{ChainId, Height, ValidatorIx, View};
+use consensus::Params;
+use consensus::action::Action;
+use consensus::event::Event;
 use consensus::mutant::Mutant;
-use consensus::safety::SafetyRecord;
-use consensus::signer::Signer as _;
-use consensus::verified::Judge;
-use consensus::{Engine, Params};
 
-use super::crypto::{SimSigner, SimVerifier};
-use super::disk::{Disk, Logged};
+use super::disk::Disk;
+use super::epoch::EpochStart;
 use super::faults::Faults;
 use super::judge::Observer;
-use super::ledger::{Payloads, SimLedger};
+use super::ledger::{Executor, Executors, Payloads, SimLedger};
+use super::nemesis::Nemesis;
+use super::network::Network;
+use super::node::Node;
+use super::parcel::Letter;
 use super::random::Random;
+use super::report::Report;
+use super::roster::{Keys, Roster};
+use super::submit::Clients;
+use super::transcript::Transcript;
+use super::twins::Script;
 
 /// Wall clock of the first block, milliseconds since 1970.
 const EPOCH_MS: u64 = 1_780_000_000_000;
 
 /// Something that will happen.
 #[derive(Debug)]
-enum Due {
-    Tick { node: usize, incarnation: u64 },
-    Arrive { from: usize, to: usize, parcel: Parcel },
-    Synced { node: usize, incarnation: u64, entries: usize, seq: u64 },
-    Executed { node: usize, incarnation: u64 },
-    Connect { from: usize, to: usize },
+pub(super) enum Due {
+    Tick {
+        node: usize,
+        incarnation: u32,
+    },
+    Arrive {
+        from: usize,
+        to: usize,
+        letter: Arc<Letter>,
+    },
+    /// A liar sends what it has kept back.
+    Speak {
+        from: usize,
+        to: usize,
+        letter: Arc<Letter>,
+    },
+    LiarIdle {
+        node: usize,
+    },
+    Synced {
+        node: usize,
+        incarnation: u32,
+        entries: usize,
+        seq: u64,
+    },
+    Executed {
+        node: usize,
+        incarnation: u32,
+    },
+    Connect {
+        from: usize,
+        to: usize,
+    },
+    Disconnect {
+        from: usize,
+        to: usize,
+    },
     Submit,
-    Crash,
-    Restart { node: usize, wipe_ledger: bool },
-    Partition,
-    Heal { number: u64 },
+    Restart {
+        node: usize,
+        wipe_ledger: bool,
+    },
+    Nemesis(Nemesis),
 }
 
-/// What travels between nodes.
+/// An entry of the queue: earliest first, and in the order of scheduling where times are equal.
+struct Queued {
+    at_us: u64,
+    number: u64,
+    due: Due,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Queued {}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at_us, self.number).cmp(&(other.at_us, other.number))
+    }
+}
+
+/// What a world is made of.
 #[derive(Clone, Debug)]
-enum Parcel {
-    Message(Box<Message>),
-    Batch(SignedBatchHeader),
-    GetBatches { from: u64, tip: BatchRef },
+pub struct Setup {
+    /// Decides every chance.
+    pub seed: u64,
+    /// Validators.
+    pub n: u16,
+    /// Protocol parameters.
+    pub params: Params,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// How signatures are made.
+    pub keys: Keys,
+    /// Who executes.
+    pub executors: Executors,
+    /// Validators that have a second node with the same key from the start, with a store of its own.
+    pub twins: Vec<u16>,
+    /// Which validator leads view 0; the seed decides if none is named.
+    pub first_leader: Option<u16>,
 }
 
-/// A send that waits for a write.
-#[derive(Debug)]
-enum Held {
-    Message { to: Peers, message: Box<Message>, after: u64 },
-    Batch { header: SignedBatchHeader, after: u64 },
-}
+impl Setup {
+    /// Real engines under keyed-hash signatures, every block executed once. One seed in a hundred uses
+    /// Ed25519, one in eight lets every node execute by itself.
+    pub fn new(seed: u64, n: u16, faults: Faults) -> Self {
+        Self {
+            seed,
+            n,
+            params: Params::default(),
+            faults,
+            keys: if seed % 100 == 42 { Keys::Ed25519 } else { Keys::Hash },
+            executors: if seed % 8 == 5 { Executors::Each } else { Executors::Shared },
+            twins: Vec::new(),
+            first_leader: None,
+        }
+    }
 
-struct Node {
-    ix: ValidatorIx,
-    engine: Option<Engine>,
-    incarnation: u64,
-    disk: Disk,
-    ledger: SimLedger,
-    held: VecDeque<Held>,
-    written_seq: u64,
-    durable_seq: u64,
-    syncing: bool,
-    executing: VecDeque<Delivery>,
-    delivered: Height,
-    doomed: bool,
-    tick_at: u64,
-    skew_ms: i64,
-    tokens: BTreeMap<u64, Vec<Submission>>,
-}
-
-/// How often things happened, summed over a run.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Report {
-    /// Blocks made final.
-    pub blocks: u64,
-    /// Batches ordered.
-    pub batches: u64,
-    /// Views entered after a time-out, counted once per view and run.
-    pub view_changes: u64,
-    /// Views in all.
-    pub views: u64,
-    /// Crashes that lost unsynced writes.
-    pub lossy_crashes: u64,
-    /// Crashes in all.
-    pub crashes: u64,
-    /// Partitions.
-    pub partitions: u64,
-    /// Fetches of data or blocks that were missing.
-    pub fetches: u64,
-    /// Times a validator noticed two signed statements of a liar.
-    pub equivocations: u64,
-    /// Ledger stores rebuilt from the consensus store.
-    pub ledger_rebuilds: u64,
-    /// Safety records lost; their validators follow in silence.
-    pub records_lost: u64,
-    /// Operations that took effect, counted on one validator.
-    pub accepted: u64,
-    /// Operations refused with a code, counted on one validator.
-    pub refused: u64,
-    /// Messages sent.
-    pub messages: u64,
-    /// Virtual milliseconds.
-    pub virtual_ms: u64,
-    /// Milliseconds from healing to a marker delivered everywhere.
-    pub healed_in_ms: u64,
-    /// Hash over every delivered event.
-    pub trace: u64,
-}
-
-impl Report {
-    /// Adds another run.
-    pub fn add(&mut self, other: &Self) {
-        self.blocks += other.blocks;
-        self.batches += other.batches;
-        self.view_changes += other.view_changes;
-        self.views += other.views;
-        self.lossy_crashes += other.lossy_crashes;
-        self.crashes += other.crashes;
-        self.partitions += other.partitions;
-        self.fetches += other.fetches;
-        self.equivocations += other.equivocations;
-        self.ledger_rebuilds += other.ledger_rebuilds;
-        self.records_lost += other.records_lost;
-        self.accepted += other.accepted;
-        self.refused += other.refused;
-        self.messages += other.messages;
-        self.virtual_ms += other.virtual_ms;
-        self.healed_in_ms = self.healed_in_ms.max(other.healed_in_ms);
-        self.trace = self.trace.wrapping_mul(31).wrapping_add(other.trace);
+    /// A chain whose view 0 is led as asked.
+    fn chain_id(&self) -> ChainId {
+        let named = |salt: u64| {
+            let parts: [&[u8]; 3] = [&self.seed.to_be_bytes(), &self.n.to_be_bytes(), &salt.to_be_bytes()];
+            ChainId::new(Digest::tagged(b"sim-chain", &parts))
+        };
+        let fits = |id: &ChainId| match self.first_leader {
+            None => true,
+            Some(leader) => id.digest().prefix_u64() % u64::from(self.n) == u64::from(leader),
+        };
+        (0..10_000).map(named).find(fits).unwrap_or_else(|| named(0))
     }
 }
 
 /// A network of validators under faults.
 pub struct World {
-    n: usize,
-    seed: u64,
-    now_us: u64,
-    queue: BTreeMap<(u64, u64), Due>,
+    pub(super) setup_n: usize,
+    pub(super) seed: u64,
+    pub(super) now_us: u64,
+    queue: BinaryHeap<Reverse<Queued>>,
     queued: u64,
-    random: Random,
-    faults: Faults,
-    nodes: Vec<Node>,
-    judge: Judge,
-    chain_id: ChainId,
-    params: Params,
-    genesis: Tip,
-    payloads: Payloads,
-    blocked: BTreeSet<(usize, usize)>,
-    partition: u64,
-    /// Blocks of liars and the twins they showed to others.
-    twins: BTreeMap<Digest, Digest>,
-    observer: Observer,
-    report: Report,
-    views_by_timeout: BTreeSet<View>,
-    calm: bool,
-    transcript: Option<Vec<String>>,
-    mutant: Option<Mutant>,
+    pub(super) random: Random,
+    pub(super) faults: Faults,
+    pub(super) nodes: Vec<Node>,
+    pub(super) epochs: Vec<EpochStart>,
+    pub(super) params: Params,
+    pub(super) executors: Executors,
+    pub(super) payloads: Payloads,
+    pub(super) shared: Executor,
+    pub(super) clients: Clients,
+    pub(super) network: Network,
+    pub(super) partition: u64,
+    pub(super) observer: Observer,
+    /// Which engine proved which offence: node, its start, offence.
+    pub(super) accused: BTreeSet<(usize, u32, Offence)>,
+    pub(super) report: Report,
+    pub(super) checks: Arc<AtomicU64>,
+    pub(super) views_by_timeout: BTreeSet<View>,
+    pub(super) calm: bool,
+    pub(super) transcript: Option<Transcript>,
+    pub(super) mutant: Option<Mutant>,
+    pub(super) script: Option<Script>,
+    /// Messages and bytes sent: votes, proposals, batches, everything else.
+    pub(super) kinds: [(u64, u64); 4],
+    /// Time spent in engines, if it is measured.
+    pub(super) engine_time: Option<Duration>,
+    /// Steps of all nodes.
+    pub(super) steps: u32,
+    /// Reused between steps.
+    pub(super) actions: Vec<Action>,
 }
 
 impl std::fmt::Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "World(seed {}, n {})", self.seed, self.n)
+        write!(f, "World(seed {}, n {})", self.seed, self.setup_n)
     }
 }
 
 impl World {
     /// Makes a network of `n` validators whose faults and chances the seed decides.
     pub fn new(seed: u64, n: u16, params: Params, faults: Faults) -> Self {
-        let chain_id = ChainId::new(Digest::tagged(b"sim-chain", &[&seed.to_be_bytes(), &n.to_be_bytes()]));
-        let validators = (0..n).map(sim_validator).collect();
-        let committee = Arc::new(Committee::new(Epoch::ZERO, validators).expect("a valid committee"));
-        let verifier = Arc::new(SimVerifier::new(n));
-        let judge = Judge::new(chain_id, committee.clone(), (Height::ZERO, *chain_id.digest()), verifier);
-        let genesis = Tip::genesis(chain_id, EPOCH_MS);
+        Self::of(Setup { params, ..Setup::new(seed, n, faults) })
+    }
+
+    /// Makes a network from all its parts.
+    pub fn of(setup: Setup) -> Self {
+        let chain_id = setup.chain_id();
+        let Setup { seed, n, params, faults, keys, executors, twins, .. } = setup;
+        let checks = Arc::new(AtomicU64::new(0));
+        let start = EpochStart::genesis(chain_id, Roster::first(n, keys), EPOCH_MS, &checks);
         let payloads = Payloads::new(chain_id, seed);
-        let mut random = Random::new(seed);
-        let nodes = (0..n)
-            .map(|ix| {
-                let key = committee.validators()[usize::from(ix)].consensus_key;
-                let record =
-                    SafetyRecord::fresh(chain_id, Epoch::ZERO, key, (Height::ZERO, *chain_id.digest()));
-                let skew = i64::try_from(random.between(0, 2 * faults.skew_ms)).unwrap_or(0);
-                Node {
-                    ix: ValidatorIx::new(ix),
-                    engine: None,
-                    incarnation: 0,
-                    disk: Disk::new(record),
-                    ledger: SimLedger::new(&payloads, &genesis),
-                    held: VecDeque::new(),
-                    written_seq: 0,
-                    durable_seq: 0,
-                    syncing: false,
-                    executing: VecDeque::new(),
-                    delivered: Height::ZERO,
-                    doomed: false,
-                    tick_at: 0,
-                    skew_ms: skew - i64::try_from(faults.skew_ms).unwrap_or(0),
-                    tokens: BTreeMap::new(),
-                }
-            })
-            .collect();
+        let mut random = Random::fork(seed, b"world");
+        let f = start.judge.committee.faults();
+        let mut nodes: Vec<Node> = Vec::new();
+        let late =
+            faults.twin.then(|| u16::try_from(random.index(usize::from(n) - faults.liars.len().min(f))));
+        let late = late.and_then(Result::ok);
+        for (place, ix) in (0..n).chain(twins.iter().copied()).chain(late).enumerate() {
+            let skew = i64::try_from(random.between(0, 2 * faults.skew_ms)).unwrap_or(0)
+                - i64::try_from(faults.skew_ms).unwrap_or(0);
+            let second = place >= usize::from(n);
+            let name = if second { format!("v{ix}'") } else { format!("v{ix}") };
+            let ix = ValidatorIx::new(ix);
+            let disk = Disk::new(start.fresh_record(ix));
+            let ledger = SimLedger::new(executors, &payloads, &start.base);
+            nodes.push(Node::new(ix, name, disk, ledger, skew));
+        }
+        let mut observer = Observer::new(start.judge.committee.quorum(), start.base.digest);
+        observer.expect_epoch(start.epoch, start.base_of(), usize::from(n));
+        for ix in &twins {
+            observer.expect_lies(ValidatorIx::new(*ix));
+        }
+        let seats = nodes.len();
+        if late.is_some() {
+            nodes[seats - 1].begun = false;
+        }
         let mut world = Self {
-            n: usize::from(n),
+            setup_n: usize::from(n),
             seed,
             now_us: 0,
-            queue: BTreeMap::new(),
+            queue: BinaryHeap::new(),
             queued: 0,
+            network: Network::new(seats, &faults, Random::fork(seed, b"network")),
+            clients: Clients::new(Random::fork(seed, b"clients")),
+            shared: Executor::new(&payloads),
             random,
             faults,
             nodes,
-            judge,
-            chain_id,
+            epochs: vec![start],
             params,
-            genesis,
+            executors,
             payloads,
-            blocked: BTreeSet::new(),
             partition: 0,
-            twins: BTreeMap::new(),
-            observer: Observer::default(),
-            report: Report::default(),
+            observer,
+            accused: BTreeSet::new(),
+            report: Report { seeds: 1, ..Report::default() },
+            checks,
             views_by_timeout: BTreeSet::new(),
             calm: false,
             transcript: None,
             mutant: None,
+            script: None,
+            kinds: [(0, 0); 4],
+            engine_time: None,
+            steps: 0,
+            actions: Vec::new(),
         };
-        world.observer.expect_epoch(Epoch::ZERO, (Height::ZERO, *chain_id.digest()), usize::from(n));
-        for ix in 0..world.faults.equivocators.min(world.judge.committee.faults()) {
-            world.observer.expect_lies(world.nodes[ix].ix);
-        }
-        for node in 0..world.n {
-            let at = world.random.between(0, 400_000);
-            world.schedule(at, Due::Restart { node, wipe_ledger: false });
-        }
-        world.schedule(500_000, Due::Submit);
-        world.schedule_fault(Due::Crash, world.faults.crash_every_ms);
-        world.schedule_fault(Due::Partition, world.faults.partition_every_ms);
+        world.begin();
         world
+    }
+
+    fn begin(&mut self) {
+        let liars: Vec<_> = self.faults.liars.iter().take(self.f()).copied().collect();
+        for (back, lie) in liars.into_iter().enumerate() {
+            let node = self.setup_n - 1 - back;
+            self.nodes[node].liar = Some(lie.liar());
+            self.observer.expect_lies(self.nodes[node].ix);
+            self.schedule(250_000, Due::LiarIdle { node });
+        }
+        for node in 0..self.nodes.len() {
+            let at = self.random.between(0, 400_000);
+            self.schedule(at, Due::Restart { node, wipe_ledger: false });
+        }
+        self.schedule(500_000, Due::Submit);
+        self.begin_nemeses();
+    }
+
+    /// How many may be Byzantine.
+    pub(super) fn f(&self) -> usize {
+        self.epochs[0].judge.committee.faults()
+    }
+
+    pub(super) fn start_ms(&self) -> u64 {
+        EPOCH_MS
     }
 
     /// Removes one rule from every engine that starts from now on.
@@ -251,34 +305,27 @@ impl World {
         self.mutant = Some(mutant);
     }
 
-    /// Keeps a readable line for every step from now on.
-    pub fn keep_transcript(&mut self) {
-        self.transcript = Some(Vec::new());
+    /// The nodes that hold a validator's key.
+    pub(super) fn seats_of(&self, ix: ValidatorIx) -> impl Iterator<Item = usize> + use<> {
+        let first = Some(ix.index()).filter(|one| *one < self.setup_n);
+        let more: Vec<usize> =
+            (self.setup_n..self.nodes.len()).filter(|seat| self.nodes[*seat].ix == ix).collect();
+        first.into_iter().chain(more)
     }
 
-    /// The last lines of the transcript.
-    pub fn transcript(&self, lines: usize) -> String {
-        let all = self.transcript.as_deref().unwrap_or_default();
-        all[all.len().saturating_sub(lines)..].join("\n")
+    pub(super) fn schedule(&mut self, in_us: u64, due: Due) {
+        self.schedule_at(self.now_us + in_us, due);
     }
 
-    fn schedule(&mut self, in_us: u64, due: Due) {
+    pub(super) fn schedule_at(&mut self, at_us: u64, due: Due) {
         self.queued += 1;
-        self.queue.insert((self.now_us + in_us, self.queued), due);
+        self.queue.push(Reverse(Queued { at_us, number: self.queued, due }));
     }
 
-    fn schedule_fault(&mut self, due: Due, mean_ms: u64) {
-        if mean_ms > 0 && !self.calm {
-            let wait = self.random.between(mean_ms / 4, mean_ms * 7 / 4) * 1_000;
-            self.schedule(wait, due);
-        }
-    }
-
-    fn clock(&self, node: usize) -> Now {
-        let mono_ms = self.now_us / 1_000 + 1_000;
-        let wall =
-            i64::try_from(EPOCH_MS + self.now_us / 1_000).unwrap_or(i64::MAX) + self.nodes[node].skew_ms;
-        Now { mono_ms, wall_ms: u64::try_from(wall).unwrap_or(0) }
+    /// A number that nothing else in this run has.
+    pub(super) fn unique(&mut self) -> u64 {
+        self.queued += 1;
+        self.queued
     }
 
     /// Runs for a span of virtual time under faults.
@@ -287,91 +334,24 @@ impl World {
     /// The first violation, in words.
     pub fn run_ms(&mut self, span_ms: u64) -> Result<(), String> {
         let end = self.now_us + span_ms * 1_000;
-        while let Some(entry) = self.queue.first_entry() {
-            let at = entry.key().0;
-            if at > end {
-                break;
+        while self.queue.peek().is_some_and(|Reverse(next)| next.at_us <= end) {
+            let Some(Reverse(next)) = self.queue.pop() else { break };
+            self.now_us = next.at_us;
+            if let Some(script) = self.script.as_mut() {
+                script.now_us = next.at_us;
             }
-            let due = entry.remove();
-            self.now_us = at;
-            self.step(due);
+            self.step(next.due);
             if let Some(violation) = &self.observer.violation {
                 return Err(format!(
                     "seed {} n {} at {} ms: {violation}",
                     self.seed,
-                    self.n,
+                    self.setup_n,
                     self.now_us / 1_000
                 ));
             }
         }
         self.now_us = end;
         Ok(())
-    }
-
-    /// Ends every fault, brings everybody back, and demands that a new record is delivered everywhere
-    /// within `within_ms`.
-    ///
-    /// # Errors
-    /// A violation, or that progress did not return.
-    pub fn heal_and_progress(&mut self, within_ms: u64) -> Result<Report, String> {
-        self.calm = true;
-        self.blocked.clear();
-        self.faults.loss_per_mille = 0;
-        self.faults.duplicate_per_mille = 0;
-        for node in 0..self.n {
-            self.nodes[node].doomed = false;
-            if self.nodes[node].engine.is_none() {
-                self.restart(node, false);
-            }
-        }
-        for from in 0..self.n {
-            for to in 0..self.n {
-                if from != to {
-                    self.schedule(1_000, Due::Connect { from, to });
-                }
-            }
-        }
-        let start = self.now_us;
-        // A marker goes in at every node as soon as it takes one; each must come out everywhere.
-        let mut markers: Vec<Option<TxId>> = vec![None; self.n];
-        loop {
-            for (node, marker) in markers.iter_mut().enumerate() {
-                *marker = marker.or_else(|| self.submit_at(node));
-            }
-            // Nothing is owed by liars, nor by one that may not sign, but that one must follow.
-            let owed = |(node, marker): (usize, &Option<TxId>)| {
-                let who = self.nodes[node].ix;
-                self.observer.silent(who)
-                    || self.observer.lies(who)
-                    || marker.is_some_and(|tx| self.nodes.iter().all(|node| node.ledger.holds(&tx)))
-            };
-            if markers.iter().enumerate().all(owed) {
-                break;
-            }
-            if self.now_us >= start + within_ms * 1_000 {
-                let state: Vec<String> = self.nodes.iter().map(Node::state).collect();
-                return Err(format!(
-                    "seed {} n {}: no progress {within_ms} ms after healing\n{}",
-                    self.seed,
-                    self.n,
-                    state.join("\n")
-                ));
-            }
-            self.run_ms(20)?;
-        }
-        self.report.healed_in_ms = (self.now_us - start) / 1_000;
-        self.report.virtual_ms = self.now_us / 1_000;
-        (self.report.accepted, self.report.refused) = self.nodes[0].ledger.verdicts;
-        self.report.blocks = self.observer.height().get();
-        self.report.views = self
-            .nodes
-            .iter()
-            .filter_map(|node| node.engine.as_ref())
-            .map(|one| one.view().get())
-            .max()
-            .unwrap_or(0);
-        self.report.view_changes = self.views_by_timeout.len() as u64;
-        Ok(self.report)
     }
 
     fn step(&mut self, due: Due) {
@@ -381,553 +361,99 @@ impl World {
                     self.feed(node, Event::Tick);
                 }
             }
-            Due::Arrive { from, to, parcel } => self.arrive(from, to, parcel),
+            Due::Arrive { from, to, letter } => self.arrive(from, to, &letter),
+            Due::Speak { from, to, letter } => self.post(from, to, letter),
+            Due::LiarIdle { node } => self.liar_idle(node),
             Due::Synced { node, incarnation, entries, seq } => self.synced(node, incarnation, entries, seq),
             Due::Executed { node, incarnation } => self.executed(node, incarnation),
             Due::Connect { from, to } => {
-                if self.up(from) && self.up(to) && !self.blocked.contains(&(from, to)) {
+                if self.up(from) && self.up(to) && !self.network.is_cut(from, to) {
                     self.feed(to, Event::Connected(self.nodes[from].ix));
                 }
             }
-            Due::Submit => {
-                if !self.calm {
-                    let node = self.random.index(self.n);
-                    self.submit_at(node);
-                }
-                let mean = self.faults.submit_every_ms;
-                let wait = self.random.between(mean / 4, mean * 7 / 4) * 1_000;
-                self.schedule(wait, Due::Submit);
-            }
-            Due::Crash => self.crash_some(),
-            Due::Restart { node, wipe_ledger } => self.restart(node, wipe_ledger),
-            Due::Partition => self.split(),
-            Due::Heal { number } => {
-                if number == self.partition {
-                    self.blocked.clear();
+            Due::Disconnect { from, to } => {
+                if !self.up(from) && self.up(to) {
+                    self.feed(to, Event::Disconnected(self.nodes[from].ix));
                 }
             }
+            Due::Submit => self.submit(),
+            Due::Restart { node, wipe_ledger } => self.come_back(node, wipe_ledger),
+            Due::Nemesis(nemesis) => self.strike(nemesis),
         }
     }
 
-    fn up(&self, node: usize) -> bool {
-        self.nodes[node].engine.is_some()
-    }
-
-    /// A client hands a transaction to a node.
-    fn submit_at(&mut self, node: usize) -> Option<TxId> {
-        if !self.nodes[node].engine.as_ref().is_some_and(Engine::accepts_local) {
-            return None;
-        }
-        let time_ms = EPOCH_MS + self.now_us / 1_000;
-        let count = if self.calm { 1 } else { self.random.between(1, 4) };
-        let batch = self.payloads.make(count, time_ms, &mut self.random);
-        let token = self.queued;
-        let marker = batch.marker;
-        self.nodes[node].tokens.insert(token, batch.submissions);
-        let event =
-            Event::LocalBatch { token, payload_root: batch.root, bytes: batch.bytes, count: batch.count };
-        self.feed(node, event);
-        Some(marker)
-    }
-
-    fn feed(&mut self, node: usize, event: Event) {
-        let now = self.clock(node);
-        let Some(mut engine) = self.nodes[node].engine.take() else { return };
-        let mut out = Vec::new();
-        let view = engine.view();
-        engine.handle(now, event, &mut out);
-        if engine.view() > view {
-            let timed_out = engine
-                .safety_record()
-                .and_then(|record| record.entry.as_ref())
-                .is_some_and(|entry| matches!(entry, consensus::message::EntryProof::Timeout(_)));
-            if timed_out {
-                self.views_by_timeout.insert(engine.view());
-            }
-        }
-        // The engine names milliseconds; the queue counts microseconds.
-        let at = (engine.deadline().saturating_sub(1_000) * 1_000).max(self.now_us + 500);
-        if at < self.nodes[node].tick_at || self.nodes[node].tick_at <= self.now_us {
-            self.nodes[node].tick_at = at;
-            let incarnation = self.nodes[node].incarnation;
-            self.schedule(at - self.now_us, Due::Tick { node, incarnation });
-        }
-        self.nodes[node].engine = Some(engine);
-        for action in out {
-            self.act(node, action);
-        }
-        self.start_sync(node);
-    }
-
-    fn act(&mut self, node: usize, action: Action) {
-        match action {
-            Action::Persist(persist) => {
-                self.nodes[node].written_seq = persist.seq;
-                self.nodes[node].disk.write(Logged::Engine(persist.writes));
-            }
-            Action::Send { to, message, after } => match after {
-                Some(after) if after > self.nodes[node].durable_seq => {
-                    self.nodes[node].held.push_back(Held::Message { to, message, after });
-                }
-                _ => self.send(node, to, Parcel::Message(message)),
-            },
-            Action::Sealed { token, header, after } => {
-                if let Some(submissions) = self.nodes[node].tokens.remove(&token) {
-                    self.payloads.sealed(header.header.digest(), submissions);
-                }
-                self.nodes[node].held.push_back(Held::Batch { header, after });
-            }
-            Action::FetchBatches { from, tip, holders } => {
-                self.report.fetches += 1;
-                if let Some(holder) = holders.first() {
-                    self.post(node, holder.index(), Parcel::GetBatches { from, tip });
-                }
-            }
-            Action::PushBatch { to, batch } => {
-                if let Some(header) = self.nodes[node].disk.durable().batches.get(&batch).cloned() {
-                    self.send(node, to, Parcel::Batch(header));
-                }
-            }
-            Action::Deliver(delivery) => {
-                let who = self.nodes[node].ix;
-                let height = delivery.header.height;
-                if height != self.nodes[node].delivered.next() {
-                    self.observer.violation.get_or_insert(format!("{who} delivered {height} out of order"));
-                }
-                self.nodes[node].delivered = height;
-                self.observer.delivered(who, height, delivery.header.digest());
-                self.report.batches += delivery.batches.len() as u64;
-                self.nodes[node].executing.push_back(*delivery);
-                if self.nodes[node].executing.len() == 1 {
-                    self.schedule_execution(node);
-                }
-            }
-            Action::Notice(_) | Action::SendClosing { .. } => {}
-            Action::Alarm(alarm) => {
-                let blames_a_liar =
-                    matches!(alarm, Alarm::Equivocation { offender, .. } if self.observer.lies(offender));
-                self.report.equivocations += u64::from(blames_a_liar);
-                let who = self.nodes[node].ix;
-                // A liar that restarts hears of the twin that it showed to others.
-                if !blames_a_liar && !self.observer.lies(who) {
-                    self.observer
-                        .violation
-                        .get_or_insert(format!("{who} raised {alarm:?} against the honest"));
-                }
-            }
-        }
-    }
-
-    fn schedule_execution(&mut self, node: usize) {
-        let incarnation = self.nodes[node].incarnation;
-        let wait = self.random.between(100, 3_000);
-        self.schedule(wait, Due::Executed { node, incarnation });
-    }
-
-    fn executed(&mut self, node: usize, incarnation: u64) {
-        if self.nodes[node].incarnation != incarnation {
-            return;
-        }
-        let Some(delivery) = self.nodes[node].executing.pop_front() else { return };
-        let proposal = self.nodes[node].disk.tables().blocks.get(&delivery.header.digest()).cloned();
-        let Some(proposal) = proposal else {
-            self.observer.violation.get_or_insert("a delivered block is not in the store".to_owned());
-            return;
-        };
-        let summary = self.nodes[node].ledger.execute(&proposal, &delivery.batches, &self.payloads);
-        let who = self.nodes[node].ix;
-        self.observer.executed(who, summary.height, summary.root());
-        if let Some(tx) = self.nodes[node].ledger.twice {
-            self.observer.violation.get_or_insert(format!("{who} let {tx} take effect twice"));
-        }
-        if !self.nodes[node].executing.is_empty() {
-            self.schedule_execution(node);
-        }
-        self.feed(node, Event::Executed { summary, scheduled: None });
-    }
-
-    fn start_sync(&mut self, node: usize) {
-        let one = &self.nodes[node];
-        if one.syncing
-            || one.disk.unsynced() == 0
-            || (one.held.is_empty() && one.written_seq == one.durable_seq)
-        {
-            return;
-        }
-        let (entries, seq, incarnation) = (one.disk.unsynced(), one.written_seq, one.incarnation);
-        self.nodes[node].syncing = true;
-        let wait = self.random.between(self.faults.sync_us.0, self.faults.sync_us.1);
-        self.schedule(wait, Due::Synced { node, incarnation, entries, seq });
-    }
-
-    fn synced(&mut self, node: usize, incarnation: u64, entries: usize, seq: u64) {
-        if self.nodes[node].incarnation != incarnation {
-            return;
-        }
-        if self.nodes[node].doomed {
-            // The power goes between the write and its sync.
-            self.crash(node);
-            return;
-        }
-        self.nodes[node].disk.sync(entries);
-        self.nodes[node].syncing = false;
-        self.nodes[node].durable_seq = seq;
-        self.feed(node, Event::Persisted(seq));
-        let mut ready = Vec::new();
-        self.nodes[node].held.retain_mut(|held| {
-            let after = match held {
-                Held::Message { after, .. } | Held::Batch { after, .. } => *after,
-            };
-            if after > seq {
-                return true;
-            }
-            ready.push(match held {
-                Held::Message { to, message, .. } => (*to, Parcel::Message(message.clone())),
-                Held::Batch { header, .. } => (Peers::All, Parcel::Batch(header.clone())),
-            });
-            false
-        });
-        for (to, parcel) in ready {
-            self.send(node, to, parcel);
-        }
-        self.start_sync(node);
-    }
-
-    fn send(&mut self, node: usize, to: Peers, parcel: Parcel) {
-        let who = self.nodes[node].ix;
-        match &parcel {
-            Parcel::Message(message) => self.observer.sent(who, message, self.nodes[node].disk.durable()),
-            Parcel::Batch(batch) if batch.header.author == who => {
-                let (seq, digest) = (batch.header.seq, batch.header.digest());
-                self.observer.pushed(who, seq, digest, self.nodes[node].disk.durable());
-            }
-            _ => {}
-        }
-        match to {
-            Peers::One(ix) => self.post(node, ix.index(), parcel),
-            Peers::All if self.observer.lies(who) => self.send_two_faced(node, parcel),
-            Peers::All => {
-                for other in (0..self.n).filter(|other| *other != node) {
-                    self.post(node, other, parcel.clone());
-                }
-            }
-        }
-    }
-
-    /// A liar shows half of the others another block for the same slot, and votes for both.
-    fn send_two_faced(&mut self, node: usize, parcel: Parcel) {
-        let ix = self.nodes[node].ix;
-        let signer = SimSigner::new(ix);
-        let twin = match &parcel {
-            Parcel::Message(message) => match &**message {
-                Message::Propose(proposal) if proposal.header.proposer == ix => {
-                    let mut twin = (**proposal).clone();
-                    twin.header.time_ms += 1;
-                    twin.signature = signer.sign(&twin.header.proposal());
-                    self.twins.insert(proposal.header.digest(), twin.header.digest());
-                    Some(Message::Propose(Box::new(twin)))
-                }
-                Message::Vote(vote, executed) => self.twins.get(&vote.digest).map(|twin| {
-                    let mut vote = Vote { digest: *twin, ..*vote };
-                    vote.signature = signer.sign(&vote.slot(self.chain_id));
-                    Message::Vote(vote, *executed)
-                }),
-                _ => None,
-            },
-            _ => None,
-        };
-        let twin = twin.map(|message| Parcel::Message(Box::new(message)));
-        if let Some(Parcel::Message(message)) = &twin {
-            self.observer.sent(ix, message, self.nodes[node].disk.durable());
-        }
-        for other in (0..self.n).filter(|other| *other != node) {
-            match &twin {
-                Some(twin) if (other + self.n - node) % self.n > self.n / 2 => {
-                    self.post(node, other, twin.clone())
-                }
-                _ => self.post(node, other, parcel.clone()),
-            }
-        }
-    }
-
-    fn post(&mut self, from: usize, to: usize, parcel: Parcel) {
-        self.report.messages += 1;
-        if matches!(&parcel, Parcel::Message(message) if matches!(**message, Message::GetProposal { .. } | Message::GetBlocks { .. }))
-        {
-            self.report.fetches += 1;
-        }
-        if self.blocked.contains(&(from, to)) || self.random.chance(self.faults.loss_per_mille) {
-            return;
-        }
-        let copies = 1 + u64::from(self.random.chance(self.faults.duplicate_per_mille));
-        for _ in 0..copies {
-            let delay = self.random.between(self.faults.delay_us.0, self.faults.delay_us.1);
-            self.schedule(delay, Due::Arrive { from, to, parcel: parcel.clone() });
-        }
-    }
-
-    fn arrive(&mut self, from: usize, to: usize, parcel: Parcel) {
-        if !self.up(to) {
-            return;
-        }
-        self.report.trace = self.report.trace.wrapping_mul(0x0100_0000_01b3)
-            ^ (self.now_us << 8 | (from as u64) << 4 | to as u64);
-        if let Some(lines) = self.transcript.as_mut() {
-            let text = format!("{parcel:?}");
-            let text: String = text.chars().take(240).collect();
-            lines.push(format!("{:>9} v{from}->v{to} {text}", self.now_us));
-        }
-        match parcel {
-            Parcel::Message(message) => {
-                if let Message::GetBlocks { from: first } = *message {
-                    self.serve_blocks(to, from, first);
-                    return;
-                }
-                let from = self.nodes[from].ix;
-                self.feed(to, Event::Message { from, message });
-            }
-            Parcel::Batch(header) => {
-                self.nodes[to].disk.write(Logged::Batch(header.clone()));
-                self.feed(to, Event::BatchStored(header));
-            }
-            Parcel::GetBatches { from: first, tip } => self.serve_batches(to, from, first, tip),
-        }
-    }
-
-    /// The sync server: final blocks from the store, ending at a certified height.
-    fn serve_blocks(&mut self, node: usize, to: usize, first: Height) {
-        let tables = self.nodes[node].disk.tables();
-        let last_wanted = Height::new(first.get() + SYNC_BLOCKS_MAX - 1);
-        let Some((last, (suffixes, certificate))) = tables
-            .certificates
-            .range(first..=last_wanted)
-            .next_back()
-            .or_else(|| tables.certificates.range(first..).next())
-        else {
-            return;
-        };
-        let blocks: Option<Vec<Proposal>> = (first.get()..=last.get())
-            .map(|height| {
-                tables.heights.get(&Height::new(height)).and_then(|digest| tables.blocks.get(digest)).cloned()
-            })
-            .collect();
-        if let Some(blocks) = blocks {
-            let suffixes = suffixes.clone();
-            let message = Message::Blocks { blocks, suffixes, certificate: Box::new(certificate.clone()) };
-            self.post(node, to, Parcel::Message(Box::new(message)));
-        }
-    }
-
-    fn serve_batches(&mut self, node: usize, to: usize, first: u64, tip: BatchRef) {
-        let mut found = Vec::new();
-        let mut at = tip;
-        while let Some(header) = self.nodes[node].disk.durable().batches.get(&at).cloned() {
-            let prev = header.header.prev;
-            found.push(header);
-            if at.seq == first || at.seq == 0 {
-                break;
-            }
-            at = BatchRef { seq: at.seq - 1, digest: prev, ..at };
-        }
-        for header in found.into_iter().rev() {
-            self.post(node, to, Parcel::Batch(header));
-        }
-    }
-
-    fn crash_some(&mut self) {
-        if self.calm {
-            return;
-        }
-        if self.random.chance(self.faults.blackout_per_mille) {
-            for node in 0..self.n {
-                self.crash(node);
-            }
-        } else {
-            // Three in four strike between a write and its sync, the moment that matters.
-            let in_write = self.random.chance(750);
-            let faults = self.judge.committee.faults();
-            let ill = |node: &usize| !self.up(*node) || self.observer.silent(self.nodes[*node].ix);
-            let down = (0..self.n).filter(ill).count();
-            let node = self.random.index(self.n);
-            // Now and then one more than the protocol tolerates: it must stop, and resume.
-            if down < faults || self.random.chance(100) {
-                if in_write && self.up(node) {
-                    self.nodes[node].doomed = true;
-                } else {
-                    self.crash(node);
-                }
-            }
-        }
-        self.schedule_fault(Due::Crash, self.faults.crash_every_ms);
-    }
-
-    fn crash(&mut self, node: usize) {
-        if !self.up(node) {
-            return;
-        }
-        let lost = self.nodes[node].disk.crash(&mut self.random);
-        self.report.crashes += 1;
-        self.report.lossy_crashes += u64::from(lost > 0);
-        let one = &mut self.nodes[node];
-        one.engine = None;
-        one.incarnation += 1;
-        one.held.clear();
-        one.executing.clear();
-        one.syncing = false;
-        one.doomed = false;
-        one.tokens.clear();
-        let wait = self.random.between(self.faults.down_ms.0, self.faults.down_ms.1) * 1_000;
-        let wipe_ledger = self.random.chance(self.faults.ledger_loss_per_mille);
-        self.schedule(wait, Due::Restart { node, wipe_ledger });
-    }
-
-    /// Starts a node from what its stores hold, as the driver does.
-    fn restart(&mut self, node: usize, wipe_ledger: bool) {
-        if self.up(node) {
-            return;
-        }
-        if wipe_ledger {
-            self.nodes[node].ledger = SimLedger::new(&self.payloads, &self.genesis);
-            self.report.ledger_rebuilds += 1;
-        }
-        if self.faults.record_lost && self.report.crashes > 0 && self.report.records_lost == 0 {
-            self.nodes[node].disk.lose_safety();
-            self.observer.expect_silence(self.nodes[node].ix, self.nodes[node].disk.durable());
-            self.report.records_lost += 1;
-        }
-        let one = &mut self.nodes[node];
-        let tables = one.disk.tables();
-        let executed = one.ledger.tip().clone();
-        let above = tables.heights.range(executed.height.next()..);
-        let committed: Vec<Proposal> =
-            above.filter_map(|(_, digest)| tables.blocks.get(digest).cloned()).collect();
-        let newest = committed.last().map_or(executed.height, |proposal| proposal.header.height);
-        let blocks = tables.blocks.values().filter(|one| one.header.height > newest).cloned().collect();
-        let recent = tables
-            .heights
-            .range(..=executed.height)
-            .rev()
-            .take(256)
-            .filter_map(|(_, digest)| tables.blocks.get(digest).map(|one| one.header.clone()))
-            .collect::<Vec<_>>();
-        let batches = tables
-            .batches
-            .values()
-            .filter(|batch| batch.header.seq >= executed.lanes.next_seq(batch.header.author))
-            .cloned()
-            .collect();
-        let safety = match &tables.safety {
-            Some(record) => SafetyAtStart::Present(Box::new(record.clone())),
-            None => SafetyAtStart::Lost(Refusal::new(Code::SafetyLost, "the record is gone")),
-        };
-        let restored = Restored {
-            safety,
-            executed: executed.clone(),
-            committed,
-            certificate: tables.certificates.last_key_value().map(|(_, (_, cert))| cert.clone()),
-            blocks,
-            summaries: one.ledger.summaries(),
-            recent: recent.into_iter().rev().collect(),
-            batches,
-            scheduled: None,
-        };
-        one.delivered = executed.height;
-        one.written_seq = 0;
-        one.durable_seq = 0;
-        one.tick_at = 0;
-        let signer = Box::new(SimSigner::new(one.ix));
-        let mut engine =
-            Engine::new(self.params.clone(), self.judge.clone(), Some((one.ix, signer)), restored);
-        if let Some(mutant) = self.mutant {
-            engine.mutate(mutant);
-        }
-        one.engine = Some(engine);
-        self.feed(node, Event::Tick);
-        for other in (0..self.n).filter(|other| *other != node) {
-            let wait = self.random.between(1_000, 50_000);
-            self.schedule(wait, Due::Connect { from: other, to: node });
-            self.schedule(wait, Due::Connect { from: node, to: other });
-        }
-    }
-
-    /// Cuts the network: halves, one away, or one-way links.
-    fn split(&mut self) {
-        if self.calm {
-            return;
-        }
-        self.report.partitions += 1;
-        self.blocked.clear();
-        match self.random.index(3) {
-            0 => {
-                let cut = self.random.between(1, self.n as u64 - 1);
-                let side: Vec<bool> = (0..self.n).map(|node| (node as u64) < cut).collect();
-                let turn = self.random.index(self.n);
-                for a in 0..self.n {
-                    for b in 0..self.n {
-                        if side[(a + turn) % self.n] != side[(b + turn) % self.n] {
-                            self.blocked.insert((a, b));
-                        }
-                    }
-                }
-            }
-            1 => {
-                let away = self.random.index(self.n);
-                for other in 0..self.n {
-                    self.blocked.insert((away, other));
-                    self.blocked.insert((other, away));
-                }
-            }
-            _ => {
-                for _ in 0..self.n {
-                    let (a, b) = (self.random.index(self.n), self.random.index(self.n));
-                    self.blocked.insert((a, b));
-                }
-            }
-        }
-        self.partition += 1;
-        let number = self.partition;
-        let wait = self.random.between(self.faults.partition_ms.0, self.faults.partition_ms.1) * 1_000;
-        self.schedule(wait, Due::Heal { number });
-        self.schedule_fault(Due::Partition, self.faults.partition_every_ms);
+    /// What was counted so far.
+    pub fn report(&self) -> Report {
+        let mut report = self.report;
+        report.virtual_ms = self.now_us / 1_000;
+        (report.accepted, report.refused) = self.nodes[0].ledger.verdicts(&self.shared);
+        report.blocks = self.observer.height().get();
+        let views = self.nodes.iter().filter_map(|node| node.engine.as_ref()).map(|one| one.view().get());
+        report.views = views.max().unwrap_or(0);
+        report.view_changes = self.views_by_timeout.len() as u64;
+        report.double_signed = self.observer.double_signed;
+        report.lost = self.network.lost;
+        report.duplicated = self.network.duplicated;
+        report.checks = self.checks.load(Ordering::Relaxed);
+        report
     }
 
     /// The chain this world runs.
     pub fn chain_id(&self) -> ChainId {
-        self.chain_id
+        self.epochs[0].judge.chain_id
     }
-}
 
-impl Node {
-    fn state(&self) -> String {
-        match &self.engine {
-            None => format!("{}: down", self.ix),
-            Some(engine) => format!(
-                "{}: view {} committed {} executed {} voting {} lost {:?} vc_view {:?} last {:?} high {:?} engine {}",
-                self.ix,
-                engine.view(),
-                engine.committed().height,
-                self.ledger.tip().height,
-                engine.voting(),
-                engine.lost(),
-                engine.safety_record().map(|record| record.vc_view),
-                engine.safety_record().and_then(|record| record.last_prepare),
-                engine.safety_record().and_then(|record| record.high_qc.rank()),
-                engine.describe(),
-            ),
+    /// What clients measured.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// What clients measure, and where they submit.
+    pub fn clients_mut(&mut self) -> &mut Clients {
+        &mut self.clients
+    }
+
+    /// Measures the time spent in engines from now on.
+    pub fn time_engines(&mut self) {
+        self.engine_time = Some(Duration::ZERO);
+    }
+
+    /// Time spent in engines, if it is measured: processor time of this machine, and no part of a trace.
+    pub fn engine_time(&self) -> Option<Duration> {
+        self.engine_time
+    }
+
+    /// Newest height that anybody delivered.
+    pub fn height(&self) -> Height {
+        self.observer.height()
+    }
+
+    /// Where every node stands, a line each.
+    pub fn state(&self) -> String {
+        self.nodes.iter().map(Node::state).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Keeps a readable line for every step from now on.
+    pub fn keep_transcript(&mut self) {
+        self.transcript = Some(Transcript::default());
+    }
+
+    /// The lines of the transcript that concern a violation, and the last ones.
+    pub fn transcript(&self, violation: &str, last: usize) -> String {
+        self.transcript.as_ref().map_or_else(String::new, |lines| lines.about(violation, last))
+    }
+
+    /// Puts a line about a node into the transcript.
+    pub(super) fn note(&mut self, node: usize, what: &str) {
+        if let Some(transcript) = self.transcript.as_mut() {
+            transcript.note(self.now_us, format!("{} {what}", self.nodes[node].name));
         }
     }
-}
 
-fn sim_validator(ix: u16) -> Validator {
-    let key =
-        |kind: u8| PublicKey::new(*Digest::tagged(b"sim-public", &[&[kind], &ix.to_be_bytes()]).as_bytes());
-    Validator {
-        name: format!("v{ix}"),
-        agency: format!("agency-{ix}"),
-        consensus_key: key(1),
-        network_key: key(2),
-        log_key: key(3),
-        address: format!("/ip4/127.0.0.1/tcp/{}", 7000 + ix),
-        may_lead: true,
+    /// Puts a line about the network into the transcript.
+    pub(super) fn note_network(&mut self, what: impl FnOnce() -> String) {
+        if let Some(transcript) = self.transcript.as_mut() {
+            transcript.note(self.now_us, what());
+        }
     }
 }

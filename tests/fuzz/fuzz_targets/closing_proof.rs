@@ -1,0 +1,4 @@
+//! Bytes from anywhere, decoded as `ClosingProof`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| city_tests::wire::poke("ClosingProof", bytes));

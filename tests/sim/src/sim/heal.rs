@@ -1,0 +1,79 @@
+//! The second half of a run: every fault ends, and everybody honest must make progress.
+
+use chain_core::id::TxId;
+
+use super::report::Report;
+use super::world::{Due, World};
+
+impl World {
+    /// Whether a node must follow after healing: all but liars, twins and restored ones, and a second node
+    /// that never began.
+    fn must_follow(&self, node: usize) -> bool {
+        self.nodes[node].begun && !self.observer.lies(self.nodes[node].ix)
+    }
+
+    /// Ends every fault, brings everybody back, and demands that a new record from every honest node is
+    /// delivered at every honest node within `within_ms`. Liars go on lying.
+    ///
+    /// # Errors
+    /// A violation, or that progress did not return.
+    pub fn heal_and_progress(&mut self, within_ms: u64) -> Result<Report, String> {
+        self.calm = true;
+        self.script = None;
+        self.network.heal();
+        self.faults.stall_per_mille = 0;
+        self.note_network(|| "every fault ends".to_owned());
+        let seats = self.nodes.len();
+        for node in 0..seats {
+            self.nodes[node].doom = None;
+            if self.nodes[node].engine.is_none() {
+                self.restart(node);
+            }
+        }
+        for from in 0..seats {
+            for to in (0..seats).filter(|to| *to != from) {
+                self.schedule(1_000, Due::Connect { from, to });
+            }
+        }
+        let start = self.now_us;
+        // A marker goes in at every node as soon as it takes one; each must come out everywhere.
+        let mut markers: Vec<Option<TxId>> = vec![None; seats];
+        let mut progress = start;
+        loop {
+            for (node, marker) in markers.iter_mut().enumerate() {
+                if marker.is_none() && self.must_follow(node) {
+                    *marker = self.submit_at(node);
+                }
+            }
+            if markers.iter().enumerate().all(|(node, marker)| self.marked(node, marker.as_ref())) {
+                break;
+            }
+            if self.now_us >= start + within_ms * 1_000 {
+                return Err(format!(
+                    "seed {} n {}: no progress {within_ms} ms after healing\n{}",
+                    self.seed,
+                    self.setup_n,
+                    self.state()
+                ));
+            }
+            progress += 20_000;
+            self.run_ms((progress - self.now_us) / 1_000)?;
+        }
+        self.report.healed_in_ms = (self.now_us - start) / 1_000;
+        Ok(self.report())
+    }
+
+    /// Whether a node's marker came out everywhere. Nothing is owed by liars, nor by one that may not sign;
+    /// but that one must follow.
+    fn marked(&self, node: usize, marker: Option<&TxId>) -> bool {
+        if !self.must_follow(node) || self.observer.silent(self.nodes[node].ix) {
+            return true;
+        }
+        let everywhere = |tx: &TxId| {
+            (0..self.nodes.len())
+                .filter(|other| self.must_follow(*other))
+                .all(|other| self.nodes[other].ledger.holds(tx, &self.shared))
+        };
+        marker.is_some_and(everywhere)
+    }
+}

@@ -1,0 +1,68 @@
+//! A block that is here while one of its ancestors is not: the ancestor is asked for as long as somebody needs
+//! it. Found by simulation: four validators, one of them without its record, and a leader that had asked for
+//! the ancestor once, in vain, held up the chain for ever.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
+use chain_core::certificate::VoteKind;
+use chain_core::crypto::Digest;
+use city_sim::kit::table::Table;
+use city_sim::kit::{Kit, ix};
+use consensus::action::Peers;
+use consensus::message::{EntryProof, HighQc, Message, Proposal};
+
+/// A request is forgotten after this long, milliseconds.
+const FORGOTTEN_MS: u64 = 6_000;
+
+fn propose(proposal: &Proposal) -> Message {
+    Message::Propose(Box::new(proposal.clone()))
+}
+
+/// To whom engine 0 sent a request for this block since the log was cleared.
+fn asked_for(table: &Table, digest: &Digest) -> Vec<Peers> {
+    let asks = |message: &Message| matches!(message, Message::GetProposal { digest: one } if one == digest);
+    table.seats[0].sent.iter().filter(|(_, message)| asks(message)).map(|(to, _)| *to).collect()
+}
+
+/// Engine 0 holds the second block of view 0, and its request for the first one is forgotten.
+fn without_the_first(kit: Kit) -> (Table, Vec<Proposal>) {
+    let mut table = Table::alone(kit);
+    let leader = table.kit.leader(0).get();
+    let blocks = table.kit.chain(&table.kit.genesis(), 0, 2);
+    table.tell(leader, 0, propose(&blocks[1]));
+    // No peer is heard any more, so the view stands.
+    table.pass_ms_by(FORGOTTEN_MS, |_, _, _| false);
+    assert!(!asked_for(&table, &blocks[0].header.digest()).is_empty(), "it is asked for at first");
+    table.seats[0].sent.clear();
+    (table, blocks)
+}
+
+#[test]
+fn a_leader_asks_for_the_missing_ancestor_of_what_it_must_build_on() {
+    // Validator 0 leads view 1.
+    let (mut table, blocks) = without_the_first(Kit::led_by(4, 3));
+    let best = HighQc::Qc(table.kit.cert_of(VoteKind::Prepare, &blocks[1].header));
+    let known: Vec<_> = (1..4).map(|signer| (signer, best.clone())).collect();
+    let tc = table.kit.timeout(1, &known);
+    table.tell(2, 0, Message::Entry(EntryProof::Timeout(Box::new(tc))));
+    table.pass_ms_by(500, |_, _, _| false);
+    let missing = blocks[0].header.digest();
+    assert!(!asked_for(&table, &missing).is_empty(), "it asks for the ancestor");
+    table.tell(2, 0, propose(&blocks[0]));
+    let first = table.seats[0].sent.iter().find_map(|(_, message)| match message {
+        Message::Propose(proposal) if proposal.header.proposer == ix(0) => Some(proposal),
+        _ => None,
+    });
+    assert_eq!(first.map(|proposal| proposal.header.parent), Some(blocks[1].header.digest()));
+}
+
+#[test]
+fn a_voter_asks_for_the_missing_ancestor_when_the_leader_repeats_itself() {
+    let (mut table, blocks) = without_the_first(Kit::led_by(4, 3));
+    for _ in 0..2 {
+        table.tell(3, 0, propose(&blocks[1]));
+        table.pass_ms_by(50, |_, _, _| false);
+    }
+    let missing = blocks[0].header.digest();
+    assert_eq!(asked_for(&table, &missing), [Peers::One(ix(3))]);
+}
