@@ -2,10 +2,6 @@
 //! nothing can remove one.
 
 /// A rule removed.
-#[cfg_attr(
-    not(feature = "mutants"),
-    allow(unreachable_pub, reason = "one shape with and without the feature")
-)]
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Mutant {
     /// R1a: two PREPAREs for one slot.
@@ -36,5 +32,18 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::NoVoteChain, Self::CommitAfterViewChange, Self::SendBeforeDurable];
+    pub const ALL: [Self; 12] = [
+        Self::TwoVotesASlot,
+        Self::NoVoteChain,
+        Self::TermEndIsNotLast,
+        Self::TermEndWithoutFlag,
+        Self::LowestBase,
+        Self::CommitAfterViewChange,
+        Self::Healing,
+        Self::ForgetfulViewChange,
+        Self::SmallQuorum,
+        Self::ClosingIsNotLast,
+        Self::SuffixOnAnything,
+        Self::SendBeforeDurable,
+    ];
 }
