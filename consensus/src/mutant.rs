@@ -2,10 +2,13 @@
 //! nothing can remove one.
 
 /// A rule removed.
+<<<<<<< HEAD
 #[cfg_attr(
     not(feature = "mutants"),
     allow(unreachable_pub, dead_code, reason = "one shape with and without the feature")
 )]
+=======
+>>>>>>> spec
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Mutant {
     /// R1a: two PREPAREs for one slot.
@@ -37,5 +40,18 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::NoVoteChain, Self::CommitAfterViewChange, Self::SendBeforeDurable];
+    pub const ALL: [Self; 12] = [
+        Self::TwoVotesASlot,
+        Self::NoVoteChain,
+        Self::TermEndIsNotLast,
+        Self::TermEndWithoutFlag,
+        Self::LowestBase,
+        Self::CommitAfterViewChange,
+        Self::Healing,
+        Self::ForgetfulViewChange,
+        Self::SmallQuorum,
+        Self::ClosingIsNotLast,
+        Self::SuffixOnAnything,
+        Self::SendBeforeDurable,
+    ];
 }

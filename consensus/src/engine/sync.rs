@@ -209,7 +209,8 @@ impl Engine {
             (None, None) => None,
         };
         if let Some(proof) = proof {
-            self.send(Peers::One(to), Message::Entry(proof), None, out);
+            // A timeout certificate may hold this validator's own VIEW-CHANGE, which is no word until it is durable.
+            self.send(Peers::One(to), Message::Entry(proof), Some(self.persist_seq), out);
         }
         if let Some(cert) = self.certificate.as_deref() {
             self.send(Peers::One(to), Message::Certificate(Box::new(cert.clone())), None, out);
