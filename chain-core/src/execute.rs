@@ -11,6 +11,7 @@ mod genesis;
 mod governance;
 mod membership;
 mod overlay;
+mod recovery;
 mod steps;
 
 use std::rc::Rc;
@@ -32,6 +33,7 @@ use crate::merkle::{self, Frontier};
 use crate::operation::Operation;
 use crate::record::governance::{AgencyDetails, BasisDetails, MemberDetails};
 use crate::record::validator::ValidatorDetails;
+use crate::recovery::RecoveryKeys;
 use crate::state::{AgencyEntry, MemberEntry, Status, key, tree};
 use crate::transaction::{
     Batch, Body, OPERATIONS_MAX, Submission, TRANSACTION_VERSION, Transaction, VALIDITY_MS_MAX,
@@ -41,6 +43,7 @@ use overlay::{Fail, Overlay};
 pub use accuse::{frozen_lanes, offender, set_of};
 pub use genesis::{genesis_block, genesis_header};
 pub use membership::{FORMER_MAX, epoch, validators};
+pub use recovery::{execute_recovered_block, recovery_keys};
 
 /// Reading the ledger failed; the node stops.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -182,6 +185,8 @@ pub struct GenesisState {
     pub bases: Vec<BasisDetails>,
     /// The validators of epoch 0, 4 to 100; or none, for a ledger that keeps no validator set.
     pub validators: Vec<ValidatorDetails>,
+    /// The agencies' keys for the day when no quorum is left; none, if the city has not set any.
+    pub recovery: Option<RecoveryKeys>,
 }
 
 /// Most automatic steps of one block; the rest follow in the next ones. Readers see dates, not steps, so
@@ -226,7 +231,13 @@ pub fn execute_block<L: LedgerRead>(
     previous: &ExecState,
     block: &OrderedBlock<'_>,
 ) -> Result<BlockResult, ReadError> {
-    let mut execution = Execution::new(ledger, chain, previous, block.header);
+    execute_ordered(Execution::new(ledger, chain, previous, block.header), block)
+}
+
+fn execute_ordered<L: LedgerRead>(
+    mut execution: Execution<'_, L>,
+    block: &OrderedBlock<'_>,
+) -> Result<BlockResult, ReadError> {
     execution.automatic_steps()?;
     execution.forget_transactions()?;
     for ordered in &block.batches {

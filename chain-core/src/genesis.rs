@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 pub use check::{AGENCIES_MAX, BASES_MAX, LIST_MAX, MEMBERS_MAX, NAME_MAX, TEXT_MAX};
 pub use document::{
     AgencyEntry, Council, Document, LegalBasisEntry, MemberEntry, Months, Parameters, Permits, Publication,
-    SCHEMA, ValidatorEntry,
+    Recovery, RecoveryKeyEntry, SCHEMA, ValidatorEntry,
 };
 pub use possession::{KeyRole, Possession, ValidatorSecrets, prove};
 pub use read_aloud::read_aloud;

@@ -15,6 +15,7 @@ use crate::operation::{Operation, Step};
 use crate::org::OrgId;
 use crate::record::Header;
 use crate::record::governance::Role;
+use crate::recovery::SignedRecovery;
 use crate::state::{Flags, Status};
 
 /// Version of the leaf layout, the first byte of every leaf.
@@ -35,6 +36,8 @@ closed_list!(
         Genesis = 4, "genesis";
         /// Proof of an offence of a validator.
         Evidence = 5, "evidence";
+        /// The agencies' act after a lost quorum.
+        Recovery = 6, "recovery";
     }
 );
 
@@ -52,6 +55,8 @@ pub enum Leaf {
     Genesis(Box<GenesisLeaf>),
     /// Proof of an offence of a validator.
     Evidence(Box<EvidenceLeaf>),
+    /// The agencies' act after a lost quorum.
+    Recovery(Box<RecoveryLeaf>),
 }
 
 /// An accepted operation and what it led to.
@@ -181,8 +186,19 @@ pub struct EvidenceLeaf {
     pub evidence: Evidence,
 }
 
+/// The act by which the chain went on after a lost quorum: the first leaf of the epoch that it began.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RecoveryLeaf {
+    /// Block height.
+    pub height: Height,
+    /// Block time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// The act and who signed it.
+    pub recovery: SignedRecovery,
+}
+
 impl Leaf {
-    /// The record it belongs to; a seal belongs to none.
+    /// The record it belongs to; a seal belongs to none, and an act of recovery to one of its own.
     pub fn record(&self) -> Option<RecordId> {
         match self {
             Self::Signed(leaf) => Some(leaf.operation.record()),
@@ -190,6 +206,7 @@ impl Leaf {
             Self::Seal(_) => None,
             Self::Genesis(leaf) => Some(leaf.header.record),
             Self::Evidence(leaf) => Some(leaf.evidence.offence().record()),
+            Self::Recovery(leaf) => Some(leaf.recovery.act.record()),
         }
     }
 
@@ -198,7 +215,7 @@ impl Leaf {
         match self {
             Self::Signed(leaf) => leaf.operation.header(),
             Self::Genesis(leaf) => Some(&leaf.header),
-            Self::Automatic(_) | Self::Seal(_) | Self::Evidence(_) => None,
+            Self::Automatic(_) | Self::Seal(_) | Self::Evidence(_) | Self::Recovery(_) => None,
         }
     }
 
@@ -259,6 +276,11 @@ impl Layout for Leaf {
                 writer.public_key(&leaf.author).public_key(&leaf.offender);
                 leaf.evidence.write(writer);
             }
+            Self::Recovery(leaf) => {
+                writer.u8(LEAF_VERSION).u8(LeafKind::Recovery.number());
+                writer.u64(leaf.height.get()).u64(leaf.time_ms);
+                leaf.recovery.write(writer);
+            }
         }
     }
 
@@ -304,6 +326,11 @@ impl Layout for Leaf {
                 author: reader.public_key()?,
                 offender: reader.public_key()?,
                 evidence: Evidence::read(reader)?,
+            })),
+            LeafKind::Recovery => Self::Recovery(Box::new(RecoveryLeaf {
+                height: Height::new(reader.u64()?),
+                time_ms: reader.u64()?,
+                recovery: SignedRecovery::read(reader)?,
             })),
         })
     }

@@ -42,6 +42,7 @@ pub mod proof;
 pub mod read;
 pub mod receipt;
 pub mod record;
+pub mod recovery;
 pub mod rules;
 pub mod state;
 pub mod text;

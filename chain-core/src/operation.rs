@@ -47,6 +47,8 @@ closed_list!(
         PublicationEnd = 33, "publication_end";
         /// Laid down in the genesis.
         Genesis = 34, "genesis";
+        /// Agreed by the agencies after a lost quorum.
+        Recover = 35, "recover";
     }
 );
 

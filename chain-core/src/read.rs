@@ -184,6 +184,9 @@ pub fn history_entry(leaf: &Leaf, leaf_index: u64) -> Option<HistoryEntry> {
         Leaf::Evidence(step) => {
             Some(entry(step.height, step.time_ms, Step::Accuse, Some(step.author), 1, Status::Effective))
         }
+        Leaf::Recovery(act) => {
+            Some(entry(act.height, act.time_ms, Step::Recover, None, 1, Status::Effective))
+        }
         Leaf::Seal(_) => None,
     }
 }

@@ -17,6 +17,7 @@
 //! | 0x08 | 2, consensus key | [`OffenderEntry`] |
 //! | 0x08 | 3, epoch, place in the set | height from which on that lane is frozen |
 //! | 0x08 | 4, epoch | the validator set of this epoch, and of the one before |
+//! | 0x09 | nothing | [`crate::recovery::RecoveryKeys`] |
 //! | 0x81 | transaction id | `valid_until_ms` |
 //! | 0x82 | `valid_until_ms`, transaction id | nothing; the queue of ids to forget |
 //! | 0x83 | due day, record id, step | nothing; the queue of automatic steps |
@@ -604,6 +605,11 @@ pub mod key {
     /// Of the [`super::EpochEntry`].
     pub fn epoch() -> Vec<u8> {
         vec![0x07]
+    }
+
+    /// Of the [`crate::recovery::RecoveryKeys`].
+    pub fn recovery() -> Vec<u8> {
+        vec![0x09]
     }
 
     /// First and last possible key of every validator, revoked ones included.

@@ -58,6 +58,7 @@ fn genesis() -> Genesis {
         utc_offset_minutes: 480,
         parameters: Parameters::default(),
         council: Council { threshold: 3 },
+        recovery: None,
         validators: Vec::new(),
         agencies: Vec::new(),
         members: Vec::new(),

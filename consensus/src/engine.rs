@@ -34,6 +34,7 @@ use crate::chain::Chain;
 use crate::event::{Event, Now};
 use crate::lanes::Lanes;
 use crate::message::{EntryProof, Message, Proposal, ViewChange, Vote};
+use crate::mutant::Mutant;
 use crate::params::Params;
 use crate::safety::{Greeter, Safety, SafetyRecord};
 use crate::signer::Signer;
@@ -223,6 +224,8 @@ pub struct Engine {
     sync_asked: Option<(u64, ValidatorIx)>,
     /// The height whose execution scheduled the next validator set, and that set's hash.
     scheduled: Option<(Height, Digest)>,
+    /// When a guest was last told how its epoch ended.
+    guest_ms: Option<u64>,
     /// Proof that the epoch ended, while its closing block is not final here.
     closing_target: Option<Verified<ClosingProof>>,
     /// Since when there has been such a certificate.
@@ -278,15 +281,13 @@ pub struct Engine {
     next_status_ms: u64,
     next_resend_ms: u64,
     next_tick_ms: u64,
-    #[cfg(feature = "mutants")]
-    careless: bool,
 }
 
 impl Engine {
     /// Removes one rule.
     #[cfg(feature = "mutants")]
-    pub fn mutate(&mut self, mutant: crate::mutant::Mutant) {
-        self.careless = mutant == crate::mutant::Mutant::SendBeforeDurable;
+    pub fn mutate(&mut self, mutant: Mutant) {
+        self.judge.mutate(mutant);
         if let Some(safety) = self.safety.as_mut() {
             safety.mutate(mutant);
         }
@@ -347,6 +348,7 @@ impl Engine {
             sync_target: None,
             sync_asked: None,
             scheduled: restored.scheduled,
+            guest_ms: None,
             closing_target: None,
             missing_ms: None,
             own_votes: VecDeque::new(),
@@ -386,8 +388,6 @@ impl Engine {
             next_status_ms: 0,
             next_resend_ms: 0,
             next_tick_ms: 0,
-            #[cfg(feature = "mutants")]
-            careless: false,
             judge,
         };
         engine.restore(restored.certificate, restored.blocks);
@@ -507,7 +507,11 @@ impl Engine {
         match event {
             Event::Tick => {}
             Event::Message { from, message } => {
-                if Some(from) == self.me || from.index() >= self.peers.len() {
+                if Some(from) == self.me {
+                    return;
+                }
+                if from.index() >= self.peers.len() {
+                    self.on_guest(now, from, &message, out);
                     return;
                 }
                 self.peers[from.index()].heard_ms = Some(now.mono_ms);
@@ -634,8 +638,7 @@ impl Engine {
     }
 
     fn send(&self, to: Peers, message: Message, after: Option<u64>, out: &mut Vec<Action>) {
-        #[cfg(feature = "mutants")]
-        let after = after.filter(|_| !self.careless);
+        let after = after.filter(|_| !self.judge.lost(Mutant::SendBeforeDurable));
         out.push(Action::Send { to, message: Box::new(message), after });
     }
 

@@ -36,6 +36,8 @@ pub mod engine;
 pub mod event;
 mod lanes;
 pub mod message;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 pub mod params;

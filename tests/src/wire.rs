@@ -55,6 +55,7 @@ types! {
         chain_core::committee::Committee as "Committee" = samples::committees;
         chain_core::epoch::ClosingProof as "ClosingProof" = samples::closing_proofs;
         chain_core::epoch::HandOver as "HandOver" = samples::hand_overs;
+        chain_core::recovery::SignedRecovery as "SignedRecovery" = samples::recoveries;
         chain_core::transaction::Submission as "Submission" = samples::submissions;
         chain_core::transaction::Batch as "Batch" = samples::batches;
         chain_core::certificate::Cert as "Cert" = samples::certs;

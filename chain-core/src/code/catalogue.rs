@@ -98,6 +98,7 @@ catalogue! {
     CertificateInvalid = 509, "CERTIFICATE_INVALID", "A certificate does not verify against its validator set.", "Compare with another node; keep the evidence.";
     StateMismatch = 510, "STATE_MISMATCH", "Re-execution gives another root than the certified one.", "Check the software version; keep the evidence.";
     GenesisMismatch = 511, "GENESIS_MISMATCH", "The genesis is not the one expected.", "Read the genesis hash aloud with the other agencies and compare.";
+    RecoveryInvalid = 512, "RECOVERY_INVALID", "The act of recovery binds nobody.", "See the detail; every agency signs exactly the same act with the key that the genesis names.";
 
     // 6 node: the validator's API
     QueueFull = 601, "QUEUE_FULL", "The agency's queue at this node is full.", "Wait as long as Retry-After says and send again.";

@@ -19,7 +19,7 @@ use crate::leaf::{GenesisLeaf, Leaf};
 use crate::merkle::{self, Frontier};
 use crate::org::OrgId;
 use crate::record::{Details, Header};
-use crate::state::{Needs, RecordHead, Status, VersionHead, tree};
+use crate::state::{Needs, RecordHead, Status, VersionHead, key, tree};
 
 /// The ledger before anything.
 struct Nothing;
@@ -116,6 +116,9 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
     }
     if !genesis.validators.is_empty() {
         execution.lay_down_epoch(&genesis.validators)?;
+    }
+    if let Some(keys) = &genesis.recovery {
+        execution.state.put(key::recovery(), keys.to_canonical());
     }
     execution.close_genesis().map_err(|error| invalid(error.to_string()))
 }

@@ -60,6 +60,7 @@ pub(super) fn common(document: &Document) -> Result<(), Refusal> {
     validators(document)?;
     agencies(document)?;
     members(document)?;
+    recovery(document)?;
     legal_bases(document)
 }
 
@@ -81,6 +82,12 @@ pub(super) fn complete(document: &Document) -> Result<(), Refusal> {
         if !validators.contains(agency.home_validator.as_str()) {
             let key = format!("agency {}.home_validator", agency.id);
             return Err(invalid(&key, format!("{:?}", agency.home_validator), "the name of a [[validator]]"));
+        }
+    }
+    for key in document.recovery.iter().flat_map(|recovery| &recovery.keys) {
+        if !agencies.contains(key.agency.as_str()) {
+            let name = format!("recovery key {}.agency", key.name);
+            return Err(invalid(&name, &key.agency, "the id of an [[agency]]"));
         }
     }
     let mut council = 0_u64;
@@ -225,6 +232,37 @@ fn members(document: &Document) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Form, possession, and that the keys are the agencies' own and can decide.
+fn recovery(document: &Document) -> Result<(), Refusal> {
+    let Some(recovery) = &document.recovery else {
+        return Ok(());
+    };
+    let taken: BTreeSet<PublicKey> = document
+        .validators
+        .iter()
+        .flat_map(|one| one.keys().map(|(_, key, _)| key))
+        .chain(document.members.iter().map(|member| member.key))
+        .collect();
+    for entry in &recovery.keys {
+        let key = |field: &str| format!("recovery key {}.{field}", entry.name);
+        name(&key("name"), &entry.name)?;
+        text(&key("agency"), &entry.agency, 1)?;
+        let (public, possession) = (entry.key, entry.possession);
+        key_with_possession(
+            &document.network,
+            &entry.name,
+            &key("key"),
+            KeyRole::Recovery,
+            public,
+            possession,
+        )?;
+        if taken.contains(&public) {
+            return Err(invalid(&key("key"), "the key of a validator or member", "a key of its own"));
+        }
+    }
+    super::state::recovery(recovery).map(drop)
 }
 
 impl MemberEntry {

@@ -30,8 +30,11 @@ pub struct Document {
     /// Limits and times of the protocol.
     #[serde(default)]
     pub parameters: Parameters,
-    /// Who changes catalogue and agencies later.
+    /// Who changes catalogue, agencies and validators later.
     pub council: Council,
+    /// Who may carry the chain on when no quorum is left; absent means nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
     /// Who orders and checks blocks, in order of name.
     #[serde(default, rename = "validator", skip_serializing_if = "Vec::is_empty")]
     pub validators: Vec<ValidatorEntry>,
@@ -52,6 +55,31 @@ pub struct Document {
 pub struct Council {
     /// How many members with role `council_member` must agree.
     pub threshold: u16,
+}
+
+/// The way out of a lost quorum.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recovery {
+    /// How many of the keys must sign: more than half.
+    pub threshold: u16,
+    /// The keys, 2 to 100, at most one of each agency, in order of name.
+    #[serde(default, rename = "key")]
+    pub keys: Vec<RecoveryKeyEntry>,
+}
+
+/// One agency's recovery key.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoveryKeyEntry {
+    /// Short name, unique: lower-case letters, digits and hyphens, at most 40.
+    pub name: String,
+    /// The agency that keeps it, an organisation identifier in text form.
+    pub agency: String,
+    /// The key; kept offline.
+    pub key: PublicKey,
+    /// Proof that the agency holds the key.
+    pub possession: Signature,
 }
 
 /// One validator of epoch 0.
@@ -294,6 +322,9 @@ impl Document {
         self.agencies.sort_by(|a, b| a.id.cmp(&b.id));
         self.members.sort_by(|a, b| (&a.agency, a.key).cmp(&(&b.agency, b.key)));
         self.legal_bases.sort_by(|a, b| (&a.id, a.version).cmp(&(&b.id, b.version)));
+        if let Some(recovery) = &mut self.recovery {
+            recovery.keys.sort_by(|a, b| a.name.cmp(&b.name));
+        }
         for agency in &mut self.agencies {
             agency.types.sort();
         }
@@ -320,6 +351,11 @@ impl Document {
         list(&mut writer, &self.agencies, AgencyEntry::write);
         list(&mut writer, &self.members, MemberEntry::write);
         list(&mut writer, &self.legal_bases, LegalBasisEntry::write);
+        // At the end and only when there are any: without them the bytes are those of before.
+        if let Some(recovery) = &self.recovery {
+            writer.u16(recovery.threshold);
+            list(&mut writer, &recovery.keys, RecoveryKeyEntry::write);
+        }
         writer.finish()
     }
 }
@@ -349,6 +385,12 @@ impl ValidatorEntry {
         writer.public_key(&self.consensus_key).public_key(&self.network_key).public_key(&self.log_key);
         writer.text(&self.address).signature(&self.consensus_possession);
         writer.signature(&self.network_possession).signature(&self.log_possession);
+    }
+}
+
+impl RecoveryKeyEntry {
+    fn write(&self, writer: &mut Writer) {
+        writer.text(&self.name).text(&self.agency).public_key(&self.key).signature(&self.possession);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Proof that whoever registers a key holds it.
 
-use super::document::{MemberEntry, ValidatorEntry};
+use super::document::{MemberEntry, RecoveryKeyEntry, ValidatorEntry};
 use crate::canonical::Writer;
 use crate::crypto::{Digest, PublicKey, SIGNATURE_DOMAIN, SecretKey, Signable, Signature};
 
@@ -15,11 +15,13 @@ pub enum KeyRole {
     Log,
     /// Transactions of a member of an agency.
     Member,
+    /// An agency's part in the way out of a lost quorum.
+    Recovery,
 }
 
 impl KeyRole {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Consensus, Self::Network, Self::Log, Self::Member];
+    pub const ALL: [Self; 5] = [Self::Consensus, Self::Network, Self::Log, Self::Member, Self::Recovery];
 
     /// Its name in key files and messages.
     pub const fn text(self) -> &'static str {
@@ -28,6 +30,7 @@ impl KeyRole {
             Self::Network => "network",
             Self::Log => "log",
             Self::Member => "member",
+            Self::Recovery => "recovery",
         }
     }
 
@@ -43,6 +46,7 @@ impl KeyRole {
             Self::Network => 2,
             Self::Log => 3,
             Self::Member => 4,
+            Self::Recovery => 5,
         }
     }
 }
@@ -109,6 +113,18 @@ impl ValidatorEntry {
             consensus_possession: prove(network, name, KeyRole::Consensus, secrets.consensus),
             network_possession: prove(network, name, KeyRole::Network, secrets.network),
             log_possession: prove(network, name, KeyRole::Log, secrets.log),
+        }
+    }
+}
+
+impl RecoveryKeyEntry {
+    /// The entry of an agency's recovery key, with its proof of possession.
+    pub fn new(network: &str, name: &str, agency: &str, secret: &SecretKey) -> Self {
+        Self {
+            name: name.to_owned(),
+            agency: agency.to_owned(),
+            key: secret.public(),
+            possession: prove(network, name, KeyRole::Recovery, secret),
         }
     }
 }

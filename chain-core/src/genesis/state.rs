@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use super::Genesis;
-use super::document::{AgencyEntry, LegalBasisEntry, MemberEntry, ValidatorEntry};
+use super::document::{
+    AgencyEntry, LegalBasisEntry, MemberEntry, Recovery, RecoveryKeyEntry, ValidatorEntry,
+};
 use crate::code::{Code, Refusal};
 use crate::execute::{ChainParams, GenesisState, genesis_block};
 use crate::layout::Layout as _;
@@ -11,6 +13,7 @@ use crate::record::governance::{
     AgencyDetails, BasisDetails, MemberDetails, NewKey, PublicationRules, RepairRules, Role, Term,
 };
 use crate::record::validator::{ProvenKey, ValidatorDetails};
+use crate::recovery::{RecoveryKey, RecoveryKeys};
 use crate::state::EpochEntry;
 
 impl Genesis {
@@ -49,6 +52,7 @@ impl Genesis {
                 .collect::<Result<_, _>>()?,
             bases: document.legal_bases.iter().map(basis).collect::<Result<_, _>>()?,
             validators: document.validators.iter().map(validator).collect::<Result<_, _>>()?,
+            recovery: document.recovery.as_ref().map(recovery).transpose()?,
         };
         // Lays it down once, so that a genesis that passes here starts on every validator.
         let laid = genesis_block(&self.chain_params(), &state)
@@ -125,6 +129,17 @@ fn validator(entry: &ValidatorEntry) -> Result<ValidatorDetails, Refusal> {
         address: entry.address.clone(),
         may_lead: true,
     })
+}
+
+/// Names and agencies as the record rules have them.
+pub(super) fn recovery(entry: &Recovery) -> Result<RecoveryKeys, Refusal> {
+    let key = |one: &RecoveryKeyEntry| {
+        let agency = field(&format!("recovery key {}", one.name), "agency", &one.agency)?;
+        Ok(RecoveryKey { name: one.name.clone(), agency, key: one.key })
+    };
+    let keys = entry.keys.iter().map(key).collect::<Result<_, Refusal>>()?;
+    RecoveryKeys::new(entry.threshold, keys)
+        .map_err(|error| Refusal::new(Code::GenesisInvalid, format!("`recovery`: {error}")))
 }
 
 fn basis(entry: &LegalBasisEntry) -> Result<BasisDetails, Refusal> {

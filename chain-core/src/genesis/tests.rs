@@ -83,6 +83,7 @@ fn empty() -> Document {
         utc_offset_minutes: 480,
         parameters: Parameters::default(),
         council: Council { threshold: 3 },
+        recovery: None,
         validators: Vec::new(),
         agencies: Vec::new(),
         members: Vec::new(),
@@ -389,4 +390,58 @@ fn a_genesis_stands_when_all_validators_signed_it() {
     let other = Genesis::from_document(Document { utc_offset_minutes: 0, ..full() }).unwrap();
     assert_eq!(read.verify(&other).unwrap_err().code, Code::GenesisMismatch);
     assert_eq!(sign(&genesis, &secret(3, 0)).unwrap_err().code, Code::GenesisInvalid);
+}
+
+fn recovery_key(ix: u8) -> RecoveryKeyEntry {
+    RecoveryKeyEntry::new(NETWORK, &format!("safe-{ix}"), &agency_id(ix), &secret(9, ix))
+}
+
+fn with_recovery(threshold: u16, keys: std::ops::Range<u8>) -> Document {
+    let recovery = Recovery { threshold, keys: keys.map(recovery_key).collect() };
+    Document { recovery: Some(recovery), ..full() }
+}
+
+#[test]
+fn recovery_keys_are_part_of_the_chain_in_any_order() {
+    let genesis = Genesis::from_document(with_recovery(3, 0..4)).unwrap();
+    assert_ne!(genesis.chain_id().to_string(), chain_id(full()));
+    assert_ne!(genesis.chain_id().to_string(), chain_id(with_recovery(4, 0..4)));
+    assert_ne!(genesis.chain_id().to_string(), chain_id(with_recovery(3, 0..3)));
+    let mut shuffled = with_recovery(3, 0..4);
+    shuffled.recovery.as_mut().unwrap().keys.reverse();
+    assert_eq!(chain_id(shuffled), genesis.chain_id().to_string());
+    assert_eq!(Genesis::parse(&genesis.to_toml()).unwrap(), genesis);
+    assert!(genesis.to_toml().contains("[recovery]\nthreshold = 3\n"));
+    assert!(!Genesis::from_document(full()).unwrap().to_toml().contains("recovery"));
+    let keys = state::recovery(genesis.document().recovery.as_ref().unwrap()).unwrap();
+    assert_eq!((keys.threshold(), keys.keys().len()), (3, 4));
+}
+
+#[test]
+fn recovery_keys_that_could_not_decide_or_are_not_the_agencies_own_are_refused() {
+    let edit = |change: fn(&mut Recovery)| {
+        let mut document = with_recovery(3, 0..4);
+        change(document.recovery.as_mut().unwrap());
+        refused(document)
+    };
+    let cases: [(&str, fn(&mut Recovery)); 9] = [
+        ("`recovery`: a threshold of 2 among 4", |one| one.threshold = 2),
+        ("`recovery`: a threshold of 5 among 4", |one| one.threshold = 5),
+        ("`recovery`: 1 recovery keys", |one| one.keys.truncate(1)),
+        ("`recovery`: recovery key safe-0 shares", |one| one.keys[1] = recovery_key(0)),
+        ("`recovery key Safe.name`", |one| one.keys[0].name = "Safe".into()),
+        ("`recovery key safe-0.key`: got a proof of possession", |one| {
+            one.keys[0].possession = Signature::ZERO
+        }),
+        ("`recovery key safe-0.key`: got the key of a validator or member", |one| {
+            let key = secret(1, 0);
+            one.keys[0] = RecoveryKeyEntry::new(NETWORK, "safe-0", &agency_id(0), &key);
+        }),
+        ("`recovery key safe-0.agency`", |one| one.keys[0].agency = "register:CN-T:99".into()),
+        ("recovery key safe-0", |one| one.keys[0].agency = "somebody".into()),
+    ];
+    for (want, change) in cases {
+        let detail = edit(change);
+        assert!(detail.contains(want), "wanted {want}, got {detail}");
+    }
 }

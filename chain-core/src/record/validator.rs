@@ -117,6 +117,29 @@ impl ValidatorDetails {
         }
     }
 
+    /// The details of a member of a set, without proofs of possession: for whoever vouches for the set as a whole.
+    ///
+    /// # Errors
+    /// When the agency is no identifier in its one spelling, or as [`Self::check`].
+    pub fn unproven(validator: &Validator) -> Result<Self, Refusal> {
+        let proven = |key| ProvenKey { key, possession: Signature::ZERO };
+        let details = Self {
+            name: validator.name.clone(),
+            agency: validator.agency.parse()?,
+            consensus_key: proven(validator.consensus_key),
+            network_key: proven(validator.network_key),
+            log_key: proven(validator.log_key),
+            address: validator.address.clone(),
+            may_lead: validator.may_lead,
+        };
+        details.check(None)?;
+        if details.validator() != *validator {
+            let shown = crate::text::shown(&validator.agency);
+            return Err(Refusal::new(Code::BadIdentifier, format!("agency {shown:?} has another spelling")));
+        }
+        Ok(details)
+    }
+
     /// Role and key of its three keys.
     pub fn keys(&self) -> [(KeyRole, ProvenKey); 3] {
         [

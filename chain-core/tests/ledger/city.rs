@@ -165,6 +165,7 @@ pub(crate) fn genesis() -> GenesisState {
             },
         ],
         validators: Vec::new(),
+        recovery: None,
     }
 }
 

@@ -11,6 +11,7 @@ mod countersign;
 mod governance;
 mod official_data;
 mod reading;
+mod recovery;
 mod replay;
 mod rights;
 mod state_tree;

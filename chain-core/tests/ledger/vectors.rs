@@ -16,7 +16,7 @@ use chain_core::genesis::{KeyRole, ValidatorSecrets};
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::json;
 use chain_core::layout::Layout;
-use chain_core::leaf::{AutomaticLeaf, EvidenceLeaf, GenesisLeaf, Leaf, SealLeaf, SignedLeaf};
+use chain_core::leaf::{AutomaticLeaf, EvidenceLeaf, GenesisLeaf, Leaf, RecoveryLeaf, SealLeaf, SignedLeaf};
 use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason, Step};
 use chain_core::org::OrgId;
 use chain_core::record::governance::{Possession, Role};
@@ -24,6 +24,7 @@ use chain_core::record::validator::{Ready, ValidatorDetails, ValidatorPossession
 use chain_core::record::{
     BasisRef, Class, Details, Header, RecordType, Reference, Relation, Severity, SubjectKind,
 };
+use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
 use chain_core::state::{
     AgencyEntry, BasisEntry, EpochEntry, Flags, MemberEntry, Needs, OffenceEntry, OffenderEntry, Pending,
     ReadyEntry, RecordHead, Scheduled, Signer, Status, ValidatorEntry, VersionHead,
@@ -206,6 +207,30 @@ fn epoch_entry() -> EpochEntry {
     }
 }
 
+/// An act signed by two of three recovery keys.
+fn recovery() -> SignedRecovery {
+    let act = RecoveryAct {
+        chain_id: chain().chain_id,
+        epoch: Epoch::new(3),
+        height: Height::new(257),
+        block_digest: digest("last block"),
+        next: set(4),
+        reason: "两处机房被毁".to_owned(),
+        time_ms: 1_778_029_200_000,
+    };
+    let signatures = ["A1/safe", "N/safe"].map(|safe| act.sign(&secret(safe))).to_vec();
+    SignedRecovery::new(act, signatures)
+}
+
+fn recovery_keys() -> RecoveryKeys {
+    let key = |name: &str| RecoveryKey {
+        name: format!("safe-{}", name.to_lowercase()),
+        agency: agency(name),
+        key: public(&format!("{name}/safe")),
+    };
+    RecoveryKeys::new(2, ["A1", "A2", "N"].map(key).to_vec()).unwrap()
+}
+
 fn leaves() -> Vec<(&'static str, Leaf)> {
     let flags = Flags::PUBLICATION_STOPPED.with(Flags::DISPUTED);
     vec![
@@ -251,6 +276,14 @@ fn leaves() -> Vec<(&'static str, Leaf)> {
             "genesis",
             Leaf::Genesis(Box::new(GenesisLeaf {
                 header: bare_header(Details::Member(Box::new(member_details("A1", "clerk1")))),
+            })),
+        ),
+        (
+            "recovery",
+            Leaf::Recovery(Box::new(RecoveryLeaf {
+                height: Height::new(258),
+                time_ms: 1_778_029_200_003,
+                recovery: recovery(),
             })),
         ),
     ]
@@ -419,6 +452,8 @@ fn bytes_are_frozen_and_read_back() {
     };
     canonical("state_validator", &validator_entry, &mut failures);
     canonical("state_epoch", &epoch_entry(), &mut failures);
+    canonical("state_recovery", &recovery_keys(), &mut failures);
+    compare("recovery_preimage", &recovery().act.preimage(), &mut failures);
     compare("ready_preimage", &ready().preimage(), &mut failures);
     let owner = agency("A1");
     let possession = ValidatorPossession {
@@ -450,7 +485,7 @@ proptest! {
     /// that would be written differently.
     #[test]
     fn damaged_bytes_never_panic_nor_read_as_something_else(
-        leaf in 0..4_usize, operation in 0..11_usize, at in 0..600_usize, flip in 1..=255_u8, cut in 0..600_usize,
+        leaf in 0..5_usize, operation in 0..11_usize, at in 0..600_usize, flip in 1..=255_u8, cut in 0..600_usize,
     ) {
         let damage = |mut bytes: Vec<u8>| {
             let at = at % bytes.len();

@@ -11,6 +11,7 @@ use crate::chain::{BLOCKS_PER_LEADER_MAX, Entry, Validity};
 use crate::event::Now;
 use crate::lanes::{Run, Uncovered};
 use crate::message::{EntryProof, Justification, Message, Proposal};
+use crate::mutant::Mutant;
 use crate::safety::{Foundation, OwnedFoundation};
 use crate::verified::Verified;
 
@@ -267,7 +268,7 @@ impl Engine {
         let last = safety.record().last_prepare;
         if !safety.voting()
             || safety.record().vc_view > rank.view
-            || last.is_some_and(|last| last.rank >= rank)
+            || last.is_some_and(|last| !safety.is_above(last.rank, rank))
         {
             return;
         }
@@ -470,8 +471,8 @@ impl Engine {
             && header.validators_hash == set
             && header.history_root == parent.history.root();
         let first = self.starts_view(header, parent);
-        let ended = !first && parent.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
-        if !position || ended || !super::epoch::ends_by_bytes(header, parent) {
+        let ended = !first && parent.header.as_ref().is_some_and(|one| self.stays_ended(one));
+        if !position || ended || !super::epoch::ends_by_bytes(header, parent, &self.judge) {
             return false;
         }
         let (exec_before, root_before) =
@@ -482,6 +483,11 @@ impl Engine {
         let lag = header.is_empty() || header.height.since(header.exec_height) <= self.params.exec_lag_max;
         let flagged = header.is_empty() == header.flags.contains(Flags::SEAL);
         exec && lag && flagged && (!first || header.is_empty()) && self.advances_by_bytes(proposal, parent)
+    }
+
+    /// R1c: whether the view is over with this block.
+    pub(super) fn stays_ended(&self, header: &Header) -> bool {
+        header.flags.contains(Flags::TERM_END) && !self.judge.lost(Mutant::TermEndIsNotLast)
     }
 
     fn advances_by_bytes(&self, proposal: &Proposal, parent: &Tip) -> bool {

@@ -130,6 +130,10 @@ impl Engine {
     }
 
     fn on_committed(&mut self, now: Now, cert: Verified<Cert>, out: &mut Vec<Action>) {
+        #[cfg(feature = "mutants")]
+        if let Some(safety) = self.safety.as_mut() {
+            safety.note_commit(cert.view);
+        }
         if self.is_closed() {
             // Suffixes reuse heights of the next epoch; nothing of this one can become final any more.
             return;

@@ -1,6 +1,5 @@
 //! Giving up on leaders and entering views (R3; docs/protocol.md, 5).
 
-use chain_core::block::Flags;
 use chain_core::id::{ValidatorIx, View};
 use chain_core::lane::BatchRef;
 
@@ -8,6 +7,7 @@ use super::Engine;
 use crate::action::{Action, Notice, Owed, Peers, Suspicion};
 use crate::event::Now;
 use crate::message::{EntryProof, HighQc, Message, TimeoutCert, ViewChange};
+use crate::mutant::Mutant;
 use crate::verified::Verified;
 
 impl Engine {
@@ -136,16 +136,19 @@ impl Engine {
             .filter_map(|peer| peer.view_change.as_ref())
             .filter(|one| one.new_view == next)
             .collect();
-        if asking.len() < self.judge.committee.quorum() {
+        if asking.len() < self.judge.quorum() {
             return;
         }
         let mut claims: Vec<_> =
             asking.iter().map(|one| (one.signer, one.high_qc.claim(), one.signature)).collect();
         claims.sort_by_key(|(signer, ..)| *signer);
-        let Some(best) = asking.iter().map(|one| &one.high_qc).max_by_key(|high_qc| high_qc.rank()).cloned()
-        else {
-            return;
+        let known = asking.iter().map(|one| &one.high_qc);
+        let best = if self.judge.lost(Mutant::LowestBase) {
+            known.min_by_key(|high_qc| high_qc.rank())
+        } else {
+            known.max_by_key(|high_qc| high_qc.rank())
         };
+        let Some(best) = best.cloned() else { return };
         let tc = TimeoutCert { epoch: self.epoch(), new_view: next, claims, best };
         let Ok(tc) = self.judge.timeout(tc) else { return };
         let proof = EntryProof::Timeout(Box::new(tc.into_inner()));
@@ -230,7 +233,7 @@ impl Engine {
         let header = self.chain.get(&cert.digest).map(|entry| entry.header()).or_else(|| {
             self.chain.committed_header(cert.height).filter(|header| header.digest() == cert.digest)
         })?;
-        if !header.flags.contains(Flags::TERM_END) {
+        if !self.judge.ends_term(header) {
             return None;
         }
         let proof =

@@ -76,25 +76,38 @@ impl TraceChecker {
     /// A header that somebody can show, on the wire or on a disk. Needed before a vote for it.
     pub fn learn(&mut self, header: &Header) {
         let digest = header.digest();
-        if header.epoch == self.epoch && !self.blocks.contains_key(&digest) {
+        if !self.blocks.contains_key(&digest) {
             let rank = Rank { view: header.view, height: header.height };
             self.shown.insert(digest, Seen { parent: header.parent, rank, kind: kind_of(header.flags) });
         }
     }
 
-    /// Whether a header was learnt.
-    pub fn knows(&self, digest: &Digest) -> bool {
+    fn knows(&self, digest: &Digest) -> bool {
         self.blocks.contains_key(digest) || self.shown.contains_key(digest)
     }
 
     /// A message leaves a validator. Saying the same again is always allowed; messages of other epochs are not
-    /// looked at.
+    /// looked at. A block may be known only from the speaker's disk, since its proposal was lost with a crash:
+    /// `held` looks there.
     ///
     /// # Errors
     /// When the rules do not allow it now.
-    pub fn observe(&mut self, who: ValidatorIx, message: &Message) -> Result<(), Violation> {
-        if let Message::Propose(proposal) = message {
-            self.learn(&proposal.header);
+    pub fn observe<'a>(
+        &mut self,
+        who: ValidatorIx,
+        message: &Message,
+        held: impl Fn(&Digest) -> Option<&'a Header>,
+    ) -> Result<(), Violation> {
+        match message {
+            Message::Propose(proposal) => self.learn(&proposal.header),
+            Message::Vote(vote, _) => {
+                let mut at = vote.digest;
+                while let Some(header) = held(&at).filter(|_| !self.knows(&at)) {
+                    self.learn(header);
+                    at = header.parent;
+                }
+            }
+            _ => {}
         }
         if self.liars.contains(&who) {
             return Ok(());

@@ -11,6 +11,8 @@ use chain_core::id::{Height, ValidatorIx};
 use city_sim::campaign;
 use city_sim::kit::table::Table;
 use city_sim::kit::{Kit, ix, rank};
+use city_sim::sim::byzantine::Lie;
+use city_sim::sim::faults::Level;
 use city_sim::sim::random::Random;
 use city_sim::sim::{Faults, Report, World};
 use consensus::Params;

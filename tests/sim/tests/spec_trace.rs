@@ -43,7 +43,7 @@ impl Watch {
     fn show(&mut self, parent: usize, header: Header) -> usize {
         let proposal = self.kit.propose(header, None);
         self.tips.push(self.tips[parent].after(&proposal));
-        self.trace.observe(ix(3), &Message::Propose(Box::new(proposal))).unwrap();
+        self.trace.observe(ix(3), &Message::Propose(Box::new(proposal)), |_| None).unwrap();
         self.tips.len() - 1
     }
 
@@ -53,7 +53,7 @@ impl Watch {
     }
 
     fn say(&mut self, who: u16, message: &Message) -> Result<(), String> {
-        self.trace.observe(ix(who), message).map_err(|violation| violation.to_string())
+        self.trace.observe(ix(who), message, |_| None).map_err(|violation| violation.to_string())
     }
 
     fn vote(&mut self, kind: VoteKind, who: u16, block: usize) -> Result<(), String> {

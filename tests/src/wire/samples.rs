@@ -21,6 +21,7 @@ use chain_core::record::validator::{Ready, ValidatorDetails};
 use chain_core::record::{
     BasisRef, Class, Details, RecordType, Reference, Relation, Severity, SubjectKind, record_id,
 };
+use chain_core::recovery::{RecoveryAct, SignedRecovery};
 use chain_core::transaction::{Batch, Body, Submission, TRANSACTION_VERSION, Transaction, payload_root};
 use consensus::engine::Tip;
 use consensus::message::{
@@ -280,7 +281,7 @@ pub(super) fn batches() -> Samples<Batch> {
     let ids: Vec<TxId> = submissions.iter().map(|one| one.signed.transaction.id()).collect();
     let mut header = kit.batch(0, 0, Digest::ZERO, 11).header;
     header.payload_root = payload_root(&ids);
-    let signature = crate::kit::secret(1, 0).sign(&header);
+    let signature = city_sim::kit::secret(1, 0).sign(&header);
     vec![
         ("two submissions", Batch { signed: SignedBatchHeader { header, signature }, submissions }),
         ("empty", Batch { signed: kit.batch(0, 0, Digest::ZERO, 0), submissions: Vec::new() }),
@@ -312,6 +313,25 @@ fn next_set(kit: &Kit) -> Committee {
 pub(super) fn hand_overs() -> Samples<HandOver> {
     let next = next_set(&kit());
     closing_proofs().into_iter().map(|(name, proof)| (name, HandOver { proof, next: next.clone() })).collect()
+}
+
+pub(super) fn recoveries() -> Samples<SignedRecovery> {
+    let kit = kit();
+    let mut validators = kit.committee.validators().to_vec();
+    for (at, one) in validators.iter_mut().enumerate() {
+        one.agency = format!("register:CN-T:{at}");
+    }
+    let act = RecoveryAct {
+        chain_id: kit.chain_id,
+        epoch: kit.epoch,
+        height: Height::new(41),
+        block_digest: Digest::tagged(b"last block", &[]),
+        next: Committee::new(kit.epoch.next(), validators).expect("a valid set"),
+        reason: "two machine rooms burnt".to_owned(),
+        time_ms: WALL_MS,
+    };
+    let signatures = [1, 2].map(|at| act.sign(&city_sim::kit::secret(5, at))).to_vec();
+    vec![("two of three", SignedRecovery::new(act, signatures))]
 }
 
 pub(super) fn outcomes() -> Samples<Outcome> {

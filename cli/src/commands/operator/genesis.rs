@@ -280,6 +280,7 @@ fn new(city: &City, network: String, from: Option<&Path>, out: &Path) -> CliResu
             utc_offset_minutes: 0,
             parameters: Parameters::default(),
             council: Council { threshold: 1 },
+            recovery: None,
             validators: Vec::new(),
             agencies: Vec::new(),
             members: Vec::new(),

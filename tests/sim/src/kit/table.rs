@@ -14,6 +14,7 @@ use consensus::engine::{Restored, SafetyAtStart};
 use consensus::event::{Event, Now};
 use consensus::message::{Message, Proposal, VoteEcho};
 use consensus::safety::SafetyRecord;
+use consensus::spec::trace::TraceChecker;
 use consensus::{Engine, Params};
 
 use super::{Kit, WALL_MS, ix};
@@ -103,6 +104,12 @@ pub struct Table {
     pub now_ms: u64,
     /// The height whose execution schedules the next validator set, and that set's hash.
     pub schedule: Option<(Height, Digest)>,
+    /// The specification: what an engine says must be allowed there.
+    trace: TraceChecker,
+    /// What was not allowed. Fatal, unless the test expects it.
+    pub violations: Vec<String>,
+    /// Whether a test expects violations.
+    pub expects_violations: bool,
 }
 
 /// The summary that every engine at a table reaches at a height: there is nothing to execute.
@@ -161,7 +168,19 @@ impl Table {
     /// Validators that find these safety records.
     pub fn with(kit: Kit, starts: Vec<SafetyAtStart>) -> Self {
         let seats = (0_u16..).zip(starts).map(|(me, start)| Seat::new(engine(&kit, me, start))).collect();
-        let mut table = Self { kit, seats, queue: VecDeque::new(), now_ms: 1_000, schedule: None };
+        let mut table = Self {
+            trace: TraceChecker::new(kit.epoch, kit.base(), kit.n()),
+            kit,
+            seats,
+            queue: VecDeque::new(),
+            now_ms: 1_000,
+            schedule: None,
+            violations: Vec::new(),
+            expects_violations: false,
+        };
+        for played in table.len()..table.n() {
+            table.trace.expect_lies(ix(played));
+        }
         for me in 0..table.len() {
             table.feed(me, Event::Tick);
         }
@@ -216,6 +235,11 @@ impl Table {
                         events.push_back(Event::Persisted(persist.seq));
                     }
                     Action::Send { to, message, .. } => {
+                        let held = |digest: &Digest| seat.blocks.get(digest).map(|proposal| &proposal.header);
+                        if let Err(violation) = self.trace.observe(ix(me), &message, held) {
+                            assert!(self.expects_violations, "{violation}");
+                            self.violations.push(violation.to_string());
+                        }
                         seat.sent.push((to, (*message).clone()));
                         let meant = |other: &u16| match to {
                             Peers::All => *other != me,

@@ -85,6 +85,7 @@ impl Payloads {
             }],
             bases: vec![basis(from)],
             validators: Vec::new(),
+            recovery: None,
         };
         let chain = ChainParams { chain_id, utc_offset_minutes: 480, council_threshold: 1 };
         Self {

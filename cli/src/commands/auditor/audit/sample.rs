@@ -53,6 +53,7 @@ pub(crate) fn genesis(created: &str) -> Genesis {
         utc_offset_minutes: 480,
         parameters: Parameters::default(),
         council: Council { threshold: 3 },
+        recovery: None,
         validators: (0..N).map(validator).collect(),
         agencies: (0..N)
             .map(|ix| AgencyEntry {

@@ -1,0 +1,147 @@
+//! The first block after a lost quorum: the agencies' act takes the place of a closing block.
+
+use std::rc::Rc;
+
+use super::overlay::Fail;
+use super::{
+    BlockResult, ChainParams, ExecState, Execution, LedgerRead, OrderedBlock, ReadError, execute_ordered,
+};
+use crate::block::Header;
+use crate::build::governance_header;
+use crate::committee::Validator;
+use crate::id::RecordId;
+use crate::layout::Layout as _;
+use crate::leaf::{Leaf, RecoveryLeaf};
+use crate::record::validator::ValidatorDetails;
+use crate::record::{Details, Header as RecordHeader};
+use crate::recovery::{RecoveryKeys, SignedRecovery};
+use crate::state::{Needs, RecordHead, Status, ValidatorEntry, VersionHead, key};
+
+/// The recovery keys that the genesis laid down, if it did.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub fn recovery_keys<L: LedgerRead + ?Sized>(ledger: &L) -> Result<Option<RecoveryKeys>, ReadError> {
+    let Some(bytes) = ledger.get(&key::recovery())? else {
+        return Ok(None);
+    };
+    RecoveryKeys::from_canonical(&bytes)
+        .map(Some)
+        .map_err(|error| ReadError(format!("state value of the recovery keys: {error}")))
+}
+
+/// Executes the first block of an epoch that a [`SignedRecovery`] began, as [`super::execute_block`] does any
+/// other. The act comes first: its leaf, then its validators as the set in force. Who is in that set under a
+/// description that governance did not give is described anew by a version of its record, or by a new
+/// record; whoever is left out may join again like anybody.
+///
+/// # Errors
+/// When the ledger cannot be read, or when the act is not binding, or the block does not follow from it: no
+/// node votes for such a block.
+pub fn execute_recovered_block<L: LedgerRead>(
+    ledger: &L,
+    chain: &ChainParams,
+    previous: &ExecState,
+    block: &OrderedBlock<'_>,
+    recovery: &SignedRecovery,
+) -> Result<BlockResult, ReadError> {
+    let mut execution = Execution::new(ledger, chain, previous, block.header);
+    execution.recover(block.header, recovery)?;
+    execute_ordered(execution, block)
+}
+
+fn unusable(why: &str) -> ReadError {
+    ReadError(format!("the act of recovery: {why}"))
+}
+
+impl<L: LedgerRead> Execution<'_, L> {
+    fn recover(&mut self, header: &Header, recovery: &SignedRecovery) -> Result<(), ReadError> {
+        let Some(keys) = self.state.read::<RecoveryKeys>(&key::recovery())? else {
+            return Err(unusable("the genesis of this chain names no recovery keys"));
+        };
+        let Some(epoch) = self.state.epoch()? else {
+            return Err(unusable("the ledger keeps no validator set"));
+        };
+        let next = recovery
+            .verify(self.chain.chain_id, epoch.current.epoch(), &keys)
+            .map_err(|error| unusable(&error.to_string()))?;
+        let act = &recovery.act;
+        let follows = header.epoch == next.epoch()
+            && header.height == act.height.next()
+            && header.parent == act.block_digest
+            && header.validators_hash == next.hash();
+        if !follows {
+            return Err(unusable(&format!("block {} does not follow from it", header.height)));
+        }
+        let leaf_index = self.log.size();
+        let leaf = RecoveryLeaf { height: self.height, time_ms: self.time_ms, recovery: recovery.clone() };
+        self.append(Some(act.record()), Leaf::Recovery(Box::new(leaf)).to_canonical());
+        for validator in next.validators() {
+            self.describe_anew(validator, act.record(), leaf_index).map_err(|fail| match fail {
+                Fail::Read(error) => error,
+                Fail::Refused(refusal) => unusable(&refusal.to_string()),
+            })?;
+        }
+        let mut epoch = self.state.epoch()?.map_or_else(|| (*epoch).clone(), Rc::unwrap_or_clone);
+        epoch.current = next.clone();
+        epoch.base_height = act.height;
+        epoch.base_digest = act.block_digest;
+        epoch.scheduled = None;
+        self.state.put_epoch(epoch);
+        self.membership_touched = true;
+        Ok(())
+    }
+
+    /// Makes governance want a validator as the act describes it.
+    fn describe_anew(&mut self, validator: &Validator, act: RecordId, leaf: u64) -> Result<(), Fail> {
+        let known: Option<ValidatorEntry> = self.state.read(&key::validator(&validator.name))?;
+        let known = known.filter(|one| one.status != Status::Revoked);
+        if known.as_ref().is_some_and(|one| one.is_wanted() && one.validator == *validator) {
+            return Ok(());
+        }
+        let details = ValidatorDetails::unproven(validator)?;
+        let agency = details.agency.clone();
+        let details = Details::Validator(Box::new(details));
+        let (header, head) = match known {
+            Some(known) => {
+                let Some(mut head) = self.state.read::<RecordHead>(&key::record(&known.record))? else {
+                    return Err(ReadError(format!("record {} is gone", known.record)).into());
+                };
+                let old = self.governance_header(&known.record, head.current.version)?;
+                let header = RecordHeader { version: old.version.saturating_add(1), details, ..old };
+                head.current = version_head(&header, leaf);
+                (head.next, head.pending, head.changed_at) = (None, None, self.height);
+                (header, head)
+            }
+            None => {
+                let name = format!("{act} {}", validator.name);
+                let header = governance_header(self.chain.chain_id, &agency, &[], &name, 1, details);
+                let head = RecordHead::first(&header, version_head(&header, leaf), self.height);
+                (header, head)
+            }
+        };
+        self.file_governance(&header)?;
+        self.made_effective(&header.record, &head, None)?;
+        self.put_head(header.record, &head);
+        Ok(())
+    }
+}
+
+fn version_head(header: &RecordHeader, leaf_index: u64) -> VersionHead {
+    VersionHead {
+        version: header.version,
+        status: Status::Effective,
+        header_digest: header.digest(),
+        body_commit: None,
+        leaf_index,
+        needs: Needs::NONE,
+        signers: Vec::new(),
+        officers: Vec::new(),
+        notary: None,
+        natural_key: None,
+        legal_basis: None,
+        effective_to: None,
+        publish_from: None,
+        publish_until: None,
+    }
+}

@@ -1,0 +1,210 @@
+//! How a ledger goes on after its quorum was lost.
+
+use chain_core::block::{Flags, Header as BlockHeader};
+use chain_core::committee::{Committee, Validator};
+use chain_core::crypto::{Digest, SecretKey};
+use chain_core::execute::{self, BlockResult, GenesisState, OrderedBlock, ReadError};
+use chain_core::genesis::ValidatorSecrets;
+use chain_core::id::{Epoch, Height};
+use chain_core::layout::Layout;
+use chain_core::leaf::Leaf;
+use chain_core::operation::{Effect, Operation, RevokeReason};
+use chain_core::read;
+use chain_core::record::validator::ValidatorDetails;
+use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
+use chain_core::state::{EpochEntry, ValidatorEntry, key};
+
+use crate::city::{City, agency, chain, genesis, secret};
+
+const SAFES: [&str; 3] = ["A1", "A2", "N"];
+
+fn safe(name: &str) -> SecretKey {
+    secret(&format!("{name}/safe"))
+}
+
+fn details(name: &str) -> ValidatorDetails {
+    let key = |role: &str| secret(&format!("{name}/{role}"));
+    let (consensus, network, log) = (key("consensus"), key("network"), key("log"));
+    let secrets = ValidatorSecrets { consensus: &consensus, network: &network, log: &log };
+    ValidatorDetails::prove(chain().chain_id, name, &agency("A1"), "/ip4/10.0.0.1/tcp/7101", secrets)
+}
+
+/// Four validators, and two of three recovery keys.
+fn city() -> City {
+    let key = |name: &&str| RecoveryKey {
+        name: format!("safe-{}", name.to_lowercase()),
+        agency: agency(name),
+        key: safe(name).public(),
+    };
+    City::with(&GenesisState {
+        validators: ["v1", "v2", "v3", "v4"].map(details).to_vec(),
+        recovery: Some(RecoveryKeys::new(2, SAFES.iter().map(key).collect()).unwrap()),
+        ..genesis()
+    })
+}
+
+fn epoch(city: &City) -> EpochEntry {
+    execute::epoch(&city.ledger).unwrap().unwrap()
+}
+
+fn entry(city: &City, name: &str) -> ValidatorEntry {
+    use chain_core::execute::LedgerRead as _;
+    ValidatorEntry::from_canonical(&city.ledger.get(&key::validator(name)).unwrap().unwrap()).unwrap()
+}
+
+/// Two validators are gone for good: the two that are left, one under new keys, and two new ones.
+fn next() -> Committee {
+    let fresh = secret("v2/second");
+    let v2 = Validator { consensus_key: fresh.public(), ..details("v2").validator() };
+    let validators =
+        vec![details("v1").validator(), v2, details("v5").validator(), details("v6").validator()];
+    Committee::new(Epoch::new(1), validators).unwrap()
+}
+
+fn act(city: &City) -> RecoveryAct {
+    RecoveryAct {
+        chain_id: chain().chain_id,
+        epoch: Epoch::ZERO,
+        height: city.ledger.height(),
+        block_digest: Digest::tagged(b"last block", &[]),
+        next: next(),
+        reason: "two machine rooms burnt".to_owned(),
+        time_ms: city.time_ms,
+    }
+}
+
+fn signed(act: RecoveryAct, safes: &[&str]) -> SignedRecovery {
+    let signatures = safes.iter().map(|name| act.sign(&safe(name))).collect();
+    SignedRecovery::new(act, signatures)
+}
+
+/// The header of the first block after an act.
+fn header(city: &City, act: &RecoveryAct) -> BlockHeader {
+    BlockHeader {
+        epoch: act.next.epoch(),
+        height: act.height.next(),
+        parent: act.block_digest,
+        flags: Flags::SEAL,
+        n_batches: 0,
+        validators_hash: act.next.hash(),
+        next_validators_hash: act.next.hash(),
+        ..city.header()
+    }
+}
+
+fn run(city: &City, header: &BlockHeader, recovery: &SignedRecovery) -> Result<BlockResult, ReadError> {
+    let block = OrderedBlock { header, batches: Vec::new() };
+    let ledger = &city.ledger;
+    execute::execute_recovered_block(ledger, ledger.chain(), ledger.exec_state(), &block, recovery)
+}
+
+fn recovered() -> (City, SignedRecovery) {
+    let mut city = city();
+    city.effective_licence("1");
+    let recovery = signed(act(&city), &["A1", "N"]);
+    let result = run(&city, &header(&city, &recovery.act), &recovery).unwrap();
+    city.ledger.apply(result);
+    (city, recovery)
+}
+
+#[test]
+fn the_act_of_a_majority_makes_its_set_the_current_one() {
+    let (city, recovery) = recovered();
+    let after = epoch(&city);
+    assert_eq!(after.current, next());
+    assert_eq!((after.base_height, after.base_digest), (recovery.act.height, recovery.act.block_digest));
+    assert_eq!(after.scheduled, None, "who is left out comes back only when it is ready");
+    assert_eq!(after.names, ["v1", "v2", "v3", "v4", "v5", "v6"]);
+    let keys = execute::recovery_keys(&city.ledger).unwrap().unwrap();
+    assert_eq!((keys.threshold(), keys.keys().len()), (2, 3));
+    assert!(key::is_in_tree(&key::recovery()));
+}
+
+#[test]
+fn the_act_stays_in_the_record_log() {
+    let (city, recovery) = recovered();
+    let leaves: Vec<Leaf> =
+        city.ledger.leaves().iter().map(|leaf| Leaf::decode(&leaf.bytes).unwrap()).collect();
+    let at = leaves.iter().position(|leaf| matches!(leaf, Leaf::Recovery(_))).unwrap();
+    assert!(matches!(leaves[at - 1], Leaf::Seal(_)), "the first leaf of its block");
+    let Leaf::Recovery(leaf) = &leaves[at] else { unreachable!() };
+    assert_eq!((leaf.height, &leaf.recovery), (city.ledger.height(), &recovery));
+    assert_eq!(leaves[at].record(), Some(recovery.act.record()));
+    assert_eq!(city.ledger.leaves()[at].record, Some(recovery.act.record()));
+    assert_eq!(leaves[at].to_canonical(), city.ledger.leaves()[at].bytes);
+    assert_eq!(read::history_entry(&leaves[at], at as u64).unwrap().operation, "recover");
+    let json = serde_json::to_string(&leaves[at]).unwrap();
+    assert_eq!(serde_json::from_str::<Leaf>(&json).unwrap(), leaves[at]);
+    let Leaf::Seal(seal) = leaves.last().unwrap() else { panic!("the last leaf is no seal") };
+    assert_eq!(seal.epoch, Epoch::new(1));
+}
+
+#[test]
+fn whom_the_act_describes_anew_has_a_record_that_the_council_can_change() {
+    let (mut city, _) = recovered();
+    // Known as it was: nothing changes.
+    assert_eq!((entry(&city, "v1").version, entry(&city, "v1").order), (1, 0));
+    let rekeyed = entry(&city, "v2");
+    assert_eq!((rekeyed.version, &rekeyed.validator), (2, &next().validators()[1]));
+    assert_eq!(city.head(rekeyed.record).current.version, 2);
+    let new = entry(&city, "v5");
+    assert_eq!((new.version, city.status(new.record)), (1, "effective"));
+    for record in [rekeyed.record, new.record] {
+        let version = city.head(record).current.version;
+        let revoke = Operation::Revoke {
+            record,
+            version,
+            reason: RevokeReason::Ended,
+            effect: Effect::FromNow,
+            note: String::new(),
+        };
+        city.send("A1/council1", revoke).unwrap();
+        city.countersign("A2/council1", record).unwrap();
+        assert_eq!(city.status(record), "revoked");
+    }
+    assert!(!entry(&city, "v2").is_wanted() && !entry(&city, "v5").is_wanted());
+}
+
+#[test]
+fn f05_an_act_that_does_not_bind_or_a_block_that_does_not_follow_is_not_executed() {
+    let city = city();
+    let good = act(&city);
+    let fails = |recovery: &SignedRecovery, change: &dyn Fn(&mut BlockHeader)| {
+        let mut header = header(&city, &recovery.act);
+        change(&mut header);
+        run(&city, &header, recovery).is_err()
+    };
+    let bound = signed(good.clone(), &["A1", "A2"]);
+    assert!(!fails(&bound, &|_| {}));
+    assert!(fails(&signed(good.clone(), &["A1"]), &|_| {}), "one of three");
+    let strangers = SignedRecovery::new(
+        good.clone(),
+        ["A1/council1", "A2/council1"].map(|post| good.sign(&secret(post))).to_vec(),
+    );
+    assert!(fails(&strangers, &|_| {}), "the council has no such power");
+    let later = RecoveryAct {
+        epoch: Epoch::new(1),
+        next: Committee::new(Epoch::new(2), next().validators().to_vec()).unwrap(),
+        ..good.clone()
+    };
+    assert!(fails(&signed(later, &["A1", "A2"]), &|_| {}), "an epoch not in force");
+    assert!(fails(&bound, &|header| header.epoch = Epoch::ZERO), "a block of the ended epoch");
+    assert!(fails(&bound, &|header| header.parent = Digest::ZERO), "on another block");
+    assert!(fails(&bound, &|header| header.height = Height::new(9)), "at another height");
+    assert!(fails(&bound, &|header| header.validators_hash = Digest::ZERO), "with another set");
+    // A chain whose genesis names no recovery keys has no such way out.
+    let validators = ["v1", "v2", "v3", "v4"].map(details).to_vec();
+    let without = City::with(&GenesisState { validators, ..genesis() });
+    let bound = signed(act(&without), &["A1", "A2"]);
+    assert!(run(&without, &header(&without, &bound.act), &bound).is_err());
+    // Once only.
+    let (city, recovery) = recovered();
+    assert!(run(&city, &header(&city, &recovery.act), &recovery).is_err());
+}
+
+#[test]
+fn two_nodes_that_recover_reach_the_same_state() {
+    let ((one, _), (two, _)) = (recovered(), recovered());
+    assert_eq!(one.ledger.summary(), two.ledger.summary());
+    assert_eq!(one.ledger.leaves(), two.ledger.leaves());
+}
