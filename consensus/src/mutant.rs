@@ -2,13 +2,10 @@
 //! nothing can remove one.
 
 /// A rule removed.
-<<<<<<< HEAD
 #[cfg_attr(
     not(feature = "mutants"),
     allow(unreachable_pub, dead_code, reason = "one shape with and without the feature")
 )]
-=======
->>>>>>> spec
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Mutant {
     /// R1a: two PREPAREs for one slot.

@@ -412,7 +412,7 @@ async fn half_open_connections_are_noticed_and_healed_within_ten_seconds() {
     let (freeze, frozen) = tokio::sync::watch::channel(false);
     let port = committee.validators()[1].address.rsplit('/').next().unwrap().to_owned();
     let detour = proxy(format!("127.0.0.1:{port}"), frozen).await;
-    let addresses = BTreeMap::from([(ix(1), detour)]);
+    let addresses = BTreeMap::from([(committee.validators()[1].name.clone(), detour)]);
     let mut zero = host_with(&committee, 0, Options { addresses, ..options(0) }).await;
     let mut one = host(&committee, 1).await;
     zero.up(1).await;

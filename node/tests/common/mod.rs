@@ -254,11 +254,7 @@ impl City {
         Setup {
             genesis: self.genesis.clone(),
             genesis_text: self.genesis.to_toml(),
-<<<<<<< HEAD
-            named: self.genesis.committee().get(ValidatorIx::new(u16::try_from(ix).unwrap())).cloned(),
-=======
             named: self.genesis.committee().validators().get(ix).cloned(),
->>>>>>> evidence
             keys: NodeKeys { consensus: secret(1, ix), network: secret(2, ix), log: secret(3, ix) },
             data: self.data(ix),
             vault: None,

@@ -129,7 +129,7 @@ fn b02_a_block_carried_into_another_view_keeps_its_digest_and_is_voted_for() {
     let mut restamped = kit.header(&kit.genesis(), 1, Flags::NONE);
     restamped.time_ms = carried.header.time_ms;
     assert_ne!(restamped.digest(), carried.header.digest(), "the view is part of the digest");
-    let restamped = kit.propose(restamped, Some(Justification::Timeout(Box::new(tc.clone()))));
+    let restamped = kit.propose(restamped, Some(Justification::Timeout(Box::new(tc))));
     table.tell(2, 0, propose(&restamped));
     assert_eq!(votes(&table, VoteKind::Prepare), []);
     // This engine has never seen the carried block, and its leader is gone: it gets it from whoever holds it.

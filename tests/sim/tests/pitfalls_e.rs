@@ -250,7 +250,7 @@ fn e04_a_validator_whose_rules_changed_follows_what_a_quorum_decided() {
     table.seats[0].engine = stricter(&kit, record.unwrap(), vec![first[0].clone(), block.clone()]);
     table.seats[0].sent.clear();
     table.feed(0, Event::Tick);
-    table.feed(0, Event::BatchStored(batch.clone()));
+    table.feed(0, Event::BatchStored(batch));
     table.greet(0);
     assert_eq!(prepares(&table, 2), before, "the same vote again, and no other");
     let prepared = kit.cert_of(VoteKind::Prepare, &block.header);
