@@ -36,5 +36,18 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::NoVoteChain, Self::CommitAfterViewChange, Self::SendBeforeDurable];
+    pub const ALL: [Self; 12] = [
+        Self::TwoVotesASlot,
+        Self::NoVoteChain,
+        Self::TermEndIsNotLast,
+        Self::TermEndWithoutFlag,
+        Self::LowestBase,
+        Self::CommitAfterViewChange,
+        Self::Healing,
+        Self::ForgetfulViewChange,
+        Self::SmallQuorum,
+        Self::ClosingIsNotLast,
+        Self::SuffixOnAnything,
+        Self::SendBeforeDurable,
+    ];
 }

@@ -463,7 +463,8 @@ impl Stage {
         let blocks: Option<Vec<Proposal>> =
             actor.heights.range(first..=*last).map(|(_, digest)| actor.blocks.get(digest).cloned()).collect();
         if let Some(blocks) = blocks {
-            let message = Message::Blocks { blocks, suffixes: Vec::new(), certificate: Box::new(certificate.clone()) };
+            let message =
+                Message::Blocks { blocks, suffixes: Vec::new(), certificate: Box::new(certificate.clone()) };
             self.post(me, to, Parcel::Message(message));
         }
     }
