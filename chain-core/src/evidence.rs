@@ -3,7 +3,7 @@
 //! Everything is decided by signed bytes alone, so that every validator, and an auditor years later, comes to
 //! the same verdict: no clock, no memory of who said what when. Both statements are of one chain and one
 //! epoch (M13). Which statements contradict each other follows from the voting rules R1 to R3 and from the
-//! lanes; docs/protocol.md, section 10, lists them.
+//! lanes; docs/protocol.md, section 9, lists them.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::block::{Flags, Header, SlotPreimage};
 use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::certificate::{Rank, VoteKind};
 use crate::committee::Committee;
-use crate::crypto::{Digest, Signable, Signature};
+use crate::crypto::{Digest, PublicKey, Signable, Signature};
 use crate::id::{ChainId, Epoch, Height, RecordId, ValidatorIx, View};
 use crate::lane::{BatchHeader, SignedBatchHeader};
 use crate::layout::{Layout, closed_list};
@@ -262,6 +262,15 @@ impl Evidence {
         })
     }
 
+    /// Judges the statements by the key that the ledger names as the offender's: for an auditor, whom the
+    /// validators of the epoch need not concern.
+    ///
+    /// # Errors
+    /// Names the first flaw.
+    pub fn verify_by_key(&self, chain_id: ChainId, key: &PublicKey) -> Result<Offence, EvidenceError> {
+        self.judge(chain_id, |_, value, signature| key.verify(value, signature))
+    }
+
     /// As [`Evidence::verify`], with a verifier of the caller's: keys decoded before, or a simulator's.
     ///
     /// # Errors
@@ -280,7 +289,16 @@ impl Evidence {
         if committee.get(offence.offender).is_none() {
             return Err(EvidenceError::Stranger(offence.offender));
         }
-        self.contradicts(chain_id, want)?;
+        self.judge(chain_id, verify)
+    }
+
+    fn judge(
+        &self,
+        chain_id: ChainId,
+        verify: impl Fn(ValidatorIx, &dyn Signable, &Signature) -> bool,
+    ) -> Result<Offence, EvidenceError> {
+        let offence = self.offence();
+        self.contradicts(chain_id, offence.epoch)?;
         let sound = |value: &dyn Signable, signature| verify(offence.offender, value, signature);
         let signed = match self {
             Self::Proposals { first, second } => {

@@ -40,7 +40,7 @@ use crate::transaction::{
 };
 use overlay::{Fail, Overlay};
 
-pub use accuse::{frozen_lanes, offender};
+pub use accuse::{frozen_lanes, offender, set_of};
 pub use genesis::{genesis_block, genesis_header};
 pub use membership::{FORMER_MAX, epoch, validators};
 pub use recovery::{execute_recovered_block, recovery_keys};

@@ -4,7 +4,7 @@
 /// A rule removed.
 #[cfg_attr(
     not(feature = "mutants"),
-    allow(unreachable_pub, reason = "one shape with and without the feature")
+    allow(unreachable_pub, dead_code, reason = "one shape with and without the feature")
 )]
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Mutant {
@@ -34,6 +34,7 @@ pub enum Mutant {
     SendBeforeDurable,
 }
 
+#[cfg(feature = "mutants")]
 impl Mutant {
     /// Every one.
     pub const ALL: [Self; 12] = [

@@ -185,7 +185,7 @@ fn f05_an_act_that_does_not_bind_or_a_block_that_does_not_follow_is_not_executed
     let later = RecoveryAct {
         epoch: Epoch::new(1),
         next: Committee::new(Epoch::new(2), next().validators().to_vec()).unwrap(),
-        ..good.clone()
+        ..good
     };
     assert!(fails(&signed(later, &["A1", "A2"]), &|_| {}), "an epoch not in force");
     assert!(fails(&bound, &|header| header.epoch = Epoch::ZERO), "a block of the ended epoch");

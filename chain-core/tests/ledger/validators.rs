@@ -13,7 +13,7 @@ use chain_core::ledger::MemoryLedger;
 use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason};
 use chain_core::record::validator::{READY_AHEAD_MS_MAX, READY_MS, Ready, ValidatorDetails};
 use chain_core::record::{Details, Header};
-use chain_core::state::{EpochEntry, ReadyEntry, ValidatorEntry, key};
+use chain_core::state::{AgencyEntry, EpochEntry, ReadyEntry, ValidatorEntry, key};
 use chain_core::transaction::Submission;
 
 use crate::city::{Accepted, City, DEDUPE_KEY, agency, chain, genesis, member_details, secret, verdict};
@@ -659,6 +659,21 @@ fn f02_a_proposal_out_of_bounds_is_refused_at_the_door() {
     };
     assert_eq!(city.send("A1/council1", add(unknown, "unknown agency")), Err(Code::UnknownAgency));
     assert!(city.send("A1/council1", add(good, "good")).is_ok());
+}
+
+#[test]
+fn no_validator_of_an_agency_that_is_out_of_force_is_added() {
+    let mut city = city_of(4);
+    let stands = details_at("v005", "N", 1);
+    let early = city.send("A1/council1", add(stands, "early")).unwrap().record;
+    let bytes = city.ledger.get(&key::agency(&agency("N"))).unwrap().unwrap();
+    let record = AgencyEntry::from_canonical(&bytes).unwrap().record;
+    let suspend = Operation::Suspend { record, version: 1, until: None, reason: "inquiry".to_owned() };
+    agree(&mut city, suspend).unwrap();
+    assert_eq!(city.send("A1/council1", add(details_at("v006", "N", 1), "late")), Err(Code::AgencySuspended));
+    assert_eq!(city.countersign("A2/council1", early), Err(Code::AgencySuspended));
+    agree(&mut city, Operation::Resume { record, version: 1 }).unwrap();
+    city.countersign("A2/council1", early).unwrap();
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Proving what a validator may not do: two statements of one validator that contradict each other become
-//! [`Evidence`] (docs/protocol.md, 10), and a lane that forked is left alone (M15).
+//! [`Evidence`] (docs/protocol.md, 9), and a lane that forked is left alone (M15).
 //!
 //! What each peer said within the windows is remembered, unverified: the channel proves who said it, and
 //! signatures are checked when two statements collide. Nothing here changes what this validator votes for.

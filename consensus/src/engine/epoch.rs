@@ -1,5 +1,5 @@
 //! The end of an epoch: closing blocks, Suffixes, and what one of an ended epoch is told
-//! (docs/protocol.md, 9).
+//! (docs/protocol.md, 10).
 //!
 //! Execution at some height schedules the next validator set. The first block whose `exec_height` reaches that
 //! height closes the epoch: it orders nothing and names the next set. Nothing but a Suffix may stand on it: an
@@ -85,7 +85,7 @@ impl Engine {
     /// The part of V(B) that execution decides: whether the block must close the epoch, and with which set.
     /// The height it certifies was executed here.
     pub(super) fn closes_rightly(&self, header: &Header) -> bool {
-        if header.flags.contains(Flags::SUFFIX) {
+        if header.flags.contains(Flags::SUFFIX) || self.judge.lost(Mutant::ClosingIsNotLast) {
             return true;
         }
         match self.closes_at(header.exec_height) {

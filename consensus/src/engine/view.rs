@@ -4,6 +4,7 @@ use chain_core::id::{ValidatorIx, View};
 use chain_core::lane::BatchRef;
 
 use super::Engine;
+use super::insight::GaveUp;
 use crate::action::{Action, Notice, Owed, Peers, Suspicion};
 use crate::event::Now;
 use crate::message::{EntryProof, HighQc, Message, TimeoutCert, ViewChange};
@@ -91,6 +92,7 @@ impl Engine {
         let Some(safety) = self.safety.as_mut() else { return };
         let Ok(message) = safety.view_change(view, entry) else { return };
         out.push(Action::Notice(Notice::GaveUp { view: self.view, leader: self.leader(), why }));
+        self.pace.gave_up = Some(GaveUp { view: self.view, leader: self.leader(), why, at_ms: now.mono_ms });
         let writes = self.safety_write().into_iter().collect();
         let after = self.persist(writes, out);
         self.send(Peers::All, Message::ViewChange(Box::new(message.clone())), Some(after), out);
@@ -325,7 +327,7 @@ impl Engine {
     /// Since when progress has been owed (M8), and what: an uncommitted block, a view without its first block, an
     /// own batch that was pushed or another's that was relayed and not ordered while there was room for it, an
     /// overdue heartbeat, and an execution by a quorum that no header covers.
-    fn owed_since(&self, now: Now) -> impl Iterator<Item = (u64, Owed)> {
+    pub(super) fn owed_since(&self, now: Now) -> impl Iterator<Item = (u64, Owed)> {
         let block = self.chain.entries().filter(|entry| entry.tip.is_some()).map(|entry| entry.seen_ms).min();
         let first = self.first_block_owed.then_some(self.view_entered_ms);
         let pushed = self.pushed_ms.values().copied().min().filter(|_| !self.own_lane_is_frozen());
