@@ -72,7 +72,7 @@ fn two_votes_for_a_slot_r1a() {
 
 #[test]
 fn a_view_that_goes_on_after_its_end_r1c() {
-    noticed_by_the_simulator(Mutant::TermEndIsNotLast, &[4, 5, 7], &["R1c"]);
+    noticed_by_the_simulator(Mutant::TermEndIsNotLast, &[4, 5, 7], &["R1c", "above the end of its view"]);
 }
 
 #[test]
@@ -98,7 +98,11 @@ fn a_view_change_that_forgets_r5() {
 #[test]
 fn a_quorum_of_2f_plus_1() {
     for n in [5, 6, 8] {
-        noticed_by_the_simulator(Mutant::SmallQuorum, &[n], &["certificate", "certified", "R1d"]);
+        noticed_by_the_simulator(
+            Mutant::SmallQuorum,
+            &[n],
+            &["certificate", "certified", "without a quorum"],
+        );
     }
 }
 
