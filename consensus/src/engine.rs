@@ -232,6 +232,8 @@ pub struct Engine {
     /// Since when there has been such a certificate.
     missing_ms: Option<u64>,
     own_votes: VecDeque<OwnVote>,
+    /// The own VIEW-CHANGE and the write it waits for.
+    own_view_change: Option<(u64, ViewChange)>,
 
     view: View,
     entry: Option<Verified<EntryProof>>,
@@ -354,6 +356,7 @@ impl Engine {
             closing_target: None,
             missing_ms: None,
             own_votes: VecDeque::new(),
+            own_view_change: None,
             view: View::ZERO,
             entry: None,
             view_entered_ms: 0,
@@ -660,6 +663,7 @@ impl Engine {
                 self.count(now, own.vote, true, out);
             }
         }
+        self.on_durable_view_change(now, out);
     }
 
     fn on_executed(
