@@ -209,7 +209,7 @@ fn d03_nothing_in_a_header_depends_on_how_its_maker_or_its_judge_came_there() {
             let blocks = kit.chain(&kit.genesis(), 0, 3);
             let starts = (0..2).map(|me| present(kit.fresh_record(me))).collect();
             let mut table = Table::with(kit, starts);
-            // The test speaks for a quorum, whose VIEW-CHANGEs nobody at the table sent.
+            // The test signs for everybody, for these two as well.
             table.watched = false;
             bring(&mut table, 0, voter, &blocks);
             bring(&mut table, 1, leader, &blocks);
