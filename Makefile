@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo clean-demo test check bench campaign setup
+.PHONY: help build demo clean-demo test check bench campaign slow setup
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -29,5 +29,8 @@ check: setup ## formatting, lints, crate arrows, dependencies, docs
 bench: setup ## measure throughput, latency, memory and disk of four validators
 	@.ci/bench
 
-campaign: setup ## the slow lane: the same tests with many seeds (SEEDS=n, FIRST=n)
+campaign: setup ## simulate seeds not run yet for these sources (SEEDS=a..b, DIR=where results are kept, SECONDS=limit)
+	@.ci/campaign $(or $(DIR),campaign) $(or $(SEEDS),0..5000) $(SECONDS)
+
+slow: setup ## the same tests as `make test` with many seeds (SEEDS=n, FIRST=n)
 	@CITY_SEEDS=$(or $(SEEDS),5000) CITY_SEED_FIRST=$(or $(FIRST),0) .ci/test-summary -- --include-ignored

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::canonical::Writer;
+use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::codec::Wire;
 use crate::crypto::{Digest, SIGNATURE_DOMAIN, Signable};
 use crate::id::{ChainId, Epoch, Height, ValidatorIx, View};
@@ -126,6 +126,34 @@ impl Header {
         writer.u64(self.exec_height.get()).digest(&self.exec_root).digest(&self.history_root);
         writer.digest(&self.validators_hash).digest(&self.next_validators_hash);
         writer.finish()
+    }
+
+    /// Reads what [`Header::canonical`] wrote.
+    ///
+    /// # Errors
+    /// When bytes are missing or a flag is unknown.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Ok(Self {
+            version: reader.u16()?,
+            chain_id: ChainId::new(reader.digest()?),
+            epoch: Epoch::new(reader.u64()?),
+            view: View::new(reader.u64()?),
+            height: Height::new(reader.u64()?),
+            parent: reader.digest()?,
+            proposer: ValidatorIx::new(reader.u16()?),
+            time_ms: reader.u64()?,
+            flags: Flags::from_bits(reader.u8()?).ok_or_else(|| reader.error("unknown flags"))?,
+            lanes_root: reader.digest()?,
+            batches_root: reader.digest()?,
+            n_batches: reader.u32()?,
+            n_records: reader.u32()?,
+            n_bytes: reader.u32()?,
+            exec_height: Height::new(reader.u64()?),
+            exec_root: reader.digest()?,
+            history_root: reader.digest()?,
+            validators_hash: reader.digest()?,
+            next_validators_hash: reader.digest()?,
+        })
     }
 
     /// SHA-256 over the canonical layout.

@@ -4,6 +4,7 @@
 //! [`LedgerRead`] and returns everything to be written as one [`BlockResult`]; it writes nothing itself.
 //! A transaction or operation that fails is an [`Outcome`] with a code, never an invalid block.
 
+mod accuse;
 mod automatic;
 mod content;
 mod genesis;
@@ -25,7 +26,7 @@ use crate::codec::Wire;
 use crate::committee::Committee;
 use crate::crypto::{Digest, PublicKey};
 use crate::date::Date;
-use crate::id::{ChainId, Height, RecordId, TxId};
+use crate::id::{ChainId, Epoch, Height, RecordId, TxId, ValidatorIx};
 use crate::layout::Layout as _;
 use crate::leaf::{Leaf, SealLeaf};
 use crate::merkle::{self, Frontier};
@@ -39,6 +40,7 @@ use crate::transaction::{
 };
 use overlay::{Fail, Overlay};
 
+pub use accuse::{frozen_lanes, offender, set_of};
 pub use genesis::{genesis_block, genesis_header};
 pub use membership::{FORMER_MAX, epoch, validators};
 pub use recovery::{execute_recovered_block, recovery_keys};
@@ -139,6 +141,8 @@ pub struct BlockResult {
     /// The next epoch's validators, when this block settled them: the epoch's closing block is the first whose
     /// header certifies this height. [`epoch`] reads them again after a restart.
     pub scheduled: Option<Committee>,
+    /// Lanes of this epoch that this block froze: what later blocks order from them is refused.
+    pub frozen: Vec<ValidatorIx>,
 }
 
 /// An ordered block, ready to execute.
@@ -237,6 +241,8 @@ fn execute_ordered<L: LedgerRead>(
     execution.automatic_steps()?;
     execution.forget_transactions()?;
     for ordered in &block.batches {
+        let author = ordered.batch.signed.header.author;
+        let frozen = execution.lane_was_frozen(author)?;
         let mut recorded = ordered.recorded.map(<[Outcome]>::iter);
         for (at, submission) in ordered.batch.submissions.iter().enumerate() {
             let signature_ok = ordered.signatures_ok.get(at).copied().unwrap_or(false);
@@ -244,7 +250,11 @@ fn execute_ordered<L: LedgerRead>(
             let recorded: Option<Vec<&Verdict>> = recorded
                 .as_mut()
                 .map(|outcomes| outcomes.take(operations).map(|outcome| &outcome.verdict).collect());
-            execution.transaction(submission, signature_ok, recorded.as_deref())?;
+            if frozen {
+                execution.refuse_frozen(submission, author);
+            } else {
+                execution.transaction(submission, signature_ok, recorded.as_deref())?;
+            }
         }
     }
     execution.membership(block.header)?;
@@ -279,6 +289,7 @@ struct Done {
 /// One block being executed.
 struct Execution<'a, L> {
     chain: &'a ChainParams,
+    epoch: Epoch,
     height: Height,
     time_ms: u64,
     today: Date,
@@ -290,12 +301,14 @@ struct Execution<'a, L> {
     /// Whether something changed that the next validator set depends on.
     membership_touched: bool,
     scheduled: Option<Committee>,
+    frozen: Vec<ValidatorIx>,
 }
 
 impl<'a, L: LedgerRead> Execution<'a, L> {
     fn new(ledger: &'a L, chain: &'a ChainParams, previous: &'a ExecState, header: &Header) -> Self {
         Self {
             chain,
+            epoch: header.epoch,
             height: header.height,
             time_ms: header.time_ms,
             today: Date::of_time(header.time_ms, chain.utc_offset_minutes),
@@ -306,6 +319,7 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             previous: &previous.summary,
             membership_touched: false,
             scheduled: None,
+            frozen: Vec::new(),
         }
     }
 
@@ -318,7 +332,11 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
         let transaction = &submission.signed.transaction;
         let canonical: Vec<Vec<u8>> = transaction.operations.iter().map(Operation::canonical).collect();
         let tx = transaction.id_with(canonical.iter());
-        let author = match self.admit(transaction, &tx, signature_ok) {
+        if let Some(evidence) = accuse::accusation(transaction) {
+            return self.accusation(transaction, &tx, signature_ok, evidence);
+        }
+        let by = |execution: &mut Self| execution.author(&transaction.author);
+        let author = match self.admit_by(transaction, &tx, signature_ok, by) {
             Ok(author) => author,
             Err(Fail::Read(error)) => return Err(error),
             Err(Fail::Refused(refusal)) => {
@@ -385,8 +403,14 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
         }
     }
 
-    /// Checks a transaction as a whole and remembers its id.
-    fn admit(&mut self, transaction: &Transaction, tx: &TxId, signature_ok: bool) -> Result<Author, Fail> {
+    /// Checks a transaction as a whole, with what must hold of its author, and remembers its id.
+    fn admit_by<A>(
+        &mut self,
+        transaction: &Transaction,
+        tx: &TxId,
+        signature_ok: bool,
+        author: impl FnOnce(&mut Self) -> Result<A, Fail>,
+    ) -> Result<A, Fail> {
         let refuse = |code, detail: String| Err(Fail::Refused(Refusal::new(code, detail)));
         if transaction.version != TRANSACTION_VERSION {
             let detail = format!("transaction version {}, wants {TRANSACTION_VERSION}", transaction.version);
@@ -403,7 +427,7 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             }
             _ => {}
         }
-        let author = self.author(&transaction.author)?;
+        let author = author(self)?;
         if !signature_ok {
             return refuse(Code::BadSignature, format!("signature of key {}", transaction.author.short()));
         }
@@ -503,6 +527,7 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             state,
             tree,
             scheduled: self.scheduled,
+            frozen: self.frozen,
         })
     }
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::canonical::Writer;
+use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::codec::Wire;
 use crate::committee::VALIDATORS_MAX;
 use crate::crypto::{Digest, SIGNATURE_DOMAIN, Signable, Signature};
@@ -40,13 +40,36 @@ pub struct BatchHeader {
 }
 
 impl BatchHeader {
-    /// What lane advances and blocks name: SHA-256 over the canonical header.
-    pub fn digest(&self) -> Digest {
+    /// The canonical layout that is hashed.
+    pub fn canonical(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         writer.digest(self.chain_id.digest()).u64(self.epoch.get()).u16(self.author.get()).u64(self.seq);
         writer.digest(&self.prev).digest(&self.payload_root);
         writer.u32(self.bytes).u32(self.count).u64(self.time_ms);
-        Digest::tagged(b"CL/batch/1", &[&writer.finish()])
+        writer.finish()
+    }
+
+    /// Reads what [`BatchHeader::canonical`] wrote.
+    ///
+    /// # Errors
+    /// When bytes are missing.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Ok(Self {
+            chain_id: ChainId::new(reader.digest()?),
+            epoch: Epoch::new(reader.u64()?),
+            author: ValidatorIx::new(reader.u16()?),
+            seq: reader.u64()?,
+            prev: reader.digest()?,
+            payload_root: reader.digest()?,
+            bytes: reader.u32()?,
+            count: reader.u32()?,
+            time_ms: reader.u64()?,
+        })
+    }
+
+    /// What lane advances and blocks name: SHA-256 over the canonical header.
+    pub fn digest(&self) -> Digest {
+        Digest::tagged(b"CL/batch/1", &[&self.canonical()])
     }
 }
 

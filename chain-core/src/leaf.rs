@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::crypto::{Digest, PublicKey};
 use crate::date::Date;
+use crate::evidence::Evidence;
 use crate::id::{Epoch, Height, RecordId, TxId};
 use crate::layout::{Layout, closed_list};
 use crate::operation::{Operation, Step};
@@ -33,6 +34,8 @@ closed_list!(
         Seal = 3, "seal";
         /// An entry of the genesis.
         Genesis = 4, "genesis";
+        /// Proof of an offence of a validator.
+        Evidence = 5, "evidence";
         /// The agencies' act after a lost quorum.
         Recovery = 6, "recovery";
     }
@@ -50,6 +53,8 @@ pub enum Leaf {
     Seal(SealLeaf),
     /// An entry of the genesis.
     Genesis(Box<GenesisLeaf>),
+    /// Proof of an offence of a validator.
+    Evidence(Box<EvidenceLeaf>),
     /// The agencies' act after a lost quorum.
     Recovery(Box<RecoveryLeaf>),
 }
@@ -164,6 +169,23 @@ pub struct GenesisLeaf {
     pub header: Header,
 }
 
+/// Proof of an offence, as a validator or a member filed it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct EvidenceLeaf {
+    /// Block height.
+    pub height: Height,
+    /// Block time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// The transaction.
+    pub tx: TxId,
+    /// Key of whoever filed it: a validator's log key or a member's.
+    pub author: PublicKey,
+    /// Consensus key of the offender, which verifies both statements.
+    pub offender: PublicKey,
+    /// The statements.
+    pub evidence: Evidence,
+}
+
 /// The act by which the chain went on after a lost quorum: the first leaf of the epoch that it began.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RecoveryLeaf {
@@ -183,6 +205,7 @@ impl Leaf {
             Self::Automatic(leaf) => Some(leaf.record),
             Self::Seal(_) => None,
             Self::Genesis(leaf) => Some(leaf.header.record),
+            Self::Evidence(leaf) => Some(leaf.evidence.offence().record()),
             Self::Recovery(leaf) => Some(leaf.recovery.act.record()),
         }
     }
@@ -192,7 +215,7 @@ impl Leaf {
         match self {
             Self::Signed(leaf) => leaf.operation.header(),
             Self::Genesis(leaf) => Some(&leaf.header),
-            Self::Automatic(_) | Self::Seal(_) | Self::Recovery(_) => None,
+            Self::Automatic(_) | Self::Seal(_) | Self::Evidence(_) | Self::Recovery(_) => None,
         }
     }
 
@@ -246,6 +269,13 @@ impl Layout for Leaf {
                 writer.u8(LEAF_VERSION).u8(LeafKind::Genesis.number());
                 leaf.header.write(writer);
             }
+            Self::Evidence(leaf) => {
+                writer.u8(LEAF_VERSION).u8(LeafKind::Evidence.number());
+                writer.u64(leaf.height.get()).u64(leaf.time_ms);
+                leaf.tx.write(writer);
+                writer.public_key(&leaf.author).public_key(&leaf.offender);
+                leaf.evidence.write(writer);
+            }
             Self::Recovery(leaf) => {
                 writer.u8(LEAF_VERSION).u8(LeafKind::Recovery.number());
                 writer.u64(leaf.height.get()).u64(leaf.time_ms);
@@ -289,6 +319,14 @@ impl Layout for Leaf {
                 epoch: Epoch::new(reader.u64()?),
             }),
             LeafKind::Genesis => Self::Genesis(Box::new(GenesisLeaf { header: Header::read(reader)? })),
+            LeafKind::Evidence => Self::Evidence(Box::new(EvidenceLeaf {
+                height: Height::new(reader.u64()?),
+                time_ms: reader.u64()?,
+                tx: TxId::read(reader)?,
+                author: reader.public_key()?,
+                offender: reader.public_key()?,
+                evidence: Evidence::read(reader)?,
+            })),
             LeafKind::Recovery => Self::Recovery(Box::new(RecoveryLeaf {
                 height: Height::new(reader.u64()?),
                 time_ms: reader.u64()?,

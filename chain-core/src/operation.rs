@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::crypto::{Digest, Signature};
 use crate::date::Date;
+use crate::evidence::Evidence;
 use crate::id::RecordId;
 use crate::layout::{Layout, closed_list, read_option, write_option};
 use crate::record::Header;
@@ -38,6 +39,8 @@ closed_list!(
         Resume = 9, "resume";
         /// A validator said that it is ready to take part.
         Ready = 10, "ready";
+        /// A validator's offence proven.
+        Accuse = 11, "accuse";
         /// Ended by its own date.
         Expire = 32, "expire";
         /// Publication ended by its own date.
@@ -194,6 +197,8 @@ pub enum Operation {
         /// Its consensus key's signature over [`crate::record::validator::Ready`].
         signature: Signature,
     },
+    /// Proves an offence of a validator; alone in its transaction, by a validator's log key or a member.
+    Accuse(Box<Evidence>),
 }
 
 impl Operation {
@@ -224,6 +229,7 @@ impl Operation {
             | Self::Suspend { record, .. }
             | Self::Resume { record, .. }
             | Self::Ready { record, .. } => *record,
+            Self::Accuse(evidence) => evidence.offence().record(),
         }
     }
 
@@ -239,6 +245,7 @@ impl Operation {
             | Self::Suspend { version, .. }
             | Self::Resume { version, .. }
             | Self::Ready { version, .. } => *version,
+            Self::Accuse(_) => 1,
         }
     }
 
@@ -263,6 +270,7 @@ impl Operation {
             Self::Suspend { .. } => Step::Suspend,
             Self::Resume { .. } => Step::Resume,
             Self::Ready { .. } => Step::Ready,
+            Self::Accuse(_) => Step::Accuse,
         }
     }
 
@@ -281,13 +289,18 @@ impl Layout for Operation {
                 reason.write(writer);
                 header.write(writer);
             }
+            Self::Accuse(evidence) => evidence.write(writer),
             _ => {
                 self.record().write(writer);
                 writer.u32(self.version());
             }
         }
         match self {
-            Self::Submit(_) | Self::Amend { .. } | Self::Withdraw { .. } | Self::Resume { .. } => {}
+            Self::Submit(_)
+            | Self::Amend { .. }
+            | Self::Withdraw { .. }
+            | Self::Resume { .. }
+            | Self::Accuse(_) => {}
             Self::Countersign { header_digest, .. } => header_digest.write(writer),
             Self::Reject { header_digest, reason, .. } => {
                 write_option(writer, header_digest.as_ref());
@@ -318,6 +331,9 @@ impl Layout for Operation {
             Step::Amend => {
                 let reason = AmendReason::read(reader)?;
                 return Ok(Self::Amend { reason, header: Box::new(Header::read(reader)?) });
+            }
+            Step::Accuse => {
+                return Evidence::read(reader).map(|evidence| Self::Accuse(Box::new(evidence)));
             }
             _ => {}
         }

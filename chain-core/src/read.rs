@@ -181,6 +181,9 @@ pub fn history_entry(leaf: &Leaf, leaf_index: u64) -> Option<HistoryEntry> {
             Some(entry(step.height, step.time_ms, step.step, None, step.version, step.status))
         }
         Leaf::Genesis(_) => Some(entry(Height::ZERO, 0, Step::Genesis, None, 1, Status::Effective)),
+        Leaf::Evidence(step) => {
+            Some(entry(step.height, step.time_ms, Step::Accuse, Some(step.author), 1, Status::Effective))
+        }
         Leaf::Recovery(act) => {
             Some(entry(act.height, act.time_ms, Step::Recover, None, 1, Status::Effective))
         }

@@ -13,6 +13,10 @@
 //! | 0x05 | record id, version | header of a governance record, pending or in force |
 //! | 0x06 | validator's name | [`ValidatorEntry`] |
 //! | 0x07 | nothing | [`EpochEntry`] |
+//! | 0x08 | 1, consensus key, kind, epoch, view | [`OffenceEntry`] |
+//! | 0x08 | 2, consensus key | [`OffenderEntry`] |
+//! | 0x08 | 3, epoch, place in the set | height from which on that lane is frozen |
+//! | 0x08 | 4, epoch | the validator set of this epoch, and of the one before |
 //! | 0x09 | nothing | [`crate::recovery::RecoveryKeys`] |
 //! | 0x81 | transaction id | `valid_until_ms` |
 //! | 0x82 | `valid_until_ms`, transaction id | nothing; the queue of ids to forget |
@@ -20,6 +24,7 @@
 //! | 0x84 | type, agency, natural key | record id |
 //! | 0x85 | nothing | time up to which transaction ids are forgotten |
 
+mod accuse;
 mod membership;
 pub mod tree;
 
@@ -33,6 +38,7 @@ use crate::layout::{Layout, closed_list, read_list, read_option, write_list, wri
 use crate::operation::Step;
 use crate::org::OrgId;
 use crate::record::governance::{BasisDetails, LIST_MAX, Role};
+pub use accuse::{OffenceEntry, OffenderEntry, author_of_frozen_lane};
 pub use membership::{EpochEntry, NAMES_MAX, ReadyEntry, Scheduled, ValidatorEntry};
 
 use crate::record::{
@@ -544,6 +550,8 @@ impl Layout for BasisEntry {
 /// State keys.
 pub mod key {
     use super::{BasisRef, Date, Digest, Layout, OrgId, PublicKey, RecordId, RecordType, Step, TxId, Writer};
+
+    pub use super::accuse::key::*;
 
     /// Kinds from here on are derived indexes and stay out of the state tree.
     pub const DERIVED: u8 = 0x80;

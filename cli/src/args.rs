@@ -91,6 +91,8 @@ pub(crate) enum Command {
     Key(operator::key::KeyCommand),
     #[command(subcommand)]
     Agency(operator::agency::AgencyCommand),
+    #[command(subcommand)]
+    Validator(operator::validator::ValidatorCommand),
 
     // Clerk
     #[command(subcommand)]

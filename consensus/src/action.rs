@@ -2,6 +2,7 @@
 
 use chain_core::block::Header;
 use chain_core::certificate::Cert;
+use chain_core::evidence::Evidence;
 use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 
@@ -218,6 +219,9 @@ pub enum Action {
     /// Execute this block; deliveries ascend without gaps. After a closing block the epoch is over: the owner
     /// executes it, and starts the next epoch's engine.
     Deliver(Box<Delivery>),
+    /// Two statements of one validator that contradict each other, verified; each offence once. File it in the
+    /// ledger.
+    Evidence(Box<Evidence>),
     /// Tell the operator.
     Alarm(Alarm),
     /// Write this into the log.

@@ -1,17 +1,19 @@
 //! The engine: when to propose, what to vote for, what to fetch, when to give up on a leader.
 //!
 //! One file per concern: `blocks` receives proposals and votes for them, `certificates` counts votes and
-//! makes blocks final, `deliver` hands them to execution, `epoch` ends the epoch, `propose` is the leader's side
-//! and `tips` its choice of batches, `view` gives up on leaders, `inclusion` on those that leave a lane out,
-//! `handover` ends views early, `sync` keeps up with the others. Every public entry point ends in
-//! `Engine::settle`, which does whatever has become possible.
+//! makes blocks final, `accuse` proves what others may not do, `deliver` hands them to execution, `epoch` ends the
+//! epoch, `propose` is the leader's side and `tips` its choice of batches, `view` gives up on leaders, `inclusion` on
+//! those that leave a lane out, `handover` ends views early, `sync` keeps up with the others, `insight` tells
+//! operators. Every public entry point ends in `Engine::settle`, which does whatever has become possible.
 
+mod accuse;
 mod blocks;
 mod certificates;
 mod deliver;
 mod epoch;
 mod handover;
 mod inclusion;
+pub mod insight;
 mod propose;
 mod sync;
 mod tips;
@@ -33,6 +35,7 @@ use crate::chain::Chain;
 use crate::event::{Event, Now};
 use crate::lanes::Lanes;
 use crate::message::{EntryProof, Message, Proposal, ViewChange, Vote};
+use crate::mutant::Mutant;
 use crate::params::Params;
 use crate::safety::{Greeter, Safety, SafetyRecord};
 use crate::signer::Signer;
@@ -188,6 +191,8 @@ pub struct Held {
     pub deliveries: usize,
     /// Own votes that wait for the disk.
     pub own_votes: usize,
+    /// What others said lately, to be held against them if they contradict it.
+    pub statements: usize,
 }
 
 /// What this engine is waiting to do once a write is durable.
@@ -220,6 +225,8 @@ pub struct Engine {
     sync_asked: Option<(u64, ValidatorIx)>,
     /// The height whose execution scheduled the next validator set, and that set's hash.
     scheduled: Option<(Height, Digest)>,
+    /// When a guest was last told how its epoch ended.
+    guest_ms: Option<u64>,
     /// Proof that the epoch ended, while its closing block is not final here.
     closing_target: Option<Verified<ClosingProof>>,
     /// Since when there has been such a certificate.
@@ -255,6 +262,7 @@ pub struct Engine {
     handing_over: bool,
 
     peers: Vec<Peer>,
+    pace: insight::Pace,
     local: VecDeque<(u64, Digest, u32, u32)>,
     /// Own batches not yet ordered, and when they were last pushed.
     pushed_ms: BTreeMap<u64, u64>,
@@ -267,6 +275,7 @@ pub struct Engine {
     /// Per lane the request for the data of final blocks.
     lane_fetches: BTreeMap<ValidatorIx, deliver::LaneFetch>,
     persist_seq: u64,
+    accuser: accuse::Accuser,
     commit_ms: u64,
     block_ms: u64,
     latency_ms: u64,
@@ -274,15 +283,13 @@ pub struct Engine {
     next_status_ms: u64,
     next_resend_ms: u64,
     next_tick_ms: u64,
-    #[cfg(feature = "mutants")]
-    careless: bool,
 }
 
 impl Engine {
     /// Removes one rule.
     #[cfg(feature = "mutants")]
-    pub fn mutate(&mut self, mutant: crate::mutant::Mutant) {
-        self.careless = mutant == crate::mutant::Mutant::SendBeforeDurable;
+    pub fn mutate(&mut self, mutant: Mutant) {
+        self.judge.mutate(mutant);
         if let Some(safety) = self.safety.as_mut() {
             safety.mutate(mutant);
         }
@@ -343,6 +350,7 @@ impl Engine {
             sync_target: None,
             sync_asked: None,
             scheduled: restored.scheduled,
+            guest_ms: None,
             closing_target: None,
             missing_ms: None,
             own_votes: VecDeque::new(),
@@ -365,6 +373,7 @@ impl Engine {
             checkpoint_ms: 0,
             handing_over: false,
             peers: vec![Peer::default(); n],
+            pace: insight::Pace::new(n, judge.committee.faults()),
             local: VecDeque::new(),
             pushed_ms: BTreeMap::new(),
             relayed: None,
@@ -374,6 +383,7 @@ impl Engine {
             fetches: BTreeMap::new(),
             lane_fetches: BTreeMap::new(),
             persist_seq: 0,
+            accuser: accuse::Accuser::default(),
             commit_ms: 0,
             block_ms: 0,
             latency_ms: 0,
@@ -381,8 +391,6 @@ impl Engine {
             next_status_ms: 0,
             next_resend_ms: 0,
             next_tick_ms: 0,
-            #[cfg(feature = "mutants")]
-            careless: false,
             judge,
         };
         engine.restore(restored.certificate, restored.blocks);
@@ -413,6 +421,12 @@ impl Engine {
         self.chain.committed()
     }
 
+    /// Highest height that a quorum is known to have made final, here or elsewhere.
+    pub fn certified(&self) -> Height {
+        let target = self.sync_target.as_ref().map_or(Height::ZERO, |certificate| certificate.height);
+        self.committed().height.max(target)
+    }
+
     /// Commit certificate of the newest final block.
     pub fn certificate(&self) -> Option<&Cert> {
         self.certificate.as_deref()
@@ -426,7 +440,10 @@ impl Engine {
     /// Whether [`Event::LocalBatch`] may be given now: this validator may sign batches, and few of its
     /// own wait to be ordered.
     pub fn accepts_local(&self) -> bool {
-        self.voting() && !self.is_closed() && self.local.len() + self.pushed_ms.len() < LOCAL_BATCHES_MAX
+        self.voting()
+            && !self.is_closed()
+            && !self.own_lane_is_frozen()
+            && self.local.len() + self.pushed_ms.len() < LOCAL_BATCHES_MAX
     }
 
     /// Why it does not vote and will not in this epoch, if so.
@@ -453,6 +470,7 @@ impl Engine {
             batches: self.lanes.len(),
             deliveries: self.deliveries.len(),
             own_votes: self.own_votes.len(),
+            statements: self.accuser.len(),
         }
     }
 
@@ -498,7 +516,11 @@ impl Engine {
         match event {
             Event::Tick => {}
             Event::Message { from, message } => {
-                if Some(from) == self.me || from.index() >= self.peers.len() {
+                if Some(from) == self.me {
+                    return;
+                }
+                if from.index() >= self.peers.len() {
+                    self.on_guest(now, from, &message, out);
                     return;
                 }
                 self.peers[from.index()].heard_ms = Some(now.mono_ms);
@@ -518,6 +540,7 @@ impl Engine {
                     self.local.push_back((token, payload_root, bytes, count));
                 }
             }
+            Event::LaneFrozen(author) => self.on_lane_frozen(author),
             Event::Shutdown => self.handing_over = true,
         }
         self.settle(now, out);
@@ -624,8 +647,7 @@ impl Engine {
     }
 
     fn send(&self, to: Peers, message: Message, after: Option<u64>, out: &mut Vec<Action>) {
-        #[cfg(feature = "mutants")]
-        let after = after.filter(|_| !self.careless);
+        let after = after.filter(|_| !self.judge.lost(Mutant::SendBeforeDurable));
         out.push(Action::Send { to, message: Box::new(message), after });
     }
 
@@ -634,6 +656,7 @@ impl Engine {
         self.persisted_seq = self.persisted_seq.max(seq);
         while self.own_votes.front().is_some_and(|own| own.after <= seq) {
             if let Some(own) = self.own_votes.pop_front() {
+                self.pace.note(now.mono_ms, &own.vote);
                 self.count(now, own.vote, true, out);
             }
         }
@@ -667,8 +690,9 @@ impl Engine {
 
     fn on_batch(&mut self, batch: &SignedBatchHeader, out: &mut Vec<Action>) {
         let frontier = self.delivered.lanes.clone();
-        if self.lanes.add(batch.clone(), &frontier) {
+        if let Some(rival) = self.lanes.add(batch.clone(), &frontier) {
             let offender = batch.header.author;
+            self.weigh_batch(rival, batch.clone(), out);
             out.push(Action::Alarm(Alarm::Equivocation {
                 offender,
                 what: "two batches for one position of its lane",
@@ -682,7 +706,7 @@ impl Engine {
             self.local.clear();
             return;
         };
-        if !self.voting() || self.is_closed() {
+        if !self.voting() || self.is_closed() || self.own_lane_is_frozen() {
             return;
         }
         while let Some((token, payload_root, bytes, count)) = self.local.pop_front() {

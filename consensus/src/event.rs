@@ -56,6 +56,9 @@ pub enum Event {
         /// Operations in all transactions.
         count: u32,
     },
+    /// The ledger holds proof that this validator's lane forked in this epoch: after the block that accepted it,
+    /// and once more at each start.
+    LaneFrozen(ValidatorIx),
     /// The node is about to stop: a leader hands over if it can.
     Shutdown,
 }

@@ -57,21 +57,26 @@ impl Lanes {
         BatchRef { epoch: self.epoch, author, seq, digest }
     }
 
-    /// Remembers a batch. True when it shows that the author signed two different batches for one position;
-    /// a third shows nothing new.
-    pub(crate) fn add(&mut self, signed: SignedBatchHeader, frontier: &LaneFrontier) -> bool {
+    /// Remembers a batch. Gives the other one when it shows that the author signed two different batches for
+    /// one position; a third shows nothing new.
+    pub(crate) fn add(
+        &mut self,
+        signed: SignedBatchHeader,
+        frontier: &LaneFrontier,
+    ) -> Option<SignedBatchHeader> {
         let BatchHeader { author, seq, .. } = signed.header;
         let next = frontier.next_seq(author);
         if seq < next || seq - next >= LANE_BATCHES_HELD_MAX as u64 {
-            return false;
+            return None;
         }
         let digest = signed.header.digest();
         let slot = self.held.entry((author, seq)).or_default();
         if slot.iter().any(|(held, _)| *held == digest) || slot.len() >= 2 {
-            return false;
+            return None;
         }
+        let rival = slot.first().map(|(_, rival)| rival.clone());
         slot.push((digest, signed));
-        slot.len() > 1
+        rival
     }
 
     fn get(&self, author: ValidatorIx, seq: u64, digest: &Digest) -> Option<&BatchHeader> {

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use chain_core::block::{Header, SlotPreimage};
-use chain_core::canonical::Writer;
 use chain_core::certificate::{Cert, Rank, VoteKind};
 use chain_core::codec::Wire;
-use chain_core::crypto::{Digest, Signable, Signature};
+use chain_core::crypto::{Digest, Signature};
 use chain_core::epoch::ClosingProof;
 use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{LaneAdvance, SignedBatchHeader};
+pub use chain_core::view_change::{Claim, ViewChangePreimage};
 
 /// Most blocks of one sync answer: each must stay provable under the answer's certificate.
 pub const SYNC_BLOCKS_MAX: u64 = chain_core::proof::DESCENDANTS_MAX as u64;
@@ -119,53 +119,6 @@ impl HighQc {
             Self::Base { height, digest } => Claim { view: None, height: *height, digest: *digest },
             Self::Qc(cert) => Claim { view: Some(cert.view), height: cert.height, digest: cert.digest },
         }
-    }
-}
-
-/// The position of a high QC as signed in a VIEW-CHANGE.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct Claim {
-    /// View of the certificate; `None` is the base, signed as `u64::MAX`.
-    pub view: Option<View>,
-    /// Height of the block.
-    pub height: Height,
-    /// Digest of the block.
-    pub digest: Digest,
-}
-
-impl Claim {
-    /// Rank; `None`, the base, sorts lowest.
-    pub fn rank(&self) -> Option<Rank> {
-        self.view.map(|view| Rank { view, height: self.height })
-    }
-}
-
-/// Kind 4: 102 bytes with the new view and the claimed block, then eight bytes of the claim's view.
-#[derive(Clone, Copy, Debug)]
-pub struct ViewChangePreimage {
-    /// The chain.
-    pub chain_id: ChainId,
-    /// The epoch.
-    pub epoch: Epoch,
-    /// The view asked for.
-    pub new_view: View,
-    /// The claimed high QC.
-    pub claim: Claim,
-}
-
-impl Signable for ViewChangePreimage {
-    fn preimage(&self) -> Vec<u8> {
-        let slot = SlotPreimage {
-            kind: 4,
-            chain_id: self.chain_id,
-            epoch: self.epoch,
-            view: self.new_view.get(),
-            height: self.claim.height,
-            digest: self.claim.digest,
-        };
-        let mut writer = Writer::new();
-        writer.raw(&slot.preimage()).u64(self.claim.view.map_or(u64::MAX, View::get));
-        writer.finish()
     }
 }
 

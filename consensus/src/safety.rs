@@ -20,6 +20,7 @@ use chain_core::lane::{BatchHeader, SignedBatchHeader};
 use crate::message::{
     EntryProof, HighQc, Justification, Proposal, TimeoutCert, ViewChange, ViewChangePreimage, Vote, VoteEcho,
 };
+use crate::mutant::Mutant;
 use crate::signer::Signer;
 use crate::verified::{Judge, Verified};
 
@@ -223,7 +224,7 @@ pub struct Safety {
     signer: Box<dyn Signer>,
     voting: bool,
     #[cfg(feature = "mutants")]
-    mutant: Option<crate::mutant::Mutant>,
+    healed: Option<View>,
 }
 
 impl std::fmt::Debug for Safety {
@@ -242,36 +243,40 @@ impl Safety {
             signer,
             voting: false,
             #[cfg(feature = "mutants")]
-            mutant: None,
+            healed: None,
         }
     }
 
     /// Removes one rule.
     #[cfg(feature = "mutants")]
-    pub(crate) fn mutate(&mut self, mutant: crate::mutant::Mutant) {
-        self.mutant = Some(mutant);
+    pub fn mutate(&mut self, mutant: Mutant) {
+        self.judge.mutate(mutant);
     }
 
+    /// A view was seen to commit: what a validator that gave up on it must not act on.
     #[cfg(feature = "mutants")]
+    pub(crate) fn note_commit(&mut self, view: View) {
+        self.healed = self.healed.max(Some(view));
+    }
+
+    /// R2: whether votes in this view are over.
+    fn has_left(&self, view: View) -> bool {
+        #[cfg(feature = "mutants")]
+        if self.judge.lost(Mutant::CommitAfterViewChange)
+            || (self.judge.lost(Mutant::Healing) && self.healed == Some(view))
+        {
+            return false;
+        }
+        self.record.vc_view > view
+    }
+
     pub(crate) fn ignores_vote_chain(&self) -> bool {
-        self.mutant == Some(crate::mutant::Mutant::NoVoteChain)
+        self.judge.lost(Mutant::NoVoteChain) || self.judge.lost(Mutant::TwoVotesASlot)
     }
 
-    #[cfg(not(feature = "mutants"))]
-    #[allow(clippy::unused_self, reason = "one shape with and without mutants")]
-    pub(crate) const fn ignores_vote_chain(&self) -> bool {
-        false
-    }
-
-    #[cfg(feature = "mutants")]
-    fn commits_after_view_change(&self) -> bool {
-        self.mutant == Some(crate::mutant::Mutant::CommitAfterViewChange)
-    }
-
-    #[cfg(not(feature = "mutants"))]
-    #[allow(clippy::unused_self, reason = "one shape with and without mutants")]
-    const fn commits_after_view_change(&self) -> bool {
-        false
+    /// R1a, the half about `last_prepare`.
+    pub(crate) fn is_above(&self, last: Rank, rank: Rank) -> bool {
+        rank > last || (self.judge.lost(Mutant::TwoVotesASlot) && rank == last)
     }
 
     /// The record as it is now; durable once the write that holds it is.
@@ -331,14 +336,14 @@ impl Safety {
         if self.record.vc_view > block.view {
             return Err(Refused::ViewLeft);
         }
-        if self.record.last_prepare.is_some_and(|last| slot.rank <= last.rank) {
+        if self.record.last_prepare.is_some_and(|last| !self.is_above(last.rank, slot.rank)) {
             return Err(Refused::NotAbove);
         }
         for pair in branch.windows(2) {
             if pair[1].parent != pair[0].digest() || pair[1].height != pair[0].height.next() {
                 return Err(Refused::NotConnected);
             }
-            if ends_view(pair[0]) && pair[0].view == block.view {
+            if self.ends_view(pair[0]) && pair[0].view == block.view {
                 return Err(Refused::Ended);
             }
         }
@@ -350,8 +355,15 @@ impl Safety {
             None => self.check_foundation(first, foundation.ok_or(Refused::NotJustified)?)?,
         }
         self.record.last_prepare = Some(slot);
-        self.record.last_ended = ends_view(block);
+        self.record.last_ended = self.ends_view(block);
         Ok(self.vote(VoteKind::Prepare, slot))
+    }
+
+    /// R1c: whether no block of the same view may follow this one.
+    fn ends_view(&self, header: &Header) -> bool {
+        (header.flags.contains(Flags::TERM_END) && !self.judge.lost(Mutant::TermEndIsNotLast))
+            || (header.flags.contains(Flags::CLOSING) && !self.judge.lost(Mutant::ClosingIsNotLast))
+            || header.flags.contains(Flags::SUFFIX)
     }
 
     /// R1b, and R1c for the newest PREPARE itself.
@@ -375,7 +387,7 @@ impl Safety {
             Foundation::TermEnd { certificate, header } => {
                 certificate.kind == VoteKind::Prepare
                     && certificate.digest == header.digest()
-                    && header.flags.contains(Flags::TERM_END)
+                    && self.judge.ends_term(header)
                     && header.view.next() == first.view
                     && first.parent == certificate.digest
             }
@@ -385,7 +397,7 @@ impl Safety {
                     && header.view == first.view
                     && first.parent == certificate.digest
                     && header.epoch == first.epoch
-                    && !ends_view(header)
+                    && !self.ends_view(header)
             }
         };
         if sound { Ok(()) } else { Err(Refused::NotJustified) }
@@ -409,7 +421,7 @@ impl Safety {
         if !self.voting {
             return Err(Refused::NotVoting);
         }
-        if self.record.vc_view > cert.view && !self.commits_after_view_change() {
+        if self.has_left(cert.view) {
             return Err(Refused::ViewLeft);
         }
         if cert.kind != VoteKind::Prepare {
@@ -444,7 +456,8 @@ impl Safety {
     }
 
     fn signed_view_change(&self, entry: Option<EntryProof>) -> ViewChange {
-        let high_qc = self.record.high_qc.clone();
+        let forgets = self.judge.lost(Mutant::ForgetfulViewChange);
+        let high_qc = if forgets { self.judge.base() } else { self.record.high_qc.clone() };
         let preimage = ViewChangePreimage {
             chain_id: self.judge.chain_id,
             epoch: self.record.epoch,
@@ -522,11 +535,6 @@ impl Safety {
     }
 }
 
-/// R1c: whether no block of the same view may follow this one.
-fn ends_view(header: &Header) -> bool {
-    [Flags::TERM_END, Flags::CLOSING, Flags::SUFFIX].iter().any(|flag| header.flags.contains(*flag))
-}
-
 /// The foundation that a proposal's own justification claims, verified.
 #[derive(Clone, Debug)]
 pub(crate) enum OwnedFoundation {
@@ -561,7 +569,7 @@ impl OwnedFoundation {
                 let parent = parent?;
                 let sound = parent.digest() == cert.digest
                     && cert.digest == proposal.header.parent
-                    && parent.flags.contains(Flags::TERM_END)
+                    && judge.ends_term(parent)
                     && parent.view.next() == proposal.header.view;
                 let cert = judge.cert((**cert).clone(), VoteKind::Prepare).ok()?;
                 sound.then(|| Self::TermEnd(cert, Box::new(parent.clone())))

@@ -3,14 +3,17 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use chain_core::certificate::{Cert, VoteKind};
+use chain_core::block::{Flags, Header};
+use chain_core::certificate::{Cert, CertError, VoteKind};
 use chain_core::committee::Committee;
 use chain_core::crypto::{Digest, Signature};
 use chain_core::epoch::ClosingProof;
+use chain_core::evidence::{Evidence, EvidenceError, Offence};
 use chain_core::id::{ChainId, Height, ValidatorIx, View};
 use chain_core::lane::SignedBatchHeader;
 
 use crate::message::{Claim, EntryProof, HighQc, TimeoutCert, ViewChange, ViewChangePreimage, Vote};
+use crate::mutant::Mutant;
 use crate::signer::Verifier;
 
 /// A value whose signatures verified. Only this module makes one.
@@ -37,7 +40,7 @@ impl<T> Verified<T> {
 pub enum ProofError {
     /// A certificate does not verify.
     #[error(transparent)]
-    Cert(#[from] chain_core::certificate::CertError),
+    Cert(#[from] CertError),
     /// It does not show the end of the epoch.
     #[error(transparent)]
     Closing(#[from] chain_core::epoch::EpochError),
@@ -81,6 +84,8 @@ pub struct Judge {
     /// Hash of the validator set, as headers carry it.
     pub set_hash: Digest,
     verifier: Arc<dyn Verifier>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
 }
 
 impl std::fmt::Debug for Judge {
@@ -98,7 +103,40 @@ impl Judge {
         verifier: Arc<dyn Verifier>,
     ) -> Self {
         let set_hash = committee.hash();
-        Self { chain_id, committee, base_height: base.0, base_digest: base.1, set_hash, verifier }
+        Self {
+            chain_id,
+            committee,
+            base_height: base.0,
+            base_digest: base.1,
+            set_hash,
+            verifier,
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+
+    /// Removes one rule.
+    #[cfg(feature = "mutants")]
+    pub fn mutate(&mut self, mutant: Mutant) {
+        self.mutant = Some(mutant);
+    }
+
+    /// Whether a test removed this rule.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn lost(&self, rule: Mutant) -> bool {
+        self.mutant == Some(rule)
+    }
+
+    /// Whether a test removed this rule.
+    #[cfg(not(feature = "mutants"))]
+    #[allow(clippy::unused_self, reason = "one shape with and without mutants")]
+    pub(crate) const fn lost(&self, _: Mutant) -> bool {
+        false
+    }
+
+    /// Votes that make a certificate.
+    pub(crate) fn quorum(&self) -> usize {
+        if self.lost(Mutant::SmallQuorum) { 2 * self.committee.faults() + 1 } else { self.committee.quorum() }
     }
 
     /// The high QC of a validator that knows no certificate yet.
@@ -141,14 +179,29 @@ impl Judge {
             && self.verifier.verify(batch.header.author, &batch.header, &batch.signature)
     }
 
+    /// Checks that evidence proves an offence of this epoch.
+    ///
+    /// # Errors
+    /// Names the flaw.
+    pub fn evidence(&self, evidence: &Evidence) -> Result<Offence, EvidenceError> {
+        evidence.verify_by(self.chain_id, &self.committee, |signer, value, signature| {
+            self.verifier.verify(signer, value, signature)
+        })
+    }
+
     /// Checks a certificate of the wanted kind.
     ///
     /// # Errors
     /// Names the flaw.
     pub fn cert(&self, cert: Cert, want: VoteKind) -> Result<Verified<Cert>, ProofError> {
-        cert.verify_by(self.chain_id, &self.committee, want, |signer, slot, signature| {
+        let done = cert.verify_by(self.chain_id, &self.committee, want, |signer, slot, signature| {
             self.verifier.verify(signer, slot, signature)
-        })?;
+        });
+        match done {
+            Err(CertError::Short { have, .. }) if self.lost(Mutant::SmallQuorum) && have >= self.quorum() => {
+            }
+            done => done?,
+        }
         Ok(Verified(cert))
     }
 
@@ -163,8 +216,13 @@ impl Judge {
     ) -> Verified<Cert> {
         let n = self.committee.size();
         let cert = Cert::from_votes(vote.kind, vote.epoch, vote.rank(), vote.digest, n, votes);
-        assert!(cert.signatures.len() >= self.committee.quorum(), "a certificate needs a quorum");
+        assert!(cert.signatures.len() >= self.quorum(), "a certificate needs a quorum");
         Verified(cert)
+    }
+
+    /// Whether a block ends its term.
+    pub(crate) fn ends_term(&self, header: &Header) -> bool {
+        header.flags.contains(Flags::TERM_END) || self.lost(Mutant::TermEndWithoutFlag)
     }
 
     /// Checks a high QC.
@@ -219,11 +277,11 @@ impl Judge {
         if tc.epoch != self.committee.epoch() {
             return Err(ProofError::Epoch);
         }
-        if tc.claims.len() < self.committee.quorum() || !tc.claims.is_sorted_by(|a, b| a.0 < b.0) {
+        if tc.claims.len() < self.quorum() || !tc.claims.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(ProofError::Signers);
         }
         let highest = tc.claims.iter().map(|(_, claim, _)| *claim).max_by_key(Claim::rank);
-        if highest != Some(tc.best.claim()) {
+        if !self.lost(Mutant::LowestBase) && highest != Some(tc.best.claim()) {
             return Err(ProofError::NotBest);
         }
         for (signer, claim, signature) in &tc.claims {
@@ -246,7 +304,7 @@ impl Judge {
             EntryProof::TermEnd { certificate, header } => {
                 if header.digest() != certificate.digest
                     || header.view != certificate.view
-                    || !header.flags.contains(chain_core::block::Flags::TERM_END)
+                    || !self.ends_term(&header)
                 {
                     return Err(ProofError::NoTermEnd);
                 }

@@ -62,7 +62,7 @@ impl VoteBook {
         }
         let tally = self.tallies.entry(place).or_default();
         tally.votes.insert(vote.signer, (vote.signature, verified));
-        let quorum = judge.committee.quorum();
+        let quorum = judge.quorum();
         if tally.votes.len() >= quorum {
             let check = |signer, signature| judge.vote(&Vote { signer, signature, ..vote });
             tally.votes.retain(|signer, (signature, verified)| {

@@ -177,6 +177,9 @@ impl<'a> Executor<'a> {
         self.write(proposal, &batches, &result)?;
         self.count(&result, start);
         self.core.tracker.executed(header.height, batches.iter().flat_map(|batch| &batch.ids));
+        for &author in &result.frozen {
+            self.core.inputs.push(Input::LaneFrozen { epoch: header.epoch, author });
+        }
         let summary = result.summary;
         let scheduled = result.scheduled.as_ref().map(Committee::hash);
         // Another validator may connect, or be dialled at another address.

@@ -43,6 +43,7 @@ catalogue! {
     BodyNotAllowed = 210, "BODY_NOT_ALLOWED", "A body was sent where it must not travel.", "Bodies of class P3 and P4 go to the agency's own node only.";
     AtomicFailed = 211, "ATOMIC_FAILED", "Another operation of an all-or-nothing transaction was refused.", "See the outcome of the other operations.";
     UnsupportedVersion = 212, "UNSUPPORTED_VERSION", "The transaction has a format version this chain does not know.", "Update the client.";
+    LaneFrozen = 213, "LANE_FROZEN", "The validator that ordered the transaction had forked its lane, so nothing in it counts any more.", "Send the same transaction to another validator; it has not been used up.";
 
     // 3 rights: who may do what
     UnknownAuthor = 301, "UNKNOWN_AUTHOR", "No member has this key.", "Ask the agency's administrator to register the key.";
@@ -82,6 +83,9 @@ catalogue! {
     KeyInUse = 431, "KEY_IN_USE", "A key already serves another validator or a member.", "Make a new key for this purpose.";
     ReadyStale = 432, "READY_STALE", "The validator's word that it is ready is older than ten minutes, or dated ahead of block time.", "Check the validator's clock and have it say so again.";
     ReadyNotNeeded = 433, "READY_NOT_NEEDED", "Nothing waits for this validator's word: it takes part already, or the next set is settled.", "If the next set lacks it, file again once the next epoch has begun.";
+    NotWanted = 434, "VALIDATOR_NOT_WANTED", "No validator record in effect names this node's consensus key.", "Have the council approve the record first: city validator propose add, or replace-key.";
+    EvidenceInvalid = 440, "EVIDENCE_INVALID", "The two statements prove no offence.", "See the detail; nothing was recorded against anybody.";
+    EvidenceKnown = 441, "EVIDENCE_KNOWN", "This offence is recorded already; it is counted once.", "Nothing to do: the leaf named in the detail holds the proof.";
 
     // 5 proof: checking what others hand over
     ProofInvalid = 501, "PROOF_INVALID", "The proof does not lead to the root.", "The receipt or the record was altered; alarm the auditor.";

@@ -13,7 +13,7 @@ use crate::build::governance_header;
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::date::Date;
-use crate::id::Height;
+use crate::id::{Epoch, Height};
 use crate::layout::Layout as _;
 use crate::leaf::{GenesisLeaf, Leaf};
 use crate::merkle::{self, Frontier};
@@ -80,6 +80,7 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
     };
     let mut execution = Execution {
         chain,
+        epoch: Epoch::ZERO,
         height: Height::ZERO,
         time_ms: 0,
         today: Date::MIN,
@@ -90,6 +91,7 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         previous: &previous.summary,
         membership_touched: false,
         scheduled: None,
+        frozen: Vec::new(),
     };
     for agency in &genesis.agencies {
         agency.check(None).map_err(|error| invalid(format!("agency {}: {error}", agency.id)))?;
@@ -175,6 +177,7 @@ impl Execution<'_, Nothing> {
             state,
             tree,
             scheduled: None,
+            frozen: Vec::new(),
         })
     }
 }

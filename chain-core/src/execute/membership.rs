@@ -60,6 +60,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         let names = set.iter().map(|one| one.name.clone()).collect();
         let current = Committee::new(Epoch::ZERO, set)
             .map_err(|error| Refusal::new(Code::GenesisInvalid, format!("validators: {error}")))?;
+        self.remember_set(&current);
         self.state.put_epoch(EpochEntry {
             current,
             base_height: Height::ZERO,
@@ -292,11 +293,16 @@ impl<L: LedgerRead> Execution<'_, L> {
         let mut epoch = (*epoch).clone();
         if closing {
             self.begin_epoch(&mut epoch, header)?;
+            self.remember_set(&epoch.current);
         }
         if epoch.scheduled.is_none() {
             let entries = self.validator_entries(&epoch)?;
-            let set = next_set(&epoch.current, &entries, self.time_ms);
-            let changed = set != epoch.current.validators();
+            let mut set = next_set(&epoch.current, &entries, self.time_ms);
+            // Who broke a rule leads no later epoch; that alone ends none.
+            let mut current = epoch.current.validators().to_vec();
+            self.bar(&mut set)?;
+            self.bar(&mut current)?;
+            let changed = set != current;
             if changed && let Ok(next) = Committee::new(epoch.current.epoch().next(), set) {
                 self.scheduled = Some(next.clone());
                 epoch.scheduled = Some(Scheduled { height: self.height, next });

@@ -53,6 +53,10 @@ impl<L: LedgerRead> Execution<'_, L> {
             Operation::Ready { record, version, time_ms, signature } => {
                 self.ready(call, record, *version, *time_ms, signature)
             }
+            Operation::Accuse(_) => {
+                let detail = "evidence comes alone in its transaction";
+                Err(Refusal::new(Code::TooManyOperations, detail).into())
+            }
         }
     }
 

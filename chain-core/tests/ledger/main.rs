@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod accuse;
 mod amendment;
 mod automatic;
 mod city;
@@ -9,6 +10,7 @@ mod content;
 mod countersign;
 mod governance;
 mod official_data;
+mod pitfalls;
 mod reading;
 mod recovery;
 mod replay;

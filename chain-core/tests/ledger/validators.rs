@@ -684,7 +684,7 @@ fn f02_a_proposal_out_of_bounds_is_refused_at_the_door() {
 fn no_validator_of_an_agency_that_is_out_of_force_is_added() {
     let mut city = city_of(4);
     let stands = details_at("v005", "N", 1);
-    let early = city.send("A1/council1", add(stands.clone(), "early")).unwrap().record;
+    let early = city.send("A1/council1", add(stands, "early")).unwrap().record;
     let bytes = city.ledger.get(&key::agency(&agency("N"))).unwrap().unwrap();
     let record = AgencyEntry::from_canonical(&bytes).unwrap().record;
     let suspend = Operation::Suspend { record, version: 1, until: None, reason: "inquiry".to_owned() };

@@ -10,12 +10,13 @@ use chain_core::code::{Code, Refusal};
 use chain_core::codec::{self, Wire};
 use chain_core::committee::Committee;
 use chain_core::crypto::{Digest, Signable as _, Signature};
+use chain_core::evidence::Evidence;
 use chain_core::execute::{Outcome, Verdict};
 use chain_core::genesis::{KeyRole, ValidatorSecrets};
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::json;
 use chain_core::layout::Layout;
-use chain_core::leaf::{AutomaticLeaf, GenesisLeaf, Leaf, RecoveryLeaf, SealLeaf, SignedLeaf};
+use chain_core::leaf::{AutomaticLeaf, EvidenceLeaf, GenesisLeaf, Leaf, RecoveryLeaf, SealLeaf, SignedLeaf};
 use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason, Step};
 use chain_core::org::OrgId;
 use chain_core::record::governance::{Possession, Role};
@@ -25,12 +26,13 @@ use chain_core::record::{
 };
 use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
 use chain_core::state::{
-    AgencyEntry, BasisEntry, EpochEntry, Flags, MemberEntry, Needs, Pending, ReadyEntry, RecordHead,
-    Scheduled, Signer, Status, ValidatorEntry, VersionHead,
+    AgencyEntry, BasisEntry, EpochEntry, Flags, MemberEntry, Needs, OffenceEntry, OffenderEntry, Pending,
+    ReadyEntry, RecordHead, Scheduled, Signer, Status, ValidatorEntry, VersionHead,
 };
 use chain_core::transaction::{Body, Submission, Transaction};
 use proptest::prelude::*;
 
+use crate::accuse::hand;
 use crate::city::{
     agency, agency_details, basis_details, chain, date, member_details, new_key, public, secret,
 };
@@ -287,6 +289,22 @@ fn leaves() -> Vec<(&'static str, Leaf)> {
     ]
 }
 
+/// One proof of each kind, by validator 2 of the test city, with its offence's name.
+fn evidence() -> Vec<(&'static str, Evidence)> {
+    hand(2).every_kind().into_iter().map(|(kind, evidence)| (kind.name(), evidence)).collect()
+}
+
+fn evidence_leaf(evidence: Evidence) -> Leaf {
+    Leaf::Evidence(Box::new(EvidenceLeaf {
+        height: Height::new(261),
+        time_ms: 1_778_029_200_002,
+        tx: TxId::new(digest("tx")),
+        author: public("v0/log"),
+        offender: public("v2/consensus"),
+        evidence,
+    }))
+}
+
 fn head() -> RecordHead {
     let signer = Signer { key: public("A1/clerk1"), role: Role::Clerk, step: Step::Submit };
     let version = VersionHead {
@@ -373,6 +391,24 @@ fn bytes_are_frozen_and_read_back() {
     for (name, leaf) in leaves() {
         canonical(&format!("leaf_{name}"), &leaf, &mut failures);
     }
+    for (name, evidence) in evidence() {
+        canonical(&format!("evidence_{name}"), &evidence, &mut failures);
+    }
+    let (_, amnesia) = evidence().remove(4);
+    let entry = OffenceEntry {
+        offence: amnesia.offence(),
+        key: public("v2/consensus"),
+        name: "v2".to_owned(),
+        record: amnesia.offence().record(),
+        height: Height::new(261),
+        time_ms: 1_778_029_200_002,
+        leaf_index: 40,
+        accuser: public("v0/log"),
+    };
+    canonical("state_offence", &entry, &mut failures);
+    canonical("state_offender", &OffenderEntry { offences: 3, since: Height::new(261) }, &mut failures);
+    canonical("operation_accuse", &Operation::Accuse(Box::new(amnesia.clone())), &mut failures);
+    canonical("leaf_evidence", &evidence_leaf(amnesia), &mut failures);
     canonical("header_full", &full_header(), &mut failures);
     let agency_record = Details::Agency(Box::new(agency_details("A1", &[RecordType::Licence])));
     canonical("details_agency", &agency_record, &mut failures);
@@ -465,6 +501,10 @@ proptest! {
         if let Ok(read) = Operation::from_canonical(&bytes) {
             prop_assert_eq!(read.to_canonical(), bytes);
         }
+        let bytes = damage(evidence()[operation % 6].1.to_canonical());
+        if let Ok(read) = Evidence::from_canonical(&bytes) {
+            prop_assert_eq!(read.to_canonical(), bytes);
+        }
         let bytes = damage(head().to_canonical());
         if let Ok(read) = RecordHead::from_canonical(&bytes) {
             prop_assert_eq!(read.to_canonical(), bytes);
@@ -495,6 +535,14 @@ fn json_forms_read_back() {
         assert!(serde_json::from_str::<Operation>(&odd).is_err(), "{name} with an unknown field");
     }
     for (name, leaf) in leaves() {
+        let text = serde_json::to_string(&leaf).unwrap();
+        assert_eq!(serde_json::from_str::<Leaf>(&text).unwrap(), leaf, "{name}");
+    }
+    for (name, evidence) in evidence() {
+        let operation = Operation::Accuse(Box::new(evidence.clone()));
+        let text = serde_json::to_string(&operation).unwrap();
+        assert_eq!(serde_json::from_str::<Operation>(&text).unwrap(), operation, "{name}");
+        let leaf = evidence_leaf(evidence);
         let text = serde_json::to_string(&leaf).unwrap();
         assert_eq!(serde_json::from_str::<Leaf>(&text).unwrap(), leaf, "{name}");
     }

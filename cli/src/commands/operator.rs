@@ -4,3 +4,5 @@ pub(crate) mod agency;
 pub(crate) mod genesis;
 pub(crate) mod key;
 pub(crate) mod node;
+pub(crate) mod validator;
+mod why;

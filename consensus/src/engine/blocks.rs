@@ -11,6 +11,7 @@ use crate::chain::{BLOCKS_PER_LEADER_MAX, Entry, Validity};
 use crate::event::Now;
 use crate::lanes::{Run, Uncovered};
 use crate::message::{EntryProof, Justification, Message, Proposal};
+use crate::mutant::Mutant;
 use crate::safety::{Foundation, OwnedFoundation};
 use crate::verified::Verified;
 
@@ -83,6 +84,8 @@ impl Engine {
         {
             return;
         }
+        self.weigh_proposal(&proposal, out);
+        let header = &proposal.header;
         let rank = chain_core::certificate::Rank { view: header.view, height: header.height };
         let rivals = self.chain.in_slot(rank).count();
         let full = rivals >= 2 || self.chain.proposed_by(header.proposer) >= BLOCKS_PER_LEADER_MAX;
@@ -106,9 +109,8 @@ impl Engine {
         if self.chain.tip_of(&parent).is_none() {
             self.fetch_block(now, parent, vec![from, self.leader_of(view)], Some(from), out);
         }
-        if self.sync_target.as_ref().is_some_and(|target| target.digest == digest) {
-            self.try_finalise(now, out);
-        }
+        // It may be the block to catch up with, or an ancestor of it that was missing.
+        self.try_finalise(now, out);
     }
 
     /// Whether a block's justification, if it has one, proves that its view may stand on its parent. What
@@ -161,6 +163,7 @@ impl Engine {
         if self.chain.contains(&digest) || header.height <= self.chain.committed().height {
             return;
         }
+        self.remember_header(digest, header);
         let k = self.failed_views.min(16);
         let behind = self.params.clock_behind_ms.saturating_mul(1 << k);
         let timely = header.time_ms <= now.wall_ms.saturating_add(self.params.clock_ahead_ms)
@@ -264,7 +267,7 @@ impl Engine {
         let last = safety.record().last_prepare;
         if !safety.voting()
             || safety.record().vc_view > rank.view
-            || last.is_some_and(|last| last.rank >= rank)
+            || last.is_some_and(|last| !safety.is_above(last.rank, rank))
         {
             return;
         }
@@ -467,8 +470,8 @@ impl Engine {
             && header.validators_hash == set
             && header.history_root == parent.history.root();
         let first = self.starts_view(header, parent);
-        let ended = !first && parent.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
-        if !position || ended || !super::epoch::ends_by_bytes(header, parent) {
+        let ended = !first && parent.header.as_ref().is_some_and(|one| self.stays_ended(one));
+        if !position || ended || !super::epoch::ends_by_bytes(header, parent, &self.judge) {
             return false;
         }
         let (exec_before, root_before) =
@@ -479,6 +482,11 @@ impl Engine {
         let lag = header.is_empty() || header.height.since(header.exec_height) <= self.params.exec_lag_max;
         let flagged = header.is_empty() == header.flags.contains(Flags::SEAL);
         exec && lag && flagged && (!first || header.is_empty()) && self.advances_by_bytes(proposal, parent)
+    }
+
+    /// R1c: whether the view is over with this block.
+    pub(super) fn stays_ended(&self, header: &Header) -> bool {
+        header.flags.contains(Flags::TERM_END) && !self.judge.lost(Mutant::TermEndIsNotLast)
     }
 
     fn advances_by_bytes(&self, proposal: &Proposal, parent: &Tip) -> bool {

@@ -26,9 +26,11 @@ impl Engine {
         if vote.signer != from || vote.epoch != self.epoch() {
             return;
         }
+        self.pace.note(now.mono_ms, &vote);
         if vote.view > self.view {
             self.ask_for_help(now, from, out);
         }
+        self.weigh_vote(&vote, out);
         let committed = self.chain.committed().height;
         let near = vote.height > committed
             && vote.height.since(self.anchor()) <= 2 * self.params.window
@@ -87,6 +89,7 @@ impl Engine {
             let proof = EntryProof::Certificate(Box::new((*cert).clone()));
             self.on_entry(now, proof, out);
         }
+        self.weigh_certificate(&cert, out);
         match cert.kind {
             VoteKind::Prepare => self.on_prepared(now, &cert, out),
             VoteKind::Commit => self.on_committed(now, cert, out),
@@ -128,6 +131,10 @@ impl Engine {
     }
 
     fn on_committed(&mut self, now: Now, cert: Verified<Cert>, out: &mut Vec<Action>) {
+        #[cfg(feature = "mutants")]
+        if let Some(safety) = self.safety.as_mut() {
+            safety.note_commit(cert.view);
+        }
         if self.is_closed() {
             // Suffixes reuse heights of the next epoch; nothing of this one can become final any more.
             return;
@@ -244,6 +251,7 @@ impl Engine {
         }
         // A rival in the tree is no ancestor of the certified block.
         for proposal in blocks {
+            self.weigh_proposal(&proposal, out);
             self.insert_received(now, proposal);
         }
         if let Some(closing) = closing {

@@ -1,5 +1,5 @@
 //! The end of an epoch: closing blocks, Suffixes, and what one of an ended epoch is told
-//! (docs/protocol.md, 9).
+//! (docs/protocol.md, 10).
 //!
 //! Execution at some height schedules the next validator set. The first block whose `exec_height` reaches that
 //! height closes the epoch: it orders nothing and names the next set. Nothing but a Suffix may stand on it: an
@@ -16,7 +16,11 @@ use super::{Engine, Tip};
 use crate::action::{Action, Alarm};
 use crate::event::Now;
 use crate::message::{Message, Proposal};
-use crate::verified::Verified;
+use crate::mutant::Mutant;
+use crate::verified::{Judge, Verified};
+
+/// Least time between two answers to guests, whoever they are.
+const GUEST_MS: u64 = 20;
 
 /// The closing block that a chain ends with, and the set it names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -42,9 +46,9 @@ impl Closing {
 
 /// The part of V(B) about the end of an epoch that signed bytes alone decide (M14): on a closing block, across
 /// views, stands nothing but a Suffix of a later view, and a Suffix stands on nothing else.
-pub(super) fn ends_by_bytes(header: &Header, parent: &Tip) -> bool {
+pub(super) fn ends_by_bytes(header: &Header, parent: &Tip, judge: &Judge) -> bool {
     let suffix = header.flags.contains(Flags::SUFFIX);
-    match parent.closing {
+    match parent.closing.filter(|_| suffix || !judge.lost(Mutant::ClosingIsNotLast)) {
         Some(closing) => {
             let copies = parent.header.as_ref().is_some_and(|one| {
                 header.exec_height == one.exec_height
@@ -53,7 +57,7 @@ pub(super) fn ends_by_bytes(header: &Header, parent: &Tip) -> bool {
             });
             suffix && copies && header.next_validators_hash == closing.next_validators_hash
         }
-        None if suffix => false,
+        None if suffix => judge.lost(Mutant::SuffixOnAnything),
         None if header.flags.contains(Flags::CLOSING) => {
             let covered = parent.header.as_ref().map_or(Height::ZERO, |one| one.exec_height);
             header.exec_height > covered && header.next_validators_hash != header.validators_hash
@@ -81,7 +85,7 @@ impl Engine {
     /// The part of V(B) that execution decides: whether the block must close the epoch, and with which set.
     /// The height it certifies was executed here.
     pub(super) fn closes_rightly(&self, header: &Header) -> bool {
-        if header.flags.contains(Flags::SUFFIX) {
+        if header.flags.contains(Flags::SUFFIX) || self.judge.lost(Mutant::ClosingIsNotLast) {
             return true;
         }
         match self.closes_at(header.exec_height) {
@@ -92,10 +96,14 @@ impl Engine {
 
     /// Flags and next set of the block that a leader builds on a tip, where the end of the epoch decides them.
     pub(super) fn ending(&self, tip: &Tip, exec_height: Height) -> Option<(Flags, Digest)> {
-        if let Some(closing) = tip.closing {
+        if let Some(closing) = tip.closing.filter(|_| !self.judge.lost(Mutant::ClosingIsNotLast)) {
             return Some((Flags::SEAL.with(Flags::SUFFIX), closing.next_validators_hash));
         }
-        self.closes_at(exec_height).map(|next| (Flags::SEAL.with(Flags::CLOSING), next))
+        if self.judge.lost(Mutant::SuffixOnAnything) && self.view > tip.view {
+            return Some((Flags::SEAL.with(Flags::SUFFIX), self.judge.set_hash));
+        }
+        let closes = self.closes_at(exec_height).filter(|_| tip.closing.is_none());
+        closes.map(|next| (Flags::SEAL.with(Flags::CLOSING), next))
     }
 
     /// What makes a commit certificate's block final, if its chain ends with a closing block: that block, and the
@@ -176,6 +184,16 @@ impl Engine {
             self.ask_for_help(now, from, out);
         }
         epoch != self.epoch()
+    }
+
+    /// A message of one that is no validator of this epoch: it was one, or is to be one, and follows. One that is
+    /// in an ended epoch is told how that ended; the rest of what guests say is for the owner's store.
+    pub(super) fn on_guest(&mut self, now: Now, from: ValidatorIx, message: &Message, out: &mut Vec<Action>) {
+        let Some(epoch) = message.epoch().filter(|epoch| *epoch < self.epoch()) else { return };
+        if self.guest_ms.is_none_or(|at| now.mono_ms >= at + GUEST_MS) {
+            self.guest_ms = Some(now.mono_ms);
+            out.push(Action::SendClosing { to: from, epoch });
+        }
     }
 
     fn answer_ended(&mut self, now: Now, to: ValidatorIx, epoch: Epoch, out: &mut Vec<Action>) {

@@ -71,8 +71,7 @@ impl Engine {
         if let Some(last) = last {
             // M17: what I prepared in my own view is what I proposed last.
             let tip = self.chain.tip_of(&last.digest)?.clone();
-            let ended = tip.closing.is_some()
-                || tip.header.as_ref().is_some_and(|one| one.flags.contains(Flags::TERM_END));
+            let ended = tip.closing.is_some() || tip.header.as_ref().is_some_and(|one| self.stays_ended(one));
             let long = tip.height.since(self.view_base()) >= self.params.view_blocks_max;
             return (!ended && !long).then_some(Stand { tip, first: None });
         }

@@ -53,6 +53,7 @@ impl Engine {
         let start = usize::try_from(tip.height.get() % n as u64).unwrap_or(0);
         let mut order: Vec<_> = self.judge.committee.indices().collect();
         order.rotate_left(start);
+        order.retain(|author| !self.lane_is_frozen(*author));
         order.sort_by_key(|author| self.tips.served.get(author).copied());
         order
     }

@@ -1,13 +1,14 @@
 //! Giving up on leaders and entering views (R3; docs/protocol.md, 5).
 
-use chain_core::block::Flags;
 use chain_core::id::{ValidatorIx, View};
 use chain_core::lane::BatchRef;
 
 use super::Engine;
+use super::insight::GaveUp;
 use crate::action::{Action, Notice, Owed, Peers, Suspicion};
 use crate::event::Now;
 use crate::message::{EntryProof, HighQc, Message, TimeoutCert, ViewChange};
+use crate::mutant::Mutant;
 use crate::verified::Verified;
 
 impl Engine {
@@ -44,6 +45,7 @@ impl Engine {
         let Ok(verified) = self.judge.view_change(message) else { return };
         let (high_qc, entry, left) =
             (verified.high_qc.clone(), verified.entry.clone(), verified.new_view.previous());
+        self.weigh_view_change(from, verified.new_view, high_qc.claim(), verified.signature, out);
         self.peers[from.index()].view_change = Some(verified);
         if let HighQc::Qc(cert) = high_qc {
             self.on_certificate(now, from, cert, out);
@@ -90,6 +92,7 @@ impl Engine {
         let Some(safety) = self.safety.as_mut() else { return };
         let Ok(message) = safety.view_change(view, entry) else { return };
         out.push(Action::Notice(Notice::GaveUp { view: self.view, leader: self.leader(), why }));
+        self.pace.gave_up = Some(GaveUp { view: self.view, leader: self.leader(), why, at_ms: now.mono_ms });
         let writes = self.safety_write().into_iter().collect();
         let after = self.persist(writes, out);
         self.send(Peers::All, Message::ViewChange(Box::new(message.clone())), Some(after), out);
@@ -135,16 +138,19 @@ impl Engine {
             .filter_map(|peer| peer.view_change.as_ref())
             .filter(|one| one.new_view == next)
             .collect();
-        if asking.len() < self.judge.committee.quorum() {
+        if asking.len() < self.judge.quorum() {
             return;
         }
         let mut claims: Vec<_> =
             asking.iter().map(|one| (one.signer, one.high_qc.claim(), one.signature)).collect();
         claims.sort_by_key(|(signer, ..)| *signer);
-        let Some(best) = asking.iter().map(|one| &one.high_qc).max_by_key(|high_qc| high_qc.rank()).cloned()
-        else {
-            return;
+        let known = asking.iter().map(|one| &one.high_qc);
+        let best = if self.judge.lost(Mutant::LowestBase) {
+            known.min_by_key(|high_qc| high_qc.rank())
+        } else {
+            known.max_by_key(|high_qc| high_qc.rank())
         };
+        let Some(best) = best.cloned() else { return };
         let tc = TimeoutCert { epoch: self.epoch(), new_view: next, claims, best };
         let Ok(tc) = self.judge.timeout(tc) else { return };
         let proof = EntryProof::Timeout(Box::new(tc.into_inner()));
@@ -168,6 +174,7 @@ impl Engine {
             return;
         }
         let Ok((view, verified)) = self.judge.entry(proof) else { return };
+        self.weigh_entry(&verified, out);
         let carried = match &*verified {
             EntryProof::Timeout(tc) => match &tc.best {
                 HighQc::Qc(cert) => Some(cert.clone()),
@@ -228,7 +235,7 @@ impl Engine {
         let header = self.chain.get(&cert.digest).map(|entry| entry.header()).or_else(|| {
             self.chain.committed_header(cert.height).filter(|header| header.digest() == cert.digest)
         })?;
-        if !header.flags.contains(Flags::TERM_END) {
+        if !self.judge.ends_term(header) {
             return None;
         }
         let proof =
@@ -306,7 +313,7 @@ impl Engine {
             .judge
             .committee
             .indices()
-            .filter(|author| Some(*author) != self.me)
+            .filter(|author| Some(*author) != self.me && !self.lane_is_frozen(*author))
             .filter_map(|author| self.lanes.longest(author, committed, 1, bytes, records))
             .map(|(advance, _)| advance.tip_in(self.epoch()))
             .collect();
@@ -320,10 +327,10 @@ impl Engine {
     /// Since when progress has been owed (M8), and what: an uncommitted block, a view without its first block, an
     /// own batch that was pushed or another's that was relayed and not ordered while there was room for it, an
     /// overdue heartbeat, and an execution by a quorum that no header covers.
-    fn owed_since(&self, now: Now) -> impl Iterator<Item = (u64, Owed)> {
+    pub(super) fn owed_since(&self, now: Now) -> impl Iterator<Item = (u64, Owed)> {
         let block = self.chain.entries().filter(|entry| entry.tip.is_some()).map(|entry| entry.seen_ms).min();
         let first = self.first_block_owed.then_some(self.view_entered_ms);
-        let pushed = self.pushed_ms.values().copied().min();
+        let pushed = self.pushed_ms.values().copied().min().filter(|_| !self.own_lane_is_frozen());
         let relayed = self.relayed.and_then(|(view, batch, at)| {
             let waits = batch.seq >= self.chain.committed().lanes.next_seq(batch.author);
             (view == self.view && waits).then_some(at)

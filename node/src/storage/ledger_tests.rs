@@ -77,7 +77,11 @@ fn block_of(
         .collect();
     let mut next = tip.clone();
     next.height = height;
-    (next, BlockResult { summary, outcomes, leaves, log, state, tree, scheduled: None }, listed)
+    (
+        next,
+        BlockResult { summary, outcomes, leaves, log, state, tree, scheduled: None, frozen: Vec::new() },
+        listed,
+    )
 }
 
 #[test]

@@ -23,7 +23,8 @@ use crate::kit::{Kit, ix, rank};
 /// What no flood may exceed with four validators and the default window of 16. Blocks: 128 per proposer.
 /// Votes: two for a slot, from each of four, in three views of 64 heights, of two kinds. Fetches: the table,
 /// and 16 that each peer may cause. Batches: 512 positions of a lane, two of each. Deliveries: what was
-/// waiting before no more is asked for, and one more answer.
+/// waiting before no more is asked for, and one more answer. Statements: 512 votes of each kind, and four
+/// VIEW-CHANGEs, of each validator.
 pub const BOUNDS: Held = Held {
     blocks: 4 * 128 + 64,
     votes: 2 * 4 * 3 * 64 * 2,
@@ -31,6 +32,7 @@ pub const BOUNDS: Held = Held {
     batches: 4 * 512 * 2,
     deliveries: 2_048 + 128,
     own_votes: 1_024,
+    statements: 4 * (2 * 512 + 4),
 };
 
 /// Numbers that break arithmetic.
@@ -82,6 +84,8 @@ type Signed = BTreeMap<(u8, u64, u64), Digest>;
 pub fn run(bytes: &[u8]) {
     let mut choices = Choices(bytes);
     let mut table = Table::alone(Kit::fast(4));
+    // Three liars of four are a quorum.
+    table.watched = false;
     let genesis = table.kit.genesis();
     let mut liars = Liars { blocks: Vec::new(), tips: vec![genesis], digests: Vec::new() };
     let mut signed = Signed::new();
@@ -94,6 +98,7 @@ pub fn run(bytes: &[u8]) {
         }
         seat.written.clear();
         seat.alarms.clear();
+        seat.evidence.clear();
         seat.delivered.clear();
         seat.fetched.clear();
         seat.pushed.clear();
@@ -107,7 +112,8 @@ fn check(held: Held) {
         && held.fetches <= BOUNDS.fetches
         && held.batches <= BOUNDS.batches
         && held.deliveries <= BOUNDS.deliveries
-        && held.own_votes <= BOUNDS.own_votes;
+        && held.own_votes <= BOUNDS.own_votes
+        && held.statements <= BOUNDS.statements;
     assert!(within, "{held:?} exceeds {BOUNDS:?}");
 }
 

@@ -8,14 +8,17 @@
 //! * [`byzantine`] validators lie, [`twins`] share a key.
 //! * [`judge`] watches from outside and survives every crash: agreement, durable-before-send, I1 to I6, no two
 //!   different messages signed for one slot. [`checks`] bounds memory.
+//! * [`cost`] measures what a block costs and how long it takes.
 //! * [`epoch`], [`roster`] and [`churn`] say who takes part.
 //!
 //! Signatures are a keyed hash here, so that a run costs microseconds a message; the code that makes and
 //! checks them is the engine's own. One seed in a hundred uses Ed25519.
 
+mod accusations;
 pub mod byzantine;
 pub mod checks;
 pub mod churn;
+pub mod cost;
 pub mod crypto;
 pub mod disk;
 pub mod epoch;

@@ -377,7 +377,7 @@ impl Stage {
             Action::Alarm(alarm) => actor.alarms.push(alarm),
             Action::Notice(notice) => actor.notices.push((now_ms, notice)),
             // These scenes have one epoch.
-            Action::SendClosing { .. } => {}
+            Action::SendClosing { .. } | Action::Evidence(_) => {}
         }
     }
 
@@ -463,7 +463,8 @@ impl Stage {
         let blocks: Option<Vec<Proposal>> =
             actor.heights.range(first..=*last).map(|(_, digest)| actor.blocks.get(digest).cloned()).collect();
         if let Some(blocks) = blocks {
-            let message = Message::Blocks { blocks, suffixes: Vec::new(), certificate: Box::new(certificate.clone()) };
+            let message =
+                Message::Blocks { blocks, suffixes: Vec::new(), certificate: Box::new(certificate.clone()) };
             self.post(me, to, Parcel::Message(message));
         }
     }

@@ -568,7 +568,7 @@ fn a_first_block_robbed_of_its_justification_gets_it_back_from_its_leader() {
 }
 
 #[test]
-fn numbers_at_the_end_of_their_range_do_no_harm() {
+fn a10_numbers_at_the_end_of_their_range_do_no_harm() {
     let mut table = alone();
     let genesis = table.kit.genesis();
     for view in [u64::MAX - 1, u64::MAX] {

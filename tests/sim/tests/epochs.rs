@@ -1,4 +1,4 @@
-//! The end of an epoch and the beginning of the next (docs/protocol.md, 9).
+//! The end of an epoch and the beginning of the next (docs/protocol.md, 10).
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
@@ -200,6 +200,27 @@ fn a_message_of_an_ended_epoch_is_answered_with_how_it_ended() {
 }
 
 #[test]
+fn a_guest_of_an_ended_epoch_is_told_too_and_nothing_else_it_says_counts() {
+    let (mut old, _) = about_to_close();
+    old.connect();
+    old.pass_ms(3_000);
+    let kit = old.kit.after(5, old.seats[0].engine.committed());
+    let record = old.kit.fresh_record(0).enter(Epoch::new(1), kit.base()).unwrap();
+    let vote = |epoch: &Kit| epoch.vote(VoteKind::Prepare, city_sim::kit::rank(0, 9), Digest::ZERO, 1);
+    let (earlier, present) = (vote(&old.kit), vote(&kit));
+    let mut table = Table::with(kit, vec![city_sim::kit::table::present(record)]);
+    table.seats[0].closings.push(old.seats[0].closing().unwrap());
+    table.queue.clear();
+    table.tell(7, 0, Message::Vote(present, Height::ZERO));
+    assert!(table.queue.is_empty(), "{:?}", table.queue);
+    for _ in 0..3 {
+        table.tell(7, 0, Message::Vote(earlier, Height::ZERO));
+    }
+    let told: Vec<_> = table.queue.iter().map(|(_, to, _)| *to).collect();
+    assert_eq!(told, [ix(7)], "once, not for each message");
+}
+
+#[test]
 fn a_record_enters_an_epoch_once_and_only_forward() {
     let kit = Kit::new(4);
     let record = kit.fresh_record(0);
@@ -298,7 +319,7 @@ fn nothing_but_a_suffix_of_a_later_view_stands_on_a_closing_block() {
     header.next_validators_hash = next;
     let closing = table.kit.propose(header, None);
     let tip = tip.after(&closing);
-    table.tell(1, 0, Message::Propose(Box::new(closing.clone())));
+    table.tell(1, 0, Message::Propose(Box::new(closing)));
     // In its own view nothing may follow, not even a Suffix.
     for flags in [Flags::SEAL, Flags::SEAL.with(Flags::SUFFIX)] {
         let mut header = table.kit.header(&tip, 0, flags);

@@ -4,15 +4,18 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use chain_core::block::{ExecSummary, Flags};
+use chain_core::certificate::Cert;
 use chain_core::crypto::Digest;
 use chain_core::epoch::ClosingProof;
+use chain_core::evidence::Evidence;
 use chain_core::id::{Height, ValidatorIx};
 use chain_core::lane::BatchRef;
 use consensus::action::{Action, Alarm, Delivery, Peers, Write};
 use consensus::engine::{Restored, SafetyAtStart};
 use consensus::event::{Event, Now};
-use consensus::message::{Message, Proposal, VoteEcho};
+use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX, VoteEcho};
 use consensus::safety::SafetyRecord;
+use consensus::spec::trace::TraceChecker;
 use consensus::{Engine, Params};
 
 use super::{Kit, WALL_MS, ix};
@@ -26,6 +29,8 @@ pub struct Seat {
     pub sent: Vec<(Peers, Message)>,
     /// Every alarm it raised.
     pub alarms: Vec<Alarm>,
+    /// All evidence it found, in order.
+    pub evidence: Vec<Evidence>,
     /// Every block it delivered, in order.
     pub delivered: Vec<Delivery>,
     /// Every write, in order.
@@ -37,6 +42,8 @@ pub struct Seat {
     /// How earlier epochs ended, as its store holds it.
     pub closings: Vec<ClosingProof>,
     blocks: BTreeMap<Digest, Proposal>,
+    finals: BTreeMap<Height, Digest>,
+    certificates: BTreeMap<Height, Cert>,
 }
 
 impl Seat {
@@ -45,13 +52,38 @@ impl Seat {
             engine,
             sent: Vec::new(),
             alarms: Vec::new(),
+            evidence: Vec::new(),
             delivered: Vec::new(),
             written: Vec::new(),
             fetched: Vec::new(),
             pushed: Vec::new(),
             closings: Vec::new(),
             blocks: BTreeMap::new(),
+            finals: BTreeMap::new(),
+            certificates: BTreeMap::new(),
         }
+    }
+
+    fn write(&mut self, write: &Write) {
+        match write {
+            Write::Block(proposal) => {
+                self.blocks.insert(proposal.header.digest(), (**proposal).clone());
+            }
+            Write::Commit { certificate, blocks, .. } => {
+                self.finals.extend(blocks.iter().map(|header| (header.height, header.digest())));
+                self.certificates.insert(certificate.height, certificate.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// What the owner of the store answers to [`Message::GetBlocks`].
+    fn answer(&self, from: Height) -> Option<Message> {
+        let wanted = from..=Height::new(from.get().saturating_add(SYNC_BLOCKS_MAX - 1));
+        let (last, certificate) = self.certificates.range(wanted).next_back()?;
+        let digests = self.finals.range(from..=*last);
+        let blocks = digests.filter_map(|(_, digest)| self.blocks.get(digest).cloned()).collect();
+        Some(Message::Blocks { blocks, suffixes: Vec::new(), certificate: Box::new(certificate.clone()) })
     }
 
     /// A block it was asked to store.
@@ -99,6 +131,14 @@ pub struct Table {
     pub now_ms: u64,
     /// The height whose execution schedules the next validator set, and that set's hash.
     pub schedule: Option<(Height, Digest)>,
+    /// The specification: what an engine says must be allowed there.
+    trace: TraceChecker,
+    /// Whether the specification is asked at all. It says little where liars are a quorum.
+    pub watched: bool,
+    /// What was not allowed. Fatal, unless the test expects it.
+    pub violations: Vec<String>,
+    /// Whether a test expects violations.
+    pub expects_violations: bool,
 }
 
 /// The summary that every engine at a table reaches at a height: there is nothing to execute.
@@ -157,7 +197,20 @@ impl Table {
     /// Validators that find these safety records.
     pub fn with(kit: Kit, starts: Vec<SafetyAtStart>) -> Self {
         let seats = (0_u16..).zip(starts).map(|(me, start)| Seat::new(engine(&kit, me, start))).collect();
-        let mut table = Self { kit, seats, queue: VecDeque::new(), now_ms: 1_000, schedule: None };
+        let mut table = Self {
+            trace: TraceChecker::new(kit.epoch, kit.base(), kit.n()),
+            kit,
+            seats,
+            queue: VecDeque::new(),
+            now_ms: 1_000,
+            schedule: None,
+            violations: Vec::new(),
+            watched: true,
+            expects_violations: false,
+        };
+        for played in table.len()..table.n() {
+            table.trace.expect_lies(ix(played));
+        }
         for me in 0..table.len() {
             table.feed(me, Event::Tick);
         }
@@ -203,15 +256,18 @@ impl Table {
             for action in out {
                 match action {
                     Action::Persist(persist) => {
-                        for write in &persist.writes {
-                            if let Write::Block(proposal) = write {
-                                seat.blocks.insert(proposal.header.digest(), (**proposal).clone());
-                            }
-                        }
+                        persist.writes.iter().for_each(|write| seat.write(write));
                         seat.written.extend(persist.writes);
                         events.push_back(Event::Persisted(persist.seq));
                     }
                     Action::Send { to, message, .. } => {
+                        let held = |digest: &Digest| seat.blocks.get(digest).map(|proposal| &proposal.header);
+                        if self.watched
+                            && let Err(violation) = self.trace.observe(ix(me), &message, held)
+                        {
+                            assert!(self.expects_violations, "{violation}");
+                            self.violations.push(violation.to_string());
+                        }
                         seat.sent.push((to, (*message).clone()));
                         let meant = |other: &u16| match to {
                             Peers::All => *other != me,
@@ -227,6 +283,7 @@ impl Table {
                         let scheduled = self.schedule.filter(|(at, _)| *at == height).map(|(_, next)| next);
                         events.push_back(Event::Executed { summary: summary(height), scheduled });
                     }
+                    Action::Evidence(evidence) => seat.evidence.push(*evidence),
                     Action::Alarm(alarm) => seat.alarms.push(alarm),
                     Action::Notice(_) => {}
                     Action::FetchBatches { from, tip, holders } => {
@@ -247,6 +304,11 @@ impl Table {
 
     /// A message arrives at one engine.
     pub fn tell(&mut self, from: u16, to: u16, message: Message) {
+        if let Message::GetBlocks { from: first } = message
+            && let Some(answer) = self.seats[usize::from(to)].answer(first)
+        {
+            self.queue.push_back((ix(to), ix(from), answer));
+        }
         self.feed(to, Event::Message { from: ix(from), message: Box::new(message) });
     }
 
@@ -271,6 +333,10 @@ impl Table {
         while let Some((from, to, message)) = self.queue.pop_front() {
             if to.get() < self.len() && pass(from, to, &message) {
                 self.tell(from.get(), to.get(), message);
+            }
+            // A network that broke a rule need not come to rest.
+            if !self.violations.is_empty() {
+                return self.queue.clear();
             }
             steps += 1;
             assert!(steps < 1_000_000, "messages breed without end");

@@ -17,6 +17,7 @@ pub const fn bounds(n: usize) -> Held {
         batches: n * 512 * 2,
         deliveries: 2_048 + 128,
         own_votes: 1_024,
+        statements: n * (2 * 512 + 4),
     }
 }
 
@@ -28,6 +29,7 @@ pub fn within(held: Held, bounds: Held) -> bool {
         && held.batches <= bounds.batches
         && held.deliveries <= bounds.deliveries
         && held.own_votes <= bounds.own_votes
+        && held.statements <= bounds.statements
 }
 
 impl World {

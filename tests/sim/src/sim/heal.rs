@@ -6,9 +6,10 @@ use super::report::Report;
 use super::world::{Due, World};
 
 impl World {
-    /// Whether a node must follow after healing: all but liars, twins and restored ones.
+    /// Whether a node must follow after healing: all but liars, twins and restored ones, and a second node
+    /// that never began.
     fn must_follow(&self, node: usize) -> bool {
-        !self.observer.lies(self.nodes[node].ix)
+        self.nodes[node].begun && !self.observer.lies(self.nodes[node].ix)
     }
 
     /// Ends every fault, brings everybody back, and demands that a new record from every honest node is

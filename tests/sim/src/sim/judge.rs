@@ -247,13 +247,8 @@ impl Observer {
     pub fn sent(&mut self, who: ValidatorIx, message: &Message, durable: &Tables) {
         self.judge(who, message, durable);
         for trace in self.traces.values_mut() {
-            // A block may be known only from the disk: its proposal was lost with a crash.
-            let mut at = if let Message::Vote(vote, _) = message { vote.digest } else { Digest::ZERO };
-            while let Some(block) = durable.blocks.get(&at).filter(|_| !trace.knows(&at)) {
-                trace.learn(&block.header);
-                at = block.header.parent;
-            }
-            if let Err(violation) = trace.observe(who, message) {
+            let held = |digest: &Digest| durable.blocks.get(digest).map(|block| &block.header);
+            if let Err(violation) = trace.observe(who, message, held) {
                 self.violation.get_or_insert(violation.to_string());
             }
         }
@@ -373,4 +368,115 @@ impl Observer {
 
 fn bit(ix: ValidatorIx) -> u128 {
     1u128.checked_shl(ix.get().into()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use chain_core::crypto::Signature;
+    use chain_core::id::Epoch;
+    use consensus::message::Proposal;
+
+    use super::*;
+    use crate::kit::{Kit, ix};
+
+    /// Four validators, of which the first three always vote.
+    struct Court {
+        kit: Kit,
+        observer: Observer,
+        disk: Tables,
+    }
+
+    impl Court {
+        fn new() -> Self {
+            let kit = Kit::fast(4);
+            let observer = Observer::new(3, kit.base().1);
+            Self { kit, observer, disk: Tables::default() }
+        }
+
+        fn vote(&self, kind: VoteKind, header: &Header, signer: u16) -> Vote {
+            Vote {
+                kind,
+                epoch: Epoch::ZERO,
+                view: header.view,
+                height: header.height,
+                digest: header.digest(),
+                signer: ix(signer),
+                signature: Signature::ZERO,
+            }
+        }
+
+        /// These validators sign and send a vote, everything durable.
+        fn send(&mut self, kind: VoteKind, proposal: &Proposal, signers: &[u16]) -> Option<String> {
+            let header = &proposal.header;
+            let rank = Rank { view: header.view, height: header.height };
+            for signer in signers {
+                let mut record = self.kit.fresh_record(*signer);
+                record.last_prepare = Some(consensus::safety::Slot { rank, digest: header.digest() });
+                record.high_qc = HighQc::Qc(self.kit.cert_of(VoteKind::Prepare, header));
+                self.disk.safety = Some(record.into());
+                self.disk.blocks.insert(header.digest(), proposal.clone().into());
+                let vote = self.vote(kind, header, *signer);
+                self.observer.signed(&vote);
+                self.observer.sent(ix(*signer), &Message::Vote(vote, Height::ZERO), &self.disk);
+            }
+            self.observer.violation.take()
+        }
+    }
+
+    #[test]
+    fn i2_a_commit_needs_a_quorum_of_prepares_somewhere() {
+        let mut court = Court::new();
+        let block = court.kit.chain(&court.kit.genesis(), 0, 1).remove(0);
+        assert_eq!(court.send(VoteKind::Prepare, &block, &[0, 1]), None);
+        let violation = court.send(VoteKind::Commit, &block, &[0]).unwrap();
+        assert!(violation.contains("without a quorum"), "{violation}");
+        // With a liar, two are enough.
+        court.observer.expect_lies(ix(3));
+        assert_eq!(court.send(VoteKind::Commit, &block, &[1]), None);
+    }
+
+    #[test]
+    fn i5_the_first_block_of_a_view_stands_on_something_certified() {
+        let mut court = Court::new();
+        let genesis = court.kit.genesis();
+        let base = court.kit.chain(&genesis, 0, 1).remove(0);
+        let next = court.kit.chain(&genesis.after(&base), 1, 1).remove(0);
+        assert_eq!(court.send(VoteKind::Prepare, &base, &[0, 1]), None);
+        let violation = court.send(VoteKind::Prepare, &next, &[0]).unwrap();
+        assert!(violation.contains("which no quorum certified"), "{violation}");
+        assert_eq!(court.send(VoteKind::Prepare, &base, &[2]), None);
+        assert_eq!(court.send(VoteKind::Prepare, &next, &[1]), None);
+    }
+
+    #[test]
+    fn i6_nobody_votes_above_the_end_of_a_view() {
+        let mut court = Court::new();
+        let genesis = court.kit.genesis();
+        let last = court.kit.propose(court.kit.header(&genesis, 0, Flags::TERM_END), None);
+        let above = court.kit.chain(&genesis.after(&last), 0, 2);
+        assert_eq!(court.send(VoteKind::Prepare, &last, &[0, 1, 2]), None);
+        for block in &above {
+            let violation = court.send(VoteKind::Prepare, block, &[0]).unwrap();
+            assert!(violation.contains("above the end of its view"), "{violation}");
+        }
+        let next_view = court.kit.chain(&genesis.after(&last), 1, 1).remove(0);
+        assert_eq!(court.send(VoteKind::Prepare, &next_view, &[0]), None);
+    }
+
+    #[test]
+    fn what_a_restored_validator_signs_against_itself_is_counted() {
+        let mut court = Court::new();
+        let genesis = court.kit.genesis();
+        let first = court.kit.chain(&genesis, 0, 1).remove(0);
+        let mut other = court.kit.header(&genesis, 0, Flags::NONE);
+        other.time_ms += 1;
+        let other = court.kit.propose(other, None);
+        assert_eq!(court.send(VoteKind::Prepare, &first, &[1]), None);
+        court.observer.expect_restored(ix(1));
+        assert_eq!(court.send(VoteKind::Prepare, &first, &[1]), None);
+        assert_eq!(court.observer.double_signed, 0);
+        assert_eq!(court.send(VoteKind::Prepare, &other, &[1]), None, "it counts among the f");
+        assert_eq!(court.observer.double_signed, 1);
+        assert!(court.observer.restored_noticed(ix(1)) && !court.observer.restored_noticed(ix(1)));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use chain_core::code::{Code, Refusal};
 use chain_core::id::{Height, ValidatorIx};
@@ -213,7 +214,11 @@ impl World {
         let now = self.clock(node);
         let Some(engine) = self.nodes[node].engine.as_deref_mut() else { return };
         let mut out = std::mem::take(&mut self.actions);
+        let started = self.engine_time.is_some().then(Instant::now);
         engine.handle(now, event, &mut out);
+        if let (Some(spent), Some(started)) = (self.engine_time.as_mut(), started) {
+            *spent += started.elapsed();
+        }
         // The engine names milliseconds; the queue counts microseconds.
         let at = (engine.deadline().saturating_sub(1_000) * 1_000).max(self.now_us + 500);
         let one = &mut self.nodes[node];
@@ -294,6 +299,7 @@ impl World {
                 }
             }
             Action::Alarm(alarm) => self.alarmed(node, &alarm),
+            Action::Evidence(evidence) => self.accuses(node, &evidence),
             #[allow(unreachable_patterns, reason = "actions that are newer than this driver")]
             other => self.fail(&format!("{other:?} is not carried out")),
         }

@@ -22,6 +22,21 @@ pub enum Parcel {
     },
 }
 
+impl Parcel {
+    /// Its place in a count: votes, proposals, batches, everything else.
+    pub fn kind(&self) -> usize {
+        match self {
+            Self::Message(message) => match &**message {
+                Message::Vote(..) => 0,
+                Message::Propose(_) => 1,
+                _ => 3,
+            },
+            Self::Batch(_) => 2,
+            Self::GetBatches { .. } => 3,
+        }
+    }
+}
+
 /// A parcel on its way, shared by all who get it.
 #[derive(Debug)]
 pub struct Letter {

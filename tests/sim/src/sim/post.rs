@@ -109,6 +109,8 @@ impl World {
     pub(super) fn post(&mut self, from: usize, to: usize, letter: Arc<Letter>) {
         self.report.messages += 1;
         self.report.bytes += letter.bytes;
+        let kind = &mut self.kinds[letter.parcel.kind()];
+        *kind = (kind.0 + 1, kind.1 + letter.bytes);
         if let Parcel::Message(message) = &letter.parcel
             && matches!(**message, Message::GetProposal { .. } | Message::GetBlocks { .. })
         {

@@ -39,6 +39,8 @@ pub struct Report {
     pub fetches: u64,
     /// Times a validator noticed two signed statements of a liar.
     pub equivocations: u64,
+    /// Offences proven, counted once for each engine that proved one.
+    pub evidence: u64,
     /// Statements that liars altered, withheld, delayed or invented.
     pub lies: u64,
     /// Ledger stores rebuilt from the consensus store.
@@ -93,6 +95,7 @@ impl Report {
         self.duplicated += other.duplicated;
         self.fetches += other.fetches;
         self.equivocations += other.equivocations;
+        self.evidence += other.evidence;
         self.lies += other.lies;
         self.ledger_rebuilds += other.ledger_rebuilds;
         self.records_lost += other.records_lost;

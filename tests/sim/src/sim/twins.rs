@@ -9,6 +9,8 @@
 pub mod generate;
 pub mod scenario;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use consensus::Params;
 use consensus::message::{EntryProof, Message};
 use consensus::mutant::Mutant;
@@ -83,6 +85,43 @@ fn params() -> Params {
 pub fn play(scenario: &Scenario, mutant: Option<Mutant>) -> Result<Report, String> {
     let mut world = world(scenario, mutant);
     run(&mut world, scenario)
+}
+
+/// Plays scenarios on so many threads until one fails: how they add up, and which failed, in words.
+///
+/// # Panics
+/// When an engine does.
+pub fn play_all(
+    scenarios: &[Scenario],
+    mutant: Option<Mutant>,
+    threads: usize,
+) -> (Report, Option<(usize, String)>) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut total = Report::default();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(scenario) = scenarios.get(at) else { return (total, None) };
+            match play(scenario, mutant) {
+                Ok(report) => total.add(&report),
+                Err(violation) => {
+                    next.store(scenarios.len(), Ordering::Relaxed);
+                    return (total, Some((at, violation)));
+                }
+            }
+        }
+    };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().expect("a scenario panicked")).collect()
+    });
+    let mut total = Report::default();
+    let mut failed = None;
+    for (report, one) in results {
+        total.add(&report);
+        failed = failed.or(one);
+    }
+    (total, failed)
 }
 
 /// Plays a failing scenario again, for its transcript.

@@ -4,8 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chain_core::crypto::Digest;
+use chain_core::evidence::Offence;
 use chain_core::id::{ChainId, Height, ValidatorIx, View};
 use consensus::Params;
 use consensus::action::Action;
@@ -175,6 +177,8 @@ pub struct World {
     pub(super) network: Network,
     pub(super) partition: u64,
     pub(super) observer: Observer,
+    /// Which engine proved which offence: node, its start, offence.
+    pub(super) accused: BTreeSet<(usize, u32, Offence)>,
     pub(super) report: Report,
     pub(super) checks: Arc<AtomicU64>,
     pub(super) views_by_timeout: BTreeSet<View>,
@@ -182,6 +186,10 @@ pub struct World {
     pub(super) transcript: Option<Transcript>,
     pub(super) mutant: Option<Mutant>,
     pub(super) script: Option<Script>,
+    /// Messages and bytes sent: votes, proposals, batches, everything else.
+    pub(super) kinds: [(u64, u64); 4],
+    /// Time spent in engines, if it is measured.
+    pub(super) engine_time: Option<Duration>,
     /// Steps of all nodes.
     pub(super) steps: u32,
     /// Reused between steps.
@@ -250,6 +258,7 @@ impl World {
             payloads,
             partition: 0,
             observer,
+            accused: BTreeSet::new(),
             report: Report { seeds: 1, ..Report::default() },
             checks,
             views_by_timeout: BTreeSet::new(),
@@ -257,6 +266,8 @@ impl World {
             transcript: None,
             mutant: None,
             script: None,
+            kinds: [(0, 0); 4],
+            engine_time: None,
             steps: 0,
             actions: Vec::new(),
         };
@@ -400,6 +411,16 @@ impl World {
     /// What clients measure, and where they submit.
     pub fn clients_mut(&mut self) -> &mut Clients {
         &mut self.clients
+    }
+
+    /// Measures the time spent in engines from now on.
+    pub fn time_engines(&mut self) {
+        self.engine_time = Some(Duration::ZERO);
+    }
+
+    /// Time spent in engines, if it is measured: processor time of this machine, and no part of a trace.
+    pub fn engine_time(&self) -> Option<Duration> {
+        self.engine_time
     }
 
     /// Newest height that anybody delivered.

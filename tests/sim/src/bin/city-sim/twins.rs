@@ -2,10 +2,8 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use city_sim::sim::Report;
 use city_sim::sim::twins::{self, Scenario, generate};
 use consensus::mutant::Mutant;
 
@@ -41,7 +39,7 @@ pub(crate) fn run(args: &TwinsArgs, output: Output) -> Result<Outcome, Box<dyn E
         (None, None) => generate::sample(args.n, args.count, args.seed),
     };
     let started = Instant::now();
-    let (total, failed) = play_all(&scenarios, args.mutant);
+    let (total, failed) = twins::play_all(&scenarios, args.mutant, super::cores());
     let elapsed_ms = started.elapsed().as_millis();
     match output {
         Output::Json => {
@@ -64,33 +62,4 @@ pub(crate) fn run(args: &TwinsArgs, output: Output) -> Result<Outcome, Box<dyn E
         }
     }
     Ok(if failed.is_some() { Outcome::Violated } else { Outcome::Held })
-}
-
-fn play_all(scenarios: &[Scenario], mutant: Option<Mutant>) -> (Report, Option<(usize, String)>) {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut total = Report::default();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(scenario) = scenarios.get(at) else { return (total, None) };
-            match twins::play(scenario, mutant) {
-                Ok(report) => total.add(&report),
-                Err(violation) => {
-                    next.store(scenarios.len(), Ordering::Relaxed);
-                    return (total, Some((at, violation)));
-                }
-            }
-        }
-    };
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..super::cores()).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().map(|worker| worker.join().expect("a scenario panicked")).collect()
-    });
-    let mut total = Report::default();
-    let mut failed = None;
-    for (report, one) in results {
-        total.add(&report);
-        failed = failed.or(one);
-    }
-    (total, failed)
 }
