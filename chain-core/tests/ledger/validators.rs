@@ -663,7 +663,7 @@ fn f02_a_proposal_out_of_bounds_is_refused_at_the_door() {
         ("a weak key", weak.clone(), Code::BadParameter),
         ("proofs for another chain", foreign, Code::BadParameter),
     ];
-    let lower = GenesisState { validators: vec![weak.clone()], ..genesis_of(4) };
+    let lower = GenesisState { validators: vec![weak], ..genesis_of(4) };
     assert!(
         MemoryLedger::new(chain(), &lower).unwrap_err().detail.contains("log key"),
         "a weak key in a genesis"
