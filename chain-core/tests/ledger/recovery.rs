@@ -112,6 +112,9 @@ fn the_act_of_a_majority_makes_its_set_the_current_one() {
     let (city, recovery) = recovered();
     let after = epoch(&city);
     assert_eq!(after.current, next());
+    // Offences of this epoch, and of the one that was lost, can still be judged.
+    assert_eq!(execute::set_of(&city.ledger, Epoch::new(1)).unwrap(), Some(next()));
+    assert_eq!(execute::set_of(&city.ledger, Epoch::ZERO).unwrap().map(|set| set.size()), Some(4));
     assert_eq!((after.base_height, after.base_digest), (recovery.act.height, recovery.act.block_digest));
     assert_eq!(after.scheduled, None, "who is left out comes back only when it is ready");
     assert_eq!(after.names, ["v1", "v2", "v3", "v4", "v5", "v6"]);
