@@ -15,6 +15,7 @@ use consensus::{Engine, Params};
 
 use super::table::summary;
 use super::{Kit, WALL_MS, ix};
+use crate::sim::agreement::Agreement;
 use crate::sim::disk::{Disk, Tables};
 use crate::sim::judge::Observer;
 
@@ -93,6 +94,9 @@ pub struct Town {
     trap: Option<Trap>,
     mutant: Option<Mutant>,
     observer: Observer,
+    agreement: Agreement,
+    /// The first disagreement about the chain.
+    split: Option<String>,
     rule: Option<Rule>,
     due: BTreeMap<(u64, u64), (u16, u64, Due)>,
     queued: u64,
@@ -155,6 +159,8 @@ impl Town {
             trap: None,
             mutant: None,
             observer,
+            agreement: Agreement::default(),
+            split: None,
             rule: None,
             due: BTreeMap::new(),
             queued: 0,
@@ -213,7 +219,7 @@ impl Town {
     /// The first broken promise: two statements for one slot, a message before its write, two blocks at one
     /// height.
     pub fn violation(&self) -> Option<&str> {
-        self.observer.violation.as_deref()
+        self.split.as_deref().or(self.observer.violation.as_deref())
     }
 
     /// Every house's number.
@@ -437,7 +443,9 @@ impl Town {
                 }
             }
             Action::Deliver(delivery) => {
-                self.observer.delivered(ix(house), delivery.header.height, delivery.header.digest());
+                if let Err(what) = self.agreement.delivered(&format!("v{house}"), &delivery.header) {
+                    self.split.get_or_insert(what);
+                }
                 one.executing.push_back(*delivery);
                 self.schedule(1, house, Due::Executed);
             }
