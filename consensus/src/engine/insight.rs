@@ -18,6 +18,8 @@ use crate::message::Vote;
 
 /// A vote that comes this long after the (f+1)-th one counts as missed.
 const MISSED_MS: u64 = 3_000;
+/// After this long without a vote for a new block, votes are judged anew: what was late an hour ago says nothing.
+const QUIET_MS: u64 = 10_000;
 /// Most slots that one validator may have opened and f+1 have not voted in yet.
 const OPENED_MAX: usize = 64;
 
@@ -86,6 +88,8 @@ pub(super) struct Pace {
     slots: BTreeMap<Slot, Timed>,
     /// When each slot was opened, in that order.
     order: VecDeque<(u64, Slot)>,
+    /// When the newest one was.
+    opened_ms: u64,
     voters: Vec<Voter>,
     pub(super) gave_up: Option<GaveUp>,
 }
@@ -93,7 +97,14 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(n: usize, faults: usize) -> Self {
         let voters = vec![Voter::default(); n];
-        Self { honest: faults + 1, slots: BTreeMap::new(), order: VecDeque::new(), voters, gave_up: None }
+        Self {
+            honest: faults + 1,
+            slots: BTreeMap::new(),
+            order: VecDeque::new(),
+            opened_ms: 0,
+            voters,
+            gave_up: None,
+        }
     }
 
     /// Times a vote.
@@ -111,6 +122,10 @@ impl Pace {
             Entry::Vacant(_) if voter.opened >= OPENED_MAX => return,
             Entry::Vacant(place) => {
                 voter.opened += 1;
+                if now_ms > self.opened_ms + QUIET_MS {
+                    self.voters.iter_mut().for_each(|voter| (voter.lag_ms, voter.missed) = (None, None));
+                }
+                self.opened_ms = now_ms;
                 self.order.push_back((now_ms, key));
                 place.insert(Timed { opened_by: vote.signer, reference_ms: None, seen: BTreeSet::new() })
             }
@@ -126,7 +141,8 @@ impl Pace {
             self.voters[opener].opened -= 1;
         }
         let voter = &mut self.voters[vote.signer.index()];
-        voter.lag_ms = Some(voter.lag_ms.map_or(late, |lag| (lag * 7 + late) / 8));
+        // From nothing on, so that one late vote is not yet a habit.
+        voter.lag_ms = Some((voter.lag_ms.unwrap_or(0) * 7 + late) / 8);
     }
 
     /// A validator that connects anew is not judged by what it missed before.
@@ -221,17 +237,27 @@ mod tests {
         let mut pace = Pace::new(4, 1);
         pace.note(1_000, &prepare(1, 0));
         pace.note(1_010, &prepare(1, 1));
-        pace.note(1_030, &prepare(1, 2));
+        pace.note(1_034, &prepare(1, 2));
         pace.note(1_410, &prepare(1, 3));
         pace.note(2_500, &prepare(1, 3));
-        let lags: Vec<_> = pace.voters.iter().map(|voter| voter.lag_ms).collect();
-        assert_eq!(lags, [Some(0), Some(0), Some(20), Some(400)]);
+        let lags = |pace: &Pace| pace.voters.iter().map(|voter| voter.lag_ms).collect::<Vec<_>>();
+        assert_eq!(
+            lags(&pace),
+            [Some(0), Some(0), Some(3), Some(50)],
+            "an eighth of what this vote was late"
+        );
         assert_eq!(pace.voters[3].voted_ms, Some(2_500), "a repetition is still a sign of life");
-        // One fast vote does not clear a slow voter.
-        for signer in 0..4 {
-            pace.note(3_000, &prepare(2, signer));
+        for height in 2..30 {
+            let at = height * 1_000;
+            for (signer, late) in [(3, 0), (1, 1), (0, 2), (2, 402)] {
+                pace.note(at + late, &prepare(height, signer));
+            }
         }
-        assert_eq!(pace.voters[3].lag_ms, Some(350));
+        assert!(pace.voters[2].lag_ms.is_some_and(|lag| (350..=401).contains(&lag)), "{:?}", lags(&pace));
+        // After a quiet time, nobody is judged by what was before.
+        pace.note(60_000, &prepare(99, 0));
+        assert_eq!(lags(&pace), [Some(0), None, None, None]);
+        assert_eq!(pace.voters[2].missed, None);
     }
 
     #[test]

@@ -16,8 +16,6 @@ use crate::link::Unreached;
 pub(super) const SILENT_MS: u64 = 3_000;
 /// Slow is what takes this many times as long as with the median of the others.
 const SLOW_FACTOR: u64 = 4;
-/// Average votes older than this are no longer judged.
-const VOTES_OLD_MS: u64 = 60_000;
 /// While blocks are decided, somebody voted this recently.
 const ACTIVE_MS: u64 = 10_000;
 /// Whose vote was missing this often does not take part, in thousandths.
@@ -296,7 +294,7 @@ fn pace(situation: &Situation, at: usize, seen: &Seen) -> Option<Finding> {
         let usual = usual.map_or_else(String::new, |usual| format!(", the others in {usual} ms"));
         format!("it answers in {trip} ms{usual}")
     } else if let Some((lag, _)) =
-        slow(|one| one.lag_ms.filter(|_| !one.own && one.voted_ms.is_some_and(|ms| ms < VOTES_OLD_MS)))
+        slow(|one| one.lag_ms.filter(|_| !one.own && one.voted_ms.is_some_and(|ms| ms < ACTIVE_MS)))
     {
         format!("its votes come {lag} ms after the others'")
     } else if let Some(missed) = seen.missed.filter(|missed| *missed >= MISSED_MAX)
