@@ -10,7 +10,7 @@ use chain_core::committee::Committee;
 use chain_core::crypto::Digest;
 use chain_core::execute::{self, OrderedBatch, OrderedBlock, Outcome, Verdict};
 use chain_core::genesis::Genesis;
-use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
+use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use chain_core::ledger::MemoryLedger;
 use chain_core::merkle::{Frontier, leaf_hash};
 
@@ -63,7 +63,6 @@ impl Lane {
 /// The walk over a chain.
 #[derive(Debug)]
 pub(crate) struct Walk<'g> {
-    chain_id: ChainId,
     sets: &'g Sets,
     /// The epoch that the walk is in; none before the first block of a part.
     epoch: Option<&'g Set>,
@@ -104,7 +103,6 @@ impl<'g> Walk<'g> {
             false => Some(MemoryLedger::new(genesis.chain_params(), &genesis.state()?)?.without_leaves()),
         };
         let mut walk = Self {
-            chain_id: genesis.chain_id(),
             sets,
             epoch: first,
             at: (!part).then_some((Height::ZERO, digest)),

@@ -7,6 +7,7 @@ use chain_core::build::governance_header;
 use chain_core::code::Code;
 use chain_core::crypto::Digest;
 use chain_core::genesis::Genesis;
+use chain_core::layout::Layout as _;
 use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason};
 use chain_core::record::validator::ValidatorDetails;
 use chain_core::record::{Details, Header};
