@@ -3,6 +3,8 @@
 //! JSON everywhere; digests, keys and signatures are lower-case hexadecimal. Endpoints are listed in
 //! `docs/api.md`. Errors are RFC 9457 problems with the code of the one catalogue.
 
+mod why;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,6 +20,8 @@ use crate::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use crate::lane::LaneAdvance;
 use crate::state::OffenceEntry;
 use crate::transaction::Batch;
+
+pub use why::{Condition, GaveUp, ValidatorWhy, WaitingFor, Why, span};
 
 /// An error answer (RFC 9457, `application/problem+json`).
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -190,6 +190,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/node/ready", get(node::say_ready))
         .route("/v1/evidence", get(node::evidence))
         .route("/v1/status", get(node::status))
+        .route("/v1/node/why", get(node::why))
         .route("/v1/genesis", get(node::genesis))
         .route("/v1/errors", get(node::errors))
         .route("/healthz", get(node::healthz))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chain_core::api::{
     BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
-    TransactionStatus, ValidatorsView,
+    TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::Refusal;
 use chain_core::crypto::Digest;
@@ -152,6 +152,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// What the node says about itself and its peers.
     fn status(&self) -> NodeStatus;
+
+    /// Why the ledger moves or does not, validator by validator. Reads memory only.
+    fn why(&self) -> Why;
 
     /// Whether the node serves reads and writes: `Err` says why not (`/readyz`).
     ///

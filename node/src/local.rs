@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chain_core::api::{
     BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
-    TransactionStatus, ValidatorsView,
+    TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
@@ -169,6 +169,10 @@ impl Node for Local {
 
     fn status(&self) -> NodeStatus {
         self.node_status()
+    }
+
+    fn why(&self) -> Why {
+        crate::why::diagnosis(&self.core)
     }
 
     fn ready(&self) -> Result<(), Refusal> {

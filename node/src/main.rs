@@ -61,6 +61,8 @@ enum NodeCommand {
 
 /// Longest time for the threads to end once network and API have, so that ten seconds suffice for all.
 const STOP_TIME: Duration = Duration::from_secs(4);
+/// Time for the last words to peers to leave.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     if std::env::var_os("SSLKEYLOGFILE").is_some() {
@@ -245,7 +247,10 @@ async fn serve_until(running: &Running, peering: &Peering, api: ApiConfig) -> Re
             running.ended().await
         }
     };
+    running.farewell(&result);
     let _ = tokio::time::timeout(Duration::from_secs(5), server.shutdown()).await;
+    // What was just said is on its way.
+    tokio::time::sleep(FAREWELL).await;
     network.shutdown().await;
     result
 }

@@ -32,6 +32,7 @@ use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
 use crate::vault::Vault;
+use crate::why::farewell;
 
 /// The keys of a validator.
 #[derive(Debug)]
@@ -254,6 +255,11 @@ impl Running {
         self.core.stop.ended().await
     }
 
+    /// Tells the peers why this node is about to be gone.
+    pub fn farewell(&self, reason: &Result<(), Refusal>) {
+        farewell(&self.core, reason);
+    }
+
     /// Tells the engine to hand over and stop.
     pub fn shut_down(&self) {
         self.core.inputs.push(Input::Shutdown);
@@ -307,6 +313,7 @@ impl Prepared {
         let log_key = SecretKey::from_seed(*setup.keys.log.seed());
         let core = Core::new(Parts {
             chain: genesis.chain_params(),
+            params: setup.params(),
             key,
             part: Part::of_genesis(genesis, &key),
             consensus,

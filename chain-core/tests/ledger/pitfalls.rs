@@ -95,7 +95,8 @@ fn e02_a_poison_transaction_is_an_outcome_and_the_chain_goes_on() {
         let after = sound(&mut city, format!("after-{at}"));
         let block = vec![before, poison.clone(), after];
         let outcomes = city.block(block.clone());
-        let accepted = |outcome: &&chain_core::execute::Outcome| matches!(outcome.verdict, Verdict::Accepted { .. });
+        let accepted =
+            |outcome: &&chain_core::execute::Outcome| matches!(outcome.verdict, Verdict::Accepted { .. });
         assert_eq!(outcomes.iter().filter(accepted).count(), 2, "{what}");
         assert!(outcomes.len() >= 3, "{what} has an answer");
         assert!(verdict(&outcomes[1]).is_err(), "{what}");
@@ -127,15 +128,25 @@ fn f02_no_parameter_that_governance_can_set_makes_a_node_panic() {
     let bases = [
         extreme("months", |one| {
             let most = term(u16::MAX, Some(u16::MAX));
-            one.publication =
-                PublicationRules { allowed: true, minor: most, ordinary: most, serious: most, unclassified: most };
+            one.publication = PublicationRules {
+                allowed: true,
+                minor: most,
+                ordinary: most,
+                serious: most,
+                unclassified: most,
+            };
             one.repair = RepairRules { allowed: true, after_months: u16::MAX };
             one.retention_years = u16::MAX;
         }),
         extreme("nothing", |one| {
             let least = term(0, Some(0));
-            one.publication =
-                PublicationRules { allowed: true, minor: least, ordinary: least, serious: least, unclassified: least };
+            one.publication = PublicationRules {
+                allowed: true,
+                minor: least,
+                ordinary: least,
+                serious: least,
+                unclassified: least,
+            };
             one.retention_years = 0;
         }),
         extreme("crossed", |one| one.publication.unclassified = term(u16::MAX, Some(0))),
@@ -162,9 +173,10 @@ fn f02_no_parameter_that_governance_can_set_makes_a_node_panic() {
         if let Ok(done) = city.send("A1/council1", Operation::Submit(Box::new(header))) {
             city.countersign("A2/council1", done.record).unwrap();
         }
-        for (record_type, body) in
-            [(RecordType::Licence, licence_body(&format!("L-{at}"))), (RecordType::Penalty, penalty_body(&format!("P-{at}")))]
-        {
+        for (record_type, body) in [
+            (RecordType::Licence, licence_body(&format!("L-{at}"))),
+            (RecordType::Penalty, penalty_body(&format!("P-{at}"))),
+        ] {
             if let Some(filed) = under(basis, record_type, &format!("{record_type:?}-{at}"), &body) {
                 tried += 1;
                 if let Ok(done) = city.submit("A1/clerk1", filed) {
@@ -180,7 +192,10 @@ fn f02_no_parameter_that_governance_can_set_makes_a_node_panic() {
         AgencyDetails { types: Vec::new(), areas: Vec::new(), ..agency_details("X", &[]) },
         AgencyDetails { admins: Vec::new(), ..agency_details("X", &[RecordType::Licence]) },
         AgencyDetails { name: "x".repeat(60_000), ..agency_details("X", &[RecordType::Licence]) },
-        AgencyDetails { areas: vec!["320100".to_owned(); 5_000], ..agency_details("X", &[RecordType::Licence]) },
+        AgencyDetails {
+            areas: vec!["320100".to_owned(); 5_000],
+            ..agency_details("X", &[RecordType::Licence])
+        },
     ];
     for (at, details) in agencies.into_iter().enumerate() {
         let details = Details::Agency(Box::new(details));
@@ -192,8 +207,15 @@ fn f02_no_parameter_that_governance_can_set_makes_a_node_panic() {
         let _ = city.send("A1/council1", Operation::Submit(Box::new(header)));
         assert!(city.send("A1/council1", amend).is_err());
     }
-    for (at, (from, to)) in [(Date::MAX, None), (Date::MIN, Some(Date::MIN)), (Date::MAX, Some(Date::MIN))].into_iter().enumerate() {
-        let details = Details::Member(Box::new(MemberDetails { from, to, ..member_details("A1", &format!("clerk{}", 7 + at)) }));
+    for (at, (from, to)) in [(Date::MAX, None), (Date::MIN, Some(Date::MIN)), (Date::MAX, Some(Date::MIN))]
+        .into_iter()
+        .enumerate()
+    {
+        let details = Details::Member(Box::new(MemberDetails {
+            from,
+            to,
+            ..member_details("A1", &format!("clerk{}", 7 + at))
+        }));
         let key = format!("member-{at}");
         let header = build::governance_header(chain().chain_id, &agency("A1"), DEDUPE_KEY, &key, 1, details);
         let _ = city.send("A1/admin1", Operation::Submit(Box::new(header)));

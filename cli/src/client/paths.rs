@@ -9,6 +9,8 @@ use chain_core::id::{Epoch, Height, RecordId, TxId};
 pub(crate) const SUBMISSION_TYPE: &str = "application/octet-stream";
 /// What a node says about itself.
 pub(crate) const STATUS: &str = "/v1/status";
+/// Why the ledger moves or does not.
+pub(crate) const WHY: &str = "/v1/node/why";
 /// The newest cosigned checkpoint.
 pub(crate) const CHECKPOINT: &str = "/checkpoint";
 

@@ -39,6 +39,7 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(ix.index()) else { return };
         peer.connected = true;
         peer.heard_ms = Some(now.mono_ms);
+        self.pace.forget(ix);
         let echo = self.echo_for(ix);
         self.send(Peers::One(ix), Message::Echo(Box::new(echo)), None, out);
         self.send(Peers::One(ix), self.status(), None, out);
@@ -208,7 +209,8 @@ impl Engine {
             (None, None) => None,
         };
         if let Some(proof) = proof {
-            self.send(Peers::One(to), Message::Entry(proof), None, out);
+            // A timeout certificate may hold this validator's own VIEW-CHANGE, which is no word until it is durable.
+            self.send(Peers::One(to), Message::Entry(proof), Some(self.persist_seq), out);
         }
         if let Some(cert) = self.certificate.as_deref() {
             self.send(Peers::One(to), Message::Certificate(Box::new(cert.clone())), None, out);

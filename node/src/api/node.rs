@@ -20,6 +20,11 @@ pub(super) async fn status(State(api): State<Arc<Api>>, headers: HeaderMap) -> R
     json(&api.read(|node| Ok(node.status())).await?, Freshness::Now, &headers)
 }
 
+/// `GET /v1/node/why`.
+pub(super) async fn why(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, ApiError> {
+    json(&api.read(|node| Ok(node.why())).await?, Freshness::Now, &headers)
+}
+
 /// `GET /v1/validators`.
 pub(super) async fn validators(
     State(api): State<Arc<Api>>,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chain_core::api::{
     BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
-    TransactionStatus, ValidatorsView,
+    TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::codec;
@@ -151,6 +151,24 @@ impl Node for Constants {
             block_time_ms: 0,
             queued: 0,
             peers: Vec::new(),
+        }
+    }
+
+    fn why(&self) -> Why {
+        Why {
+            node: "v0".into(),
+            progress: false,
+            verdict: "No progress.".into(),
+            next: "start v1".into(),
+            height: Height::new(43),
+            still_ms: 9,
+            view: View::ZERO,
+            leader: "v0".into(),
+            voters: 2,
+            quorum: 3,
+            waiting_for: None,
+            gave_up: None,
+            validators: Vec::new(),
         }
     }
 
@@ -398,6 +416,10 @@ async fn unchanging_answers_are_cached_and_not_sent_twice() {
     assert_eq!(get(&server, "/tile/1/x001/234.p/5", "").await.text(), "1 1234 5");
     assert_eq!(get(&server, "/tile/entries/x001/234", "").await.text(), "entries 1234 256");
     assert_eq!(get(&server, "/v1/status", "").await.header("cache-control"), Some("no-store"));
+    let why = get(&server, "/v1/node/why", "").await;
+    assert_eq!((why.status, why.header("cache-control")), (200, Some("no-store")));
+    let why: Why = serde_json::from_slice(&why.body).unwrap();
+    assert_eq!((why.progress, why.next.as_str()), (false, "start v1"));
     let receipt = format!("{}/receipt", record(9));
     let proof = get(&server, &receipt, "accept: text/html, application/vnd.c2sp.tlog-proof;q=0.9\r\n").await;
     assert_eq!(proof.text(), "TlogProof");

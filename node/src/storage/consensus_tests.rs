@@ -248,7 +248,9 @@ fn b11_a_log_that_ends_early_is_a_store_of_an_earlier_moment() {
 fn b11_a_page_lost_or_misplaced_in_the_log_is_never_skipped() {
     let page = 4_096;
     let mut refused = 0;
-    for (at, from) in [(3, None), (5, None), (9, None), (3, Some(1)), (6, Some(2)), (2, Some(9)), (8, Some(16))] {
+    for (at, from) in
+        [(3, None), (5, None), (9, None), (3, Some(1)), (6, Some(2)), (2, Some(9)), (8, Some(16))]
+    {
         let dir = tempfile::tempdir().unwrap();
         let path = filled(dir.path(), 200);
         let mut bytes = std::fs::read(&path).unwrap();

@@ -254,10 +254,10 @@ impl City {
         Setup {
             genesis: self.genesis.clone(),
             genesis_text: self.genesis.to_toml(),
-            me: ValidatorIx::new(u16::try_from(ix).unwrap()),
+            named: self.genesis.committee().validators().get(ix).cloned(),
             keys: NodeKeys { consensus: secret(1, ix), network: secret(2, ix), log: secret(3, ix) },
             data: self.data(ix),
-            vault_key: None,
+            vault: None,
             reader: if ix == PUBLIC { Reader::Public } else { Reader::Auditor },
         }
     }

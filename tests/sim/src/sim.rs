@@ -15,6 +15,7 @@
 //! checks them is the engine's own. One seed in a hundred uses Ed25519.
 
 mod accusations;
+pub mod agreement;
 pub mod byzantine;
 pub mod checks;
 pub mod churn;
@@ -22,6 +23,7 @@ pub mod cost;
 pub mod crypto;
 pub mod disk;
 pub mod epoch;
+pub mod epochs;
 pub mod faults;
 mod heal;
 pub mod judge;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
-use chain_core::block::{Flags, Header};
+use chain_core::block::Flags;
 use chain_core::certificate::VoteKind;
 use chain_core::id::{Epoch, Height};
 use city_sim::kit::Kit;
@@ -47,7 +47,8 @@ fn noticed_by_the_simulator(mutant: Mutant, sizes: &[u16], symptoms: &[&str]) {
 fn two_votes_for_a_slot_r1a() {
     let kit = Kit::new(4);
     let first = kit.header(&kit.genesis(), 0, Flags::NONE);
-    let rival = Header { time_ms: first.time_ms + 1, ..first.clone() };
+    let mut rival = kit.header(&kit.genesis(), 0, Flags::NONE);
+    rival.time_ms += 1;
     for lost in [false, true] {
         let mut trace = TraceChecker::new(kit.epoch, kit.base(), 4);
         [&first, &rival].into_iter().for_each(|header| trace.learn(header));
@@ -71,7 +72,7 @@ fn two_votes_for_a_slot_r1a() {
 
 #[test]
 fn a_view_that_goes_on_after_its_end_r1c() {
-    noticed_by_the_simulator(Mutant::TermEndIsNotLast, &[4, 5, 7], &["R1c"]);
+    noticed_by_the_simulator(Mutant::TermEndIsNotLast, &[4, 5, 7], &["R1c", "above the end of its view"]);
 }
 
 #[test]
@@ -97,7 +98,11 @@ fn a_view_change_that_forgets_r5() {
 #[test]
 fn a_quorum_of_2f_plus_1() {
     for n in [5, 6, 8] {
-        noticed_by_the_simulator(Mutant::SmallQuorum, &[n], &["certificate", "certified", "R1d"]);
+        noticed_by_the_simulator(
+            Mutant::SmallQuorum,
+            &[n],
+            &["certificate", "certified", "without a quorum"],
+        );
     }
 }
 

@@ -16,7 +16,8 @@ fn root() -> PathBuf {
 /// Line, what broke, where, and our tests.
 fn rows() -> Vec<[String; 4]> {
     let page = std::fs::read_to_string(root().join("docs/robustness/pitfalls.md")).unwrap();
-    let cells = |row: &str| row.split('|').skip(1).take(4).map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let cells =
+        |row: &str| row.split('|').skip(1).take(4).map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Line"));
     rows.map(|row| cells(row).try_into().unwrap()).collect()
 }
@@ -56,7 +57,8 @@ fn every_test_in_the_table_exists_and_one_of_each_row_bears_its_number() {
             continue;
         }
         for (file, test) in &tests {
-            let source = std::fs::read_to_string(file).unwrap_or_else(|_| panic!("{line}: no file {}", file.display()));
+            let source = std::fs::read_to_string(file)
+                .unwrap_or_else(|_| panic!("{line}: no file {}", file.display()));
             let stands = source.contains(&format!("#[test]\nfn {test}()"))
                 || source.contains(&format!("#[test]\n    fn {test}()"));
             assert!(stands, "{line}: no test {test} in {}", file.display());
@@ -78,7 +80,8 @@ fn every_test_with_a_number_is_in_the_table() {
     let mut seen = 0;
     for file in files {
         for line in std::fs::read_to_string(&file).unwrap().lines() {
-            let Some(name) = line.trim_start().strip_prefix("fn ").and_then(|rest| rest.split('(').next()) else {
+            let Some(name) = line.trim_start().strip_prefix("fn ").and_then(|rest| rest.split('(').next())
+            else {
                 continue;
             };
             let numbered = name.len() > 4

@@ -78,7 +78,8 @@ fn struggle(saw: &[u16], prepared: &[u16], silent: Option<u16>) -> (Table, Diges
         Message::Propose(proposal) => Some(proposal.header.digest()),
         _ => None,
     });
-    let apart = |from: ValidatorIx, to: ValidatorIx| silent.is_some_and(|one| from == ix(one) || to == ix(one));
+    let apart =
+        |from: ValidatorIx, to: ValidatorIx| silent.is_some_and(|one| from == ix(one) || to == ix(one));
     table.pass_ms_by(10_000, |from, to, _| !apart(from, to));
     let others = (0..5).filter(|me| Some(*me) != silent);
     let behind: Vec<u16> = others.filter(|me| table.committed(*me) == 0).collect();
@@ -128,16 +129,14 @@ fn b02_a_block_carried_into_another_view_keeps_its_digest_and_is_voted_for() {
     let mut restamped = kit.header(&kit.genesis(), 1, Flags::NONE);
     restamped.time_ms = carried.header.time_ms;
     assert_ne!(restamped.digest(), carried.header.digest(), "the view is part of the digest");
-    let restamped = kit.propose(restamped, Some(Justification::Timeout(Box::new(tc.clone()))));
+    let restamped = kit.propose(restamped, Some(Justification::Timeout(Box::new(tc))));
     table.tell(2, 0, propose(&restamped));
     assert_eq!(votes(&table, VoteKind::Prepare), []);
     // This engine has never seen the carried block, and its leader is gone: it gets it from whoever holds it.
     table.tell(2, 0, propose(&first));
     assert_eq!(votes(&table, VoteKind::Prepare), []);
     table.pass_ms(300);
-    let asks = |(_, message): &(_, Message)| {
-        matches!(message, Message::GetProposal { digest } if *digest == carried.header.digest())
-    };
+    let asks = |(_, message): &(_, Message)| matches!(message, Message::GetProposal { digest } if *digest == carried.header.digest());
     assert!(table.seats[0].sent.iter().any(asks));
     table.tell(3, 0, propose(&carried));
     let prepared = votes(&table, VoteKind::Prepare);
@@ -165,7 +164,10 @@ fn b02_a_new_leader_builds_on_the_carried_block_and_does_not_propose_it_again() 
     let proposals: Vec<_> = proposals.collect();
     assert_eq!(proposals.len(), 1);
     let header = &proposals[0].header;
-    assert_eq!((header.view, header.height, header.parent), (View::new(1), Height::new(2), carried.header.digest()));
+    assert_eq!(
+        (header.view, header.height, header.parent),
+        (View::new(1), Height::new(2), carried.header.digest())
+    );
     // A proposer that checks its own block as others do (what was mended in the same change).
     let mut voter = alone_as(&table.kit);
     voter.tell(3, 0, propose(&carried));
@@ -242,7 +244,10 @@ fn b04_nothing_brings_back_votes_in_a_view_that_was_given_up() {
     }
     let late = |table: &Table| {
         let votes = [votes(table, VoteKind::Prepare), votes(table, VoteKind::Commit)].concat();
-        votes.into_iter().filter(|vote| vote.digest != blocks[0].header.digest() || vote.kind == VoteKind::Commit).count()
+        votes
+            .into_iter()
+            .filter(|vote| vote.digest != blocks[0].header.digest() || vote.kind == VoteKind::Commit)
+            .count()
     };
     assert_eq!(late(&table), 0, "it promised not to");
     for block in &blocks[..3] {
@@ -302,7 +307,11 @@ fn b05_one_that_lags_builds_no_fork_in_a_view_change() {
             let took = town.until(10_000, all);
             assert!(took.is_some(), "no progress: {what}\n{:#?}", town.houses);
             assert_eq!(town.violation(), None, "{what}");
-            assert!((1..4).all(|house| town.engine(house).view() == View::new(1)), "a view was wasted: {what}\n{:#?}", town.houses);
+            assert!(
+                (1..4).all(|house| town.engine(house).view() == View::new(1)),
+                "a view was wasted: {what}\n{:#?}",
+                town.houses
+            );
             assert!(town.houses.iter().all(|house| house.alarms.is_empty()), "{what}");
         }
     }
@@ -511,10 +520,13 @@ fn b08_five_blocks_carried_over_a_view_change_are_delivered_in_order_and_once() 
         let tc = timeout(kit, 1, [qc(kit, &blocks[4]), kit.base_qc(), qc(kit, &blocks[2])]);
         let tip = blocks.iter().fold(kit.genesis(), |tip, block| tip.after(block));
         blocks.push(opening(kit, &tip, &tc));
-        let cert = |at: usize, kind| {
-            Message::Certificate(Box::new(kit.cert_of(kind, &blocks[at].header)))
-        };
-        let late = [cert(0, VoteKind::Commit), cert(3, VoteKind::Commit), cert(4, VoteKind::Prepare), cert(5, VoteKind::Commit)];
+        let cert = |at: usize, kind| Message::Certificate(Box::new(kit.cert_of(kind, &blocks[at].header)));
+        let late = [
+            cert(0, VoteKind::Commit),
+            cert(3, VoteKind::Commit),
+            cert(4, VoteKind::Prepare),
+            cert(5, VoteKind::Commit),
+        ];
         let change = entry(&tc);
         let mut proposals: Vec<Message> = blocks.iter().map(propose).collect();
         if backwards {

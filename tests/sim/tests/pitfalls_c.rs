@@ -256,7 +256,9 @@ fn failing(n: u16) -> Town {
 #[test]
 fn c09_a_restart_finds_the_view_it_was_in() {
     let mut town = failing(4);
-    assert!(town.until(20_000, |town| (0..4).all(|house| town.engine(house).view() >= View::new(4))).is_some());
+    assert!(
+        town.until(20_000, |town| (0..4).all(|house| town.engine(house).view() >= View::new(4))).is_some()
+    );
     town.pass_ms(20);
     for house in 0..4 {
         let before = town.engine(house).view();
@@ -312,7 +314,10 @@ fn c12_all_lose_power_in_the_second_failed_view_in_a_row() {
             here.iter().for_each(|house| town.start(*house));
             town.pass_ms(50);
             town.all();
-            must_progress(&mut town, &format!("{n} validators without {away:?}, {failed} views, {later_ms} ms later"));
+            must_progress(
+                &mut town,
+                &format!("{n} validators without {away:?}, {failed} views, {later_ms} ms later"),
+            );
         }
     }
 }

@@ -114,7 +114,8 @@ fn d02_a_leaders_blocks_in_flight_are_dropped_when_sync_brings_others() {
     assert!(in_flight.len() >= 2 && table.seats[0].engine.held().blocks >= 2, "{}", in_flight.len());
     // The others gave view 0 up without having seen any of it, and went on in view 1.
     let tc = kit.timeout(1, &[(1, kit.base_qc()), (2, kit.base_qc()), (3, kit.base_qc())]);
-    let first = kit.propose(kit.header(&kit.genesis(), 1, Flags::NONE), Some(Justification::Timeout(Box::new(tc))));
+    let first =
+        kit.propose(kit.header(&kit.genesis(), 1, Flags::NONE), Some(Justification::Timeout(Box::new(tc))));
     let mut theirs = vec![first];
     theirs.extend(kit.chain(&tip_after(&kit, &theirs), 1, 2));
     table.tell(2, 0, answer(&kit, &theirs));
@@ -126,7 +127,8 @@ fn d02_a_leaders_blocks_in_flight_are_dropped_when_sync_brings_others() {
     table.tell(2, 0, entry(&tc));
     table.pass_ms(50);
     let fresh = proposals(&table).split_off(in_flight.len());
-    let places: Vec<(u64, u64)> = fresh.iter().map(|one| (one.header.view.get(), one.header.height.get())).collect();
+    let places: Vec<(u64, u64)> =
+        fresh.iter().map(|one| (one.header.view.get(), one.header.height.get())).collect();
     assert_eq!(places, [(4, 4), (4, 5)]);
     assert_eq!(fresh[0].header.parent, theirs[2].header.digest());
     assert_eq!(fresh[1].header.n_batches, 1);
@@ -207,6 +209,8 @@ fn d03_nothing_in_a_header_depends_on_how_its_maker_or_its_judge_came_there() {
             let blocks = kit.chain(&kit.genesis(), 0, 3);
             let starts = (0..2).map(|me| present(kit.fresh_record(me))).collect();
             let mut table = Table::with(kit, starts);
+            // The test signs for everybody, for these two as well.
+            table.watched = false;
             bring(&mut table, 0, voter, &blocks);
             bring(&mut table, 1, leader, &blocks);
             table.queue.clear();
@@ -342,7 +346,11 @@ fn d07_sync_goes_on_after_the_whole_network_was_restarted() {
     let took = town.until(10_000, |town| (0..4).all(|house| town.lost_or_doubled(house).is_none()));
     assert!(took.is_some(), "{:#?}", town.houses);
     assert_eq!(town.violation(), None);
-    assert!(town.houses.iter().all(|house| house.engine.as_ref().is_some_and(|one| one.held().deliveries <= BOUNDS.deliveries)));
+    assert!(
+        town.houses
+            .iter()
+            .all(|house| house.engine.as_ref().is_some_and(|one| one.held().deliveries <= BOUNDS.deliveries))
+    );
 }
 
 #[test]

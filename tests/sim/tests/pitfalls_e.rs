@@ -75,12 +75,14 @@ fn e01_records_are_neither_lost_nor_doubled_by_failed_proposals() {
         town.only(|_, to, message| match message {
             // Views 1, 4, 7... never begin; in views 2, 5, 8... one validator alone sees blocks with records; in
             // the others nobody sees every fifth of them.
-            Message::Propose(proposal) => match (proposal.header.view.get() % 3, proposal.header.is_empty()) {
-                (0 | 2, true) => true,
-                (2, false) => to == ix(3),
-                (0, false) => proposal.header.height.get() % 5 != 0,
-                _ => false,
-            },
+            Message::Propose(proposal) => {
+                match (proposal.header.view.get() % 3, proposal.header.is_empty()) {
+                    (0 | 2, true) => true,
+                    (2, false) => to == ix(3),
+                    (0, false) => proposal.header.height.get() % 5 != 0,
+                    _ => false,
+                }
+            }
             _ => true,
         });
         for round in 0..600_u64 {
@@ -103,7 +105,8 @@ fn e01_records_are_neither_lost_nor_doubled_by_failed_proposals() {
         let before = town.accepted.len();
         assert!(before >= 60, "{before} batches were accepted");
         town.all();
-        let took = town.until(10_000, |town| town.everybody().all(|house| town.lost_or_doubled(house).is_none()));
+        let took =
+            town.until(10_000, |town| town.everybody().all(|house| town.lost_or_doubled(house).is_none()));
         assert!(took.is_some(), "{:?} of {before}\n{:#?}", town.lost_or_doubled(0), town.houses);
         assert_eq!(town.violation(), None);
         let orders: Vec<Vec<_>> = town
@@ -194,15 +197,21 @@ fn e03_many_proposals_for_one_height_and_for_many_fill_a_share_and_break_nothing
         let mut header = kit.header(&parent, 0, Flags::NONE);
         header.time_ms += round;
         if round >= 1_000 {
-            (header.height, header.parent) = (Height::new(2 + round % 40), Digest::tagged(b"p", &[&round.to_be_bytes()]));
+            (header.height, header.parent) =
+                (Height::new(2 + round % 40), Digest::tagged(b"p", &[&round.to_be_bytes()]));
         }
         table.tell(1, 0, propose(&kit.propose(header, None)));
         table.queue.clear();
     }
     let held = table.seats[0].engine.held();
     assert!(held.blocks <= 128 && held.fetches <= BOUNDS.fetches, "{held:?}");
-    assert_eq!(prepares(&table, 1).iter().collect::<std::collections::BTreeSet<_>>().len(), 1, "one got a vote");
-    let told = table.seats[0].alarms.iter().filter(|alarm| matches!(alarm, Alarm::Equivocation { .. })).count();
+    assert_eq!(
+        prepares(&table, 1).iter().collect::<std::collections::BTreeSet<_>>().len(),
+        1,
+        "one got a vote"
+    );
+    let told =
+        table.seats[0].alarms.iter().filter(|alarm| matches!(alarm, Alarm::Equivocation { .. })).count();
     assert!(told <= 40, "{told} alarms");
     // What cannot be said within the limit of a frame is not sent, and not kept.
     let mut heavy = kit.chain(&parent, 0, 1).remove(0);
@@ -241,13 +250,14 @@ fn e04_a_validator_whose_rules_changed_follows_what_a_quorum_decided() {
     table.seats[0].engine = stricter(&kit, record.unwrap(), vec![first[0].clone(), block.clone()]);
     table.seats[0].sent.clear();
     table.feed(0, Event::Tick);
-    table.feed(0, Event::BatchStored(batch.clone()));
+    table.feed(0, Event::BatchStored(batch));
     table.greet(0);
     assert_eq!(prepares(&table, 2), before, "the same vote again, and no other");
     let prepared = kit.cert_of(VoteKind::Prepare, &block.header);
     table.tell(2, 0, Message::Certificate(Box::new(prepared)));
     let commits = table.seats[0].signed(ix(0)).into_iter();
-    let commits = commits.filter(|one| matches!(one, Message::Vote(vote, _) if vote.kind == VoteKind::Commit));
+    let commits =
+        commits.filter(|one| matches!(one, Message::Vote(vote, _) if vote.kind == VoteKind::Commit));
     assert_eq!(commits.count(), 1, "a quorum found it valid");
     let next = kit.chain(&tip.after(&block), 0, 1).remove(0);
     table.tell(1, 0, propose(&next));
@@ -303,12 +313,18 @@ fn f02_every_parameter_runs_at_both_its_ends_and_is_refused_beyond() {
         ("exec_lag_max", 16, 64, |one, to| one.exec_lag_max = to),
         ("view_blocks_max", 64, 4_096, |one, to| one.view_blocks_max = to),
         ("lane_batches_max", 1, 16, |one, to| one.lane_batches_max = to),
-        ("block_bytes_max", BATCH_BYTES_MAX as u64, 4 * 1024 * 1024, |one, to| one.block_bytes_max = u32::try_from(to).unwrap_or(u32::MAX)),
-        ("block_records_max", BATCH_RECORDS_MAX.into(), 8_192, |one, to| one.block_records_max = u32::try_from(to).unwrap_or(u32::MAX)),
+        ("block_bytes_max", BATCH_BYTES_MAX as u64, 4 * 1024 * 1024, |one, to| {
+            one.block_bytes_max = u32::try_from(to).unwrap_or(u32::MAX)
+        }),
+        ("block_records_max", BATCH_RECORDS_MAX.into(), 8_192, |one, to| {
+            one.block_records_max = u32::try_from(to).unwrap_or(u32::MAX)
+        }),
         ("interval_ms", 0, 1_000, |one, to| one.interval_ms = to),
         ("heartbeat_ms", 1_000, 600_000, |one, to| one.heartbeat_ms = to),
         ("term_ms", 1_000, 3_600_000, |one, to| one.term_ms = to),
-        ("target_bytes", 1, 4 * 1024 * 1024, |one, to| one.target_bytes = u32::try_from(to).unwrap_or(u32::MAX)),
+        ("target_bytes", 1, 4 * 1024 * 1024, |one, to| {
+            one.target_bytes = u32::try_from(to).unwrap_or(u32::MAX)
+        }),
         ("checkpoint_ms", 200, 1_000, |one, to| one.checkpoint_ms = to),
         ("clock_ahead_ms", 50, 60_000, |one, to| one.clock_ahead_ms = to),
         ("clock_behind_ms", 500, 600_000, |one, to| one.clock_behind_ms = to),
@@ -321,13 +337,17 @@ fn f02_every_parameter_runs_at_both_its_ends_and_is_refused_beyond() {
             assert_eq!(params.check(), Ok(()), "{name} = {value}");
             let mut world = World::new(9, 4, params, Faults::none());
             world.run_ms(20_000).unwrap_or_else(|what| panic!("{name} = {value}: {what}"));
-            let report = world.heal_and_progress(15_000).unwrap_or_else(|what| panic!("{name} = {value}: {what}"));
+            let report =
+                world.heal_and_progress(15_000).unwrap_or_else(|what| panic!("{name} = {value}: {what}"));
             assert!(report.blocks > 10, "{name} = {value}: {report:?}");
         }
         for beyond in [least.checked_sub(1), most.checked_add(1), Some(u64::MAX)].into_iter().flatten() {
             let mut params = Params::default();
             set(&mut params, beyond);
-            assert!(matches!(params.check(), Err(ParamError { name: one, .. }) if one == name), "{name} = {beyond}");
+            assert!(
+                matches!(params.check(), Err(ParamError { name: one, .. }) if one == name),
+                "{name} = {beyond}"
+            );
         }
     }
 }

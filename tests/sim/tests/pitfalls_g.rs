@@ -60,7 +60,10 @@ fn g03_many_threads_encode_and_decode_alike() {
             let digest = Digest::tagged(b"codec", &[&at.to_be_bytes()]);
             [
                 Message::Certificate(Box::new(kit.cert(VoteKind::Commit, rank(at, at), digest))),
-                Message::Echo(Box::new(VoteEcho { lane: Some(kit.batch(0, at, digest, 1)), ..VoteEcho::default() })),
+                Message::Echo(Box::new(VoteEcho {
+                    lane: Some(kit.batch(0, at, digest, 1)),
+                    ..VoteEcho::default()
+                })),
                 Message::GetProposal { digest },
             ]
         })
@@ -136,10 +139,17 @@ fn g02_degenerate_messages_change_nothing() {
     let too_many = kit.cert_of(VoteKind::Commit, &many[many.len() - 1].header);
     let mut messages = vec![
         Message::Blocks { blocks: Vec::new(), suffixes: Vec::new(), certificate: Box::new(bare.clone()) },
-        Message::Blocks { blocks: vec![blocks[0].clone(), blocks[0].clone()], suffixes: Vec::new(), certificate: Box::new(bare.clone()) },
+        Message::Blocks {
+            blocks: vec![blocks[0].clone(), blocks[0].clone()],
+            suffixes: Vec::new(),
+            certificate: Box::new(bare.clone()),
+        },
         Message::Blocks { blocks: many, suffixes: Vec::new(), certificate: Box::new(too_many) },
         Message::Echo(Box::default()),
-        Message::Echo(Box::new(VoteEcho { lane: Some(kit.batch(0, u64::MAX, Digest::ZERO, 0)), ..VoteEcho::default() })),
+        Message::Echo(Box::new(VoteEcho {
+            lane: Some(kit.batch(0, u64::MAX, Digest::ZERO, 0)),
+            ..VoteEcho::default()
+        })),
     ];
     for cert in [bare, blank, endless] {
         messages.push(Message::Certificate(Box::new(cert.clone())));

@@ -248,7 +248,11 @@ impl Town {
         let executed = one.executed.iter().flat_map(|delivery| &delivery.batches);
         let doubled: Vec<&BatchRef> = executed.filter(|batch| !seen.insert(**batch)).collect();
         let powerless = one.engine.is_none().then(|| self.accepted.first().copied()).flatten();
-        doubled.first().map(|batch| **batch).or(powerless).or_else(|| self.accepted.difference(&seen).next().copied())
+        doubled
+            .first()
+            .map(|batch| **batch)
+            .or(powerless)
+            .or_else(|| self.accepted.difference(&seen).next().copied())
     }
 
     /// A message comes to everybody over the channel of a house, whatever its engine says.
@@ -559,18 +563,26 @@ pub fn restored(tables: &Tables, executed: &Tip) -> Restored {
     let newest = committed.last().map_or(executed.height, |proposal| proposal.header.height);
     let lowest = Height::new(executed.height.get().saturating_sub(REMEMBERED));
     let recent = tables.heights.range(..=executed.height).filter(|(height, _)| **height > lowest);
-    let waits = |batch: &SignedBatchHeader| {
-        batch.header.seq >= executed.lanes.next_seq(batch.header.author)
-    };
+    let waits = |batch: &SignedBatchHeader| batch.header.seq >= executed.lanes.next_seq(batch.header.author);
     Restored {
         safety: tables.safety.clone().map_or_else(
-            || SafetyAtStart::Lost(chain_core::code::Refusal::new(chain_core::code::Code::SafetyLost, "gone")),
+            || {
+                SafetyAtStart::Lost(chain_core::code::Refusal::new(
+                    chain_core::code::Code::SafetyLost,
+                    "gone",
+                ))
+            },
             |record| SafetyAtStart::Present(Box::new((*record).clone())),
         ),
         executed: executed.clone(),
         committed,
         certificate: tables.certificates.last_key_value().map(|(_, one)| one.certificate.clone()),
-        blocks: tables.blocks.values().map(|one| (**one).clone()).filter(|one| one.header.height > newest).collect(),
+        blocks: tables
+            .blocks
+            .values()
+            .map(|one| (**one).clone())
+            .filter(|one| one.header.height > newest)
+            .collect(),
         summaries: (lowest.get()..=executed.height.get()).map(|at| summary(Height::new(at))).collect(),
         recent: recent
             .filter_map(|(_, digest)| tables.blocks.get(digest).map(|one| one.header.clone()))

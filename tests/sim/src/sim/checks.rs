@@ -35,7 +35,7 @@ pub fn within(held: Held, bounds: Held) -> bool {
 impl World {
     /// Notes a violation. The first one counts.
     pub(super) fn fail(&mut self, what: &str) {
-        self.observer.violation.get_or_insert_with(|| what.to_owned());
+        self.violation.get_or_insert_with(|| what.to_owned());
     }
 
     /// Whether a node holds more for others than it may.

@@ -54,6 +54,10 @@ pub struct Faults {
     pub blackout_per_mille: u64,
     /// Clock skew of a validator, at most, either way.
     pub skew_ms: u64,
+    /// Mean time between two changes of the validator set.
+    pub churn_every_ms: u64,
+    /// Closing blocks whose proposal is followed by a cut through the validators, per mille.
+    pub closing_cut_per_mille: u64,
     /// Mean time between two submissions.
     pub submit_every_ms: u64,
     /// Whether the first validator to crash also loses its safety record. One of the f.
@@ -129,11 +133,17 @@ pub enum FaultKind {
     Liar,
     /// Distance between validators.
     Distance,
+    /// Changes of the validator set.
+    Churn,
+    /// Cuts at the end of an epoch.
+    ClosingCuts,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
+        Self::Churn,
+        Self::ClosingCuts,
         Self::Liar,
         Self::Twin,
         Self::Snapshot,
@@ -181,6 +191,8 @@ impl Faults {
             ledger_loss_per_mille: 0,
             blackout_per_mille: 0,
             skew_ms: 0,
+            churn_every_ms: 0,
+            closing_cut_per_mille: 0,
             submit_every_ms: 300,
             record_lost: false,
             snapshot: false,
@@ -214,7 +226,16 @@ impl Faults {
                 left -= usize::from(*ill);
             }
         }
+        if level == Level::Drawn && random.chance(300) {
+            drawn = drawn.with_churn(random);
+        }
         drawn
+    }
+
+    /// The same with changes of the validator set.
+    #[must_use]
+    pub fn with_churn(self, random: &mut Random) -> Self {
+        Self { churn_every_ms: random.pick(&[20_000, 35_000, 60_000]), closing_cut_per_mille: 500, ..self }
     }
 
     /// Each kind with its own chance and its own strength.
@@ -303,6 +324,8 @@ impl Faults {
                 less.liars.pop();
             }
             FaultKind::Distance => less.map = calm.map,
+            FaultKind::Churn => less.churn_every_ms = 0,
+            FaultKind::ClosingCuts => less.closing_cut_per_mille = 0,
         }
         (less != *self).then_some(less)
     }
@@ -343,6 +366,7 @@ mod tests {
         faults.map = Map::Intercontinental;
         (faults.record_lost, faults.snapshot, faults.twin) = (true, true, true);
         faults.liars = vec![Lie::Equivocate];
+        faults = faults.with_churn(&mut Random::new(3));
         for kind in FaultKind::ALL {
             faults = faults.without(kind).unwrap_or_else(|| panic!("{kind:?} was not there"));
             assert_eq!(faults.without(kind), None, "{kind:?} is gone");

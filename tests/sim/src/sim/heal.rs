@@ -9,7 +9,8 @@ impl World {
     /// Whether a node must follow after healing: all but liars, twins and restored ones, and a second node
     /// that never began.
     fn must_follow(&self, node: usize) -> bool {
-        self.nodes[node].begun && !self.observer.lies(self.nodes[node].ix)
+        let one = &self.nodes[node];
+        one.begun && !one.second && !self.lies_in(self.epochs.len() - 1, node)
     }
 
     /// Ends every fault, brings everybody back, and demands that a new record from every honest node is
@@ -63,10 +64,16 @@ impl World {
         Ok(self.report())
     }
 
-    /// Whether a node's marker came out everywhere. Nothing is owed by liars, nor by one that may not sign;
-    /// but that one must follow.
+    /// Whether a node's marker came out everywhere. Nothing is owed by liars, nor by one that may not sign or is
+    /// no validator; but that one must follow.
     fn marked(&self, node: usize, marker: Option<&TxId>) -> bool {
-        if !self.must_follow(node) || self.observer.silent(self.nodes[node].ix) {
+        if !self.must_follow(node) {
+            return true;
+        }
+        if self.nodes[node].epoch + 1 != self.epochs.len() || self.nodes[node].engine.is_none() {
+            return false;
+        }
+        if self.silent(node) || self.nodes[node].me.is_none() {
             return true;
         }
         let everywhere = |tx: &TxId| {

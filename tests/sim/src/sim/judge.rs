@@ -24,7 +24,6 @@ enum Kind {
 /// Remembers everything that matters for safety.
 #[derive(Debug, Default)]
 pub struct Observer {
-    chain: BTreeMap<Height, (Digest, Option<Digest>)>,
     signed: BTreeMap<(ValidatorIx, Kind, u64, u64), Digest>,
     /// Every block that was ever proposed.
     blocks: BTreeMap<Digest, Seen>,
@@ -122,27 +121,9 @@ impl Observer {
         self.violation.get_or_insert(what);
     }
 
-    /// A block was delivered: every validator delivers the same block at a height.
-    pub fn delivered(&mut self, who: ValidatorIx, height: Height, digest: Digest) {
-        let known = *self.chain.entry(height).or_insert((digest, None));
-        if known.0 != digest {
-            self.fail(format!("{who} delivered {digest} at height {height}, others {}", known.0));
-        }
-    }
-
-    /// A block was executed: every validator reaches the same root.
-    pub fn executed(&mut self, who: ValidatorIx, height: Height, root: Digest) {
-        if let Some((_, known)) = self.chain.get_mut(&height) {
-            let known = *known.get_or_insert(root);
-            if known != root {
-                self.fail(format!("{who} reached root {root} at height {height}, others {known}"));
-            }
-        }
-    }
-
-    /// Heights delivered by anybody.
-    pub fn height(&self) -> Height {
-        self.chain.last_key_value().map_or(Height::ZERO, |(height, _)| *height)
+    /// How many are ill: they lie, or may sign nothing.
+    pub fn ill(&self) -> usize {
+        self.byzantine.len() + self.silenced.keys().filter(|who| !self.lies(**who)).count()
     }
 
     /// From now on this validator may lie.
@@ -240,6 +221,23 @@ impl Observer {
         self.once(who, Kind::Batch, (seq, 0), digest);
         if durable.safety.as_ref().and_then(|record| record.lane).is_none_or(|(known, _)| known < seq) {
             self.fail(format!("{who} pushed batch {seq} before its lane was durable"));
+        }
+    }
+
+    /// A message left a node that is no validator of the epoch: it may hand out what others signed.
+    pub fn sent_by_guest(&mut self, name: &str, message: &Message, epoch: Epoch) {
+        match message {
+            Message::Propose(proposal) => {
+                let known = !self.see(proposal.header.digest(), &proposal.header);
+                self.traces.values_mut().for_each(|trace| trace.learn(&proposal.header));
+                if !known && proposal.header.epoch == epoch {
+                    self.fail(format!("{name} is no validator and proposed {:?}", proposal.header));
+                }
+            }
+            Message::Vote(..) | Message::ViewChange(_) => {
+                self.fail(format!("{name} is no validator and signed {message:?}"));
+            }
+            _ => {}
         }
     }
 

@@ -177,6 +177,19 @@ impl Payloads {
         Submission { signed, bodies: vec![Some(body)] }
     }
 
+    /// What a batch held, as a batch of its own again.
+    pub fn again(submissions: Vec<Submission>) -> Option<Made> {
+        let ids: Vec<TxId> = submissions.iter().map(|one| one.signed.transaction.id()).collect();
+        let records = u32::try_from(ids.len()).unwrap_or(1);
+        let marker = *ids.first()?;
+        Some(Made { root: payload_root(&ids), bytes: 900 * records, count: records, marker, submissions })
+    }
+
+    /// What a batch holds.
+    pub fn of_batch(&self, batch: &Digest) -> &[Submission] {
+        self.by_batch.get(batch).map_or(&[], Vec::as_slice)
+    }
+
     /// The batch that holds these submissions was sealed under this digest.
     pub fn sealed(&mut self, batch: Digest, submissions: Vec<Submission>) {
         self.by_batch.insert(batch, submissions);

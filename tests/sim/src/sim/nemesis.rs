@@ -28,6 +28,8 @@ pub(super) enum Nemesis {
     },
     /// A second node with a key in use starts.
     Twin,
+    /// The validator set is to change.
+    Churn,
 }
 
 impl World {
@@ -37,6 +39,7 @@ impl World {
         self.schedule_strike(Nemesis::Partition, self.faults.partition_every_ms);
         self.schedule_strike(Nemesis::Swizzle, self.faults.swizzle_every_ms);
         self.schedule_strike(Nemesis::Clog, self.faults.clog_every_ms);
+        self.schedule_strike(Nemesis::Churn, self.faults.churn_every_ms);
         if self.faults.twin {
             self.schedule_strike(Nemesis::Twin, 60_000);
         }
@@ -83,6 +86,10 @@ impl World {
             Nemesis::Copy { node } => self.take_copy(node),
             Nemesis::PutBack { node } => self.put_back(node),
             Nemesis::Twin => self.start_twin(),
+            Nemesis::Churn => {
+                self.churn.order_any();
+                self.schedule_strike(Nemesis::Churn, self.faults.churn_every_ms);
+            }
         }
     }
 
@@ -93,11 +100,8 @@ impl World {
                 self.crash(node);
             }
         } else {
-            let ill = |node: &usize| {
-                let who = self.nodes[*node].ix;
-                !self.up(*node) || self.observer.silent(who) || self.observer.lies(who)
-            };
-            let down = (0..self.setup_n).filter(ill).count();
+            let ill = |node: &usize| !self.up(*node) || self.silent(*node) || self.lies(*node);
+            let down = self.members().into_iter().filter(ill).count();
             let node = self.random.index(self.nodes.len());
             // Now and then one more than the protocol tolerates: it must stop, and resume.
             if down < self.f() || self.random.chance(250) {
@@ -154,16 +158,15 @@ impl World {
             return;
         }
         if wipe_ledger {
-            let base = &self.epochs[self.nodes[node].epoch].base;
+            let base = &self.epochs[0].base;
             self.nodes[node].ledger = SimLedger::new(self.executors, &self.payloads, base);
             self.report.ledger_rebuilds += 1;
             self.note(node, "has lost its ledger");
         }
-        let who = self.nodes[node].ix;
         let first_back = self.report.crashes > 0 && self.report.records_lost == 0;
-        if self.faults.record_lost && first_back && !self.observer.lies(who) && node < self.setup_n {
+        if self.faults.record_lost && first_back && node < self.setup_n && self.may_fall_ill(node) {
             self.nodes[node].disk.lose_safety();
-            self.observer.expect_silence(who, self.nodes[node].disk.durable());
+            self.expect_silence(node);
             self.report.records_lost += 1;
             self.note(node, "has lost its safety record");
         }
@@ -241,24 +244,23 @@ impl World {
 
     fn take_copy(&mut self, node: usize) {
         let one = &mut self.nodes[node];
-        let fresh = || SimLedger::new(self.executors, &self.payloads, &self.epochs[one.epoch].base);
+        let fresh = || SimLedger::new(self.executors, &self.payloads, &self.epochs[0].base);
         let ledger = one.ledger.copy().unwrap_or_else(fresh);
-        one.copy = Some((one.disk.copy(), ledger));
+        one.copy = Some((one.disk.copy(), ledger, one.member));
         self.note(node, "is copied");
         self.schedule_strike(Nemesis::PutBack { node }, 30_000);
     }
 
     /// From here on the validator counts among the f: what it signed since the copy is forgotten.
     fn put_back(&mut self, node: usize) {
-        let silent = self.observer.silent(self.nodes[node].ix);
-        if silent || self.nodes[node].copy.is_none() {
+        if self.silent(node) || self.nodes[node].copy.is_none() || !self.may_fall_ill(node) {
             return;
         }
         self.crash(node);
-        if let Some((disk, ledger)) = self.nodes[node].copy.take() {
-            self.nodes[node].disk = disk;
-            self.nodes[node].ledger = ledger;
-            self.observer.expect_restored(self.nodes[node].ix);
+        if let Some((disk, ledger, member)) = self.nodes[node].copy.take() {
+            let one = &mut self.nodes[node];
+            (one.disk, one.ledger, one.member) = (disk, ledger, member);
+            self.expect_restored(node);
             self.report.snapshots += 1;
             self.note(node, "is put back as it was copied");
         }
@@ -269,20 +271,20 @@ impl World {
         let Some(node) = (self.setup_n..self.nodes.len()).find(|node| !self.nodes[*node].begun) else {
             return;
         };
-        let ix = self.nodes[node].ix;
-        if self.observer.silent(ix) {
+        let first = usize::from(self.nodes[node].member.name);
+        if self.silent(first) || !self.may_fall_ill(first) {
             return;
         }
-        self.observer.expect_lies(ix);
         self.report.twins += 1;
         if self.random.chance(500) {
-            let first = &self.nodes[ix.index()];
-            let (disk, ledger) = (first.disk.copy(), first.ledger.copy());
+            let (disk, ledger) = (self.nodes[first].disk.copy(), self.nodes[first].ledger.copy());
             if let Some(ledger) = ledger {
+                self.nodes[node].member = self.nodes[first].member;
                 self.nodes[node].disk = disk;
                 self.nodes[node].ledger = ledger;
             }
         }
+        self.expect_twin(node);
         self.nodes[node].begun = true;
         self.restart(node);
     }

@@ -24,6 +24,15 @@ impl Map {
     /// Every map.
     pub const ALL: [Self; 4] = [Self::Metro, Self::National, Self::Intercontinental, Self::Mixed];
 
+    /// One-way delay between most seats, microseconds.
+    pub const fn typical_us(self) -> u64 {
+        match self {
+            Self::Metro => 1_000,
+            Self::National | Self::Mixed => 15_000,
+            Self::Intercontinental => 80_000,
+        }
+    }
+
     /// One-way delay between two seats, least and most, in microseconds.
     fn delay_us(self, from: usize, to: usize, seats: usize) -> (u64, u64) {
         let (city, country, ocean) = ((300, 2_000), (10_000, 20_000), (60_000, 100_000));
@@ -87,6 +96,29 @@ impl Network {
 
     fn link(&self, from: usize, to: usize) -> usize {
         from * self.seats + to
+    }
+
+    /// One more node, with links to everybody.
+    pub fn grow(&mut self, faults: &Faults) {
+        let (old, new) = (self.seats, self.seats + 1);
+        let mut delay_us = Vec::new();
+        let mut slow = Vec::new();
+        let mut blocked = Vec::new();
+        let mut clogged_until = Vec::new();
+        for link in 0..new * new {
+            let (from, to) = (link / new, link % new);
+            let is_new = from == old || to == old;
+            let before = from * old + to;
+            delay_us.push(if is_new { faults.map.delay_us(from, to, old) } else { self.delay_us[before] });
+            let is_slow = is_new && self.random.chance(faults.slow_links_per_mille);
+            let factor = if is_slow { self.random.between(3, 10) } else { 1 };
+            slow.push(if is_new { factor } else { self.slow[before] });
+            blocked.push(!is_new && self.blocked[before]);
+            clogged_until.push(if is_new { 0 } else { self.clogged_until[before] });
+        }
+        (self.seats, self.delay_us, self.slow) = (new, delay_us, slow);
+        (self.blocked, self.clogged_until) = (blocked, clogged_until);
+        self.isolated.push(false);
     }
 
     /// Whether nothing passes from one to the other.

@@ -1,12 +1,14 @@
 //! One node: a real engine between a simulated disk and a ledger, run as the driver runs it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use chain_core::block::Flags;
 use chain_core::code::{Code, Refusal};
-use chain_core::id::{Height, ValidatorIx};
-use chain_core::lane::SignedBatchHeader;
+use chain_core::crypto::Digest;
+use chain_core::id::{Epoch, Height, ValidatorIx};
+use chain_core::lane::{BatchRef, SignedBatchHeader};
 use chain_core::transaction::Submission;
 use consensus::Engine;
 use consensus::action::{Action, Alarm, Delivery, Notice, Peers};
@@ -18,6 +20,7 @@ use super::byzantine::Liar;
 use super::disk::Disk;
 use super::ledger::{Executor, SimLedger};
 use super::parcel::Parcel;
+use super::roster::Member;
 use super::world::{Due, World};
 
 /// A send that waits for a write.
@@ -40,8 +43,10 @@ pub(super) enum Doom {
 
 /// One node. There may be two with one key.
 pub(super) struct Node {
-    /// Whose key it holds, in its epoch.
-    pub(super) ix: ValidatorIx,
+    /// Whose node it is, and which of its keys it holds.
+    pub(super) member: Member,
+    /// Its index in its epoch; none for one that follows.
+    pub(super) me: Option<ValidatorIx>,
     /// Which of the world's epochs its engine runs in.
     pub(super) epoch: usize,
     /// What it is called in transcripts.
@@ -61,16 +66,33 @@ pub(super) struct Node {
     pub(super) skew_ms: i64,
     pub(super) tokens: BTreeMap<u64, Vec<Submission>>,
     pub(super) liar: Option<Box<dyn Liar>>,
-    /// An old copy of its stores.
-    pub(super) copy: Option<(Disk, SimLedger)>,
+    /// An old copy of its stores, and of its key.
+    pub(super) copy: Option<(Disk, SimLedger, Member)>,
+    /// Between two engines: the record of the next epoch is being written.
+    pub(super) entering: Option<Member>,
+    /// Whether it has lost its safety record, and may sign nothing with this key.
+    pub(super) silent: bool,
+    /// Whether it is a second node with another one's key.
+    pub(super) second: bool,
+    /// Own batches that an ended epoch left unordered; durable.
+    pub(super) carried: BTreeSet<BatchRef>,
+    /// Records that wait until the engine takes them.
+    pub(super) intake: VecDeque<Vec<Submission>>,
     /// Whether it has begun to run: a second node with one key begins late.
     pub(super) begun: bool,
 }
 
 impl Node {
-    pub(super) fn new(ix: ValidatorIx, name: String, disk: Disk, ledger: SimLedger, skew_ms: i64) -> Self {
+    pub(super) fn new(
+        member: Member,
+        me: Option<ValidatorIx>,
+        name: String,
+        (disk, ledger): (Disk, SimLedger),
+        skew_ms: i64,
+    ) -> Self {
         Self {
-            ix,
+            member,
+            me,
             epoch: 0,
             name,
             engine: None,
@@ -89,6 +111,11 @@ impl Node {
             tokens: BTreeMap::new(),
             liar: None,
             copy: None,
+            entering: None,
+            silent: false,
+            second: false,
+            carried: BTreeSet::new(),
+            intake: VecDeque::new(),
             begun: true,
         }
     }
@@ -101,16 +128,27 @@ impl Node {
         self.executing.clear();
         self.syncing = false;
         self.doom = None;
+        self.entering = None;
         self.tokens.clear();
+        self.intake.clear();
     }
 
     /// What the driver reads from the stores at start.
-    pub(super) fn restored(&self, shared: &Executor) -> Restored {
+    pub(super) fn restored(
+        &self,
+        epoch: Epoch,
+        scheduled: Option<(Height, Digest)>,
+        shared: &Executor,
+    ) -> Restored {
         let tables = self.disk.tables();
         let executed = self.ledger.tip().clone();
         let block = |digest| tables.blocks.get(digest).map(|block: &Arc<Proposal>| (**block).clone());
         let above = tables.heights.range(executed.height.next()..);
-        let committed: Vec<Proposal> = above.filter_map(|(_, digest)| block(digest)).collect();
+        // Later epochs wait until this one is executed to its end.
+        let committed: Vec<Proposal> = above
+            .filter_map(|(_, digest)| block(digest))
+            .take_while(|proposal| proposal.header.epoch == epoch)
+            .collect();
         let newest = committed.last().map_or(executed.height, |proposal| proposal.header.height);
         let blocks = tables
             .blocks
@@ -128,6 +166,7 @@ impl Node {
         let batches = tables
             .batches
             .values()
+            .filter(|batch| batch.header.epoch == epoch)
             .filter(|batch| batch.header.seq >= executed.lanes.next_seq(batch.header.author))
             .map(|batch| (**batch).clone())
             .collect();
@@ -135,16 +174,19 @@ impl Node {
             Some(record) => SafetyAtStart::Present(Box::new((**record).clone())),
             None => SafetyAtStart::Lost(Refusal::new(Code::SafetyLost, "the record is gone")),
         };
+        let certified = tables.certificates.range(..=newest).next_back();
         Restored {
             safety,
             committed,
-            certificate: tables.certificates.last_key_value().map(|(_, one)| one.certificate.clone()),
+            certificate: certified
+                .map(|(_, one)| one.certificate.clone())
+                .filter(|certificate| certificate.epoch == epoch),
             blocks,
             summaries: self.ledger.summaries(shared),
             recent: recent.into_iter().rev().collect(),
             batches,
             executed,
-            scheduled: None,
+            scheduled,
         }
     }
 
@@ -153,8 +195,10 @@ impl Node {
         match &self.engine {
             None => format!("{}: down", self.name),
             Some(engine) => format!(
-                "{}: view {} committed {} executed {} voting {} lost {:?} vc_view {:?} last {:?} high {:?} engine {}{}",
+                "{}: epoch {} as {:?} view {} committed {} executed {} voting {} lost {:?} vc_view {:?} last {:?} high {:?} engine {}{}",
                 self.name,
+                engine.epoch(),
+                self.me,
                 engine.view(),
                 engine.committed().height,
                 self.ledger.tip().height,
@@ -171,8 +215,9 @@ impl Node {
 }
 
 impl World {
+    /// Whether a node's process runs; between two epochs it has no engine.
     pub(super) fn up(&self, node: usize) -> bool {
-        self.nodes[node].engine.is_some()
+        self.nodes[node].engine.is_some() || self.nodes[node].entering.is_some()
     }
 
     pub(super) fn clock(&self, node: usize) -> Now {
@@ -188,19 +233,27 @@ impl World {
             return;
         }
         self.note(node, "starts");
+        self.replay(node);
+        self.enter_epoch(node);
+    }
+
+    /// Starts the engine of the epoch that a node is in.
+    pub(super) fn start_engine(&mut self, node: usize) {
         let one = &mut self.nodes[node];
-        let restored = one.restored(&self.shared);
+        let start = &self.epochs[one.epoch];
+        let scheduled = self.churn.scheduled(one.epoch, one.ledger.tip().height);
+        let restored = one.restored(start.epoch, scheduled, &self.shared);
         one.delivered = restored.executed.height;
         one.written_seq = 0;
         one.durable_seq = 0;
         one.tick_at = 0;
-        let start = &self.epochs[one.epoch];
-        let me = (one.ix, start.roster.signer(one.ix));
-        let mut engine = Engine::new(self.params.clone(), start.judge.clone(), Some(me), restored);
+        let me = one.me.map(|me| (me, start.roster.signer(me)));
+        let mut engine = Engine::new(self.params.clone(), start.judge.clone(), me, restored);
         if let Some(mutant) = self.mutant {
             engine.mutate(mutant);
         }
         one.engine = Some(Box::new(engine));
+        self.take_carried(node);
         self.feed(node, Event::Tick);
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
             let wait = self.random.between(1_000, 50_000);
@@ -246,6 +299,7 @@ impl World {
         self.actions.clear();
         self.check_bounds(node);
         self.start_sync(node);
+        self.file_again(node);
     }
 
     fn act(&mut self, node: usize, action: Action) {
@@ -256,7 +310,7 @@ impl World {
             }
             Action::Send { to, message, after } => {
                 if let Message::Vote(vote, _) = &*message {
-                    self.observer.signed(vote);
+                    self.observers[self.nodes[node].epoch].signed(vote);
                 }
                 match after {
                     Some(after) if after > self.nodes[node].durable_seq => {
@@ -286,7 +340,7 @@ impl World {
             Action::Deliver(delivery) => self.deliver(node, *delivery),
             Action::Notice(Notice::Entered { view, by_timeout, .. }) => {
                 if by_timeout {
-                    self.views_by_timeout.insert(view);
+                    self.views_by_timeout.insert((self.nodes[node].epoch, view));
                 }
                 if self.transcript.is_some() {
                     let how = if by_timeout { "after a time-out" } else { "at the end of a term" };
@@ -300,20 +354,23 @@ impl World {
             }
             Action::Alarm(alarm) => self.alarmed(node, &alarm),
             Action::Evidence(evidence) => self.accuses(node, &evidence),
+            Action::SendClosing { to, epoch } => self.send_closing(node, to, epoch),
             #[allow(unreachable_patterns, reason = "actions that are newer than this driver")]
             other => self.fail(&format!("{other:?} is not carried out")),
         }
     }
 
     fn deliver(&mut self, node: usize, delivery: Delivery) {
-        let who = self.nodes[node].ix;
         let height = delivery.header.height;
         // Each height once and in ascending order, in every life of a node.
         if height != self.nodes[node].delivered.next() {
-            self.fail(&format!("{who} delivered {height} out of order"));
+            let name = &self.nodes[node].name;
+            self.fail(&format!("{name} delivered {height} out of order"));
         }
         self.nodes[node].delivered = height;
-        self.observer.delivered(who, height, delivery.header.digest());
+        if let Err(what) = self.agreement.delivered(&self.nodes[node].name, &delivery.header) {
+            self.fail(&what);
+        }
         self.clients.delivered(node, self.now_us, &delivery.batches);
         self.report.batches += delivery.batches.len() as u64;
         self.nodes[node].executing.push_back(delivery);
@@ -323,19 +380,21 @@ impl World {
     }
 
     fn alarmed(&mut self, node: usize, alarm: &Alarm) {
-        let who = self.nodes[node].ix;
         if self.transcript.is_some() {
             self.note(node, &format!("raises {alarm:?}"));
         }
-        if matches!(alarm, Alarm::VoteEcho { .. }) && self.observer.restored_noticed(who) {
+        let one = &self.nodes[node];
+        let observer = &mut self.observers[one.epoch];
+        if matches!(alarm, Alarm::VoteEcho { .. }) && one.me.is_some_and(|who| observer.restored_noticed(who))
+        {
             self.report.snapshots_noticed += 1;
         }
-        let blames_a_liar =
-            matches!(alarm, Alarm::Equivocation { offender, .. } if self.observer.lies(*offender));
+        let blames_a_liar = matches!(alarm, Alarm::Equivocation { offender, .. } if observer.lies(*offender));
         self.report.equivocations += u64::from(blames_a_liar);
         // A liar that restarts hears of the twin that it showed to others.
-        if !blames_a_liar && !self.observer.lies(who) {
-            self.fail(&format!("{who} raised {alarm:?} against the honest"));
+        if !blames_a_liar && !self.lies(node) {
+            let name = &self.nodes[node].name;
+            self.fail(&format!("{name} raised {alarm:?} against the honest"));
         }
     }
 
@@ -350,25 +409,24 @@ impl World {
             return;
         }
         let one = &mut self.nodes[node];
-        let who = one.ix;
         let Some(delivery) = one.executing.pop_front() else { return };
         let Some(proposal) = one.disk.tables().blocks.get(&delivery.header.digest()).cloned() else {
             self.fail("a delivered block is not in the store");
             return;
         };
-        let done = one.ledger.execute(&proposal, &delivery.batches, &self.payloads, &mut self.shared);
-        let summary = match done {
-            Ok(summary) => summary,
-            Err(what) => {
-                self.fail(&format!("{who} {what}"));
-                return;
-            }
-        };
-        self.observer.executed(who, summary.height, summary.root());
+        let closing = delivery.header.flags.contains(Flags::CLOSING);
+        if closing {
+            one.carry_over();
+        }
+        let Some((summary, scheduled)) = self.execute(node, &proposal, &delivery.batches) else { return };
         if !self.nodes[node].executing.is_empty() {
             self.schedule_execution(node);
         }
-        self.feed(node, Event::Executed { summary, scheduled: None });
+        // What the closing block schedules is the next epoch's.
+        self.feed(node, Event::Executed { summary, scheduled: scheduled.filter(|_| !closing) });
+        if closing && self.nodes[node].incarnation == incarnation {
+            self.begin_epoch(node);
+        }
     }
 
     pub(super) fn start_sync(&mut self, node: usize) {

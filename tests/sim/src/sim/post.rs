@@ -8,6 +8,7 @@ use consensus::event::Event;
 use consensus::message::Message;
 
 use super::byzantine::{Hand, Liar, Spoken};
+use super::disk::Certified;
 use super::parcel::{Letter, Parcel, fold};
 use super::world::{Due, World};
 
@@ -17,21 +18,15 @@ const IDLE_US: u64 = 250_000;
 impl World {
     /// Something leaves a node: judged against its disk, then posted to everybody it is for.
     pub(super) fn send(&mut self, node: usize, to: Peers, parcel: Parcel) {
-        let who = self.nodes[node].ix;
-        match &parcel {
-            Parcel::Message(message) => self.observer.sent(who, message, self.nodes[node].disk.durable()),
-            Parcel::Batch(batch) if batch.header.author == who => {
-                let (seq, digest) = (batch.header.seq, batch.header.digest());
-                self.observer.pushed(who, seq, digest, self.nodes[node].disk.durable());
-            }
-            Parcel::Batch(_) | Parcel::GetBatches { .. } => {}
+        self.judge(node, &parcel);
+        if let Parcel::Message(message) = &parcel
+            && let Message::Propose(proposal) = &**message
+        {
+            self.strike_at_closing(node, &proposal.header);
         }
+        let to = self.receivers(node, to, &parcel);
         // Liars go on lying after everything else is healed: the protocol tolerates f of them for ever.
-        if self.nodes[node].liar.is_some() {
-            let to: Vec<usize> = match to {
-                Peers::One(ix) => self.seats_of(ix).filter(|seat| *seat != node).collect(),
-                Peers::All => (0..self.nodes.len()).filter(|seat| *seat != node).collect(),
-            };
+        if self.nodes[node].liar.is_some() && self.nodes[node].me.is_some() {
             let honest = to.len();
             let spoken = self.by_liar(node, |liar, hand| liar.speak(hand, &to, &parcel));
             self.report.lies +=
@@ -40,17 +35,25 @@ impl World {
             return;
         }
         let letter = Letter::new(parcel);
-        match to {
-            Peers::One(ix) => {
-                for seat in self.seats_of(ix).filter(|seat| *seat != node) {
-                    self.post(node, seat, letter.clone());
-                }
+        for seat in to {
+            self.post(node, seat, letter.clone());
+        }
+    }
+
+    /// Holds what leaves a node against what it may say in its epoch.
+    fn judge(&mut self, node: usize, parcel: &Parcel) {
+        let one = &self.nodes[node];
+        let (epoch, durable) = (self.epochs[one.epoch].epoch, one.disk.durable());
+        let observer = &mut self.observers[one.epoch];
+        match (parcel, one.me) {
+            (Parcel::Message(message), Some(who)) => observer.sent(who, message, durable),
+            (Parcel::Message(message), None) => observer.sent_by_guest(&one.name, message, epoch),
+            (Parcel::Batch(batch), Some(who))
+                if batch.header.author == who && batch.header.epoch == epoch =>
+            {
+                observer.pushed(who, batch.header.seq, batch.header.digest(), durable);
             }
-            Peers::All => {
-                for seat in (0..self.nodes.len()).filter(|seat| *seat != node) {
-                    self.post(node, seat, letter.clone());
-                }
-            }
+            (Parcel::Batch(_) | Parcel::GetBatches { .. }, _) => {}
         }
     }
 
@@ -62,9 +65,13 @@ impl World {
         let Some(mut liar) = self.nodes[node].liar.take() else { return Vec::new() };
         let one = &self.nodes[node];
         let start = &self.epochs[one.epoch];
-        let signer = start.roster.signer(one.ix);
+        let Some(me) = one.me else {
+            self.nodes[node].liar = Some(liar);
+            return Vec::new();
+        };
+        let signer = start.roster.signer(me);
         let mut hand = Hand {
-            me: one.ix,
+            me,
             seat: node,
             seats: self.nodes.len(),
             quorum: start.judge.committee.quorum(),
@@ -81,10 +88,9 @@ impl World {
     }
 
     fn speak(&mut self, node: usize, spoken: Vec<Spoken>) {
-        let who = self.nodes[node].ix;
         for Spoken { to, parcel, later_us } in spoken {
-            if let Parcel::Message(message) = &parcel {
-                self.observer.sent(who, message, self.nodes[node].disk.durable());
+            if matches!(parcel, Parcel::Message(_)) {
+                self.judge(node, &parcel);
             }
             let letter = Letter::new(parcel);
             if later_us == 0 {
@@ -97,7 +103,7 @@ impl World {
 
     /// A liar's chance to say something that its engine did not ask for.
     pub(super) fn liar_idle(&mut self, node: usize) {
-        if self.up(node) {
+        if self.nodes[node].engine.is_some() {
             let spoken = self.by_liar(node, |liar, hand| liar.idle(hand));
             self.report.lies += spoken.len() as u64;
             self.speak(node, spoken);
@@ -151,7 +157,7 @@ impl World {
                     self.serve_blocks(to, from, first);
                     return;
                 }
-                let from = self.nodes[from].ix;
+                let from = self.place(self.nodes[to].epoch, from);
                 self.feed(to, Event::Message { from, message: message.clone() });
             }
             Parcel::Batch(header) => {
@@ -171,11 +177,15 @@ impl World {
         use consensus::message::SYNC_BLOCKS_MAX;
         let tables = self.nodes[node].disk.tables();
         let last_wanted = Height::new(first.get().saturating_add(SYNC_BLOCKS_MAX - 1));
+        // One answer is of one epoch.
+        let epoch = tables.block_at(first).map(|block| block.header.epoch);
+        let ends = |(_, one): &(&Height, &Arc<Certified>)| Some(one.certificate.epoch) == epoch;
         let Some((last, certified)) = tables
             .certificates
             .range(first..=last_wanted)
-            .next_back()
-            .or_else(|| tables.certificates.range(first..).next())
+            .rev()
+            .find(ends)
+            .or_else(|| tables.certificates.range(first..).next().filter(ends))
         else {
             return;
         };
@@ -185,7 +195,8 @@ impl World {
         if let Some(blocks) = blocks {
             let certificate = Box::new(certified.certificate.clone());
             let message = Message::Blocks { blocks, suffixes: certified.suffixes.clone(), certificate };
-            self.send(node, Peers::One(self.nodes[to].ix), Parcel::Message(Box::new(message)));
+            let to = Peers::One(self.place(self.nodes[node].epoch, to));
+            self.send(node, to, Parcel::Message(Box::new(message)));
         }
     }
 
@@ -202,7 +213,7 @@ impl World {
             at.seq -= 1;
             at.digest = prev;
         }
-        let to = Peers::One(self.nodes[to].ix);
+        let to = Peers::One(self.place(self.nodes[node].epoch, to));
         for header in found.into_iter().rev() {
             self.send(node, to, Parcel::Batch(header));
         }

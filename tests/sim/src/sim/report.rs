@@ -55,6 +55,20 @@ pub struct Report {
     pub double_signed: u64,
     /// Second nodes started with a key in use.
     pub twins: u64,
+    /// Epochs.
+    pub epochs: u64,
+    /// Epochs whose closing block a Suffix made final.
+    pub suffix_closings: u64,
+    /// Epochs whose closing block scheduled the next change already.
+    pub back_to_back: u64,
+    /// Members that joined.
+    pub joins: u64,
+    /// Members that left.
+    pub removals: u64,
+    /// Members that got a new key.
+    pub rekeys: u64,
+    /// Batches of an ended epoch filed again in a later one.
+    pub filed_again: u64,
     /// Operations that took effect, counted on one validator.
     pub accepted: u64,
     /// Operations refused with a code, counted on one validator.
@@ -103,6 +117,13 @@ impl Report {
         self.snapshots_noticed += other.snapshots_noticed;
         self.double_signed += other.double_signed;
         self.twins += other.twins;
+        self.epochs += other.epochs;
+        self.suffix_closings += other.suffix_closings;
+        self.back_to_back += other.back_to_back;
+        self.joins += other.joins;
+        self.removals += other.removals;
+        self.rekeys += other.rekeys;
+        self.filed_again += other.filed_again;
         self.accepted += other.accepted;
         self.refused += other.refused;
         self.messages += other.messages;

@@ -19,6 +19,17 @@ const LAST_LINES: usize = 40;
 /// Runs that shrinking may take.
 const TRIES_MAX: usize = 120;
 
+/// What every seed of a plan is about.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Whatever the level draws.
+    #[default]
+    Any,
+    /// The validator set changes in every seed.
+    Churn,
+}
+
 /// What is run for every seed.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Plan {
@@ -28,6 +39,9 @@ pub struct Plan {
     pub span_ms: u64,
     /// How hard.
     pub level: Level,
+    /// What every seed is about.
+    #[serde(default)]
+    pub profile: Profile,
     /// Liars, at most f; the seed decides if none is given.
     pub byzantine: Option<usize>,
     /// A rule that is removed.
@@ -38,12 +52,17 @@ pub struct Plan {
 impl Plan {
     /// Drawn faults for `n` validators.
     pub fn new(n: u16, span_ms: u64) -> Self {
-        Self { n, span_ms, level: Level::Drawn, byzantine: None, mutant: None }
+        Self { n, span_ms, level: Level::Drawn, profile: Profile::Any, byzantine: None, mutant: None }
     }
 
     /// The profile of a seed.
     pub fn faults(&self, seed: u64) -> Faults {
-        Faults::draw(self.level, self.n, self.byzantine, &mut Random::fork(seed, b"faults"))
+        let mut random = Random::fork(seed, b"faults");
+        let drawn = Faults::draw(self.level, self.n, self.byzantine, &mut random);
+        match self.profile {
+            Profile::Churn if drawn.churn_every_ms == 0 => drawn.with_churn(&mut random),
+            Profile::Any | Profile::Churn => drawn,
+        }
     }
 
     fn world(&self, seed: u64, faults: &Faults) -> World {

@@ -75,7 +75,9 @@ impl World {
             let any = self.clients.random.index(self.nodes.len());
             let node = match self.clients.desk {
                 Desk::Any => any,
-                Desk::Leader => self.nodes[any].engine.as_ref().map_or(any, |one| one.leader().index()),
+                Desk::Leader => {
+                    self.nodes[any].engine.as_ref().map_or(any, |one| self.seat_of(any, one.leader()))
+                }
             };
             self.submit_at(node);
         }

@@ -14,8 +14,10 @@ use consensus::action::Action;
 use consensus::event::Event;
 use consensus::mutant::Mutant;
 
+use super::agreement::Agreement;
 use super::disk::Disk;
 use super::epoch::EpochStart;
+use super::epochs::Churn;
 use super::faults::Faults;
 use super::judge::Observer;
 use super::ledger::{Executor, Executors, Payloads, SimLedger};
@@ -63,6 +65,12 @@ pub(super) enum Due {
     Executed {
         node: usize,
         incarnation: u32,
+    },
+    /// The record with which a node enters an epoch is durable.
+    Entered {
+        node: usize,
+        incarnation: u32,
+        entries: usize,
     },
     Connect {
         from: usize,
@@ -176,12 +184,17 @@ pub struct World {
     pub(super) clients: Clients,
     pub(super) network: Network,
     pub(super) partition: u64,
-    pub(super) observer: Observer,
+    pub(super) agreement: Agreement,
+    /// One for each epoch.
+    pub(super) observers: Vec<Observer>,
+    /// First violation, in words.
+    pub(super) violation: Option<String>,
+    pub(super) churn: Churn,
     /// Which engine proved which offence: node, its start, offence.
     pub(super) accused: BTreeSet<(usize, u32, Offence)>,
     pub(super) report: Report,
     pub(super) checks: Arc<AtomicU64>,
-    pub(super) views_by_timeout: BTreeSet<View>,
+    pub(super) views_by_timeout: BTreeSet<(usize, View)>,
     pub(super) calm: bool,
     pub(super) transcript: Option<Transcript>,
     pub(super) mutant: Option<Mutant>,
@@ -229,7 +242,10 @@ impl World {
             let ix = ValidatorIx::new(ix);
             let disk = Disk::new(start.fresh_record(ix));
             let ledger = SimLedger::new(executors, &payloads, &start.base);
-            nodes.push(Node::new(ix, name, disk, ledger, skew));
+            let member = start.roster.members[ix.index()];
+            let mut node = Node::new(member, Some(ix), name, (disk, ledger), skew);
+            node.second = second;
+            nodes.push(node);
         }
         let mut observer = Observer::new(start.judge.committee.quorum(), start.base.digest);
         observer.expect_epoch(start.epoch, start.base_of(), usize::from(n));
@@ -257,7 +273,10 @@ impl World {
             executors,
             payloads,
             partition: 0,
-            observer,
+            agreement: Agreement::default(),
+            observers: vec![observer],
+            violation: None,
+            churn: Churn::new(seed, n),
             accused: BTreeSet::new(),
             report: Report { seeds: 1, ..Report::default() },
             checks,
@@ -280,7 +299,7 @@ impl World {
         for (back, lie) in liars.into_iter().enumerate() {
             let node = self.setup_n - 1 - back;
             self.nodes[node].liar = Some(lie.liar());
-            self.observer.expect_lies(self.nodes[node].ix);
+            self.observers[0].expect_lies(ValidatorIx::new(u16::try_from(node).unwrap_or(0)));
             self.schedule(250_000, Due::LiarIdle { node });
         }
         for node in 0..self.nodes.len() {
@@ -291,9 +310,9 @@ impl World {
         self.begin_nemeses();
     }
 
-    /// How many may be Byzantine.
+    /// How many may be Byzantine in the newest epoch.
     pub(super) fn f(&self) -> usize {
-        self.epochs[0].judge.committee.faults()
+        self.epochs.last().map_or(0, |start| start.judge.committee.faults())
     }
 
     pub(super) fn start_ms(&self) -> u64 {
@@ -303,14 +322,6 @@ impl World {
     /// Removes one rule from every engine that starts from now on.
     pub fn mutate(&mut self, mutant: Mutant) {
         self.mutant = Some(mutant);
-    }
-
-    /// The nodes that hold a validator's key.
-    pub(super) fn seats_of(&self, ix: ValidatorIx) -> impl Iterator<Item = usize> + use<> {
-        let first = Some(ix.index()).filter(|one| *one < self.setup_n);
-        let more: Vec<usize> =
-            (self.setup_n..self.nodes.len()).filter(|seat| self.nodes[*seat].ix == ix).collect();
-        first.into_iter().chain(more)
     }
 
     pub(super) fn schedule(&mut self, in_us: u64, due: Due) {
@@ -341,7 +352,8 @@ impl World {
                 script.now_us = next.at_us;
             }
             self.step(next.due);
-            if let Some(violation) = &self.observer.violation {
+            let seen = self.observers.iter().find_map(|one| one.violation.as_ref());
+            if let Some(violation) = self.violation.as_ref().or(seen) {
                 return Err(format!(
                     "seed {} n {} at {} ms: {violation}",
                     self.seed,
@@ -366,14 +378,15 @@ impl World {
             Due::LiarIdle { node } => self.liar_idle(node),
             Due::Synced { node, incarnation, entries, seq } => self.synced(node, incarnation, entries, seq),
             Due::Executed { node, incarnation } => self.executed(node, incarnation),
+            Due::Entered { node, incarnation, entries } => self.entered(node, incarnation, entries),
             Due::Connect { from, to } => {
                 if self.up(from) && self.up(to) && !self.network.is_cut(from, to) {
-                    self.feed(to, Event::Connected(self.nodes[from].ix));
+                    self.feed(to, Event::Connected(self.place(self.nodes[to].epoch, from)));
                 }
             }
             Due::Disconnect { from, to } => {
                 if !self.up(from) && self.up(to) {
-                    self.feed(to, Event::Disconnected(self.nodes[from].ix));
+                    self.feed(to, Event::Disconnected(self.place(self.nodes[to].epoch, from)));
                 }
             }
             Due::Submit => self.submit(),
@@ -387,11 +400,12 @@ impl World {
         let mut report = self.report;
         report.virtual_ms = self.now_us / 1_000;
         (report.accepted, report.refused) = self.nodes[0].ledger.verdicts(&self.shared);
-        report.blocks = self.observer.height().get();
+        report.blocks = self.agreement.height().get();
         let views = self.nodes.iter().filter_map(|node| node.engine.as_ref()).map(|one| one.view().get());
         report.views = views.max().unwrap_or(0);
         report.view_changes = self.views_by_timeout.len() as u64;
-        report.double_signed = self.observer.double_signed;
+        report.double_signed = self.observers.iter().map(|one| one.double_signed).sum();
+        report.epochs = self.epochs.len() as u64;
         report.lost = self.network.lost;
         report.duplicated = self.network.duplicated;
         report.checks = self.checks.load(Ordering::Relaxed);
@@ -425,7 +439,7 @@ impl World {
 
     /// Newest height that anybody delivered.
     pub fn height(&self) -> Height {
-        self.observer.height()
+        self.agreement.height()
     }
 
     /// Where every node stands, a line each.
