@@ -3,6 +3,8 @@
 //! JSON everywhere; digests, keys and signatures are lower-case hexadecimal. Endpoints are listed in
 //! `docs/api.md`. Errors are RFC 9457 problems with the code of the one catalogue.
 
+mod why;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -10,7 +12,7 @@ use crate::block::Header;
 use crate::certificate::Cert;
 use crate::code::{Code, Refusal};
 use crate::codec::Wire;
-use crate::committee::Committee;
+use crate::committee::{Committee, Validator};
 use crate::crypto::{Digest, PublicKey, Signature};
 use crate::evidence::Evidence;
 use crate::execute::Outcome;
@@ -18,6 +20,8 @@ use crate::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use crate::lane::LaneAdvance;
 use crate::state::OffenceEntry;
 use crate::transaction::Batch;
+
+pub use why::{Condition, GaveUp, ValidatorWhy, WaitingFor, Why, span};
 
 /// An error answer (RFC 9457, `application/problem+json`).
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -285,18 +289,80 @@ pub struct PeerStatus {
     pub refused: Option<Refusal>,
 }
 
-/// The validator set of an epoch.
+/// The validator set of the present epoch, what comes after it, and everybody the ledger knows.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ValidatorsView {
-    /// The set.
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The block before its first one.
+    pub base_height: Height,
+    /// The set in force.
     pub committee: Committee,
     /// Faults tolerated.
     pub faults: usize,
     /// Votes needed.
     pub quorum: usize,
+    /// The next set, once it is settled: the epoch is about to end then.
+    pub scheduled: Option<ScheduledView>,
+    /// Every validator that the ledger knows, by name: wanted, suspended, taking part, and those that left last.
+    pub known: Vec<ValidatorView>,
     /// Those of the set against whom the ledger holds proof of an offence; none of them leads a later epoch.
     #[serde(default)]
     pub offenders: Vec<OffenderView>,
+    /// Height at which the answer holds.
+    pub height: Height,
+}
+
+/// The set of the next epoch.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ScheduledView {
+    /// The height whose execution settled it.
+    pub height: Height,
+    /// The set.
+    pub next: Committee,
+}
+
+/// One validator as governance wants it, and what has become of that.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ValidatorView {
+    /// Name, agency, keys and address in the version in effect.
+    pub validator: Validator,
+    /// Status name: `effective` is wanted in the set, `suspended` kept out of it, `revoked` gone.
+    pub status: String,
+    /// The record that says so.
+    pub record: RecordId,
+    /// The version in effect.
+    pub version: u32,
+    /// Whether it takes part in this epoch, under these keys.
+    pub in_set: bool,
+    /// Whether it will take part in the next one, under these keys; absent while that is not settled.
+    pub in_next: Option<bool>,
+    /// Until when its word that it is ready counts, milliseconds since 1970 of block time; absent when it has not
+    /// given it for this version in this epoch.
+    pub ready_until_ms: Option<u64>,
+    /// Offences proved against its consensus key: with one it leads no later epoch.
+    pub offences: u64,
+}
+
+/// A node's word that its validator can take part, to be filed as [`crate::operation::Operation::Ready`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ReadyView {
+    /// Name of the validator.
+    pub name: String,
+    /// The agency that runs it.
+    pub agency: String,
+    /// Its record.
+    pub record: RecordId,
+    /// The version it is ready for.
+    pub version: u32,
+    /// The epoch in which it says so; in another it counts for nothing.
+    pub epoch: Epoch,
+    /// When it said so, milliseconds since 1970.
+    pub time_ms: u64,
+    /// The key that signed.
+    pub consensus_key: PublicKey,
+    /// The signature over [`crate::record::validator::Ready`].
+    pub signature: Signature,
 }
 
 /// A validator that broke a rule.

@@ -5,18 +5,21 @@
 pub(crate) mod paths;
 
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chain_core::api::{NodeStatus, Problem, Stage, TransactionStatus};
 use chain_core::code::Code;
+use chain_core::committee::Committee;
+use chain_core::epoch::HandOver;
 use chain_core::genesis::Genesis;
-use chain_core::id::{Height, TxId};
+use chain_core::id::{Epoch, Height, TxId};
 use serde::de::DeserializeOwned;
 
 use crate::error::{CliError, CliResult};
 use crate::interrupt;
+use crate::sets::Sets;
 
 /// Longest answer read.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -32,6 +35,8 @@ pub(crate) struct Client {
     nodes: Vec<Node>,
     preferred: AtomicUsize,
     timeout: Duration,
+    /// Validator sets proved so far.
+    sets: Mutex<Option<Sets>>,
 }
 
 #[derive(Debug)]
@@ -78,7 +83,13 @@ impl Client {
             .iter()
             .map(|url| Node { url: url.trim_end_matches('/').to_owned(), name: OnceLock::new() })
             .collect();
-        Ok(Self { agent: config.build().into(), nodes, preferred: AtomicUsize::new(0), timeout })
+        Ok(Self {
+            agent: config.build().into(),
+            nodes,
+            preferred: AtomicUsize::new(0),
+            timeout,
+            sets: Mutex::new(None),
+        })
     }
 
     /// How many nodes there are.
@@ -143,6 +154,44 @@ impl Client {
     ) -> CliResult<TransactionStatus> {
         let path = paths::transaction(tx, wait, timeout);
         json(&path, &self.anywhere(&path, None, timeout)?)
+    }
+
+    /// The validator sets from genesis to an epoch, or to the newest one that any node knows of; each is proved by
+    /// the one before, so it does not matter who tells.
+    pub(crate) fn sets(&self, genesis: &Genesis, to: Option<Epoch>) -> CliResult<Sets> {
+        let mut kept = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let sets = kept.get_or_insert_with(|| Sets::of(genesis));
+        while to.is_none_or(|to| sets.newest().committee.epoch() < to) {
+            let epoch = sets.newest().committee.epoch();
+            match (self.hand_over(epoch), to) {
+                (Ok(hand_over), _) => sets.take(hand_over)?,
+                (Err(error), None) if is_absent(error.code()) => break,
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(sets.clone())
+    }
+
+    /// The set of one epoch.
+    pub(crate) fn committee(&self, genesis: &Genesis, epoch: Epoch) -> CliResult<Committee> {
+        if epoch == Epoch::ZERO {
+            return Ok(genesis.committee().clone());
+        }
+        let sets = self.sets(genesis, Some(epoch))?;
+        let set = sets.get(epoch).ok_or_else(|| {
+            CliError::new(Code::UnknownSigner, format!("no hand-over leads to epoch {epoch}"))
+        })?;
+        Ok(set.committee.clone())
+    }
+
+    /// The end of an epoch, from the first node that knows of it.
+    fn hand_over(&self, epoch: Epoch) -> CliResult<HandOver> {
+        let path = paths::hand_over(epoch);
+        let absent = match self.get(&path) {
+            Err(error) if is_absent(error.code()) => error,
+            answer => return answer,
+        };
+        (0..self.len()).find_map(|node| self.get_from(node, &path).ok()).ok_or(absent)
     }
 
     /// Goes on with the next node from now on.
@@ -289,12 +338,22 @@ fn json<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> CliResult<T> {
     })
 }
 
+fn is_absent(code: Code) -> bool {
+    matches!(code, Code::NotFound | Code::NotYetExecuted)
+}
+
 /// Checks the proof in a status with the client's own trust and returns the height that orders it.
-pub(crate) fn verified_height(genesis: &Genesis, status: &TransactionStatus, tx: &TxId) -> CliResult<Height> {
+pub(crate) fn verified_height(
+    client: &Client,
+    genesis: &Genesis,
+    status: &TransactionStatus,
+    tx: &TxId,
+) -> CliResult<Height> {
     let proof = status.proof.as_ref().ok_or_else(|| {
         CliError::new(Code::NotFinal, format!("transaction {tx} is {:?} and has no proof yet", status.stage))
     })?;
-    Ok(proof.verify(genesis.chain_id(), genesis.committee(), tx)?)
+    let committee = client.committee(genesis, proof.certificate.epoch)?;
+    Ok(proof.verify(genesis.chain_id(), &committee, tx)?)
 }
 
 #[cfg(test)]

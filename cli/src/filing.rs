@@ -63,18 +63,23 @@ pub(crate) fn file(
     let deadline = std::time::Instant::now() + timeout;
     let mut status = client.submit(&bytes, Stage::Executed, home, timeout)?;
     loop {
-        if let Some(filed) = ended(genesis, &status, submission, &tx)? {
+        if let Some(filed) = ended(client, genesis, &status, submission, &tx)? {
             return Ok(filed);
         }
         let left = deadline.saturating_duration_since(std::time::Instant::now());
         if left.is_zero() || !interrupt::sleep(Duration::from_millis(20)) {
             return Err(not_final(submission, timeout));
         }
-        status = client.transaction(&tx, Stage::Executed, left)?;
+        status = match status.stage {
+            // Whoever took it has lost it, or left the validator set since: sent again, it is the same transaction.
+            Stage::Unknown => client.submit(&bytes, Stage::Executed, home, left)?,
+            _ => client.transaction(&tx, Stage::Executed, left)?,
+        };
     }
 }
 
 fn ended(
+    client: &Client,
     genesis: &Genesis,
     status: &TransactionStatus,
     submission: &Submission,
@@ -84,7 +89,7 @@ fn ended(
     if status.stage != Stage::Executed || status.proof.is_none() || status.outcomes.len() != records.len() {
         return Ok(None);
     }
-    let height = verified_height(genesis, status, tx)?;
+    let height = verified_height(client, genesis, status, tx)?;
     Ok(Some(Filed { height, outcomes: status.outcomes.clone(), records }))
 }
 

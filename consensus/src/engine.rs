@@ -3,8 +3,8 @@
 //! One file per concern: `blocks` receives proposals and votes for them, `certificates` counts votes and
 //! makes blocks final, `accuse` proves what others may not do, `deliver` hands them to execution, `epoch` ends the
 //! epoch, `propose` is the leader's side and `tips` its choice of batches, `view` gives up on leaders, `inclusion` on
-//! those that leave a lane out, `handover` ends views early, `sync` keeps up with the others. Every public entry
-//! point ends in `Engine::settle`, which does whatever has become possible.
+//! those that leave a lane out, `handover` ends views early, `sync` keeps up with the others, `insight` tells
+//! operators. Every public entry point ends in `Engine::settle`, which does whatever has become possible.
 
 mod accuse;
 mod blocks;
@@ -13,6 +13,7 @@ mod deliver;
 mod epoch;
 mod handover;
 mod inclusion;
+pub mod insight;
 mod propose;
 mod sync;
 mod tips;
@@ -231,6 +232,8 @@ pub struct Engine {
     /// Since when there has been such a certificate.
     missing_ms: Option<u64>,
     own_votes: VecDeque<OwnVote>,
+    /// The own VIEW-CHANGE and the write it waits for.
+    own_view_change: Option<(u64, ViewChange)>,
 
     view: View,
     entry: Option<Verified<EntryProof>>,
@@ -261,6 +264,7 @@ pub struct Engine {
     handing_over: bool,
 
     peers: Vec<Peer>,
+    pace: insight::Pace,
     local: VecDeque<(u64, Digest, u32, u32)>,
     /// Own batches not yet ordered, and when they were last pushed.
     pushed_ms: BTreeMap<u64, u64>,
@@ -352,6 +356,7 @@ impl Engine {
             closing_target: None,
             missing_ms: None,
             own_votes: VecDeque::new(),
+            own_view_change: None,
             view: View::ZERO,
             entry: None,
             view_entered_ms: 0,
@@ -371,6 +376,7 @@ impl Engine {
             checkpoint_ms: 0,
             handing_over: false,
             peers: vec![Peer::default(); n],
+            pace: insight::Pace::new(n, judge.committee.faults()),
             local: VecDeque::new(),
             pushed_ms: BTreeMap::new(),
             relayed: None,
@@ -416,6 +422,12 @@ impl Engine {
     /// Newest final height.
     pub fn committed(&self) -> &Tip {
         self.chain.committed()
+    }
+
+    /// Highest height that a quorum is known to have made final, here or elsewhere.
+    pub fn certified(&self) -> Height {
+        let target = self.sync_target.as_ref().map_or(Height::ZERO, |certificate| certificate.height);
+        self.committed().height.max(target)
     }
 
     /// Commit certificate of the newest final block.
@@ -647,9 +659,11 @@ impl Engine {
         self.persisted_seq = self.persisted_seq.max(seq);
         while self.own_votes.front().is_some_and(|own| own.after <= seq) {
             if let Some(own) = self.own_votes.pop_front() {
+                self.pace.note(now.mono_ms, &own.vote);
                 self.count(now, own.vote, true, out);
             }
         }
+        self.on_durable_view_change(now, out);
     }
 
     fn on_executed(

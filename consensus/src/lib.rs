@@ -37,6 +37,7 @@ pub mod event;
 mod lanes;
 pub mod message;
 #[cfg(not(feature = "mutants"))]
+#[allow(dead_code, unreachable_pub, reason = "one shape with and without the feature")]
 mod mutant;
 #[cfg(feature = "mutants")]
 pub mod mutant;

@@ -4,7 +4,7 @@
 /// A rule removed.
 #[cfg_attr(
     not(feature = "mutants"),
-    allow(unreachable_pub, reason = "one shape with and without the feature")
+    allow(unreachable_pub, dead_code, reason = "one shape with and without the feature")
 )]
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Mutant {
@@ -34,7 +34,21 @@ pub enum Mutant {
     SendBeforeDurable,
 }
 
+#[cfg(feature = "mutants")]
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::NoVoteChain, Self::CommitAfterViewChange, Self::SendBeforeDurable];
+    pub const ALL: [Self; 12] = [
+        Self::TwoVotesASlot,
+        Self::NoVoteChain,
+        Self::TermEndIsNotLast,
+        Self::TermEndWithoutFlag,
+        Self::LowestBase,
+        Self::CommitAfterViewChange,
+        Self::Healing,
+        Self::ForgetfulViewChange,
+        Self::SmallQuorum,
+        Self::ClosingIsNotLast,
+        Self::SuffixOnAnything,
+        Self::SendBeforeDurable,
+    ];
 }

@@ -137,7 +137,7 @@ impl Rules {
     }
 
     fn enough(&self, honest: usize) -> bool {
-        honest > 0 && honest + self.byzantine >= self.quorum
+        honest + self.byzantine >= self.quorum
     }
 
     /// Whether a PREPARE certificate of this block can exist. The base counts as certified.
@@ -163,7 +163,7 @@ impl Rules {
             return base == Tree::BASE;
         }
         let flagged = tree.kind(base) == Kind::TermEnd || !self.keeps(Rule::TermEndHasFlag);
-        if flagged && base != Tree::BASE && tree.view(base) + 1 == view {
+        if flagged && base != Tree::BASE && tree.view(base) == view - 1 {
             return true;
         }
         // A timeout certificate whose best claim is exactly this base: each honest claim in it ranks no

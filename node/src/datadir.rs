@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_key_votes_from_one_directory_only() {
+    fn b14_a_fresh_key_votes_from_one_directory_only() {
         let place = Place::new();
         place.mark_fresh();
         let first = place.data("first");
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_fell_back_is_noticed() {
+    fn b11_a_store_that_fell_back_is_noticed() {
         let place = Place::new();
         place.mark_fresh();
         let data = place.data("data");

@@ -13,7 +13,7 @@ mod inbox;
 pub mod intake;
 mod pool;
 mod recorder;
-mod report;
+pub(crate) mod report;
 mod sync;
 mod tracker;
 
@@ -37,9 +37,10 @@ use crate::storage::StorageError;
 use crate::storage::consensus::SyncedWrite;
 use crate::storage::high_water::{HighWater, Mark};
 use crate::storage::ledger::Place;
+use crate::why::pauses::Pauses;
 pub(crate) use accuse::Accuser;
 use batches::CheckedBatch;
-use core::{Core, EngineView};
+use core::Core;
 use epochs::{Epochs, closes};
 use hooks::{Point, hit};
 use inbox::Input;
@@ -56,6 +57,8 @@ const BACKLOG_MAX: usize = 512;
 const TURN_MS: u64 = 50;
 /// How often the high-water file is synced and the stores are asked for background errors.
 const CHECK_MS: u64 = 1_000;
+/// How often what is for people only is said anew.
+const INSIGHT_MS: u64 = 100;
 /// How long a leader may take to hand over at shutdown.
 const HAND_OVER_MS: u64 = 300;
 
@@ -104,6 +107,9 @@ pub(crate) struct Driver {
     lane: BTreeMap<BatchRef, usize>,
     lane_bytes: usize,
     check_at: Instant,
+    pauses: Pauses,
+    /// When what takes a while to look at is said again, in monotonic milliseconds.
+    insight_ms: u64,
     stop_at: Option<Instant>,
 }
 
@@ -141,6 +147,8 @@ impl Driver {
             lane: BTreeMap::new(),
             lane_bytes: 0,
             check_at: Instant::now(),
+            pauses: Pauses::default(),
+            insight_ms: 0,
             stop_at: None,
         };
         driver.take_lane(&pending);
@@ -244,12 +252,12 @@ impl Driver {
             Input::Disconnected { peer, .. } => Event::Disconnected(peer),
             Input::BatchStored(header) if header.header.epoch != self.engine.epoch() => return,
             Input::BatchStored(header) => Event::BatchStored(header),
+            Input::LaneFrozen { epoch, .. } if epoch != self.engine.epoch() => return,
+            Input::LaneFrozen { author, .. } => Event::LaneFrozen(author),
             Input::Executed { summary, scheduled, closing } => {
                 self.epoch_ended |= closing;
                 Event::Executed { summary, scheduled: scheduled.filter(|_| !closing) }
             }
-            Input::LaneFrozen { epoch, .. } if epoch != self.engine.epoch() => return,
-            Input::LaneFrozen { author, .. } => Event::LaneFrozen(author),
             Input::Hello { epoch, network_key, challenge, reply } => {
                 let signature = self.engine.hello(epoch, network_key, challenge).unwrap_or_else(|| {
                     // An observer: it may be heard, it may not vote.
@@ -257,6 +265,10 @@ impl Driver {
                     self.epochs.key().sign(&HelloPreimage { chain_id, epoch, network_key, challenge })
                 });
                 let _ = reply.send(Some(signature));
+                return;
+            }
+            Input::Ready { ready, reply } => {
+                let _ = reply.send(self.epochs.say_ready(&ready));
                 return;
             }
             Input::Wake => return,
@@ -281,6 +293,9 @@ impl Driver {
 
     /// Announces local records as the next batches of the own lane, as far as they are due and it has room.
     fn announce(&mut self, actions: &mut Vec<Action>) {
+        if self.core.me().is_none() {
+            self.turn_away();
+        }
         while self.may_seal()
             && self.core.intake.due_ms(self.lane_idle()).is_some_and(|due| due <= self.core.mono_ms())
         {
@@ -299,6 +314,19 @@ impl Driver {
             let event = Event::LocalBatch { token, payload_root: payload_root(&ids), bytes, count };
             let now = self.now();
             self.engine.handle(now, event, actions);
+        }
+    }
+
+    /// An observer has no lane: what still waits here is forgotten, so that its sender asks another node.
+    fn turn_away(&self) {
+        while let taken = self.core.intake.take()
+            && !taken.is_empty()
+        {
+            tracing::warn!(
+                transactions = taken.len(),
+                "not ordered before this node left the set; turned away"
+            );
+            taken.iter().for_each(|one| self.core.tracker.forget(&one.id));
         }
     }
 
@@ -333,13 +361,8 @@ impl Driver {
                     );
                     self.deliveries.push_back(*delivery);
                 }
+                Action::Evidence(evidence) => self.accuse(evidence),
                 Action::SendClosing { to, epoch } => self.send_closing(to, epoch)?,
-                Action::Evidence(evidence) => {
-                    let part = self.core.part();
-                    if let Some(me) = part.me {
-                        self.accuse(me, &part.committee, evidence);
-                    }
-                }
                 Action::Alarm(alarm) => report::alarm(&self.core.committee(), &alarm)?,
                 Action::Notice(notice) => report::notice(&self.core.committee(), notice),
             }
@@ -555,7 +578,13 @@ impl Driver {
     }
 
     /// Says where the engine stands, for status and metrics.
-    fn publish(&self) {
+    fn publish(&mut self) {
+        let now = self.now();
+        self.pauses.turn(now.mono_ms);
+        let fresh = now.mono_ms >= self.insight_ms;
+        if fresh {
+            self.insight_ms = now.mono_ms + INSIGHT_MS;
+        }
         let committed = self.engine.committed();
         let part = self.core.part();
         hooks::note_leading(Some(self.engine.leader()) == part.me);
@@ -563,17 +592,26 @@ impl Driver {
         if view.view != self.engine.view() {
             self.core.counters.views.fetch_add(1, Ordering::Relaxed);
         }
-        *view = EngineView {
-            view: self.engine.view(),
-            leader: Some(self.engine.leader()),
-            committed: committed.height,
-            digest: Some(committed.digest),
-            time_ms: committed.time_ms,
-            voting: self.engine.voting(),
-            lost: self.engine.lost().cloned(),
-            peers: part.committee.indices().map(|ix| self.engine.peer(ix).unwrap_or_default()).collect(),
-            lane_pending: self.lane.len(),
-        };
+        view.view = self.engine.view();
+        view.leader = Some(self.engine.leader());
+        view.committed = committed.height;
+        view.certified = self.engine.certified();
+        view.digest = Some(committed.digest);
+        view.time_ms = committed.time_ms;
+        view.voting = self.engine.voting();
+        view.lost = self.engine.lost().cloned();
+        let committee = &part.committee;
+        view.peers = committee.indices().map(|ix| self.engine.peer(ix).unwrap_or_default()).collect();
+        view.lane_pending = self.lane.len();
+        view.turned_ms = now.mono_ms;
+        if fresh {
+            view.insights =
+                committee.indices().map(|ix| self.engine.insight(ix).unwrap_or_default()).collect();
+            view.progressed_ms = self.engine.progressed_ms();
+            view.waiting_for = self.engine.waiting_for(now);
+            view.gave_up = self.engine.gave_up();
+            view.habit_ms = self.pauses.habit_ms();
+        }
     }
 }
 

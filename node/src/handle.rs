@@ -1,18 +1,20 @@
 //! What the HTTP API may ask of the node.
 //!
 //! Reads go through a snapshot of the ledger at one executed height and block on the disk: call them off the
-//! async threads. Nothing here touches the engine thread except [`Node::submit`], which only queues.
+//! async threads. Nothing here touches the engine thread except [`Node::submit`], which only queues, and
+//! [`Node::say_ready`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus,
-    ValidatorsView,
+    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
+    TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::Refusal;
 use chain_core::crypto::Digest;
-use chain_core::id::{Height, RecordId, TxId};
+use chain_core::epoch::HandOver;
+use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::transaction::Submission;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -122,8 +124,25 @@ pub trait Node: Send + Sync + 'static {
     /// Newest executed height. Every answer carries it: this one reads memory only and never blocks.
     fn height(&self) -> Height;
 
-    /// The validator set of the present epoch.
-    fn validators(&self) -> ValidatorsView;
+    /// The validator set of the present epoch, the next one if it is settled, and everybody known.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    fn validators(&self) -> Result<ValidatorsView, Refusal>;
+
+    /// The end of an epoch with the set of the next.
+    ///
+    /// # Errors
+    /// `NOT_YET_EXECUTED` for an epoch that has not ended here.
+    fn hand_over(&self, epoch: Epoch) -> Result<HandOver, Refusal>;
+
+    /// This node's signed word that it can take part, when it is wanted, does not take part, and has caught up.
+    /// Waits for the engine thread.
+    ///
+    /// # Errors
+    /// `READY_NOT_NEEDED` (it takes part, or the next set is settled), `VALIDATOR_NOT_WANTED` (no record in effect
+    /// names its key), `SAFETY_LOST`, `NOT_READY` (it has not caught up).
+    fn say_ready(&self) -> Result<ReadyView, Refusal>;
 
     /// Offences of validators that the ledger holds proof of; at most [`PAGE_MAX`].
     ///
@@ -133,6 +152,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// What the node says about itself and its peers.
     fn status(&self) -> NodeStatus;
+
+    /// Why the ledger moves or does not, validator by validator. Reads memory only.
+    fn why(&self) -> Why;
 
     /// Whether the node serves reads and writes: `Err` says why not (`/readyz`).
     ///

@@ -15,6 +15,8 @@ use consensus::message::Message;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+pub use crate::why::Health;
+
 /// Most bytes of one frame: a message or a batch, with its kind byte.
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024 + 1;
 /// Most bytes of batches in one sync answer.
@@ -25,7 +27,7 @@ pub const SYNC_BATCHES_MAX: usize = 256;
 /// Which long-lived stream a frame travels on. Votes never wait behind data.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Stream {
-    /// Small and urgent: votes, view changes, certificates, status, echoes, cosignatures.
+    /// Small and urgent: votes, view changes, certificates, status, echoes, cosignatures, health.
     Votes,
     /// Large: proposals, batches, blocks.
     Data,
@@ -40,6 +42,8 @@ pub enum Frame {
     Batch(Arc<[u8]>),
     /// A cosignature over a checkpoint of the record log.
     Cosignature(Arc<Cosignature>),
+    /// How the sender is; for people only.
+    Health(Arc<Health>),
 }
 
 /// One validator's signature over the checkpoint of the record log at an executed height.
@@ -66,12 +70,12 @@ impl Frame {
     pub fn stream(&self) -> Stream {
         match self {
             Self::Batch(_) => Stream::Data,
-            Self::Cosignature(_) => Stream::Votes,
+            Self::Cosignature(_) | Self::Health(_) => Stream::Votes,
             Self::Message(message) => stream_of(message),
         }
     }
 
-    /// Kind byte and content: 1 message, 2 batch, 3 cosignature.
+    /// Kind byte and content: 1 message, 2 batch, 3 cosignature, 4 health.
     ///
     /// # Errors
     /// When a message is over its limit: a bug of the sender.
@@ -80,6 +84,7 @@ impl Frame {
             Self::Message(message) => (1, encode::<Message>(message)?),
             Self::Batch(bytes) => (2, bytes.to_vec()),
             Self::Cosignature(one) => (3, encode::<Cosignature>(one)?),
+            Self::Health(one) => (4, encode::<Health>(one)?),
         };
         let mut bytes = Vec::with_capacity(content.len() + 1);
         bytes.push(kind);
@@ -97,6 +102,7 @@ impl Frame {
             1 => Ok(Self::Message(Arc::new(decode(content)?))),
             2 => Ok(Self::Batch(Arc::from(content))),
             3 => Ok(Self::Cosignature(Arc::new(decode(content)?))),
+            4 => Ok(Self::Health(Arc::new(decode(content)?))),
             _ => Err(CodecError::Malformed(format!("frame kind {kind}"))),
         }
     }
@@ -185,6 +191,21 @@ pub struct PeerConnection {
     pub connected: bool,
     /// Why the last attempt was refused.
     pub refused: Option<chain_core::code::Refusal>,
+    /// Why the last attempt did not come as far as being refused.
+    pub unreached: Option<Unreached>,
+}
+
+/// How an attempt to connect failed before anybody could refuse it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unreached {
+    /// The host says that nothing listens at the address.
+    Closed,
+    /// The address does not answer.
+    NoAnswer,
+    /// The address takes connections, and nothing is said on them.
+    Mute,
+    /// The connection broke before it was of any use.
+    Broken,
 }
 
 /// Where the network delivers. Cheap to clone behind its `Arc`.

@@ -6,20 +6,21 @@ mod proofs;
 mod records;
 mod status;
 mod submit;
+mod validators;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus,
-    ValidatorsView,
+    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
+    TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
-use chain_core::id::{Height, RecordId, TxId};
+use chain_core::epoch::HandOver;
+use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::read::Reader;
 use chain_core::transaction::Submission;
-use chain_core::trust::TrustPolicy;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
@@ -40,7 +41,7 @@ const POLL: Duration = Duration::from_millis(250);
 pub(crate) struct Local {
     core: Arc<Core>,
     genesis: Arc<str>,
-    policy: TrustPolicy,
+    network: String,
     reader: Reader,
     members: Mutex<Members>,
     trees: Trees,
@@ -48,8 +49,8 @@ pub(crate) struct Local {
 
 impl Local {
     /// A handle on a running node.
-    pub(crate) fn new(core: Arc<Core>, genesis: Arc<str>, policy: TrustPolicy, reader: Reader) -> Self {
-        Self { core, genesis, policy, reader, members: Mutex::default(), trees: Trees::default() }
+    pub(crate) fn new(core: Arc<Core>, genesis: Arc<str>, network: String, reader: Reader) -> Self {
+        Self { core, genesis, network, reader, members: Mutex::default(), trees: Trees::default() }
     }
 
     fn snapshot(&self) -> Result<Snapshot<'_>, Refusal> {
@@ -150,11 +151,16 @@ impl Node for Local {
         self.core.executed()
     }
 
-    fn validators(&self) -> ValidatorsView {
-        let committee = (*self.core.committee()).clone();
-        // Without the ledger the set itself is still worth an answer.
-        let offenders = self.offenders(&committee).unwrap_or_default();
-        ValidatorsView { faults: committee.faults(), quorum: committee.quorum(), committee, offenders }
+    fn validators(&self) -> Result<ValidatorsView, Refusal> {
+        self.validators_view()
+    }
+
+    fn hand_over(&self, epoch: Epoch) -> Result<HandOver, Refusal> {
+        self.hand_over_of(epoch)
+    }
+
+    fn say_ready(&self) -> Result<ReadyView, Refusal> {
+        self.ready_word()
     }
 
     fn evidence(&self, cursor: Option<&str>, limit: usize) -> Result<Page<EvidenceView>, Refusal> {
@@ -163,6 +169,10 @@ impl Node for Local {
 
     fn status(&self) -> NodeStatus {
         self.node_status()
+    }
+
+    fn why(&self) -> Why {
+        crate::why::diagnosis(&self.core)
     }
 
     fn ready(&self) -> Result<(), Refusal> {

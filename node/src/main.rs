@@ -61,6 +61,8 @@ enum NodeCommand {
 
 /// Longest time for the threads to end once network and API have, so that ten seconds suffice for all.
 const STOP_TIME: Duration = Duration::from_secs(4);
+/// Time for the last words to peers to leave.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     if std::env::var_os("SSLKEYLOGFILE").is_some() {
@@ -196,6 +198,7 @@ impl Peering {
                 "`p2p.addresses` names no validator that the ledger knows; its address is not used"
             );
         }
+        let (inbox, epoch) = (running.inbox(&directory), directory.committee.epoch());
         let failer = running.failer();
         let config = NetworkConfig {
             listen: self.listen.clone(),
@@ -205,8 +208,8 @@ impl Peering {
             network_key: SecretKey::from_seed(*self.network_key.seed()),
             on_failure: Box::new(move |detail| failer(Refusal::new(Code::Internal, detail))),
         };
-        let network = network::start(config, running.inbox()).await?;
-        running.attach(Arc::new(network.clone()));
+        let network = network::start(config, inbox).await?;
+        running.attach(Arc::new(network.clone()), epoch);
         Ok(network)
     }
 }
@@ -244,7 +247,10 @@ async fn serve_until(running: &Running, peering: &Peering, api: ApiConfig) -> Re
             running.ended().await
         }
     };
+    running.farewell(&result);
     let _ = tokio::time::timeout(Duration::from_secs(5), server.shutdown()).await;
+    // What was just said is on its way.
+    tokio::time::sleep(FAREWELL).await;
     network.shutdown().await;
     result
 }

@@ -24,6 +24,7 @@ mod hub;
 mod metrics;
 mod outbox;
 mod peers;
+mod probe;
 mod session;
 pub mod stranger;
 mod streams;
@@ -236,8 +237,9 @@ impl Network for NetworkHandle {
         let others = directory.committee.indices().filter(|&ix| ix != directory.me);
         others
             .map(|validator| {
-                let (connected, refused) = self.shared.slot(validator).status();
-                PeerConnection { validator, connected, refused }
+                let slot = self.shared.slot(validator);
+                let (connected, refused) = slot.status();
+                PeerConnection { validator, connected, refused, unreached: slot.unreached() }
             })
             .collect()
     }
@@ -285,6 +287,7 @@ fn parse_address(text: &str) -> Result<Multiaddr, Refusal> {
     Ok(address)
 }
 
+/// The TCP address that a peer is dialled at.
 fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
     let mut parts = address.iter();
     let ip = match parts.next()? {

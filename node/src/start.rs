@@ -10,8 +10,8 @@ use chain_core::code::{Code, Refusal};
 use chain_core::committee::Validator;
 use chain_core::crypto::SecretKey;
 use chain_core::genesis::{self, Genesis, KeyRole};
+use chain_core::id::Epoch;
 use chain_core::read::Reader;
-use chain_core::trust::TrustPolicy;
 use consensus::Params;
 use consensus::engine::SafetyAtStart;
 use tokio::sync::watch;
@@ -32,6 +32,7 @@ use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
 use crate::vault::Vault;
+use crate::why::farewell;
 
 /// The keys of a validator.
 #[derive(Debug)]
@@ -206,14 +207,14 @@ impl Running {
         prepared.run()
     }
 
-    /// Attaches the network.
-    pub fn attach(&self, network: Arc<dyn Network>) {
-        self.core.attach(network);
+    /// Attaches the network of an epoch.
+    pub fn attach(&self, network: Arc<dyn Network>, epoch: Epoch) {
+        self.core.attach(network, epoch);
     }
 
-    /// A network's way in, in the epoch that the node is in.
-    pub fn inbox(&self) -> Arc<dyn Inbox> {
-        Arc::new(CoreInbox::new(self.core.clone()))
+    /// A network's way in, in the epoch of its directory: who has which index there must be who has it here.
+    pub fn inbox(&self, directory: &Directory) -> Arc<dyn Inbox> {
+        Arc::new(CoreInbox::new(self.core.clone(), directory.committee.epoch()))
     }
 
     /// Whom the node connects with now.
@@ -254,6 +255,11 @@ impl Running {
         self.core.stop.ended().await
     }
 
+    /// Tells the peers why this node is about to be gone.
+    pub fn farewell(&self, reason: &Result<(), Refusal>) {
+        farewell(&self.core, reason);
+    }
+
     /// Tells the engine to hand over and stop.
     pub fn shut_down(&self) {
         self.core.inputs.push(Input::Shutdown);
@@ -282,7 +288,6 @@ impl Running {
 struct Prepared {
     core: Arc<Core>,
     setup: Setup,
-    policy: TrustPolicy,
     safety: SafetyAtStart,
     high_water: Option<crate::storage::high_water::HighWater>,
 }
@@ -308,6 +313,7 @@ impl Prepared {
         let log_key = SecretKey::from_seed(*setup.keys.log.seed());
         let core = Core::new(Parts {
             chain: genesis.chain_params(),
+            params: setup.params(),
             key,
             part: Part::of_genesis(genesis, &key),
             consensus,
@@ -318,24 +324,23 @@ impl Prepared {
         });
         let core =
             core.map_err(|error| Refusal::new(Code::Internal, format!("starting threads: {error}")))?;
-        let policy = TrustPolicy::from_genesis(genesis);
         // The text is not needed twice.
         setup.genesis_text.shrink_to_fit();
-        Ok(Self { core: Arc::new(core), setup, policy, safety, high_water })
+        Ok(Self { core: Arc::new(core), setup, safety, high_water })
     }
 
     fn run(self) -> Result<Running, Refusal> {
-        let Self { core, setup, policy, safety, mut high_water } = self;
+        let Self { core, setup, safety, mut high_water } = self;
         let own = setup.own();
         let genesis_state = setup.genesis.state()?;
         Executor::open(&core, &genesis_state, setup.genesis.created_ms())?.replay()?;
         let params = setup.params();
         params.check().map_err(|error| Refusal::new(Code::GenesisInvalid, error.to_string()))?;
+        let accuser = Accuser::new(SecretKey::from_seed(*setup.keys.log.seed()));
         let lost = match safety {
             SafetyAtStart::Lost(refusal) => Some(refusal),
             SafetyAtStart::Present(_) => None,
         };
-        let accuser = Accuser::new(SecretKey::from_seed(*setup.keys.log.seed()));
         let epochs = Epochs::new(core.clone(), params, setup.keys.consensus, lost);
         let part = epochs.part()?;
         let safety = epochs.record(&part, high_water.as_mut())?;
@@ -362,8 +367,9 @@ impl Prepared {
                 Err(refusal) => executor_core.stop.fail(refusal),
             })?;
         let driver = spawn("engine", move || Driver::new(start).run())?;
+        let network = setup.genesis.document().network.clone();
         let handle: NodeHandle =
-            Arc::new(Local::new(core.clone(), Arc::from(setup.genesis_text), policy, setup.reader));
+            Arc::new(Local::new(core.clone(), Arc::from(setup.genesis_text), network, setup.reader));
         Ok(Running { core, handle, data: setup.data, own, driver: Some(driver), executor: Some(executor) })
     }
 }

@@ -1,6 +1,8 @@
 //! A validator signs two batches for one position of its lane: the others prove it, file it once, and order
 //! nothing more from that lane.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 mod common;
 
 use std::sync::Arc;
@@ -103,7 +105,7 @@ fn a_forked_lane_is_proven_filed_once_and_frozen_also_after_a_restart() {
     assert!(late <= 1, "usually one files; {late} came too late");
 
     // Shown where people look, with a receipt that needs no node.
-    let offenders = city.node(2).validators().offenders;
+    let offenders = city.node(2).validators().unwrap().offenders;
     assert_eq!(offenders.len(), 1, "{offenders:?}");
     assert_eq!((offenders[0].name.as_str(), offenders[0].offences), ("v3", 1));
     let policy = TrustPolicy::from_genesis(&city.genesis);

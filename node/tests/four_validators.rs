@@ -165,3 +165,32 @@ fn what_needs_no_ledger_is_refused_at_once() {
     );
     assert!(node.metrics().iter().any(|metric| metric.name == "operations_refused" && metric.value >= 1.0));
 }
+
+/// What this process has open: files and sockets, and threads.
+fn open_now() -> (usize, usize) {
+    let count = |folder: &str| std::fs::read_dir(folder).map_or(0, Iterator::count);
+    (count("/proc/self/fd"), count("/proc/self/task"))
+}
+
+/// No file, socket, timer or thread belongs to a record, a batch or a block: hundreds of them leave nothing open.
+#[test]
+fn g03_work_leaves_no_thread_and_no_open_file_behind() {
+    let mut city = City::new();
+    city.start_all();
+    city.until("all vote", |city| (0..4).all(|ix| city.node(ix).status().voting));
+    let file = |city: &City, round: u32, each: u32| {
+        for at in 0..each {
+            let ix = at as usize % 4;
+            let tx = city.node(ix).submit(licence(&city.genesis, ix, &format!("L-{round}-{at}"))).unwrap();
+            if at % 8 == 7 {
+                city.executed(ix, tx);
+            }
+        }
+    };
+    file(&city, 0, 40);
+    let before = open_now();
+    file(&city, 1, 320);
+    let after = open_now();
+    // A store may have begun another file or two of its own.
+    assert!(after.0 <= before.0 + 24 && after.1 <= before.1 + 4, "{before:?} became {after:?}");
+}

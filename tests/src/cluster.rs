@@ -1,4 +1,4 @@
-//! Four real `city-node` processes on this machine, made and fed through the real `city`.
+//! Four real `city-node` processes on this machine, and more that join, made and fed through the real `city`.
 //!
 //! Everything listens on loopback, every wait is bounded, and dropping a [`Cluster`] kills each process it
 //! started, by its own handle. [`judge`] reads what the vote recorders wrote; [`sheet`] makes spreadsheets;
@@ -13,11 +13,12 @@ use std::fs::OpenOptions;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use chain_core::api::NodeStatus;
+use chain_core::api::{NodeStatus, Why};
 use chain_core::genesis::Genesis;
 
 use judge::Line;
@@ -87,6 +88,16 @@ impl Node {
         http::get(&format!("{}/v1/status", self.url())).ok()
     }
 
+    /// What it says of why the ledger moves or does not, if it answers at all.
+    pub fn why(&self) -> Option<Why> {
+        http::get(&format!("{}/v1/node/why", self.url())).ok()
+    }
+
+    /// Number of its process, if one was started and not waited for.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Starts its process; what it signs is recorded. `env` is for this process only.
     ///
     /// # Panics
@@ -127,10 +138,17 @@ impl Node {
     /// # Panics
     /// When it does not run.
     pub fn terminate(&mut self) {
+        self.signal("TERM");
+    }
+
+    /// Sends its process a signal, e.g. `STOP` or `CONT`.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn signal(&mut self, name: &str) {
         assert!(self.up(), "{} does not run", self.name);
-        let pid = self.child.as_ref().map(|child| child.id().to_string()).unwrap_or_default();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM to {pid}");
+        let pid = self.pid().map(|pid| pid.to_string()).unwrap_or_default();
+        assert!(send(name, &pid), "SIG{name} to {pid}");
     }
 
     /// Waits for its process to end by itself.
@@ -183,6 +201,48 @@ impl Drop for Node {
     }
 }
 
+fn send(signal: &str, pid: &str) -> bool {
+    let sent = Command::new("kill").args([&format!("-{signal}"), pid]).status();
+    sent.is_ok_and(|status| status.success())
+}
+
+/// Stops and continues a process in turns, as a starved machine does, until it is dropped.
+#[derive(Debug)]
+pub struct Starved {
+    over: Arc<AtomicBool>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Starved {
+    /// Begins; the node must not be killed before this is dropped.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn of(node: &Node, stopped: Duration, running: Duration) -> Self {
+        let pid = node.pid().expect("it runs").to_string();
+        let over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&over);
+        let task = std::thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                send("STOP", &pid);
+                std::thread::sleep(stopped);
+                send("CONT", &pid);
+                std::thread::sleep(running);
+            }
+        });
+        Self { over, task: Some(task) }
+    }
+}
+
+impl Drop for Starved {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(task) = self.task.take() {
+            let _ = task.join();
+        }
+    }
+}
+
 /// A network of real processes.
 #[derive(Debug)]
 pub struct Cluster {
@@ -213,6 +273,16 @@ pub fn program(name: &str) -> PathBuf {
     let path = target.join(name);
     assert!(path.is_file(), "{} is missing: cargo build --release --bins", path.display());
     path
+}
+
+/// The `city-node` of tests, as `.ci/mutant-node` leaves it beside the real one: it can be told to misbehave,
+/// and does so only when it is.
+pub fn mutant() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("CITY_NODE_MUTANT_BIN") {
+        return Some(path.into());
+    }
+    let path = program("city-node").with_file_name("mutant").join("city-node");
+    path.is_file().then_some(path)
 }
 
 /// Ports that are free now; no two clusters of this process get the same ones.
@@ -302,6 +372,48 @@ impl Cluster {
     /// First of forty free ports.
     pub fn free_ports() -> u16 {
         free_ports()
+    }
+
+    /// Makes the node of a validator that is to join, or to go on under new keys: keys in the ring under a name of
+    /// their own, a folder, a configuration with the same genesis, and a data directory. Not started; gives its
+    /// position.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn join(&mut self, name: &str, keys: &str) -> usize {
+        let made = self.city(&["key", "new", keys, "--kind", "validator"]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let ring = self.keys.clone();
+        let home = ring.with_file_name(keys);
+        std::fs::create_dir(&home).expect("a folder for the node");
+        let api = free_ports();
+        let text = format!(
+            "genesis = {genesis:?}\n\
+             data_dir = \"data\"\n\
+             [keys]\n\
+             consensus = {consensus:?}\n\
+             network = {network:?}\n\
+             log = {log:?}\n\
+             passphrase_file = {passphrase:?}\n\
+             [p2p]\n\
+             listen = \"/ip4/127.0.0.1/tcp/{p2p}\"\n\
+             [api]\n\
+             listen = \"127.0.0.1:{api}\"\n\
+             reader = \"auditor\"\n",
+            genesis = self.genesis_file(),
+            consensus = ring.join(format!("{keys}-consensus.pem")),
+            network = ring.join(format!("{keys}-network.pem")),
+            log = ring.join(format!("{keys}-log.pem")),
+            passphrase = ring.join("passphrase"),
+            p2p = api + 1,
+        );
+        let config = home.join("node.toml");
+        std::fs::write(&config, text).expect("a configuration");
+        let node = Node::new(name.to_owned(), home, config, api, api + 1);
+        let made = node.run("init");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        self.nodes.push(node);
+        self.nodes.len() - 1
     }
 
     /// Folder that goes away with the cluster.

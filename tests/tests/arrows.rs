@@ -322,6 +322,7 @@ mod synthetic {
             [
                 "city-chain-core reaches mio: city-chain-core -> ed25519-dalek -> mio",
                 "city-consensus reaches mio: city-consensus -> city-chain-core -> ed25519-dalek -> mio",
+                "city-sim reaches mio: city-sim -> city-consensus -> city-chain-core -> ed25519-dalek -> mio",
             ]
         );
         let faults = impure_trees(&sound_but(("city-cli", &[("tokio", None)])));

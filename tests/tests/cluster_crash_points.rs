@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chain_core::api::NodeStatus;
 use city_tests::cluster::clerk::{Officer, officers};
-use city_tests::cluster::{Cluster, PATIENCE, http, judge, program, wait_for};
+use city_tests::cluster::{Cluster, PATIENCE, http, judge, mutant, wait_for};
 use serde_json::Value;
 
 /// Every point of the driver, and how often it is passed before the process dies there.
@@ -221,13 +221,4 @@ fn with_the_hold_switched_off_the_judge_speaks_up() {
     let noticed = noticed.or_else(|| cluster.nodes.iter().find_map(|node| judge::double(&node.recorded())));
     println!("noticed: {noticed:?}");
     assert!(noticed.is_some(), "nobody noticed that messages left before their writes");
-}
-
-/// The program with the hold switched off.
-fn mutant() -> Option<std::path::PathBuf> {
-    if let Some(path) = std::env::var_os("CITY_NODE_MUTANT_BIN") {
-        return Some(path.into());
-    }
-    let path = program("city-node").with_file_name("mutant").join("city-node");
-    path.is_file().then_some(path)
 }

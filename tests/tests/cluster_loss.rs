@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use chain_core::api::Condition;
 use chain_core::code::Code;
 use chain_core::genesis::Genesis;
 use city_node::network::stranger::{Treatment, knock};
@@ -265,6 +266,18 @@ fn a_node_with_another_genesis_is_refused_by_name_on_both_sides() {
     wait_for("the odd one out to be told", PATIENCE, || refused(3, None));
     let name = cluster.nodes[3].name.clone();
     wait_for("the others to say whom they refuse", PATIENCE, || refused(0, Some(&name)));
+    wait_for("the others to name it in their diagnosis", PATIENCE, || {
+        let by = |at: usize| {
+            let why = cluster.nodes[at].why()?;
+            let state = why.validators.into_iter().find(|one| one.name == name)?.state;
+            (why.progress && state == Condition::OtherChain).then_some(())
+        };
+        (0..3).all(|at| by(at).is_some()).then_some(())
+    });
+    let why = wait_for("the odd one out to see that it is alone", PATIENCE, || {
+        cluster.nodes[3].why().filter(|why| why.verdict.contains("runs another genesis than this node"))
+    });
+    assert!(!why.progress && why.next.contains("city genesis hash"), "{why:?}");
     let status = cluster.nodes[3].status().unwrap();
     assert_eq!(status.committed.get(), 0, "it got no block");
     file(&cluster, &clerk, "after", 2);

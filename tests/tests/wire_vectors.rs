@@ -41,7 +41,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn encodings_are_frozen() {
+fn f06_encodings_are_frozen() {
     for home in ["chain-core", "consensus"] {
         let mut text = String::new();
         for one in TYPES.iter().filter(|one| one.home == home) {
@@ -55,7 +55,7 @@ fn encodings_are_frozen() {
 }
 
 #[test]
-fn signed_bytes_of_consensus_are_frozen() {
+fn f06_signed_bytes_of_consensus_are_frozen() {
     let kit = Kit::on("vector-chain", Epoch::new(3), 4);
     let (chain_id, epoch) = (kit.chain_id, kit.epoch);
     let header = kit.header(&kit.genesis(), 0, Flags::NONE);

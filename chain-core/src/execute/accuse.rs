@@ -7,7 +7,7 @@
 use super::overlay::Fail;
 use super::{Done, Execution, LedgerRead, ReadError};
 use crate::code::{Code, Refusal};
-use crate::committee::Committee;
+use crate::committee::{Committee, Validator};
 use crate::crypto::PublicKey;
 use crate::evidence::Evidence;
 use crate::id::{Epoch, TxId, ValidatorIx};
@@ -141,13 +141,15 @@ impl<L: LedgerRead> Execution<'_, L> {
             self.state.read(&flag_key)?.unwrap_or(OffenderEntry { offences: 0, since: self.height });
         entry.offences += 1;
         self.state.put(flag_key, entry.to_canonical());
-        self.membership_touched = true;
         Ok(())
     }
 
-    /// Whether an offence was committed with a consensus key: it leads no epoch that begins later.
-    pub(super) fn is_barred(&self, consensus_key: &PublicKey) -> Result<bool, ReadError> {
-        Ok(self.state.get(&key::offender(consensus_key))?.is_some())
+    /// Takes the turn to lead from everybody whose consensus key committed an offence.
+    pub(super) fn bar(&self, set: &mut [Validator]) -> Result<(), ReadError> {
+        for one in set {
+            one.may_lead &= self.state.get(&key::offender(&one.consensus_key))?.is_none();
+        }
+        Ok(())
     }
 
     /// Remembers the set of an epoch that begins, for as long as offences in it may be filed: until the end of

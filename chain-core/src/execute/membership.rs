@@ -298,10 +298,11 @@ impl<L: LedgerRead> Execution<'_, L> {
         if epoch.scheduled.is_none() {
             let entries = self.validator_entries(&epoch)?;
             let mut set = next_set(&epoch.current, &entries, self.time_ms);
-            for one in &mut set {
-                one.may_lead &= !self.is_barred(&one.consensus_key)?;
-            }
-            let changed = set != epoch.current.validators();
+            // Who broke a rule leads no later epoch; that alone ends none.
+            let mut current = epoch.current.validators().to_vec();
+            self.bar(&mut set)?;
+            self.bar(&mut current)?;
+            let changed = set != current;
             if changed && let Ok(next) = Committee::new(epoch.current.epoch().next(), set) {
                 self.scheduled = Some(next.clone());
                 epoch.scheduled = Some(Scheduled { height: self.height, next });

@@ -87,6 +87,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         epoch.base_height = act.height;
         epoch.base_digest = act.block_digest;
         epoch.scheduled = None;
+        self.remember_set(&epoch.current);
         self.state.put_epoch(epoch);
         self.membership_touched = true;
         Ok(())

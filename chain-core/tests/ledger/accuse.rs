@@ -14,9 +14,10 @@ use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{BatchHeader, SignedBatchHeader};
 use chain_core::layout::Layout as _;
 use chain_core::leaf::Leaf;
-use chain_core::operation::Operation;
+use chain_core::operation::{AmendReason, Operation};
 use chain_core::record::validator::ValidatorDetails;
-use chain_core::state::{OffenceEntry, key};
+use chain_core::record::{Details, Header as RecordHeader};
+use chain_core::state::{OffenceEntry, ValidatorEntry, key};
 use chain_core::transaction::{Batch, Submission};
 use chain_core::view_change::{Claim, ViewChangePreimage};
 
@@ -410,7 +411,7 @@ fn damaged(evidence: &Evidence) -> Vec<Evidence> {
 #[test]
 fn a_vote_chain_is_broken_only_by_headers_that_show_it() {
     let sound = hand(2).vote_chain(3);
-    let Evidence::VoteChain { epoch, signer, lower, upper, path } = sound.clone() else { unreachable!() };
+    let Evidence::VoteChain { epoch, signer, lower, upper, path } = sound else { unreachable!() };
     let chain = |lower, upper, path| Evidence::VoteChain { epoch, signer, lower, upper, path };
     assert_eq!(refused(chain(lower, upper, Vec::new())), EvidenceError::Path, "no header");
     assert_eq!(
@@ -505,8 +506,24 @@ fn order(city: &mut City, author: u16, epoch: u64, submissions: Vec<Submission>)
     city.ledger.execute(&OrderedBlock { header: &header, batches: vec![ordered] }).unwrap()
 }
 
+/// The council agrees on another address of validator 0: a reason for an epoch to end.
+fn move_a_validator(city: &mut City, port: u64) {
+    let state = |city: &City, key: &[u8]| city.ledger.get(key).unwrap().unwrap();
+    let entry = ValidatorEntry::from_canonical(&state(city, &key::validator("v0"))).unwrap();
+    let old = state(city, &key::governance(&entry.record, entry.version));
+    let old = RecordHeader::from_canonical(&old).unwrap();
+    let Details::Validator(details) = old.details.clone() else { unreachable!() };
+    let details = ValidatorDetails { address: format!("/ip4/10.0.0.9/tcp/{port}"), ..*details };
+    let details = Details::Validator(Box::new(details));
+    let header = Box::new(RecordHeader { version: entry.version + 1, details, ..old });
+    let operation = Operation::Amend { header, reason: AmendReason::ChangeOnApplication };
+    city.send("A1/council1", operation).unwrap();
+    city.countersign("A2/council1", entry.record).unwrap();
+}
+
 /// Executes the block that closes an epoch.
 fn close(city: &mut City, epoch: u64) {
+    move_a_validator(city, 8_000 + epoch);
     let next = execute::epoch(&city.ledger).unwrap().unwrap().scheduled.unwrap().next;
     let header = Header {
         epoch: Epoch::new(epoch),
@@ -565,7 +582,10 @@ fn whoever_was_proven_leads_no_later_epoch() {
     accuse(&mut city, hand(2).proposals()).unwrap();
     // Not in this epoch: everybody must know the leaders of it from its beginning.
     assert!(committee(&city).validators().iter().all(|one| one.may_lead));
+    let scheduled = |city: &City| execute::epoch(&city.ledger).unwrap().unwrap().scheduled.is_some();
+    assert!(!scheduled(&city), "that alone ends no epoch");
     close(&mut city, 0);
+    assert!(!scheduled(&city), "nor does it end the next one");
     let set = committee(&city);
     assert_eq!(set.epoch(), Epoch::new(1));
     let leads: Vec<bool> = set.validators().iter().map(|one| one.may_lead).collect();

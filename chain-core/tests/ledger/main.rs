@@ -10,6 +10,7 @@ mod content;
 mod countersign;
 mod governance;
 mod official_data;
+mod pitfalls;
 mod reading;
 mod recovery;
 mod replay;

@@ -13,7 +13,7 @@ use chain_core::ledger::MemoryLedger;
 use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason};
 use chain_core::record::validator::{READY_AHEAD_MS_MAX, READY_MS, Ready, ValidatorDetails};
 use chain_core::record::{Details, Header};
-use chain_core::state::{EpochEntry, ReadyEntry, ValidatorEntry, key};
+use chain_core::state::{AgencyEntry, EpochEntry, ReadyEntry, ValidatorEntry, key};
 use chain_core::transaction::Submission;
 
 use crate::city::{Accepted, City, DEDUPE_KEY, agency, chain, genesis, member_details, secret, verdict};
@@ -278,6 +278,19 @@ fn at_the_smallest_size_one_leaves_only_as_another_joins() {
 }
 
 #[test]
+fn a_removal_that_waits_holds_up_nothing_else() {
+    let mut city = city_of(4);
+    agree(&mut city, add(details("v005"), "v005")).unwrap();
+    let operation = revoke(&city, entry(&city, "v001").record);
+    agree(&mut city, operation).unwrap();
+    let barred = ValidatorDetails { may_lead: false, ..details("v002") };
+    let operation = amend(&city, entry(&city, "v002").record, barred.clone());
+    agree(&mut city, operation).unwrap();
+    let next = epoch(&city).scheduled.unwrap().next;
+    assert_eq!((next.size(), &next.validators()[1]), (4, &barred.validator()));
+}
+
+#[test]
 fn too_few_are_refused_again_when_the_last_approval_comes() {
     let mut city = city_of(5);
     let records = ["v001", "v002"].map(|name| entry(&city, name).record);
@@ -369,7 +382,7 @@ fn an_amendment_keeps_name_and_agency_and_any_of_the_council_proposes_it() {
     let mut city = city_of(4);
     let record = entry(&city, "v001").record;
     let elsewhere = if home("v001") == "N" { "A1" } else { "N" };
-    for other in [details("v009"), details_at("v001", elsewhere, 1)] {
+    for other in [details("v009"), details_at("v009", home("v001"), 1), details_at("v001", elsewhere, 1)] {
         let operation = amend(&city, record, other);
         assert_eq!(city.send("A1/council1", operation), Err(Code::NotAmendable));
     }
@@ -619,18 +632,19 @@ fn f02_a_proposal_out_of_bounds_is_refused_at_the_door() {
     };
     let mut swapped = good.clone();
     std::mem::swap(&mut swapped.network_key, &mut swapped.log_key);
+    let twice = {
+        let key = secret("v005/consensus1");
+        let secrets = ValidatorSecrets { consensus: &key, network: &secret("n"), log: &secret("n") };
+        ValidatorDetails::prove(chain().chain_id, "v005", &good.agency, &good.address, secrets)
+    };
     let mut weak = good.clone();
     let mut identity = [0; 32];
     identity[0] = 1;
     weak.log_key.key = chain_core::crypto::PublicKey::new(identity);
     let cases = [
-        (
-            "a name with a capital",
-            ValidatorDetails { name: "V005".to_owned(), ..good.clone() },
-            Code::BadParameter,
-        ),
-        ("no name", ValidatorDetails { name: String::new(), ..good.clone() }, Code::MissingField),
-        ("a long name", ValidatorDetails { name: "a".repeat(41), ..good.clone() }, Code::SizeLimit),
+        ("a name with a capital", details_at("V005", "A1", 1), Code::BadParameter),
+        ("no name", details_at("", "A1", 1), Code::MissingField),
+        ("a long name", details_at(&"a".repeat(41), "A1", 1), Code::SizeLimit),
         ("another's name", ValidatorDetails { name: "v006".to_owned(), ..good.clone() }, Code::BadParameter),
         (
             "another's agency",
@@ -644,11 +658,16 @@ fn f02_a_proposal_out_of_bounds_is_refused_at_the_door() {
         ),
         ("a long address", ValidatorDetails { address: "/".repeat(257), ..good.clone() }, Code::SizeLimit),
         ("another's key", ValidatorDetails { log_key: other.log_key, ..good.clone() }, Code::BadParameter),
-        ("one key twice", ValidatorDetails { log_key: good.network_key, ..good.clone() }, Code::BadParameter),
+        ("one key twice", twice, Code::BadParameter),
         ("keys in each other's place", swapped, Code::BadParameter),
-        ("a weak key", weak, Code::BadParameter),
+        ("a weak key", weak.clone(), Code::BadParameter),
         ("proofs for another chain", foreign, Code::BadParameter),
     ];
+    let lower = GenesisState { validators: vec![weak], ..genesis_of(4) };
+    assert!(
+        MemoryLedger::new(chain(), &lower).unwrap_err().detail.contains("log key"),
+        "a weak key in a genesis"
+    );
     for (what, details, code) in cases {
         assert_eq!(city.send("A1/council1", add(details, what)), Err(code), "{what}");
     }
@@ -659,6 +678,21 @@ fn f02_a_proposal_out_of_bounds_is_refused_at_the_door() {
     };
     assert_eq!(city.send("A1/council1", add(unknown, "unknown agency")), Err(Code::UnknownAgency));
     assert!(city.send("A1/council1", add(good, "good")).is_ok());
+}
+
+#[test]
+fn no_validator_of_an_agency_that_is_out_of_force_is_added() {
+    let mut city = city_of(4);
+    let stands = details_at("v005", "N", 1);
+    let early = city.send("A1/council1", add(stands, "early")).unwrap().record;
+    let bytes = city.ledger.get(&key::agency(&agency("N"))).unwrap().unwrap();
+    let record = AgencyEntry::from_canonical(&bytes).unwrap().record;
+    let suspend = Operation::Suspend { record, version: 1, until: None, reason: "inquiry".to_owned() };
+    agree(&mut city, suspend).unwrap();
+    assert_eq!(city.send("A1/council1", add(details_at("v006", "N", 1), "late")), Err(Code::AgencySuspended));
+    assert_eq!(city.countersign("A2/council1", early), Err(Code::AgencySuspended));
+    agree(&mut city, Operation::Resume { record, version: 1 }).unwrap();
+    city.countersign("A2/council1", early).unwrap();
 }
 
 #[test]

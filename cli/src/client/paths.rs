@@ -3,14 +3,26 @@
 use std::time::Duration;
 
 use chain_core::api::Stage;
-use chain_core::id::{Height, RecordId, TxId};
+use chain_core::id::{Epoch, Height, RecordId, TxId};
 
 /// Media type of an encoded submission.
 pub(crate) const SUBMISSION_TYPE: &str = "application/octet-stream";
 /// What a node says about itself.
 pub(crate) const STATUS: &str = "/v1/status";
+/// Why the ledger moves or does not.
+pub(crate) const WHY: &str = "/v1/node/why";
 /// The newest cosigned checkpoint.
 pub(crate) const CHECKPOINT: &str = "/checkpoint";
+
+/// The validator set, and everybody known.
+pub(crate) const VALIDATORS: &str = "/v1/validators";
+/// A node's word that its validator can take part.
+pub(crate) const READY: &str = "/v1/node/ready";
+
+/// The end of an epoch with the set of the next.
+pub(crate) fn hand_over(epoch: Epoch) -> String {
+    format!("/v1/epochs/{epoch}/handover")
+}
 
 fn stage(stage: Stage) -> &'static str {
     match stage {

@@ -5,3 +5,4 @@ pub(crate) mod genesis;
 pub(crate) mod key;
 pub(crate) mod node;
 pub(crate) mod validator;
+mod why;

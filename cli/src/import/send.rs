@@ -146,7 +146,7 @@ fn follow(
         };
         match answer {
             Ok(status) => {
-                if let Some(end) = ended(genesis, sent, &status)? {
+                if let Some(end) = ended(client, genesis, sent, &status)? {
                     return Ok(Some(End::Final(end)));
                 }
                 // Whoever took it may have lost it: look, then send again, through the next node.
@@ -193,11 +193,16 @@ fn passes(code: Code) -> bool {
 }
 
 /// The outcome, when the transaction is executed and its proof holds.
-fn ended(genesis: &Genesis, sent: &Sent, status: &TransactionStatus) -> CliResult<Option<Final>> {
+fn ended(
+    client: &Client,
+    genesis: &Genesis,
+    sent: &Sent,
+    status: &TransactionStatus,
+) -> CliResult<Option<Final>> {
     if status.stage != Stage::Executed || status.proof.is_none() || status.outcomes.len() != sent.rows.len() {
         return Ok(None);
     }
-    let height = verified_height(genesis, status, &sent.tx)?;
+    let height = verified_height(client, genesis, status, &sent.tx)?;
     let outcomes = sent.rows.iter().zip(&status.outcomes).map(|(&row, outcome)| match &outcome.verdict {
         Verdict::Accepted { record, duplicate, .. } => {
             RowOutcome { row, record: Some(*record), duplicate: *duplicate, refusal: None }

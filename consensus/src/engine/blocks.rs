@@ -109,9 +109,8 @@ impl Engine {
         if self.chain.tip_of(&parent).is_none() {
             self.fetch_block(now, parent, vec![from, self.leader_of(view)], Some(from), out);
         }
-        if self.sync_target.as_ref().is_some_and(|target| target.digest == digest) {
-            self.try_finalise(now, out);
-        }
+        // It may be the block to catch up with, or an ancestor of it that was missing.
+        self.try_finalise(now, out);
     }
 
     /// Whether a block's justification, if it has one, proves that its view may stand on its parent. What

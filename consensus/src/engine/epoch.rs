@@ -85,7 +85,7 @@ impl Engine {
     /// The part of V(B) that execution decides: whether the block must close the epoch, and with which set.
     /// The height it certifies was executed here.
     pub(super) fn closes_rightly(&self, header: &Header) -> bool {
-        if header.flags.contains(Flags::SUFFIX) {
+        if header.flags.contains(Flags::SUFFIX) || self.judge.lost(Mutant::ClosingIsNotLast) {
             return true;
         }
         match self.closes_at(header.exec_height) {

@@ -93,6 +93,11 @@ impl Engine {
         let committed = &self.chain.committed().lanes;
         let mut reach = Vec::new();
         for author in self.judge.committee.indices() {
+            // A forked lane stays where it is, and nobody is to blame for that (M15).
+            if self.lane_is_frozen(author) {
+                self.queues.waiting.remove(&author);
+                continue;
+            }
             let watched = self.queues.waiting.get_mut(&author);
             if let Some(queue) = watched
                 && queue.last().is_some_and(|last| self.lanes.cover(&last, committed).is_ok())

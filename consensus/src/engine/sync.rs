@@ -39,6 +39,7 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(ix.index()) else { return };
         peer.connected = true;
         peer.heard_ms = Some(now.mono_ms);
+        self.pace.forget(ix);
         let echo = self.echo_for(ix);
         self.send(Peers::One(ix), Message::Echo(Box::new(echo)), None, out);
         self.send(Peers::One(ix), self.status(), None, out);
@@ -183,9 +184,15 @@ impl Engine {
                 && (self.peers[ix.index()].committed > committed
                     || target.signers().any(|bit| bit == ix.index()))
         };
-        let holders: Vec<ValidatorIx> = self.judge.committee.indices().filter(holds).collect();
-        let after = tried.and_then(|peer| holders.iter().find(|one| **one > peer));
-        let Some(holder) = after.or_else(|| holders.first()).copied() else { return };
+        let mut holders: Vec<ValidatorIx> = self.judge.committee.indices().filter(holds).collect();
+        // Whoever is silent is asked last: it may be long gone.
+        let silent = |ix: &ValidatorIx| {
+            let heard = self.peers[ix.index()].heard_ms;
+            heard.is_none_or(|at| now.mono_ms > at + 3 * self.params.status_ms)
+        };
+        holders.sort_by_key(silent);
+        let next = tried.and_then(|peer| holders.iter().position(|one| *one == peer)).map_or(0, |at| at + 1);
+        let Some(holder) = holders.get(next).or_else(|| holders.first()).copied() else { return };
         self.sync_asked = Some((now.mono_ms, holder));
         self.send(Peers::One(holder), Message::GetBlocks { from: committed.next() }, None, out);
     }
@@ -202,7 +209,7 @@ impl Engine {
             (None, None) => None,
         };
         if let Some(proof) = proof {
-            // A timeout certificate formed here holds the own VIEW-CHANGE, which may not be durable yet (M3).
+            // A timeout certificate may hold this validator's own VIEW-CHANGE, which is no word until it is durable.
             self.send(Peers::One(to), Message::Entry(proof), Some(self.persist_seq), out);
         }
         if let Some(cert) = self.certificate.as_deref() {

@@ -4,6 +4,7 @@ use chain_core::id::{ValidatorIx, View};
 use chain_core::lane::BatchRef;
 
 use super::Engine;
+use super::insight::GaveUp;
 use crate::action::{Action, Notice, Owed, Peers, Suspicion};
 use crate::event::Now;
 use crate::message::{EntryProof, HighQc, Message, TimeoutCert, ViewChange};
@@ -91,20 +92,41 @@ impl Engine {
         let Some(safety) = self.safety.as_mut() else { return };
         let Ok(message) = safety.view_change(view, entry) else { return };
         out.push(Action::Notice(Notice::GaveUp { view: self.view, leader: self.leader(), why }));
+        self.pace.gave_up = Some(GaveUp { view: self.view, leader: self.leader(), why, at_ms: now.mono_ms });
         let writes = self.safety_write().into_iter().collect();
         let after = self.persist(writes, out);
         self.send(Peers::All, Message::ViewChange(Box::new(message.clone())), Some(after), out);
-        self.note_own_view_change(message);
+        self.note_own_view_change(after, message);
         self.next_resend_ms = self.next_resend_ms.min(now.mono_ms + self.params.resend_ms);
     }
 
-    /// The own VIEW-CHANGE is kept beside the peers'; it counts in a certificate once it is durable, which
-    /// the certificate's own dependence on the same write ensures.
-    fn note_own_view_change(&mut self, message: ViewChange) {
-        if let Some(me) = self.me
+    /// The own VIEW-CHANGE waits for its write like every own vote (M3): a timeout certificate shows it to
+    /// others, and one that forgot it in a crash would still COMMIT in the view it gave up.
+    fn note_own_view_change(&mut self, after: u64, message: ViewChange) {
+        let waits = |(_, known): &(u64, ViewChange)| {
+            known.new_view == message.new_view && known.high_qc.rank() == message.high_qc.rank()
+        };
+        if !self.own_view_change.as_ref().is_some_and(waits) {
+            self.own_view_change = Some((after, message));
+        }
+    }
+
+    /// Puts the own VIEW-CHANGE beside the peers', once it is durable.
+    fn count_own_view_change(&mut self) {
+        let durable = |(after, _): &mut (u64, ViewChange)| *after <= self.persisted_seq;
+        if let Some((_, message)) = self.own_view_change.take_if(durable)
+            && let Some(me) = self.me
             && let Ok(verified) = self.judge.view_change(message)
         {
             self.peers[me.index()].view_change = Some(verified);
+        }
+    }
+
+    /// A write became durable: the own VIEW-CHANGE may be the one that was missing.
+    pub(super) fn on_durable_view_change(&mut self, now: Now, out: &mut Vec<Action>) {
+        if self.own_view_change.is_some() {
+            self.count_own_view_change();
+            self.form_timeout_certificate(now, out);
         }
     }
 
@@ -124,7 +146,8 @@ impl Engine {
         if let Some(message) = safety.repeat_view_change(entry) {
             let after = self.persist_seq;
             self.send(Peers::All, Message::ViewChange(Box::new(message.clone())), Some(after), out);
-            self.note_own_view_change(message);
+            self.note_own_view_change(after, message);
+            self.count_own_view_change();
         }
     }
 
@@ -325,7 +348,7 @@ impl Engine {
     /// Since when progress has been owed (M8), and what: an uncommitted block, a view without its first block, an
     /// own batch that was pushed or another's that was relayed and not ordered while there was room for it, an
     /// overdue heartbeat, and an execution by a quorum that no header covers.
-    fn owed_since(&self, now: Now) -> impl Iterator<Item = (u64, Owed)> {
+    pub(super) fn owed_since(&self, now: Now) -> impl Iterator<Item = (u64, Owed)> {
         let block = self.chain.entries().filter(|entry| entry.tip.is_some()).map(|entry| entry.seen_ms).min();
         let first = self.first_block_owed.then_some(self.view_entered_ms);
         let pushed = self.pushed_ms.values().copied().min().filter(|_| !self.own_lane_is_frozen());

@@ -68,17 +68,19 @@ impl Tree {
         Self { blocks: vec![base] }
     }
 
-    /// Adds a block; `None` when its view is below its parent's, which no validator would look at.
+    /// Adds a block; `None` when its view is below its parent's or there is no height above, at which no
+    /// validator would look.
     pub fn add(&mut self, parent: BlockId, view: u64, kind: Kind) -> Option<BlockId> {
         let id = BlockId(u32::try_from(self.blocks.len()).ok()?);
         let below = &self.blocks[parent.index()];
         if view < below.view {
             return None;
         }
+        let height = below.height.checked_add(1)?;
         let same_view = parent != Self::BASE && below.view == view;
         let block = Block {
             view,
-            height: below.height + 1,
+            height,
             parent,
             kind,
             stand: if same_view { below.stand } else { parent },

@@ -6,17 +6,23 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use chain_core::code::Code;
+use chain_core::id::Epoch;
 use serde::Serialize;
 
 use super::Api;
 use super::answer::{Freshness, bytes_as, json};
 use super::problem::ApiError;
-use super::record::{PageParams, page_size};
-use super::request::Params;
+use super::record::{Nothing, PageParams, page_size};
+use super::request::{Params, Segment, parse};
 
 /// `GET /v1/status`.
 pub(super) async fn status(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, ApiError> {
     json(&api.read(|node| Ok(node.status())).await?, Freshness::Now, &headers)
+}
+
+/// `GET /v1/node/why`.
+pub(super) async fn why(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, ApiError> {
+    json(&api.read(|node| Ok(node.why())).await?, Freshness::Now, &headers)
 }
 
 /// `GET /v1/validators`.
@@ -24,7 +30,29 @@ pub(super) async fn validators(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    json(&api.read(|node| Ok(node.validators())).await?, Freshness::Revalidate, &headers)
+    json(&api.read(|node| node.validators()).await?, Freshness::Revalidate, &headers)
+}
+
+/// `GET /v1/epochs/{epoch}/handover`.
+pub(super) async fn hand_over(
+    State(api): State<Arc<Api>>,
+    Segment(epoch): Segment,
+    Params(Nothing {}): Params<Nothing>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let epoch = Epoch::new(parse("the epoch", &epoch)?);
+    let hand_over = api.read(move |node| node.hand_over(epoch)).await?;
+    // What made the closing block final may be another certificate at another node, or later.
+    json(&hand_over, Freshness::Revalidate, &headers)
+}
+
+/// `GET /v1/node/ready`: this node's signed word that it can take part.
+pub(super) async fn say_ready(
+    State(api): State<Arc<Api>>,
+    Params(Nothing {}): Params<Nothing>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    json(&api.read(|node| node.say_ready()).await?, Freshness::Now, &headers)
 }
 
 /// `GET /v1/evidence`.

@@ -87,7 +87,10 @@ fn status_of(code: Code) -> StatusCode {
         | Code::BadState
         | Code::StaleDigest
         | Code::Replayed
-        | Code::AlreadyExists => StatusCode::CONFLICT,
+        | Code::AlreadyExists
+        | Code::ReadyNotNeeded
+        | Code::NotWanted
+        | Code::SafetyLost => StatusCode::CONFLICT,
         other => match other.number() / 100 {
             1 => StatusCode::BAD_REQUEST,
             2 | 4 => StatusCode::UNPROCESSABLE_ENTITY,

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chain_core::api::{
-    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, RecordView, Stage, TransactionStatus,
-    ValidatorsView,
+    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
+    TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::codec;
 use chain_core::crypto::{Digest, SecretKey};
+use chain_core::epoch::HandOver;
 use chain_core::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use chain_core::transaction::{Submission, Transaction};
 use futures::FutureExt as _;
@@ -115,8 +116,16 @@ impl Node for Constants {
         Height::new(42)
     }
 
-    fn validators(&self) -> ValidatorsView {
+    fn validators(&self) -> Result<ValidatorsView, Refusal> {
         unimplemented!("not asked here")
+    }
+
+    fn hand_over(&self, epoch: Epoch) -> Result<HandOver, Refusal> {
+        refuse(Code::NotYetExecuted, &format!("epoch {epoch}"))
+    }
+
+    fn say_ready(&self) -> Result<ReadyView, Refusal> {
+        refuse(Code::ReadyNotNeeded, "v0 takes part")
     }
 
     fn evidence(&self, cursor: Option<&str>, limit: usize) -> Result<Page<EvidenceView>, Refusal> {
@@ -142,6 +151,24 @@ impl Node for Constants {
             block_time_ms: 0,
             queued: 0,
             peers: Vec::new(),
+        }
+    }
+
+    fn why(&self) -> Why {
+        Why {
+            node: "v0".into(),
+            progress: false,
+            verdict: "No progress.".into(),
+            next: "start v1".into(),
+            height: Height::new(43),
+            still_ms: 9,
+            view: View::ZERO,
+            leader: "v0".into(),
+            voters: 2,
+            quorum: 3,
+            waiting_for: None,
+            gave_up: None,
+            validators: Vec::new(),
         }
     }
 
@@ -343,6 +370,10 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
         ("/v1/raw-blocks".into(), 400, "BAD_PARAMETER"),
         ("/tile/0/1".into(), 404, "NOT_FOUND"),
         ("/tile/../../etc/passwd".into(), 404, "NOT_FOUND"),
+        ("/v1/epochs/7/handover".into(), 404, "NOT_YET_EXECUTED"),
+        ("/v1/epochs/x/handover".into(), 400, "BAD_PARAMETER"),
+        ("/v1/node/ready".into(), 409, "READY_NOT_NEEDED"),
+        ("/v1/node/ready?sign=1".into(), 400, "BAD_PARAMETER"),
         ("/readyz".into(), 503, "NOT_READY"),
     ];
     for (path, status, name) in gets {
@@ -385,6 +416,10 @@ async fn unchanging_answers_are_cached_and_not_sent_twice() {
     assert_eq!(get(&server, "/tile/1/x001/234.p/5", "").await.text(), "1 1234 5");
     assert_eq!(get(&server, "/tile/entries/x001/234", "").await.text(), "entries 1234 256");
     assert_eq!(get(&server, "/v1/status", "").await.header("cache-control"), Some("no-store"));
+    let why = get(&server, "/v1/node/why", "").await;
+    assert_eq!((why.status, why.header("cache-control")), (200, Some("no-store")));
+    let why: Why = serde_json::from_slice(&why.body).unwrap();
+    assert_eq!((why.progress, why.next.as_str()), (false, "start v1"));
     let receipt = format!("{}/receipt", record(9));
     let proof = get(&server, &receipt, "accept: text/html, application/vnd.c2sp.tlog-proof;q=0.9\r\n").await;
     assert_eq!(proof.text(), "TlogProof");

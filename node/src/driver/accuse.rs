@@ -7,7 +7,6 @@
 use std::sync::atomic::Ordering;
 
 use chain_core::code::{Code, Refusal};
-use chain_core::committee::Committee;
 use chain_core::crypto::SecretKey;
 use chain_core::evidence::{Evidence, Offence};
 use chain_core::execute::{self, LedgerRead as _};
@@ -75,12 +74,16 @@ fn turn_ms(me: ValidatorIx, offender: ValidatorIx, n: usize) -> u64 {
 
 impl Driver {
     /// The engine proved something: its turn to be filed comes.
-    pub(super) fn accuse(&mut self, me: ValidatorIx, committee: &Committee, evidence: Box<Evidence>) {
+    pub(super) fn accuse(&mut self, evidence: Box<Evidence>) {
         let Offence { offender, kind, view, .. } = evidence.offence();
+        let committee = self.core.committee();
         let name = committee.get(offender).map_or("an unknown validator", |one| &one.name);
         tracing::error!(offender = name, kind = kind.name(), view = view.get(), "proof of an offence");
         self.core.counters.offences.fetch_add(1, Ordering::Relaxed);
-        if self.accuser.waiting.len() < WAITING_MAX {
+        // An observer leaves it to the validators.
+        if let Some(me) = self.core.me()
+            && self.accuser.waiting.len() < WAITING_MAX
+        {
             let due_ms = self.core.mono_ms() + turn_ms(me, offender, committee.size());
             self.accuser.waiting.push(Waiting { evidence, due_ms });
         }

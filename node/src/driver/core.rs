@@ -10,6 +10,9 @@ use chain_core::crypto::{Digest, PublicKey, Signature};
 use chain_core::execute::ChainParams;
 use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
 use chain_core::lane::BatchRef;
+use consensus::Params;
+use consensus::action::Owed;
+use consensus::engine::insight::{GaveUp, Insight};
 use consensus::message::Message;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -29,11 +32,14 @@ use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
 use crate::vault::Vault;
+use crate::why::{Watch, talk};
 
 /// What every thread may use.
 pub struct Core {
     /// The chain.
     pub chain: ChainParams,
+    /// The protocol's parameters.
+    pub params: Params,
     /// This node's consensus key: what makes it one of the validators of an epoch.
     pub key: PublicKey,
     part: RwLock<Arc<Part>>,
@@ -56,7 +62,10 @@ pub struct Core {
     pub(crate) fetches: Fetches,
     pub(crate) pool: Pool,
     pub(crate) allowances: Allowances,
-    pub(crate) network: RwLock<Option<Arc<dyn Network>>>,
+    /// What is seen of every validator, for people.
+    pub(crate) watch: Watch,
+    network: RwLock<Option<(Epoch, Arc<dyn Network>)>>,
+    talking: std::sync::Once,
     pub(crate) runtime: tokio::runtime::Handle,
     /// What the engine thread last said about itself.
     pub(crate) view: Mutex<EngineView>,
@@ -78,6 +87,7 @@ impl std::fmt::Debug for Core {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) chain: ChainParams,
+    pub(crate) params: Params,
     pub(crate) key: PublicKey,
     pub(crate) part: Part,
     pub(crate) consensus: ConsensusStore,
@@ -96,6 +106,8 @@ pub struct EngineView {
     pub leader: Option<ValidatorIx>,
     /// Newest final height.
     pub committed: Height,
+    /// Highest height that a quorum is known to have made final, here or elsewhere.
+    pub certified: Height,
     /// Its block.
     pub digest: Option<Digest>,
     /// Its time.
@@ -108,6 +120,43 @@ pub struct EngineView {
     pub peers: Vec<(bool, Height, View, Option<u64>)>,
     /// Batches of the own lane that are not ordered yet.
     pub lane_pending: usize,
+    /// How each validator takes part, as of a moment ago.
+    pub insights: Vec<Insight>,
+    /// When a block last became final, in monotonic milliseconds.
+    pub progressed_ms: u64,
+    /// What has been owed for longest, and since when.
+    pub waiting_for: Option<(Owed, u64)>,
+    /// The last leader that was given up.
+    pub gave_up: Option<GaveUp>,
+    /// Habitual pauses of the engine, in milliseconds.
+    pub habit_ms: u64,
+    /// When the engine last ended a turn, in monotonic milliseconds.
+    pub turned_ms: u64,
+}
+
+/// An engine that has not ended a turn for this long hangs, whatever its habit is.
+const HANGS_MS: u64 = 2_000;
+
+impl EngineView {
+    /// Why this validator does not vote, if it does not.
+    pub(crate) fn not_voting(&self, core: &Core) -> Option<Refusal> {
+        if self.voting {
+            return None;
+        }
+        self.lost.clone().or_else(|| {
+            let why = match core.me() {
+                None => "an observer does not vote",
+                Some(_) => "waiting for a quorum of peers to say what they remember of this validator",
+            };
+            Some(Refusal::new(Code::NotReady, why))
+        })
+    }
+
+    /// How long the engine pauses, as a habit or at this very moment.
+    pub(crate) fn pause_ms(&self, now_ms: u64) -> u64 {
+        let present = now_ms.saturating_sub(self.turned_ms);
+        if present >= HANGS_MS { present } else { self.habit_ms }
+    }
 }
 
 /// Counters for `/metrics`.
@@ -200,10 +249,11 @@ impl Core {
     /// # Errors
     /// When the system has no more threads.
     pub(crate) fn new(parts: Parts) -> std::io::Result<Self> {
-        let Parts { chain, key, part, consensus, ledger, vault, checkpoints, runtime } = parts;
+        let Parts { chain, params, key, part, consensus, ledger, vault, checkpoints, runtime } = parts;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             chain,
+            params,
             key,
             part: RwLock::new(Arc::new(part)),
             peers_changed: watch::Sender::new(0),
@@ -218,7 +268,9 @@ impl Core {
             fetches: Fetches::default(),
             pool: Pool::start(threads)?,
             allowances: Allowances::new(VALIDATORS_MAX + GUESTS_MAX),
+            watch: Watch::new(VALIDATORS_MAX + GUESTS_MAX),
             network: RwLock::default(),
+            talking: std::sync::Once::new(),
             runtime,
             view: Mutex::default(),
             counters: Counters::default(),
@@ -251,6 +303,7 @@ impl Core {
     /// Enters an epoch: everything that reads the set reads the new one from here on.
     pub(crate) fn enter(&self, part: Part) {
         *self.part.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(part);
+        self.watch.begin_epoch();
         self.renew_network();
     }
 
@@ -267,17 +320,26 @@ impl Core {
     /// Wall clock, milliseconds since 1970.
     pub fn wall_ms() -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        let ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        #[cfg(feature = "test-faults")]
+        let ms = ms.saturating_add_signed(crate::why::clock_error_ms());
+        ms
     }
 
-    /// The network, once it runs.
+    /// The network, once it runs; none while it is that of another epoch, in which others have the indices.
     pub(crate) fn network(&self) -> Option<Arc<dyn Network>> {
-        self.network.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let attached = self.network.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let epoch = self.committee().epoch();
+        attached.filter(|(of, _)| *of == epoch).map(|(_, network)| network)
     }
 
-    /// Attaches the network, in place of the one before.
-    pub fn attach(&self, network: Arc<dyn Network>) {
-        *self.network.write().unwrap_or_else(PoisonError::into_inner) = Some(network);
+    /// Attaches the network of an epoch, in place of the one before. With the first one this node begins to tell its
+    /// peers how it is.
+    pub fn attach(self: &Arc<Self>, network: Arc<dyn Network>, epoch: Epoch) {
+        *self.network.write().unwrap_or_else(PoisonError::into_inner) = Some((epoch, network));
+        self.talking.call_once(|| {
+            self.runtime.spawn(talk(Arc::downgrade(self)));
+        });
     }
 
     /// Newest executed height.
@@ -362,9 +424,9 @@ pub struct CoreInbox {
 }
 
 impl CoreInbox {
-    /// For a network of the epoch that the node is in.
-    pub fn new(core: Arc<Core>) -> Self {
-        Self { epoch: core.committee().epoch(), core }
+    /// For a network of an epoch.
+    pub fn new(core: Arc<Core>, epoch: Epoch) -> Self {
+        Self { core, epoch }
     }
 
     fn is_current(&self) -> bool {
@@ -376,6 +438,7 @@ impl Inbox for CoreInbox {
     fn connected(&self, peer: ValidatorIx) {
         self.core.inputs.push(Input::Connected { epoch: self.epoch, peer });
         self.core.checkpoints.greet(&self.core, peer);
+        self.core.watch.connected(&self.core, peer);
     }
 
     fn disconnected(&self, peer: ValidatorIx) {
@@ -411,6 +474,7 @@ impl Inbox for CoreInbox {
                         job.checkpoints.take(&job, from, &cosignature);
                     });
                 }
+                Frame::Health(health) => core.watch.take(&core, from, &health),
             }
         }
         .boxed()

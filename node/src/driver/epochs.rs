@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use chain_core::block::Flags;
 use chain_core::code::{Code, Refusal};
-use chain_core::crypto::SecretKey;
+use chain_core::crypto::{SecretKey, Signature};
 use chain_core::id::Height;
 use chain_core::lane::{BatchRef, SignedBatchHeader};
+use chain_core::record::validator::Ready;
 use consensus::action::Write;
 use consensus::engine::{Restored, SafetyAtStart, Tip};
 use consensus::signer::{CommitteeKeys, Signer};
@@ -43,6 +44,22 @@ impl Epochs {
     /// The consensus key, for a HELLO of a node that has no safety module.
     pub(crate) fn key(&self) -> &SecretKey {
         &self.key
+    }
+
+    /// Says that this node can take part, in the epoch that it is in.
+    ///
+    /// # Errors
+    /// `SAFETY_LOST` when it must never vote under this key again; `READY_NOT_NEEDED` when another epoch has begun.
+    pub(crate) fn say_ready(&self, ready: &Ready) -> Result<Signature, Refusal> {
+        if let Some(lost) = &self.lost {
+            return Err(lost.clone());
+        }
+        let part = self.core.part();
+        if part.me.is_some() || part.committee.epoch() != ready.epoch {
+            let detail = format!("epoch {} has begun, this is for {}", part.committee.epoch(), ready.epoch);
+            return Err(Refusal::new(Code::ReadyNotNeeded, detail));
+        }
+        Ok(self.key.sign(ready))
     }
 
     /// The part of this node in the epoch that its ledger has reached.

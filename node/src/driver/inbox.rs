@@ -13,9 +13,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chain_core::block::ExecSummary;
+use chain_core::code::Refusal;
 use chain_core::crypto::{Digest, PublicKey, Signature};
 use chain_core::id::{Epoch, ValidatorIx};
 use chain_core::lane::SignedBatchHeader;
+use chain_core::record::validator::Ready;
 use consensus::message::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -53,6 +55,8 @@ pub(crate) enum Input {
         challenge: Digest,
         reply: oneshot::Sender<Option<Signature>>,
     },
+    /// A client asks for this node's word that it can take part.
+    Ready { ready: Ready, reply: oneshot::Sender<Result<Signature, Refusal>> },
     /// Local submissions are waiting.
     Wake,
     /// The node is to stop.

@@ -66,16 +66,22 @@ pub(super) fn notice(committee: &Committee, notice: Notice) {
     }
 }
 
-fn in_words(why: Suspicion) -> String {
+/// What a leader owed.
+pub(crate) fn owed_in_words(owed: Owed) -> &'static str {
+    match owed {
+        Owed::Commit => "a block that is not final",
+        Owed::FirstBlock => "the first block of the view",
+        Owed::Batch => "the order of a batch that it was given",
+        Owed::Heartbeat => "a heartbeat block",
+        Owed::Execution => "a block that covers an execution",
+    }
+}
+
+/// Why a leader was given up.
+pub(crate) fn in_words(why: Suspicion) -> String {
     match why {
         Suspicion::Late { owed, timeout_ms } => {
-            let owed = match owed {
-                Owed::Commit => "a block that is not final",
-                Owed::FirstBlock => "the first block of the view",
-                Owed::Batch => "the order of a batch that it was given",
-                Owed::Heartbeat => "a heartbeat block",
-                Owed::Execution => "a block that covers an execution",
-            };
+            let owed = owed_in_words(owed);
             format!("owed for over {timeout_ms} ms: {owed}")
         }
         Suspicion::LeftOut { author, seq, waited_ms } => {

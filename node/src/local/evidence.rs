@@ -67,7 +67,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn bytes_of(text: &str) -> Result<Vec<u8>, Refusal> {
     let bad = || Refusal::new(Code::BadParameter, "the cursor is none that this node gave");
-    if !text.is_ascii() || text.len() % 2 != 0 || text.len() > 256 {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) || text.len() > 256 {
         return Err(bad());
     }
     let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| bad());

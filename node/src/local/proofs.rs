@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chain_core::checkpoint::SignedCheckpoint;
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::id::{Height, RecordId, TxId};
@@ -13,6 +14,7 @@ use chain_core::merkle::{Subtrees, inclusion_path, leaf_hash, node_hash};
 use chain_core::proof::{DESCENDANTS_MAX, FinalityProof, InclusionPath};
 use chain_core::receipt::{LeafFacts, Receipt};
 use chain_core::transaction::Batch;
+use chain_core::trust::TrustPolicy;
 
 use super::{Local, corrupt, refuse};
 use crate::handle::ReceiptForm;
@@ -20,6 +22,8 @@ use crate::storage::ledger::{Place, Snapshot};
 
 /// Batches whose trees are kept.
 const TREES_MAX: usize = 256;
+/// Epochs back in which the newest checkpoint may have been cosigned.
+const EPOCHS_MAX: usize = 8;
 /// Most leaves of a record looked through for a version.
 const LEAVES_MAX: usize = 4_096;
 
@@ -172,11 +176,30 @@ impl Local {
         };
         let body = self.receipt_body(&snapshot, record, facts.version, &leaf)?;
         let path = snapshot.inclusion(index, size).map_err(refuse)?;
-        let receipt = Receipt::new(&bytes, facts, body, path, &signed, &self.policy)?;
+        let policy = self.policy_of(&snapshot, &signed)?;
+        let receipt = Receipt::new(&bytes, facts, body, path, &signed, &policy)?;
         match form {
             ReceiptForm::Bundle => Ok(receipt.to_json().into_bytes()),
             ReceiptForm::TlogProof => Ok(receipt.tlog_proof()?.to_text().into_bytes()),
         }
+    }
+
+    /// The validators that cosigned a checkpoint: mostly those of this epoch, else those of one not long ago.
+    fn policy_of(&self, snapshot: &Snapshot<'_>, signed: &SignedCheckpoint) -> Result<TrustPolicy, Refusal> {
+        let mut epoch = Some(self.core.committee().epoch());
+        let mut newest = None;
+        for _ in 0..EPOCHS_MAX {
+            let Some(at) = epoch else { break };
+            if let Some(set) = snapshot.validator_set(at).map_err(refuse)? {
+                let policy = TrustPolicy::from_committee(&self.network, self.core.chain_id(), &set);
+                if policy.verify(signed).is_ok() {
+                    return Ok(policy);
+                }
+                newest.get_or_insert(policy);
+            }
+            epoch = at.previous();
+        }
+        newest.ok_or_else(|| corrupt("ledger", "it holds no validator set"))
     }
 
     fn leaf_for(

@@ -12,7 +12,7 @@ use crate::driver::core::{Core, running};
 use crate::handle::Metric;
 
 /// A node this many blocks behind its own committed height, or this long without a block, is not ready.
-const LAG_MAX: u64 = 64;
+pub(super) const LAG_MAX: u64 = 64;
 
 impl Local {
     pub(super) fn node_status(&self) -> NodeStatus {
@@ -40,11 +40,11 @@ impl Local {
             }
         };
         NodeStatus {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: crate::why::release(),
             chain_id: core.chain_id(),
             name: me.map_or_else(|| "observer".to_owned(), name),
             voting: view.voting,
-            not_voting_because: self.not_voting(view.voting, view.lost),
+            not_voting_because: view.not_voting(core),
             epoch: committee.epoch(),
             view: view.view,
             leader: view.leader.map(name).unwrap_or_default(),
@@ -57,19 +57,6 @@ impl Local {
             queued: core.intake.len() as u64,
             peers: committee.indices().filter(|ix| Some(*ix) != me).map(peer).collect(),
         }
-    }
-
-    fn not_voting(&self, voting: bool, lost: Option<Refusal>) -> Option<Refusal> {
-        if voting {
-            return None;
-        }
-        lost.or_else(|| {
-            let why = match self.core.me() {
-                None => "an observer does not vote",
-                Some(_) => "waiting for a quorum of peers to say what they remember of this validator",
-            };
-            Some(Refusal::new(Code::NotReady, why))
-        })
     }
 
     pub(super) fn readiness(&self) -> Result<(), Refusal> {
@@ -146,6 +133,7 @@ impl Local {
                 value: if connected { 1.0 } else { 0.0 },
             });
         }
+        all.extend(crate::why::samples(core));
         if let Some(network) = core.network() {
             all.extend(network.metrics());
         }

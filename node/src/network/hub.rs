@@ -19,8 +19,8 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::Shared;
 use super::session::{End, Session};
-use super::{streams, sync};
-use crate::link::SyncRequest;
+use super::{probe, streams, sync};
+use crate::link::{SyncRequest, Unreached};
 
 /// How often dials are considered.
 const TICK: Duration = Duration::from_millis(100);
@@ -268,8 +268,14 @@ impl Hub {
                 self.shared.metrics.slow.add(1);
                 tracing::warn!(%peer, "peer takes frames too slowly; connecting again");
             }
-            End::Silent => tracing::info!(%peer, "peer fell silent; connecting again"),
-            End::Broken(reason) => tracing::info!(%peer, reason, "connection ended"),
+            End::Silent => {
+                self.shared.slot(peer).unreach(Unreached::Mute);
+                tracing::info!(%peer, "peer fell silent; connecting again");
+            }
+            End::Broken(reason) => {
+                self.shared.slot(peer).unreach(Unreached::Broken);
+                tracing::info!(%peer, reason, "connection ended");
+            }
             End::Replaced => tracing::debug!(%peer, "connection replaced"),
         }
         if let Some(state) = self.dialling.get_mut(&peer) {
@@ -293,10 +299,29 @@ impl Hub {
         let Some(peer) = peer_id.and_then(|peer_id| self.peer(&peer_id)) else { return };
         self.end_attempt(peer, connection);
         tracing::debug!(%peer, %error, "dial failed");
+        match error {
+            DialError::Transport(_) if probe::closed(error) => {
+                self.shared.slot(peer).unreach(Unreached::Closed);
+            }
+            DialError::Transport(_) => self.probe(peer),
+            _ => {}
+        }
         if let DialError::WrongPeerId { obtained, .. } = error {
             let detail = format!("another host answers at its address: {obtained}");
             self.note_refusal(peer, Refusal::new(Code::PeerIdentity, detail));
         }
+    }
+
+    /// Finds out whether the host of a peer that could not be dialled is there at all.
+    fn probe(&self, peer: ValidatorIx) {
+        let address =
+            self.targets.get(&peer).and_then(|target| super::socket_address(target.address.as_ref()?));
+        let Some(address) = address.filter(|_| self.shared.slot(peer).may_probe()) else { return };
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let how = probe::probe(address).await;
+            shared.slot(peer).probed(how);
+        });
     }
 
     fn on_incoming_error(&mut self, from: &Multiaddr, peer_id: Option<PeerId>, error: &ListenError) {

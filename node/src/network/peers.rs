@@ -8,6 +8,7 @@ use chain_core::code::Refusal;
 use tokio::sync::{Notify, Semaphore};
 
 use super::outbox::{Bounds, Outbox};
+use crate::link::Unreached;
 
 /// Bounds of the queue of small urgent frames to one peer.
 pub(super) const VOTES_BOUNDS: Bounds = Bounds { frames: 4_096, bytes: 8 * 1024 * 1024 };
@@ -36,6 +37,9 @@ struct State {
     active: Option<Arc<Active>>,
     connected: bool,
     refused: Option<Refusal>,
+    unreached: Option<Unreached>,
+    /// A host is being asked whether it takes connections.
+    probed: bool,
     faults: u32,
     cut_until: Option<Instant>,
 }
@@ -105,6 +109,7 @@ impl Slot {
         state.active = Some(Arc::clone(new));
         state.connected = false;
         state.refused = None;
+        state.unreached = None;
         true
     }
 
@@ -135,6 +140,32 @@ impl Slot {
         (state.connected, state.refused.clone())
     }
 
+    /// How the last attempt failed before anybody could refuse it.
+    pub(super) fn unreached(&self) -> Option<Unreached> {
+        self.lock().unreached
+    }
+
+    /// Remembers that an attempt failed before anybody could refuse it.
+    pub(super) fn unreach(&self, how: Unreached) {
+        let mut state = self.lock();
+        // A connection that breaks says less than a refusal, and less than what the host said.
+        let says_less = how == Unreached::Broken && (state.refused.is_some() || state.unreached.is_some());
+        if state.active.is_none() && !says_less {
+            state.unreached = Some(how);
+        }
+    }
+
+    /// Whether its host may be asked now whether it takes connections; one asks at a time.
+    pub(super) fn may_probe(&self) -> bool {
+        !std::mem::replace(&mut self.lock().probed, true)
+    }
+
+    /// The host answered, or did not.
+    pub(super) fn probed(&self, how: Unreached) {
+        self.lock().probed = false;
+        self.unreach(how);
+    }
+
     /// Remembers why an attempt was refused; true when that is news.
     pub(super) fn refuse(&self, refusal: Refusal) -> bool {
         let mut state = self.lock();
@@ -143,6 +174,7 @@ impl Slot {
         }
         let news = state.refused.as_ref().map(|one| one.code) != Some(refusal.code);
         state.refused = Some(refusal);
+        state.unreached = None;
         news
     }
 
@@ -192,6 +224,28 @@ mod tests {
         assert!(slot.announce(&new));
         slot.release(&new);
         assert!(slot.active().is_none());
+    }
+
+    #[test]
+    fn what_is_known_of_an_absent_peer_is_the_newest_that_says_most() {
+        use chain_core::code::Code;
+        let slot = Slot::default();
+        slot.unreach(Unreached::Broken);
+        assert_eq!(slot.unreached(), Some(Unreached::Broken));
+        slot.unreach(Unreached::Closed);
+        slot.unreach(Unreached::Broken);
+        assert_eq!(slot.unreached(), Some(Unreached::Closed), "a broken connection says less");
+        slot.refuse(Refusal::new(Code::PeerOtherGenesis, "other"));
+        slot.unreach(Unreached::Broken);
+        assert_eq!(slot.unreached(), None, "it was reached, and refused");
+        assert!(slot.may_probe() && !slot.may_probe());
+        slot.probed(Unreached::Mute);
+        assert!(slot.may_probe());
+        assert_eq!(slot.unreached(), Some(Unreached::Mute));
+        let active = Arc::new(Active::new(true));
+        assert!(slot.claim(&active));
+        slot.probed(Unreached::NoAnswer);
+        assert_eq!(slot.unreached(), None, "it is connected by now");
     }
 
     #[test]

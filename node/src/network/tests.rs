@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::stranger::{Treatment, knock};
 use super::test_support::secret;
 use super::{NetworkConfig, NetworkHandle, start};
+use crate::epoch::Directory;
 use crate::link::{Frame, Inbox, Network as _, SyncRequest, SyncResponse};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -106,11 +107,15 @@ struct Options {
     chain_id: ChainId,
     consensus: SecretKey,
     room: usize,
-    addresses: BTreeMap<ValidatorIx, String>,
+    addresses: BTreeMap<String, String>,
 }
 
 fn options(n: usize) -> Options {
     Options { chain_id: chain("city"), consensus: key(1, n), room: 1_000_000, addresses: BTreeMap::new() }
+}
+
+fn directory(committee: &Arc<Committee>, n: usize) -> Directory {
+    Directory::new(committee.clone(), Vec::new(), &committee.validators()[n])
 }
 
 async fn host_with(committee: &Arc<Committee>, n: usize, options: Options) -> Host {
@@ -123,8 +128,7 @@ async fn host_with(committee: &Arc<Committee>, n: usize, options: Options) -> Ho
     };
     let config = NetworkConfig {
         listen: committee.validators()[n].address.clone(),
-        me: ix(n),
-        committee: Arc::clone(committee),
+        directory: directory(committee, n),
         addresses: options.addresses,
         chain_id: options.chain_id,
         network_key: key(2, n),
@@ -323,7 +327,7 @@ async fn one_is_gone(zero: &mut Host, first: Option<&Host>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_higher_index_dials_when_the_lower_cannot() {
     let committee = committee();
-    let dead = BTreeMap::from([(ix(1), "/ip4/127.0.0.1/tcp/9".to_owned())]);
+    let dead = BTreeMap::from([(committee.validators()[1].name.clone(), "/ip4/127.0.0.1/tcp/9".to_owned())]);
     let mut zero = host_with(&committee, 0, Options { addresses: dead, ..options(0) }).await;
     let mut one = host(&committee, 1).await;
     zero.up(1).await;
@@ -338,8 +342,7 @@ async fn a_port_in_use_is_named() {
     let inbox = Letterbox { chain_id: chain("city"), consensus: key(1, 0), heard, room: Semaphore::new(1) };
     let config = NetworkConfig {
         listen: committee.validators()[0].address.clone(),
-        me: ix(0),
-        committee: Arc::clone(&committee),
+        directory: directory(&committee, 0),
         addresses: BTreeMap::new(),
         chain_id: chain("city"),
         network_key: key(2, 0),
@@ -409,7 +412,7 @@ async fn half_open_connections_are_noticed_and_healed_within_ten_seconds() {
     let (freeze, frozen) = tokio::sync::watch::channel(false);
     let port = committee.validators()[1].address.rsplit('/').next().unwrap().to_owned();
     let detour = proxy(format!("127.0.0.1:{port}"), frozen).await;
-    let addresses = BTreeMap::from([(ix(1), detour)]);
+    let addresses = BTreeMap::from([(committee.validators()[1].name.clone(), detour)]);
     let mut zero = host_with(&committee, 0, Options { addresses, ..options(0) }).await;
     let mut one = host(&committee, 1).await;
     zero.up(1).await;

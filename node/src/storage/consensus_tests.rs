@@ -160,7 +160,7 @@ fn batches_above_a_frontier_come_by_lane_and_sequence() {
 }
 
 #[test]
-fn a_damaged_safety_record_is_corrupt_not_absent() {
+fn b11_a_damaged_safety_record_is_corrupt_not_absent() {
     let dir = tempfile::tempdir().unwrap();
     let store = ConsensusStore::open(dir.path()).unwrap();
     write(&store, &[Write::Safety(Box::new(record()))]);
@@ -174,7 +174,7 @@ fn a_damaged_safety_record_is_corrupt_not_absent() {
 }
 
 #[test]
-fn damage_in_the_middle_of_the_log_is_an_error_and_a_torn_tail_is_not() {
+fn b11_damage_in_the_middle_of_the_log_is_an_error_and_a_torn_tail_is_not() {
     let wal = |dir: &Path| {
         std::fs::read_dir(dir)
             .unwrap()
@@ -205,4 +205,59 @@ fn damage_in_the_middle_of_the_log_is_an_error_and_a_torn_tail_is_not() {
     let opened = ConsensusStore::open(flipped.path());
     let refusal = opened.unwrap_err().refusal();
     assert_eq!(refusal.code, chain_core::code::Code::StorageCorrupt);
+}
+
+/// The write-ahead log of a store that was given this many blocks, one synced write each, and then lost power.
+fn filled(dir: &Path, blocks: u64) -> std::path::PathBuf {
+    let store = ConsensusStore::open(dir).unwrap();
+    for height in 1..=blocks {
+        write(&store, &[Write::Block(Box::new(proposal(height, 0)))]);
+    }
+    drop(store);
+    let mut files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files.find(|path| path.extension().is_some_and(|end| end == "log")).unwrap()
+}
+
+/// How many blocks a store still holds: all up to a height and none above, or it does not open.
+fn prefix(dir: &Path, what: &str) -> Option<usize> {
+    let blocks = ConsensusStore::open(dir).ok()?.blocks_above(Height::ZERO).ok()?;
+    let heights: Vec<u64> = blocks.iter().map(|block| block.header.height.get()).collect();
+    let whole: Vec<u64> = (1..=heights.len() as u64).collect();
+    assert_eq!(heights, whole, "{what}: a later write without an earlier one");
+    Some(heights.len())
+}
+
+/// Short writes and a tail that a lying disk lost after it had said that it was safe: what remains is all up to
+/// some write. That it is less than was signed, the high-water mark beside the store tells.
+#[test]
+fn b11_a_log_that_ends_early_is_a_store_of_an_earlier_moment() {
+    let (mut least, mut most) = (usize::MAX, 0);
+    for cut in [0, 1, 6, 7, 8, 100, 479, 1_000, 4_096, 20_000, 32_768, 50_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = filled(dir.path(), 200);
+        let length = std::fs::metadata(&path).unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length - cut).unwrap();
+        let left = prefix(dir.path(), &format!("{cut} bytes short")).unwrap();
+        (least, most) = (least.min(left), most.max(left));
+    }
+    assert!(most == 200 && least < 150, "{least} to {most}");
+}
+
+/// A page in the middle that was never written, or holds what belongs to another place.
+#[test]
+fn b11_a_page_lost_or_misplaced_in_the_log_is_never_skipped() {
+    let page = 4_096;
+    let mut refused = 0;
+    for (at, from) in
+        [(3, None), (5, None), (9, None), (3, Some(1)), (6, Some(2)), (2, Some(9)), (8, Some(16))]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let path = filled(dir.path(), 200);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let other = from.map_or(vec![0; page], |from: usize| bytes[from * page..(from + 1) * page].to_vec());
+        bytes[at * page..(at + 1) * page].copy_from_slice(&other);
+        std::fs::write(&path, bytes).unwrap();
+        refused += usize::from(prefix(dir.path(), &format!("page {at} holds {from:?}")).is_none());
+    }
+    assert!(refused >= 4, "{refused}");
 }

@@ -15,6 +15,7 @@
 //! | `ordered` | height | the batches the block orders |
 //! | `tips` | height | [`Tip`] of recent heights |
 //! | `summaries` | height | [`ExecSummary`] |
+//! | `sets` | epoch | its validator set |
 //! | `meta` | name | executed height, log frontier, newest cosigned checkpoint |
 //!
 //! One write per executed block, without a log: all families are flushed together, and a crash loses the blocks
@@ -30,7 +31,9 @@ use chain_core::codec::{Wire, decode_trusted};
 use chain_core::execute::{BlockResult, Outcome, Verdict};
 use chain_core::id::{Height, RecordId, TxId};
 use chain_core::lane::BatchRef;
+use chain_core::layout::Layout as _;
 use chain_core::merkle::{Frontier, leaf_hash};
+use chain_core::state::{EpochEntry, key};
 use chain_core::transaction::OPERATIONS_MAX;
 use rocksdb::{DB, Direction, FlushOptions, IteratorMode, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
@@ -59,6 +62,7 @@ const FAMILIES: &[Family] = &[
     Family::ordered("ordered"),
     Family::ordered("tips"),
     Family::ordered("summaries"),
+    Family::ordered("sets"),
     Family::ordered("meta"),
 ];
 const BUDGET: Budget = Budget {
@@ -273,6 +277,13 @@ impl LedgerStore {
                 Some(value) => batch.put_cf(state, key, value),
                 None => batch.delete_cf(state, key),
             }
+        }
+        let epoch = key::epoch();
+        if let Some((_, Some(epoch))) = result.state.iter().find(|(key, _)| *key == epoch) {
+            let entry = EpochEntry::from_canonical(epoch)
+                .map_err(|error| StorageError::corrupt("state value of the epoch", error.to_string()))?;
+            let set = encoded("validator set", &entry.current)?;
+            batch.put_cf(family(&self.db, "sets"), keys::epoch(entry.current.epoch()), set);
         }
         let tree = family(&self.db, "tree");
         for (key, node) in result.tree.node_batch.nodes() {

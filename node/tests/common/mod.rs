@@ -254,10 +254,10 @@ impl City {
         Setup {
             genesis: self.genesis.clone(),
             genesis_text: self.genesis.to_toml(),
-            me: ValidatorIx::new(u16::try_from(ix).unwrap()),
+            named: self.genesis.committee().validators().get(ix).cloned(),
             keys: NodeKeys { consensus: secret(1, ix), network: secret(2, ix), log: secret(3, ix) },
             data: self.data(ix),
-            vault_key: None,
+            vault: None,
             reader: if ix == PUBLIC { Reader::Public } else { Reader::Auditor },
         }
     }
@@ -285,12 +285,13 @@ impl City {
             })
             .collect();
         let port = Port { me, wires: self.wires.clone(), outgoing, runtime: self.runtime.handle().clone() };
-        running.attach(Arc::new(port));
-        self.wires.inboxes.lock().unwrap()[ix] = Some(running.inbox());
+        let directory = running.directory().unwrap();
+        running.attach(Arc::new(port), directory.committee.epoch());
+        self.wires.inboxes.lock().unwrap()[ix] = Some(running.inbox(&directory));
         let others: Vec<ValidatorIx> =
             self.indices().filter(|other| self.nodes[other.index()].is_some()).collect();
         for other in others {
-            running.inbox().connected(other);
+            running.inbox(&directory).connected(other);
             if let Some(inbox) = self.wires.inbox(other) {
                 inbox.connected(me);
             }

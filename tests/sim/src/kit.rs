@@ -1,9 +1,10 @@
 //! A validator set with real keys, and the signed things it can say: for tests that build evidence by hand.
 //!
 //! [`Kit`] makes votes, certificates, view changes and blocks; [`table`] puts real engines around a table
-//! where the test decides which messages arrive.
+//! where the test decides which messages arrive; [`town`] gives them clocks, disks and a power switch.
 
 pub mod table;
+pub mod town;
 
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{BatchHeader, LaneAdvance, SignedBatchHeader};
 use consensus::engine::Tip;
 use consensus::message::{
-    Claim, EntryProof, HighQc, Justification, Proposal, TimeoutCert, ViewChange, ViewChangePreimage, Vote,
+    Claim, EntryProof, HighQc, Justification, Message, Proposal, TimeoutCert, ViewChange, ViewChangePreimage,
+    Vote,
 };
 use consensus::safety::{Safety, SafetyRecord};
 use consensus::signer::{CommitteeKeys, Signer, Verifier};
@@ -49,6 +51,11 @@ pub fn secret(role: u8, ix: u16) -> SecretKey {
 /// A rank.
 pub fn rank(view: u64, height: u64) -> Rank {
     Rank { view: View::new(view), height: Height::new(height) }
+}
+
+/// A block as it travels.
+pub fn propose(proposal: &Proposal) -> Message {
+    Message::Propose(Box::new(proposal.clone()))
 }
 
 /// The validator at an index.
@@ -182,6 +189,12 @@ impl Kit {
         };
         vote.signature = self.sign(signer, &vote.slot(self.chain_id));
         vote
+    }
+
+    /// One vote for a block, as it travels.
+    pub fn vote_on(&self, kind: VoteKind, header: &Header, signer: u16) -> Message {
+        let rank = Rank { view: header.view, height: header.height };
+        Message::Vote(self.vote(kind, rank, header.digest(), signer), Height::ZERO)
     }
 
     /// A certificate by these signers, which must ascend.

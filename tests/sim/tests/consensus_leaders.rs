@@ -141,7 +141,7 @@ fn g04_slow_leader_just_below_the_timeout() {
 #[test]
 fn a_busy_leader_that_never_ends_its_term_loses_its_view() {
     let ours = Params { term_ms: 20_000, interval_ms: 1, ..Params::default() };
-    let liar = Params { term_ms: 3_600_000, ..ours.clone() };
+    let liar = Params { term_ms: 3_600_000, ..ours };
     let mut stage = Stage::new(4, |me| if me == 0 { liar.clone() } else { ours.clone() });
     stage.delay_ms = (1, 2);
     stage.run_ms(1_000);
@@ -297,7 +297,8 @@ fn g05_one_percent_of_loss_on_one_link_in_twenty_is_hardly_felt() {
         let mut random = Random::new(7);
         let mut links = BTreeSet::new();
         while links.len() < 5 {
-            let (from, to) = (random.between(0, 9) as u16, random.between(0, 9) as u16);
+            let mut draw = || u16::try_from(random.index(10)).unwrap();
+            let (from, to) = (draw(), draw());
             if from != to {
                 links.insert((from, to));
             }

@@ -319,7 +319,7 @@ fn nothing_but_a_suffix_of_a_later_view_stands_on_a_closing_block() {
     header.next_validators_hash = next;
     let closing = table.kit.propose(header, None);
     let tip = tip.after(&closing);
-    table.tell(1, 0, Message::Propose(Box::new(closing.clone())));
+    table.tell(1, 0, Message::Propose(Box::new(closing)));
     // In its own view nothing may follow, not even a Suffix.
     for flags in [Flags::SEAL, Flags::SEAL.with(Flags::SUFFIX)] {
         let mut header = table.kit.header(&tip, 0, flags);

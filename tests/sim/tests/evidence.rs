@@ -9,8 +9,8 @@ use chain_core::crypto::{Digest, Signature};
 use chain_core::evidence::{Evidence, OffenceKind};
 use chain_core::id::{Height, ValidatorIx};
 use city_sim::campaign;
-use city_sim::kit::table::Table;
-use city_sim::kit::{Kit, ix, rank};
+use city_sim::kit::table::{Table, summary};
+use city_sim::kit::{Kit, WALL_MS, ix, rank};
 use city_sim::sim::byzantine::Lie;
 use city_sim::sim::faults::Level;
 use city_sim::sim::random::Random;
@@ -369,6 +369,52 @@ fn m08_m15_nothing_of_a_frozen_lane_is_owed() {
         assert!(blames_for_the_lane(author, false), "lane {author} is owed");
         assert!(!blames_for_the_lane(author, true), "lane {author} is frozen");
     }
+}
+
+/// Whether engine 0 gives up on a leader that orders lane 2 block after block and passes lane 3 by.
+fn blames_for_passing_by(frozen: bool) -> bool {
+    let mut table = alone();
+    let first = table.kit.chain(&table.kit.genesis(), 0, 1).remove(0);
+    let mut tip = table.kit.genesis().after(&first);
+    let agree_on = |table: &mut Table, block: &Proposal| {
+        table.tell(1, 0, propose(block));
+        for kind in [VoteKind::Prepare, VoteKind::Commit] {
+            [1, 2].into_iter().for_each(|signer| cast(table, kind, block, signer));
+        }
+        assert_eq!(table.committed(0), block.header.height.get());
+    };
+    agree_on(&mut table, &first);
+    table.feed(0, Event::BatchStored(table.kit.batch(3, 0, Digest::ZERO, 1)));
+    if frozen {
+        table.feed(0, Event::LaneFrozen(ix(3)));
+    }
+    let mut prev = Digest::ZERO;
+    for seq in 0..20 {
+        let batch = table.kit.batch(2, seq, prev, 1);
+        prev = batch.header.digest();
+        table.feed(0, Event::BatchStored(batch.clone()));
+        let mut header = table.kit.header(&tip, 0, Flags::NONE);
+        header.flags = Flags::NONE;
+        header.time_ms = WALL_MS + table.now_ms;
+        (header.n_batches, header.n_records, header.n_bytes) = (1, 1, batch.header.bytes);
+        header.batches_root = chain_core::block::batches_root([&prev]);
+        (header.exec_height, header.exec_root) = (tip.height, summary(tip.height).root());
+        let advance = chain_core::lane::LaneAdvance { author: ix(2), seq, tip: prev };
+        let block = table.kit.propose_advances(header, vec![advance]);
+        agree_on(&mut table, &block);
+        tip = tip.after(&block);
+        for peer in 1..4 {
+            table.tell(peer, 0, Message::Executed(tip.height));
+        }
+        table.pass_ms(400);
+    }
+    table.seats[0].signed(ix(0)).iter().any(|message| matches!(message, Message::ViewChange(_)))
+}
+
+#[test]
+fn t02_m15_a_leader_may_pass_a_frozen_lane_by() {
+    assert!(blames_for_passing_by(false), "an honest lane is owed its turn");
+    assert!(!blames_for_passing_by(true), "a frozen one is not");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use city_sim::siege;
 use city_sim::sim::random::Random;
 
 #[test]
-fn an_engine_among_liars_keeps_its_promises() {
+fn g02_an_engine_among_liars_keeps_its_promises() {
     for seed in campaign::seeds(1_500) {
         let mut random = Random::new(seed);
         let len = usize::try_from(random.between(50, 4_000)).unwrap();

@@ -131,7 +131,7 @@ fn walk(n: usize, rules: Rules, forgetful: bool, walks: u64) -> Option<(u64, &'s
 #[test]
 fn the_rules_never_fork() {
     for n in 4..=8 {
-        assert_eq!(walk(n, Rules::of(n), false, 4_000), None, "n={n}");
+        assert_eq!(walk(n, Rules::of(n), false, 20_000), None, "n={n}");
     }
 }
 

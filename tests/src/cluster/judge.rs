@@ -43,13 +43,15 @@ pub fn read(path: &Path) -> Vec<Line> {
 pub fn double(lines: &[Line]) -> Option<String> {
     let mut once: BTreeMap<(&str, u64, u64, u64), &Line> = BTreeMap::new();
     let mut claims: BTreeMap<(u64, u64), (Option<u64>, Option<u64>)> = BTreeMap::new();
-    let mut committed: Option<(u64, u64)> = None;
+    // Views begin anew in each epoch.
+    let mut committed: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     for line in lines {
         let (view, height) = (line.view.unwrap_or(0), line.height.unwrap_or(0));
         match line.kind.as_str() {
             "view_change" => {
                 let claim = line.claim_view.map(|claimed| (claimed, height));
-                if committed.filter(|(at, _)| *at < view) > claim {
+                let committed = committed.get(&line.epoch).copied().filter(|(at, _)| *at < view);
+                if committed > claim {
                     return Some(format!("{line:?} claims less than the COMMIT at {committed:?}"));
                 }
                 let claim = (line.claim_view, line.claim_view.and(line.height));
@@ -60,7 +62,10 @@ pub fn double(lines: &[Line]) -> Option<String> {
                 *before = claim;
                 continue;
             }
-            "commit" => committed = committed.max(Some((view, height))),
+            "commit" => {
+                let newest = committed.entry(line.epoch).or_insert((view, height));
+                *newest = (*newest).max((view, height));
+            }
             _ => {}
         }
         let slot = match line.seq {
@@ -130,6 +135,8 @@ mod tests {
         assert!(double(&[asks(Some(0), 5), asks(Some(0), 4)]).is_some());
         assert!(double(&[line("commit", 1, 9, "a"), asks(Some(1), 8)]).is_some(), "amnesia");
         assert_eq!(double(&[line("commit", 1, 9, "a"), asks(Some(1), 9)]), None);
+        let later = Line { epoch: 1, ..asks(Some(0), 4) };
+        assert_eq!(double(&[line("commit", 1, 9, "a"), later]), None, "another epoch, other views");
         let record = serde_json::json!({
             "last_prepare": {"view": 0, "height": 1}, "high_qc": null, "vc_view": 0, "lane": null
         });

@@ -355,6 +355,7 @@ pub(super) fn raw_blocks() -> Samples<RawBlock> {
         batches,
         outcomes,
         certificate,
+        suffixes: Vec::new(),
         exec_root: Digest::tagged(b"exec", &[]),
     };
     let batches = batches().into_iter().map(|(_, one)| one).collect();

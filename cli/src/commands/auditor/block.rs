@@ -9,7 +9,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::app::City;
-use crate::client::paths;
+use crate::client::{Client, paths};
 use crate::error::{CliError, CliResult};
 use crate::exit::Exit;
 use crate::output::Shape;
@@ -88,7 +88,7 @@ pub(crate) fn run(command: BlockCommand, city: &City) -> CliResult {
                     break;
                 }
                 for block in &page.items {
-                    rows.push(row(&genesis, block)?);
+                    rows.push(row(&client, &genesis, block)?);
                 }
                 cursor = page.next_cursor;
                 if cursor.is_none() {
@@ -102,7 +102,7 @@ pub(crate) fn run(command: BlockCommand, city: &City) -> CliResult {
             let name = name(&block)?;
             let view: BlockView = client.get(&paths::block_named(&name)).map_err(absent)?;
             asked_for(&name, &view)?;
-            city.out.item(ITEM, &row(&genesis, &view)?)
+            city.out.item(ITEM, &row(&client, &genesis, &view)?)
         }
     }
 }
@@ -143,15 +143,15 @@ fn asked_for(name: &str, block: &BlockView) -> CliResult {
 }
 
 /// One block as a row; its certificate is verified first.
-fn row(genesis: &Genesis, block: &BlockView) -> CliResult<Value> {
+fn row(client: &Client, genesis: &Genesis, block: &BlockView) -> CliResult<Value> {
     let header = &block.header;
-    let committee = genesis.committee();
     if header.chain_id != genesis.chain_id() {
         return Err(CliError::new(
             Code::GenesisMismatch,
             format!("block {} is of another chain", header.height),
         ));
     }
+    let committee = &client.committee(genesis, header.epoch)?;
     let mut signers = Vec::new();
     if let Some(certificate) = &block.certificate {
         let broken = |detail: String| {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chain_core::code::{Code, Refusal};
+use chain_core::genesis::Genesis;
 use chain_core::id::RecordId;
 use chain_core::leaf::Leaf;
 use chain_core::receipt::{Content, LeafFacts, Receipt, TlogProof, Verified};
@@ -120,7 +121,7 @@ fn get(
         return Err(CliError::usage("--out takes one receipt; use --dir for several"));
     }
     let client = city.client()?;
-    let policy = TrustPolicy::from_genesis(&city.genesis()?);
+    let genesis = city.genesis()?;
     let mut rows = Vec::new();
     for record in records {
         let text = fetch(&client, record, version, form, city.manners.timeout).map_err(|error| {
@@ -132,7 +133,7 @@ fn get(
                 _ => error,
             }
         })?;
-        judge(&text, &policy)?;
+        judge(&text, &policy_of(&client, &genesis, &text)?)?;
         let path = match out {
             Some(path) if path.as_os_str() == "-" => return city.out.data(&text),
             Some(path) => path.to_owned(),
@@ -145,6 +146,22 @@ fn get(
         rows.push(json!({ "record": record, "file": path }));
     }
     city.out.list(GOT, &rows)
+}
+
+/// Whom to believe about a receipt that a node just gave: the validators of its epoch, as hand-overs from the genesis
+/// prove them.
+pub(crate) fn policy_of(client: &Client, genesis: &Genesis, text: &str) -> CliResult<TrustPolicy> {
+    if let Ok(receipt) = Receipt::parse(text) {
+        let sets = client.sets(genesis, Some(receipt.epoch))?;
+        return sets.policy(receipt.epoch).ok_or_else(|| {
+            CliError::new(Code::UnknownSigner, format!("no hand-over leads to epoch {}", receipt.epoch))
+        });
+    }
+    // The text form does not name its epoch: the newest whose validators cosigned it.
+    let proof = TlogProof::parse(text)?;
+    let sets = client.sets(genesis, None)?;
+    let cosigned = sets.policies().find(|policy| policy.verify(&proof.checkpoint).is_ok());
+    Ok(cosigned.unwrap_or_else(|| TrustPolicy::from_genesis(genesis)))
 }
 
 /// Fetches a receipt; waits while its checkpoint is being cosigned.

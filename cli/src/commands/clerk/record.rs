@@ -335,7 +335,7 @@ pub(crate) fn countersign(city: &City, records: &[RecordId], signer: &Signer) ->
 }
 
 /// Approves what waits for approval: a step to amend, revoke, suspend or resume, else the record itself.
-fn approval(record: RecordId, view: &RecordView) -> Operation {
+pub(crate) fn approval(record: RecordId, view: &RecordView) -> Operation {
     let (version, header_digest) = match &view.pending {
         Some(pending) => (pending.version, pending.digest),
         None => (view.version, view.header_digest),

@@ -23,7 +23,7 @@ use crate::output::Shape;
 ///
 /// city node start --config /etc/city/node.toml
 ///
-/// city node status --node http://10.0.0.1:7100
+/// city node why --node http://10.0.0.1:7100
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum NodeCommand {
     /// Make the data directory of a new validator, once
@@ -34,6 +34,8 @@ pub(crate) enum NodeCommand {
     Start(ConfigArgs),
     /// Show what the nodes of the context say of themselves and of each other
     Status,
+    /// Say on one screen why the ledger moves or does not: which validator is silent, slow, skewed or refusing
+    Why,
 }
 
 /// Which configuration.
@@ -57,6 +59,7 @@ pub(crate) fn run(command: NodeCommand, city: &City) -> CliResult {
         NodeCommand::Check(args) => become_node("check", &args),
         NodeCommand::Start(args) => become_node("start", &args),
         NodeCommand::Status => status(city),
+        NodeCommand::Why => super::why::run(city),
     }
 }
 

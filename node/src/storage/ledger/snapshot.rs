@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use ::consensus::engine::Tip;
 use chain_core::block::ExecSummary;
 use chain_core::codec::{Wire, decode_trusted};
+use chain_core::committee::Committee;
 use chain_core::crypto::Digest;
 use chain_core::execute::{LedgerRead, Outcome, ReadError};
-use chain_core::id::{Height, RecordId, TxId};
+use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::lane::BatchRef;
 use chain_core::merkle::tile::HEIGHT;
 use chain_core::merkle::{RangeError, Subtrees, inclusion_path, node_hash};
@@ -71,6 +72,14 @@ impl<'a> Snapshot<'a> {
     /// When the disk refuses.
     pub fn summary(&self, height: Height) -> Result<Option<ExecSummary>, StorageError> {
         self.decoded("summaries", &keys::height(height))
+    }
+
+    /// The validator set of an epoch; none for one that has not begun.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn validator_set(&self, epoch: Epoch) -> Result<Option<Committee>, StorageError> {
+        self.decoded("sets", &keys::epoch(epoch))
     }
 
     /// Leaves in the record log.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use chain_core::block::{ExecSummary, Flags};
+use chain_core::certificate::Cert;
 use chain_core::crypto::Digest;
 use chain_core::epoch::ClosingProof;
 use chain_core::evidence::Evidence;
@@ -12,7 +13,7 @@ use chain_core::lane::BatchRef;
 use consensus::action::{Action, Alarm, Delivery, Peers, Write};
 use consensus::engine::{Restored, SafetyAtStart};
 use consensus::event::{Event, Now};
-use consensus::message::{Message, Proposal, VoteEcho};
+use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX, VoteEcho};
 use consensus::safety::SafetyRecord;
 use consensus::spec::trace::TraceChecker;
 use consensus::{Engine, Params};
@@ -41,6 +42,8 @@ pub struct Seat {
     /// How earlier epochs ended, as its store holds it.
     pub closings: Vec<ClosingProof>,
     blocks: BTreeMap<Digest, Proposal>,
+    finals: BTreeMap<Height, Digest>,
+    certificates: BTreeMap<Height, Cert>,
 }
 
 impl Seat {
@@ -56,7 +59,31 @@ impl Seat {
             pushed: Vec::new(),
             closings: Vec::new(),
             blocks: BTreeMap::new(),
+            finals: BTreeMap::new(),
+            certificates: BTreeMap::new(),
         }
+    }
+
+    fn write(&mut self, write: &Write) {
+        match write {
+            Write::Block(proposal) => {
+                self.blocks.insert(proposal.header.digest(), (**proposal).clone());
+            }
+            Write::Commit { certificate, blocks, .. } => {
+                self.finals.extend(blocks.iter().map(|header| (header.height, header.digest())));
+                self.certificates.insert(certificate.height, certificate.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// What the owner of the store answers to [`Message::GetBlocks`].
+    fn answer(&self, from: Height) -> Option<Message> {
+        let wanted = from..=Height::new(from.get().saturating_add(SYNC_BLOCKS_MAX - 1));
+        let (last, certificate) = self.certificates.range(wanted).next_back()?;
+        let digests = self.finals.range(from..=*last);
+        let blocks = digests.filter_map(|(_, digest)| self.blocks.get(digest).cloned()).collect();
+        Some(Message::Blocks { blocks, suffixes: Vec::new(), certificate: Box::new(certificate.clone()) })
     }
 
     /// A block it was asked to store.
@@ -106,6 +133,8 @@ pub struct Table {
     pub schedule: Option<(Height, Digest)>,
     /// The specification: what an engine says must be allowed there.
     trace: TraceChecker,
+    /// Whether the specification is asked at all. It says little where liars are a quorum.
+    pub watched: bool,
     /// What was not allowed. Fatal, unless the test expects it.
     pub violations: Vec<String>,
     /// Whether a test expects violations.
@@ -176,6 +205,7 @@ impl Table {
             now_ms: 1_000,
             schedule: None,
             violations: Vec::new(),
+            watched: true,
             expects_violations: false,
         };
         for played in table.len()..table.n() {
@@ -226,17 +256,15 @@ impl Table {
             for action in out {
                 match action {
                     Action::Persist(persist) => {
-                        for write in &persist.writes {
-                            if let Write::Block(proposal) = write {
-                                seat.blocks.insert(proposal.header.digest(), (**proposal).clone());
-                            }
-                        }
+                        persist.writes.iter().for_each(|write| seat.write(write));
                         seat.written.extend(persist.writes);
                         events.push_back(Event::Persisted(persist.seq));
                     }
                     Action::Send { to, message, .. } => {
                         let held = |digest: &Digest| seat.blocks.get(digest).map(|proposal| &proposal.header);
-                        if let Err(violation) = self.trace.observe(ix(me), &message, held) {
+                        if self.watched
+                            && let Err(violation) = self.trace.observe(ix(me), &message, held)
+                        {
                             assert!(self.expects_violations, "{violation}");
                             self.violations.push(violation.to_string());
                         }
@@ -276,6 +304,11 @@ impl Table {
 
     /// A message arrives at one engine.
     pub fn tell(&mut self, from: u16, to: u16, message: Message) {
+        if let Message::GetBlocks { from: first } = message
+            && let Some(answer) = self.seats[usize::from(to)].answer(first)
+        {
+            self.queue.push_back((ix(to), ix(from), answer));
+        }
         self.feed(to, Event::Message { from: ix(from), message: Box::new(message) });
     }
 
@@ -300,6 +333,10 @@ impl Table {
         while let Some((from, to, message)) = self.queue.pop_front() {
             if to.get() < self.len() && pass(from, to, &message) {
                 self.tell(from.get(), to.get(), message);
+            }
+            // A network that broke a rule need not come to rest.
+            if !self.violations.is_empty() {
+                return self.queue.clear();
             }
             steps += 1;
             assert!(steps < 1_000_000, "messages breed without end");

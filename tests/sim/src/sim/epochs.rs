@@ -224,7 +224,7 @@ impl World {
         let named = |node: &&Node| node.member.name == member.name;
         let liar = |node: &Node| node.liar.is_some() || node.second && node.member == member;
         let silent = |node: &Node| node.silent && node.member == member;
-        (self.nodes.iter().filter(named).any(liar), self.nodes.iter().position(|node| silent(node)))
+        (self.nodes.iter().filter(named).any(liar), self.nodes.iter().position(silent))
     }
 
     /// Whether the lasting ones stay within the f of a set, with so many more.

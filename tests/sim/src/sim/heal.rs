@@ -6,9 +6,11 @@ use super::report::Report;
 use super::world::{Due, World};
 
 impl World {
-    /// Whether a node must follow after healing: all but liars, twins and restored ones.
+    /// Whether a node must follow after healing: all but liars, twins and restored ones, and a second node
+    /// that never began.
     fn must_follow(&self, node: usize) -> bool {
-        !self.nodes[node].second && !self.lies_in(self.epochs.len() - 1, node)
+        let one = &self.nodes[node];
+        one.begun && !one.second && !self.lies_in(self.epochs.len() - 1, node)
     }
 
     /// Ends every fault, brings everybody back, and demands that a new record from every honest node is

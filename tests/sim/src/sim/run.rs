@@ -79,7 +79,11 @@ impl Plan {
         self.run_under(seed, &self.faults(seed), self.span_ms)
     }
 
-    fn run_under(&self, seed: u64, faults: &Faults, span_ms: u64) -> Result<Report, String> {
+    /// Runs one seed under another profile than its own.
+    ///
+    /// # Errors
+    /// The first violation, in words.
+    pub fn run_under(&self, seed: u64, faults: &Faults, span_ms: u64) -> Result<Report, String> {
         play(&mut self.world(seed, faults), faults, span_ms)
     }
 

@@ -158,8 +158,13 @@ fn of_message(message: &Message) -> String {
             let first = blocks.first().map(|block| block.header.height.get());
             format!("BLOCKS {} from {first:?} under {}", blocks.len(), of_cert(certificate))
         }
-        #[allow(unreachable_patterns, reason = "messages that are newer than this notation")]
-        other => format!("{other:?}").chars().take(160).collect(),
+        Message::Have { lanes } => {
+            let lanes: Vec<(u16, u64)> = lanes.iter().map(|(author, seq)| (author.get(), *seq)).collect();
+            format!("HAVE below {lanes:?}")
+        }
+        Message::Closing(proof) => {
+            format!("CLOSING {} headers under {}", proof.headers.len(), of_cert(&proof.certificate))
+        }
     }
 }
 

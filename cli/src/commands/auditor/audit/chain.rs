@@ -109,11 +109,14 @@ fn audit(
     let newest = if whole { checkpoint::newest(client, genesis)? } else { None };
     report.checkpoint(newest.as_ref());
     let memory = (whole && !args.no_memory).then(|| checkpoint::memory(genesis)).flatten();
+    let status = status_of(client, genesis)?;
+    // After the status: whatever epochs the blocks up to there are of have begun.
+    let sets = client.sets(genesis, None)?;
+    report.sets(&sets);
     let before = match &memory {
-        Some(path) => checkpoint::remembered(path, genesis)?,
+        Some(path) => checkpoint::remembered(path, &sets)?,
         None => None,
     };
-    let status = status_of(client, genesis)?;
     let last =
         args.to.map_or(status.executed, |to| status.executed.min(Height::new(to.saturating_add(BEYOND))));
     let plan = Plan {
@@ -126,7 +129,7 @@ fn audit(
     let mut progress = Progress::new("blocks", total);
     let mut updated = Instant::now();
     let blocks = Blocks::fetch(Arc::clone(client), plan.from, last);
-    let verified = verify(genesis, &plan, blocks, |height, totals| {
+    let verified = verify(genesis, &sets, &plan, blocks, |height, totals| {
         if interrupt::asked() {
             return Err(CliError::new(Code::Interrupted, format!("stopped after block {height}"))
                 .hint("an audit keeps no state: run it again"));

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use chain_core::checkpoint::SignedCheckpoint;
 use chain_core::code::{Code, Refusal};
 use chain_core::genesis::Genesis;
-use chain_core::trust::{Cosigner, TrustPolicy};
+use chain_core::trust::Cosigner;
 
 use super::finding::{Finding, Grade};
 use super::verify::Verified;
 use crate::client::{Client, paths};
 use crate::error::{CliError, CliResult};
+use crate::sets::Sets;
 use crate::{files, interrupt};
 
 /// How long a checkpoint may take to be cosigned by a quorum.
@@ -33,13 +34,21 @@ impl Cosigned {
     ///
     /// # Errors
     /// `RECEIPT_MALFORMED`, or why the signatures are not enough.
-    pub(crate) fn judge(genesis: &Genesis, text: String) -> Result<Self, Refusal> {
+    pub(crate) fn judge(sets: &Sets, text: String) -> Result<Self, Refusal> {
         let signed = SignedCheckpoint::parse(&text)
             .map_err(|error| Refusal::new(Code::ReceiptMalformed, format!("checkpoint: {error}")))?;
-        let cosigners = TrustPolicy::from_genesis(genesis)
-            .verify(&signed)
-            .map_err(|refusal| Refusal::new(refusal.code, format!("checkpoint: {}", refusal.detail)))?;
-        Ok(Self { text, signed, cosigners })
+        // A checkpoint does not say in which epoch it was made; the newest is most likely. What no set cosigned is
+        // judged by the newest.
+        let mut refused = None;
+        for policy in sets.policies() {
+            match policy.verify(&signed) {
+                Ok(cosigners) => return Ok(Self { text, signed, cosigners }),
+                Err(refusal) => refused = refused.or(Some(refusal)),
+            }
+        }
+        let refusal =
+            refused.unwrap_or_else(|| Refusal::new(Code::TrustMissing, "no validator set is known"));
+        Err(Refusal::new(refusal.code, format!("checkpoint: {}", refusal.detail)))
     }
 
     /// Leaves that it covers.
@@ -89,13 +98,14 @@ impl Cosigned {
 pub(crate) fn newest(client: &Client, genesis: &Genesis) -> CliResult<Option<Cosigned>> {
     let until = Instant::now() + PATIENCE;
     loop {
+        let sets = client.sets(genesis, None)?;
         let text = match client.get_bytes(paths::CHECKPOINT) {
             Ok(bytes) => String::from_utf8(bytes)
                 .map_err(|_| CliError::new(Code::ReceiptMalformed, "the checkpoint is no text"))?,
             Err(error) if matches!(error.code(), Code::NotFound | Code::NotYetExecuted) => return Ok(None),
             Err(error) => return Err(error),
         };
-        match Cosigned::judge(genesis, text) {
+        match Cosigned::judge(&sets, text) {
             Ok(cosigned) => return Ok(Some(cosigned)),
             Err(refusal) => {
                 let early = matches!(refusal.code, Code::QuorumNotMet | Code::UnknownSigner);
@@ -115,9 +125,9 @@ pub(crate) fn memory(genesis: &Genesis) -> Option<PathBuf> {
 }
 
 /// The checkpoint of the last audit. One that is damaged or not this chain's is an error, not a clean slate.
-pub(crate) fn remembered(path: &Path, genesis: &Genesis) -> CliResult<Option<Cosigned>> {
+pub(crate) fn remembered(path: &Path, sets: &Sets) -> CliResult<Option<Cosigned>> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Cosigned::judge(genesis, text).map(Some).map_err(|refusal| {
+        Ok(text) => Cosigned::judge(sets, text).map(Some).map_err(|refusal| {
             CliError::from(refusal)
                 .hint(format!("the file {} was altered; keep it, and give --no-memory", path.display()))
         }),

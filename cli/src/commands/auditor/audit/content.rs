@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use chain_core::api::RawBlock;
-use chain_core::block::Header;
+use chain_core::block::{Header, SlotPreimage};
 use chain_core::certificate::VoteKind;
 use chain_core::code::Code;
+use chain_core::committee::Committee;
 use chain_core::crypto::{Digest, PublicKey, Signature, VerifyKey};
+use chain_core::epoch::ClosingProof;
 use chain_core::execute::Verdict;
-use chain_core::genesis::Genesis;
-use chain_core::id::{ChainId, Height, TxId, ValidatorIx};
+use chain_core::id::{ChainId, Epoch, Height, TxId, ValidatorIx};
 use chain_core::transaction::{Batch, Submission, TransactionPreimage, payload_root};
 
 use super::finding::Finding;
+use crate::sets::{Set, Sets};
 
 /// Authors' keys kept decoded by one thread; a city has fewer officers.
 const KEYS_MAX: usize = 8 * 1024;
@@ -35,23 +37,21 @@ pub(crate) struct Judged {
 }
 
 /// One thread's eyes.
-pub(crate) struct Judge {
+pub(crate) struct Judge<'s> {
     chain_id: ChainId,
-    genesis: Genesis,
-    validators: Vec<Option<VerifyKey>>,
+    sets: &'s Sets,
+    /// Keys of the validators by epoch.
+    validators: Vec<Vec<Option<VerifyKey>>>,
     authors: BTreeMap<PublicKey, Option<VerifyKey>>,
 }
 
-impl Judge {
-    /// A judge who trusts this genesis.
-    pub(crate) fn new(genesis: &Genesis) -> Self {
-        let keys = genesis.committee().validators().iter().map(|one| one.consensus_key.decode());
-        Self {
-            chain_id: genesis.chain_id(),
-            validators: keys.collect(),
-            genesis: genesis.clone(),
-            authors: BTreeMap::new(),
-        }
+impl<'s> Judge<'s> {
+    /// A judge who trusts these validator sets.
+    pub(crate) fn new(chain_id: ChainId, sets: &'s Sets) -> Self {
+        let decoded = |set: &Set| {
+            set.committee.validators().iter().map(|one| one.consensus_key.decode()).collect::<Vec<_>>()
+        };
+        Self { chain_id, validators: sets.all().map(decoded).collect(), sets, authors: BTreeMap::new() }
     }
 
     /// Judges a block.
@@ -77,17 +77,19 @@ impl Judge {
         let block = &judged.block;
         let header = &block.header;
         let height = header.height;
-        self.position(header)?;
-        if !self.signed(header.proposer, &header.proposal(), &block.proposer_signature) {
-            let detail = format!("the signature of proposer {} does not verify", self.name(header.proposer));
+        let committee = self.position(header)?;
+        let epoch = header.epoch;
+        if !self.signed(epoch, header.proposer, &header.proposal(), &block.proposer_signature) {
+            let detail =
+                format!("the signature of proposer {} does not verify", self.name(epoch, header.proposer));
             return Err(Box::new(Finding::wrong(height, Code::BadSignature, detail)));
         }
-        self.certificate(block, &judged.digest)?;
+        self.certificate(committee, block, &judged.digest)?;
         let mut outcomes = block.outcomes.iter();
         for batch in &block.batches {
             let (bodies, erased) = self.bodies(height, batch)?;
             let ids: Vec<TxId> = batch.submissions.iter().map(|one| one.signed.transaction.id()).collect();
-            self.batch(height, batch, &ids)?;
+            self.batch(header, batch, &ids)?;
             let mut signatures = Vec::with_capacity(ids.len());
             for (submission, id) in batch.submissions.iter().zip(&ids) {
                 let holds = self.author(submission, *id);
@@ -118,43 +120,59 @@ impl Judge {
         Ok(())
     }
 
-    /// Chain, epoch and proposer: whether this judge may judge it at all.
-    fn position(&self, header: &Header) -> Result<(), Box<Finding>> {
-        let committee = self.genesis.committee();
+    /// Chain, epoch and proposer: whether this judge may judge it at all. Gives the epoch's validators.
+    fn position(&self, header: &Header) -> Result<&'s Committee, Box<Finding>> {
         if header.chain_id != self.chain_id {
             let detail = format!("the header is of chain {}", header.chain_id);
             return Err(Box::new(Finding::wrong(header.height, Code::GenesisMismatch, detail)));
         }
-        if header.epoch != committee.epoch() {
+        let Some(set) = self.sets.get(header.epoch) else {
             let detail = format!(
-                "epoch {}: the validators of epoch {} are trusted, and no hand-over is known",
+                "epoch {}: no hand-over leads there, the newest validators known are those of epoch {}",
                 header.epoch,
-                committee.epoch()
+                self.sets.newest().committee.epoch()
             );
             return Err(Box::new(Finding::unknown(header.height, Code::UnknownSigner, detail)));
-        }
+        };
         if header.height == Height::ZERO {
             return Err(Box::new(Finding::wrong(header.height, Code::ChainBroken, "genesis is no block")));
         }
-        if header.proposer.index() >= committee.size() {
+        if header.proposer.index() >= set.committee.size() {
             let detail = format!("proposer {} is not in the validator set", header.proposer);
             return Err(Box::new(Finding::wrong(header.height, Code::ChainBroken, detail)));
         }
-        Ok(())
+        Ok(&set.committee)
     }
 
-    fn certificate(&self, block: &RawBlock, digest: &Digest) -> Result<(), Box<Finding>> {
+    fn certificate(
+        &self,
+        committee: &Committee,
+        block: &RawBlock,
+        digest: &Digest,
+    ) -> Result<(), Box<Finding>> {
         let header = &block.header;
-        let Some(certificate) = &block.certificate else { return Ok(()) };
-        let verdict = certificate.verify_by(
-            self.chain_id,
-            self.genesis.committee(),
-            VoteKind::Commit,
-            |signer, slot, signature| self.signed(signer, slot, signature),
-        );
-        if let Err(error) = verdict {
-            let detail = format!("commit certificate: {error}");
-            return Err(Box::new(Finding::wrong(header.height, Code::CertificateInvalid, detail)));
+        let wrong =
+            |detail: String| Err(Box::new(Finding::wrong(header.height, Code::CertificateInvalid, detail)));
+        let Some(certificate) = &block.certificate else {
+            return match block.suffixes.is_empty() {
+                true => Ok(()),
+                false => wrong("suffixes without a certificate".to_owned()),
+            };
+        };
+        let signed = |signer: ValidatorIx, slot: &SlotPreimage, signature: &Signature| {
+            self.signed(header.epoch, signer, slot, signature)
+        };
+        if !block.suffixes.is_empty() {
+            // A quorum committed an empty block below the closing one, and the closing one with it.
+            let headers = std::iter::once(header).chain(&block.suffixes).cloned().collect();
+            let proof = ClosingProof { headers, certificate: certificate.clone() };
+            return match proof.verify_by(self.chain_id, committee, signed) {
+                Ok(_) => Ok(()),
+                Err(error) => wrong(format!("end of epoch {}: {error}", header.epoch)),
+            };
+        }
+        if let Err(error) = certificate.verify_by(self.chain_id, committee, VoteKind::Commit, signed) {
+            return wrong(format!("commit certificate: {error}"));
         }
         if certificate.height == header.height && certificate.digest != *digest {
             let detail = format!(
@@ -164,25 +182,24 @@ impl Judge {
             return Err(Box::new(Finding::tampered(header.height, Code::ForkDetected, detail)));
         }
         if (certificate.height, certificate.view) != (header.height, header.view) {
-            let detail = format!(
+            return wrong(format!(
                 "the commit certificate is for block {} of view {}",
                 certificate.height, certificate.view
-            );
-            return Err(Box::new(Finding::wrong(header.height, Code::CertificateInvalid, detail)));
+            ));
         }
         Ok(())
     }
 
     /// The batch's own header, its author's signature and what it commits to.
-    fn batch(&self, height: Height, batch: &Batch, ids: &[TxId]) -> Result<(), Box<Finding>> {
+    fn batch(&self, block: &Header, batch: &Batch, ids: &[TxId]) -> Result<(), Box<Finding>> {
         let header = &batch.signed.header;
         let wrong = |code, what: &str| {
-            Err(Box::new(Finding::wrong(height, code, format!("{}: {what}", self.lane(batch)))))
+            Err(Box::new(Finding::wrong(block.height, code, format!("{}: {what}", self.lane(batch)))))
         };
-        if header.chain_id != self.chain_id || header.epoch != self.genesis.committee().epoch() {
+        if header.chain_id != self.chain_id || header.epoch != block.epoch {
             return wrong(Code::ChainBroken, "the batch is of another chain or epoch");
         }
-        if !self.signed(header.author, header, &batch.signed.signature) {
+        if !self.signed(header.epoch, header.author, header, &batch.signed.signature) {
             return wrong(Code::BadSignature, "the signature of the batch's author does not verify");
         }
         if header.payload_root != payload_root(ids) {
@@ -244,22 +261,25 @@ impl Judge {
 
     fn signed<T: chain_core::crypto::Signable>(
         &self,
+        epoch: Epoch,
         signer: ValidatorIx,
         value: &T,
         signature: &Signature,
     ) -> bool {
-        self.validators
-            .get(signer.index())
+        usize::try_from(epoch.get())
+            .ok()
+            .and_then(|at| self.validators.get(at)?.get(signer.index()))
             .and_then(Option::as_ref)
             .is_some_and(|key| key.verify(value, signature))
     }
 
-    fn name(&self, validator: ValidatorIx) -> &str {
-        self.genesis.committee().get(validator).map_or("?", |one| one.name.as_str())
+    fn name(&self, epoch: Epoch, validator: ValidatorIx) -> &str {
+        let known = self.sets.get(epoch).and_then(|set| set.committee.get(validator));
+        known.map_or("?", |one| one.name.as_str())
     }
 
     fn lane(&self, batch: &Batch) -> String {
         let header = &batch.signed.header;
-        format!("batch {} of {}", header.seq, self.name(header.author))
+        format!("batch {} of {}", header.seq, self.name(header.epoch, header.author))
     }
 }

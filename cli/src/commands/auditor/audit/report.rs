@@ -14,6 +14,7 @@ use crate::app::City;
 use crate::error::{CliError, CliResult};
 use crate::files;
 use crate::output::{Format, Shape};
+use crate::sets::Sets;
 
 const SHAPE: Shape = Shape {
     schema: "audit",
@@ -66,6 +67,15 @@ impl Report {
 
     fn number(&self, name: &str) -> u64 {
         self.fields.get(name).and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    /// The validators of the newest epoch that hand-overs lead to.
+    pub(crate) fn sets(&mut self, sets: &Sets) {
+        let committee = &sets.newest().committee;
+        self.set("epoch", json!(committee.epoch()));
+        self.set("quorum", json!(committee.quorum()));
+        let names: Vec<&String> = committee.validators().iter().map(|one| &one.name).collect();
+        self.set("validators", json!(names));
     }
 
     /// The checkpoint that the node gave.

@@ -7,17 +7,24 @@ use chain_core::certificate::{Cert, VoteKind};
 use chain_core::checkpoint::{Checkpoint, SignedCheckpoint};
 use chain_core::codec::encode;
 use chain_core::crypto::{Digest, SecretKey, Signature};
-use chain_core::execute::{OrderedBatch, OrderedBlock};
+use chain_core::epoch::{ClosingProof, HandOver};
+use chain_core::execute::{self, LedgerRead as _, OrderedBatch, OrderedBlock};
 use chain_core::genesis::{
     AgencyEntry, Council, Document, Genesis, LegalBasisEntry, MemberEntry, Months, Parameters, Permits,
     Publication, SCHEMA, ValidatorEntry, ValidatorSecrets,
 };
-use chain_core::id::{Epoch, Height, ValidatorIx, View};
+use chain_core::id::{Height, ValidatorIx, View};
 use chain_core::lane::{BatchHeader, LaneAdvance, SignedBatchHeader};
+use chain_core::layout::Layout as _;
 use chain_core::ledger::MemoryLedger;
 use chain_core::merkle::{Frontier, leaf_hash};
-use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
+use chain_core::operation::{AmendReason, Operation};
+use chain_core::record::validator::ValidatorDetails;
+use chain_core::record::{BasisRef, Class, Details, RecordType, SubjectKind};
+use chain_core::state::key;
 use chain_core::transaction::{Batch, Submission, payload_root};
+
+use crate::sets::{Set, Sets};
 
 /// Validators.
 pub(crate) const N: u8 = 4;
@@ -106,6 +113,8 @@ pub(crate) struct Chain {
     pub(crate) genesis: Genesis,
     pub(crate) ledger: MemoryLedger,
     pub(crate) blocks: Vec<RawBlock>,
+    /// The validators of every epoch, as hand-overs prove them.
+    pub(crate) sets: Sets,
     lanes: Vec<(u64, Digest)>,
     history: Frontier,
     view: View,
@@ -118,8 +127,8 @@ impl Chain {
         let genesis = genesis("2026-11-23T00:00:00Z");
         let ledger = MemoryLedger::new(genesis.chain_params(), &genesis.state().unwrap()).unwrap();
         let lanes = vec![(0, Digest::ZERO); usize::from(N)];
-        let (history, view) = (Frontier::default(), View::ZERO);
-        Self { genesis, ledger, blocks: Vec::new(), lanes, history, view, records: 0 }
+        let (history, view, sets) = (Frontier::default(), View::ZERO, Sets::of(&genesis));
+        Self { genesis, ledger, blocks: Vec::new(), sets, lanes, history, view, records: 0 }
     }
 
     /// Seven blocks; 2, 4 and 7 carry certificates; 5 begins a view.
@@ -140,6 +149,70 @@ impl Chain {
         chain.block(&[(1, vec![more])], false);
         chain.block(&[], true);
         chain
+    }
+
+    /// The sample, and then a second epoch: the council moves a validator, block 9 closes the first one, made final by
+    /// a suffix if wanted, and three blocks follow. Gives the suffix too.
+    pub(crate) fn two_epochs(suffix: bool) -> Self {
+        Self::two_epochs_with(suffix, true)
+    }
+
+    /// The same; lanes may wrongly go on where the first epoch left them.
+    pub(crate) fn two_epochs_with(suffix: bool, lanes_begin_anew: bool) -> Self {
+        let mut chain = Self::sample();
+        let moved = chain.moved(1);
+        chain.block(&[(0, moved)], false);
+        let settled = execute::epoch(&chain.ledger).unwrap().unwrap().scheduled.unwrap().next;
+        chain.append(&[], !suffix, Flags::SEAL.with(Flags::CLOSING), settled.hash());
+        let closing = chain.blocks.last_mut().unwrap();
+        if suffix {
+            let below = Header {
+                view: closing.header.view.next(),
+                height: closing.header.height.next(),
+                parent: closing.header.digest(),
+                flags: Flags::SEAL.with(Flags::SUFFIX),
+                ..closing.header.clone()
+            };
+            closing.certificate = Some(certificate(&below, &[0, 1, 3]));
+            closing.suffixes = vec![below];
+        }
+        let headers = std::iter::once(&closing.header).chain(&closing.suffixes).cloned().collect();
+        let proof = ClosingProof { headers, certificate: closing.certificate.clone().unwrap() };
+        chain.sets.take(HandOver { proof, next: settled }).unwrap();
+        if lanes_begin_anew {
+            chain.lanes = vec![(0, Digest::ZERO); usize::from(N)];
+        }
+        chain.view = View::ZERO;
+        chain.block(&[], false);
+        let more = chain.records(1, 2);
+        chain.block(&[(1, vec![more])], false);
+        chain.block(&[], true);
+        chain
+    }
+
+    /// Three council members give a validator another address.
+    fn moved(&mut self, ix: u8) -> Vec<Submission> {
+        let known = execute::validators(&self.ledger).unwrap();
+        let entry = known.iter().find(|one| one.validator.name == format!("v{ix}")).unwrap();
+        let old = self.ledger.get(&key::governance(&entry.record, entry.version)).unwrap().unwrap();
+        let old = chain_core::record::Header::from_canonical(&old).unwrap();
+        let secrets =
+            ValidatorSecrets { consensus: &secret(1, ix), network: &secret(2, ix), log: &secret(3, ix) };
+        let (chain_id, home) = (self.genesis.chain_id(), agency(ix).parse().unwrap());
+        let details =
+            ValidatorDetails::prove(chain_id, &format!("v{ix}"), &home, "/ip4/10.0.0.1/tcp/7101", secrets);
+        let details = Details::Validator(Box::new(details));
+        let header = chain_core::record::Header { version: old.version + 1, details, ..old };
+        let approve = Operation::Countersign {
+            record: header.record,
+            version: header.version,
+            header_digest: header.digest(),
+        };
+        let amend = Operation::Amend { header: Box::new(header), reason: AmendReason::ChangeOnApplication };
+        let until = self.time_ms() + 3_600_000;
+        let sign =
+            |(by, operation)| submission(chain_id, &secret(4, by), until, false, vec![(operation, None)]);
+        [(0, amend), (1, approve.clone()), (2, approve)].map(sign).into()
     }
 
     /// Records of one officer under one signature.
@@ -188,6 +261,11 @@ impl Chain {
 
     /// Appends a block with these batches, sorted by author.
     pub(crate) fn block(&mut self, batches: &[(u16, Vec<Submission>)], certified: bool) {
+        let flags = if batches.is_empty() { Flags::SEAL } else { Flags::NONE };
+        self.append(batches, certified, flags, self.sets.newest().committee.hash());
+    }
+
+    fn append(&mut self, batches: &[(u16, Vec<Submission>)], certified: bool, flags: Flags, next: Digest) {
         let batches: Vec<Batch> =
             batches.iter().map(|(author, submissions)| self.batch(*author, submissions.clone())).collect();
         let mut advances: Vec<LaneAdvance> = Vec::new();
@@ -197,19 +275,19 @@ impl Chain {
             advances.push(LaneAdvance { author: header.author, seq: header.seq, tip: header.digest() });
         }
         let digests: Vec<Digest> = batches.iter().map(|one| one.signed.header.digest()).collect();
-        let committee = self.genesis.committee();
+        let Set { committee, base } = self.sets.newest();
         let parent = self.blocks.last().map(|one| one.header.digest());
         let summary = *self.ledger.summary();
         let header = Header {
             version: HEADER_VERSION,
             chain_id: self.genesis.chain_id(),
-            epoch: Epoch::ZERO,
+            epoch: committee.epoch(),
             view: self.view,
             height: Height::new(self.blocks.len() as u64 + 1),
             parent: parent.unwrap_or(*self.genesis.chain_id().digest()),
-            proposer: committee.leader(self.genesis.chain_id().digest(), self.view),
+            proposer: committee.leader(&base.1, self.view),
             time_ms: self.time_ms() + 1000,
-            flags: if batches.is_empty() { Flags::SEAL } else { Flags::NONE },
+            flags,
             lanes_root: lanes_root(&advances),
             batches_root: batches_root(&digests),
             n_batches: u32::try_from(batches.len()).unwrap(),
@@ -219,7 +297,7 @@ impl Chain {
             exec_root: summary.root(),
             history_root: self.history.root(),
             validators_hash: committee.hash(),
-            next_validators_hash: committee.hash(),
+            next_validators_hash: next,
         };
         let signatures: Vec<Vec<bool>> = batches
             .iter()
@@ -242,6 +320,7 @@ impl Chain {
             batches,
             outcomes,
             certificate: None,
+            suffixes: Vec::new(),
             exec_root: self.ledger.summary().root(),
         };
         sign(&mut block);
@@ -258,7 +337,7 @@ impl Chain {
         let count: usize = submissions.iter().map(|one| one.signed.transaction.operations.len()).sum();
         let header = BatchHeader {
             chain_id: self.genesis.chain_id(),
-            epoch: Epoch::ZERO,
+            epoch: self.sets.newest().committee.epoch(),
             author: ValidatorIx::new(author),
             seq,
             prev,

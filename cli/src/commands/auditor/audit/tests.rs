@@ -2,7 +2,9 @@
 
 use chain_core::api::RawBlock;
 use chain_core::code::Code;
+use chain_core::committee::Committee;
 use chain_core::crypto::{Digest, Signature};
+use chain_core::epoch::{ClosingProof, HandOver};
 use chain_core::execute::Verdict;
 use chain_core::genesis::Genesis;
 use chain_core::id::{Height, ValidatorIx};
@@ -13,13 +15,14 @@ use super::sample::{Chain, certificate, genesis, secret, sign};
 use super::verify::{Plan, Stopped, Verified, verify};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::sets::Sets;
 
 fn plan(jobs: usize) -> Plan {
     Plan { jobs, from: Height::new(1), to: None, sizes: Vec::new() }
 }
 
 fn audit(genesis: &Genesis, plan: &Plan, blocks: Vec<RawBlock>) -> Result<Verified, Finding> {
-    match verify(genesis, plan, blocks.into_iter().map(Ok), |_, _| Ok(())) {
+    match verify(genesis, &Sets::of(genesis), plan, blocks.into_iter().map(Ok), |_, _| Ok(())) {
         Ok(verified) => Ok(verified),
         Err(Stopped::Found(finding, _)) => Err(*finding),
         Err(Stopped::Failed(error)) => panic!("no verdict: {error:?}"),
@@ -78,6 +81,142 @@ fn a_part_is_verified_without_execution_and_ends_at_a_certificate() {
     let beyond = Plan { to: Some(Height::new(9)), ..plan(2) };
     let finding = audit(&genesis, &beyond, blocks).unwrap_err();
     assert_eq!((finding.refusal.code, finding.grade), (Code::QuorumNotMet, Grade::Unknown));
+}
+
+fn audit_epochs(chain: &Chain, sets: &Sets, plan: &Plan, blocks: Vec<RawBlock>) -> Result<Verified, Finding> {
+    match verify(&chain.genesis, sets, plan, blocks.into_iter().map(Ok), |_, _| Ok(())) {
+        Ok(verified) => Ok(verified),
+        Err(Stopped::Found(finding, _)) => Err(*finding),
+        Err(Stopped::Failed(error)) => panic!("no verdict: {error:?}"),
+    }
+}
+
+#[test]
+fn an_audit_follows_the_hand_over_to_the_next_epoch() {
+    for suffix in [false, true] {
+        let chain = Chain::two_epochs(suffix);
+        let verified = audit_epochs(&chain, &chain.sets, &plan(2), chain.blocks.clone()).unwrap();
+        assert_eq!((verified.newest.0, verified.certified), (Height::new(12), Height::new(12)));
+        assert_eq!(verified.log.map(|(size, _)| size), Some(chain.ledger.summary().log_size));
+        // A part may begin in the second epoch, or end the first.
+        for from in [9, 10, 11] {
+            let part = Plan { from: Height::new(from), ..plan(2) };
+            let blocks = chain.blocks[usize::try_from(from).unwrap() - 1..].to_vec();
+            assert_eq!(audit_epochs(&chain, &chain.sets, &part, blocks).unwrap().log, None, "from {from}");
+        }
+        // Whoever has no hand-over trusts the first set alone.
+        let known = Sets::of(&chain.genesis);
+        let finding = audit_epochs(&chain, &known, &plan(2), chain.blocks.clone()).unwrap_err();
+        assert_eq!((finding.refusal.code, finding.grade), (Code::UnknownSigner, Grade::Unknown));
+        assert_eq!(finding.height, Some(Height::new(10)));
+    }
+}
+
+#[test]
+fn an_epoch_ends_with_the_block_that_must_end_it_and_goes_on_with_the_set_named_there() {
+    type Change = fn(&mut Vec<RawBlock>);
+    let changes: [(Code, Grade, u64, Change); 6] = [
+        // The closing block closes with another set, or does not close.
+        (Code::ChainBroken, Grade::Tampered, 9, |blocks| {
+            resigned(&mut blocks[8], |block| block.header.next_validators_hash = Digest::ZERO);
+        }),
+        (Code::ChainBroken, Grade::Tampered, 9, |blocks| {
+            let stays = blocks[7].header.next_validators_hash;
+            resigned(&mut blocks[8], |block| {
+                block.header.flags = chain_core::block::Flags::SEAL;
+                block.header.next_validators_hash = stays;
+            });
+        }),
+        // A block before it closes.
+        (Code::ChainBroken, Grade::Tampered, 7, |blocks| {
+            let next = blocks[8].header.next_validators_hash;
+            resigned(&mut blocks[6], |block| {
+                block.header.flags = chain_core::block::Flags::SEAL.with(chain_core::block::Flags::CLOSING);
+                block.header.next_validators_hash = next;
+            });
+        }),
+        // The first epoch goes on after its closing block.
+        (Code::ChainBroken, Grade::Wrong, 10, |blocks| {
+            let first = blocks[7].header.clone();
+            resigned(&mut blocks[9], |block| {
+                block.header.epoch = first.epoch;
+                block.header.validators_hash = first.validators_hash;
+                block.header.next_validators_hash = first.validators_hash;
+            });
+        }),
+        // The second begins with a block that is no seal.
+        (Code::ChainBroken, Grade::Wrong, 10, |blocks| {
+            blocks.truncate(10);
+            resigned(&mut blocks[9], |block| block.header.flags = chain_core::block::Flags::NONE);
+        }),
+        // Another block is certified at the end of the first.
+        (Code::ForkDetected, Grade::Tampered, 9, |blocks| {
+            let mut rival = blocks[8].header.clone();
+            rival.time_ms += 1;
+            blocks[8].certificate = Some(certificate(&rival, &[0, 1, 2]));
+        }),
+    ];
+    for (at, (code, grade, height, change)) in changes.into_iter().enumerate() {
+        let chain = Chain::two_epochs(false);
+        let mut blocks = chain.blocks.clone();
+        change(&mut blocks);
+        let finding =
+            audit_epochs(&chain, &chain.sets, &plan(2), blocks).expect_err("the change goes unnoticed");
+        let got = (finding.refusal.code, finding.grade, finding.height);
+        assert_eq!(got, (code, grade, Some(Height::new(height))), "change {at}: {}", finding.refusal.detail);
+    }
+}
+
+#[test]
+fn lanes_begin_anew_with_an_epoch() {
+    let chain = Chain::two_epochs_with(false, false);
+    let finding = audit_epochs(&chain, &chain.sets, &plan(2), chain.blocks.clone()).unwrap_err();
+    let got = (finding.refusal.code, finding.grade, finding.height);
+    assert_eq!(got, (Code::ChainBroken, Grade::Wrong, Some(Height::new(11))), "{}", finding.refusal.detail);
+    assert!(finding.refusal.detail.contains("wants 0"), "{}", finding.refusal.detail);
+}
+
+#[test]
+fn a_suffix_proves_the_closing_block_above_it_and_nothing_else() {
+    type Change = fn(&mut RawBlock);
+    let changes: [Change; 4] = [
+        |closing| closing.suffixes[0].parent = Digest::ZERO,
+        |closing| closing.suffixes[0].flags = chain_core::block::Flags::SEAL,
+        |closing| closing.suffixes.clear(),
+        |closing| closing.certificate = None,
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        let chain = Chain::two_epochs(true);
+        let mut blocks = chain.blocks.clone();
+        change(&mut blocks[8]);
+        let finding =
+            audit_epochs(&chain, &chain.sets, &plan(2), blocks).expect_err("the change goes unnoticed");
+        let got = (finding.refusal.code, finding.grade, finding.height);
+        let want = (Code::CertificateInvalid, Grade::Wrong, Some(Height::new(9)));
+        assert_eq!(got, want, "change {at}: {}", finding.refusal.detail);
+    }
+}
+
+#[test]
+fn a_hand_over_is_taken_only_with_a_quorums_signature_on_the_set_it_names() {
+    let chain = Chain::two_epochs(false);
+    let closing = &chain.blocks[8];
+    let next = chain.sets.newest().committee.clone();
+    let proof = |signers: &[u8]| ClosingProof {
+        headers: vec![closing.header.clone()],
+        certificate: certificate(&closing.header, signers),
+    };
+    let take =
+        |proof, next: &Committee| Sets::of(&chain.genesis).take(HandOver { proof, next: next.clone() });
+    take(proof(&[1, 2, 3]), &next).unwrap();
+    let mut validators = next.validators().to_vec();
+    validators.swap(0, 1);
+    let other = Committee::new(next.epoch(), validators).unwrap();
+    for (what, result) in
+        [("two of four", take(proof(&[1, 2]), &next)), ("another set", take(proof(&[1, 2, 3]), &other))]
+    {
+        assert_eq!(result.unwrap_err().code, Code::CertificateInvalid, "{what}");
+    }
 }
 
 #[test]
@@ -276,11 +415,12 @@ fn another_genesis_is_another_chain() {
 #[test]
 fn the_cosigned_checkpoint_is_the_log_executed_here() {
     let chain = Chain::sample();
-    let good = Cosigned::judge(&chain.genesis, chain.checkpoint(None, &[0, 2, 3])).unwrap();
+    let good = Cosigned::judge(&Sets::of(&chain.genesis), chain.checkpoint(None, &[0, 2, 3])).unwrap();
     let wanting = Plan { sizes: vec![good.size()], ..plan(2) };
     let verified = audit(&chain.genesis, &wanting, chain.blocks.clone()).unwrap();
     assert_eq!(good.compare(&verified, "checkpoint"), Ok(()));
-    let other = Cosigned::judge(&chain.genesis, chain.checkpoint(Some(Digest::ZERO), &[0, 2, 3])).unwrap();
+    let other =
+        Cosigned::judge(&Sets::of(&chain.genesis), chain.checkpoint(Some(Digest::ZERO), &[0, 2, 3])).unwrap();
     let finding = other.compare(&verified, "checkpoint").unwrap_err();
     assert_eq!((finding.refusal.code, finding.grade), (Code::HistoryAltered, Grade::Tampered));
     // Fewer blocks than were cosigned.
@@ -288,7 +428,7 @@ fn the_cosigned_checkpoint_is_the_log_executed_here() {
     let short = audit(&chain.genesis, &wanting, chain.blocks.clone()).unwrap();
     let finding = good.compare(&short, "checkpoint").unwrap_err();
     assert_eq!(finding.refusal.code, Code::HistoryAltered);
-    let refusal = Cosigned::judge(&chain.genesis, chain.checkpoint(None, &[0, 2])).unwrap_err();
+    let refusal = Cosigned::judge(&Sets::of(&chain.genesis), chain.checkpoint(None, &[0, 2])).unwrap_err();
     assert_eq!(CliError::from(refusal).exit, Exit::CannotVerify);
 }
 
@@ -297,16 +437,18 @@ fn blocks_that_cannot_be_had_end_the_audit_with_their_own_error() {
     let (genesis, blocks) = sample();
     let lost = CliError::new(Code::Unreachable, "no node");
     let blocks = blocks.into_iter().take(3).map(Ok).chain([Err(lost.clone())]);
-    match verify(&genesis, &plan(2), blocks, |_, _| Ok(())) {
+    match verify(&genesis, &Sets::of(&genesis), &plan(2), blocks, |_, _| Ok(())) {
         Err(Stopped::Failed(error)) => assert_eq!(error, lost),
         other => panic!("{other:?}"),
     }
     let stop = CliError::new(Code::Interrupted, "");
-    match verify(&genesis, &plan(2), sample().1.into_iter().map(Ok), |_, _| Err(stop.clone())) {
+    match verify(&genesis, &Sets::of(&genesis), &plan(2), sample().1.into_iter().map(Ok), |_, _| {
+        Err(stop.clone())
+    }) {
         Err(Stopped::Failed(error)) => assert_eq!(error, stop),
         other => panic!("{other:?}"),
     }
-    match verify(&genesis, &plan(2), std::iter::empty(), |_, _| Ok(())) {
+    match verify(&genesis, &Sets::of(&genesis), &plan(2), std::iter::empty(), |_, _| Ok(())) {
         Err(Stopped::Failed(error)) => assert_eq!(error.code(), Code::NotFound),
         other => panic!("{other:?}"),
     }

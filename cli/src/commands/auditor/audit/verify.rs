@@ -11,12 +11,13 @@ use chain_core::api::RawBlock;
 use chain_core::code::Code;
 use chain_core::crypto::Digest;
 use chain_core::genesis::Genesis;
-use chain_core::id::Height;
+use chain_core::id::{ChainId, Height};
 
 use super::content::{Judge, Judged};
 use super::finding::Finding;
 use super::walk::{Totals, Walk};
 use crate::error::{CliError, CliResult};
+use crate::sets::Sets;
 
 /// Blocks under way for each judging thread.
 const AHEAD: usize = 4;
@@ -74,12 +75,14 @@ type Verdict = Result<Judged, (Box<Finding>, Box<RawBlock>)>;
 type Work = (u64, RawBlock);
 type Done = (u64, CliResult<Verdict>);
 
-/// Verifies the blocks that an iterator gives, in ascending order from `plan.from`.
+/// Verifies the blocks that an iterator gives, in ascending order from `plan.from`, with the validators of their
+/// epochs.
 ///
 /// # Errors
 /// The first finding, or why the blocks ended early.
 pub(crate) fn verify<I>(
     genesis: &Genesis,
+    sets: &Sets,
     plan: &Plan,
     blocks: I,
     mut progress: impl FnMut(Height, &Totals) -> CliResult,
@@ -87,7 +90,7 @@ pub(crate) fn verify<I>(
 where
     I: Iterator<Item = CliResult<RawBlock>> + Send,
 {
-    let mut walk = Walk::new(genesis, plan.from > Height::new(1), &plan.sizes)?;
+    let mut walk = Walk::new(genesis, sets, plan.from > Height::new(1), &plan.sizes)?;
     let jobs = plan.jobs.max(1);
     let ended = std::thread::scope(|scope| {
         let (permit, permits) = channel();
@@ -99,7 +102,7 @@ where
         let queue = std::sync::Arc::new(Mutex::new(queue));
         for _ in 0..jobs {
             let (queue, done) = (std::sync::Arc::clone(&queue), done.clone());
-            scope.spawn(move || judge_all(genesis, &queue, &done));
+            scope.spawn(move || judge_all(genesis.chain_id(), sets, &queue, &done));
         }
         drop(queue);
         scope.spawn(move || feed(blocks, &permits, &work, &done));
@@ -134,8 +137,8 @@ fn feed(
     }
 }
 
-fn judge_all(genesis: &Genesis, queue: &Mutex<Receiver<Work>>, done: &Sender<Done>) {
-    let mut judge = Judge::new(genesis);
+fn judge_all(chain_id: ChainId, sets: &Sets, queue: &Mutex<Receiver<Work>>, done: &Sender<Done>) {
+    let mut judge = Judge::new(chain_id, sets);
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((at, block)) = next else { return };

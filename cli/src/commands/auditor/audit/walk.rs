@@ -6,16 +6,18 @@ use chain_core::block::{
     self, BLOCK_BYTES_MAX, BLOCK_RECORDS_MAX, EXEC_LAG_MAX, Flags, HEADER_VERSION, Header, LANE_BATCHES_MAX,
 };
 use chain_core::code::Code;
+use chain_core::committee::Committee;
 use chain_core::crypto::Digest;
-use chain_core::execute::{OrderedBatch, OrderedBlock, Outcome, Verdict};
+use chain_core::execute::{self, OrderedBatch, OrderedBlock, Outcome, Verdict};
 use chain_core::genesis::Genesis;
-use chain_core::id::{Height, ValidatorIx, View};
+use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use chain_core::ledger::MemoryLedger;
 use chain_core::merkle::{Frontier, leaf_hash};
 
 use super::content::Judged;
 use super::finding::{Finding, Grade};
 use crate::error::CliResult;
+use crate::sets::{Set, Sets};
 
 /// What was counted on the way.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -53,10 +55,17 @@ enum Lane {
     At { next: u64, tip: Digest },
 }
 
+impl Lane {
+    /// Before the first batch of an epoch.
+    const START: Self = Self::At { next: 0, tip: Digest::ZERO };
+}
+
 /// The walk over a chain.
 #[derive(Debug)]
 pub(crate) struct Walk<'g> {
-    genesis: &'g Genesis,
+    sets: &'g Sets,
+    /// The epoch that the walk is in; none before the first block of a part.
+    epoch: Option<&'g Set>,
     /// Height and digest of the newest block; none before the first of a part.
     at: Option<(Height, Digest)>,
     view: View,
@@ -85,20 +94,22 @@ pub(crate) struct Walk<'g> {
 impl<'g> Walk<'g> {
     /// Starts at genesis, or with `part` in the middle: without ledger and history then. The roots of the log
     /// at `sizes` are noted on the way.
-    pub(crate) fn new(genesis: &'g Genesis, part: bool, sizes: &[u64]) -> CliResult<Self> {
-        let n = genesis.committee().size();
+    pub(crate) fn new(genesis: &Genesis, sets: &'g Sets, part: bool, sizes: &[u64]) -> CliResult<Self> {
+        let first = sets.get(Epoch::ZERO).filter(|_| !part);
+        let n = first.map_or(0, |set| set.committee.size());
         let digest = *genesis.chain_id().digest();
         let ledger = match part {
             true => None,
             false => Some(MemoryLedger::new(genesis.chain_params(), &genesis.state()?)?.without_leaves()),
         };
         let mut walk = Self {
-            genesis,
+            sets,
+            epoch: first,
             at: (!part).then_some((Height::ZERO, digest)),
             view: View::ZERO,
             time_ms: if part { 0 } else { genesis.created_ms() },
             header: None,
-            lanes: vec![if part { Lane::Unknown } else { Lane::At { next: 0, tip: Digest::ZERO } }; n],
+            lanes: vec![Lane::START; n],
             history: (!part).then(Frontier::default),
             roots: VecDeque::new(),
             confirmed: Height::ZERO,
@@ -163,6 +174,7 @@ impl<'g> Walk<'g> {
     pub(crate) fn step(&mut self, judged: &Judged) -> Result<(), Finding> {
         let header = &judged.block.header;
         self.link(judged)?;
+        self.enter(header)?;
         if self.doubt.is_none() {
             match self.rules(header) {
                 Err(finding) if finding.grade == Grade::Unknown => return Err(finding),
@@ -221,11 +233,56 @@ impl<'g> Walk<'g> {
         Ok(())
     }
 
+    /// Goes on to the block's epoch: after a closing block it is the next one, with the validators that a quorum
+    /// handed over to, on that very block.
+    fn enter(&mut self, header: &Header) -> Result<(), Finding> {
+        let height = header.height;
+        let Some(set) = self.sets.get(header.epoch) else {
+            let detail = format!("no hand-over leads to epoch {}", header.epoch);
+            return Err(Finding::unknown(height, Code::UnknownSigner, detail));
+        };
+        let Some(present) = self.epoch else {
+            // The first block of a part: lanes and view are taken as they are.
+            self.epoch = Some(set);
+            self.lanes = vec![Lane::Unknown; set.committee.size()];
+            return Ok(());
+        };
+        let (from, closed) = (present.committee.epoch(), self.closed());
+        if header.epoch == from && !closed {
+            return Ok(());
+        }
+        if !closed || header.epoch != from.next() {
+            let why = if closed { "which its parent closes" } else { "which no block has closed" };
+            let detail = format!("epoch {} after epoch {from}, {why}", header.epoch);
+            return Err(Finding::wrong(height, Code::ChainBroken, detail));
+        }
+        if self.at != Some(set.base) {
+            let (at, digest) = set.base;
+            let detail = format!("a quorum closed epoch {from} with block {at} {digest}");
+            // The parent has a certificate of its own when it was the newest one covered.
+            return Err(match self.covered == self.height() {
+                true => Finding::tampered(height, Code::ForkDetected, detail),
+                false => Finding::wrong(height, Code::ChainBroken, detail),
+            });
+        }
+        self.epoch = Some(set);
+        self.view = View::ZERO;
+        self.lanes = vec![Lane::START; set.committee.size()];
+        Ok(())
+    }
+
+    /// Whether the newest block closes its epoch.
+    fn closed(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| header.flags.contains(Flags::CLOSING))
+    }
+
     /// What every header must say, given the one before.
     fn rules(&self, header: &Header) -> Result<(), Finding> {
         let height = header.height;
         let broken = |detail: String| Err(Finding::wrong(height, Code::ChainBroken, detail));
-        let committee = self.genesis.committee();
+        let Some(Set { committee, base }) = self.epoch else {
+            return broken("it is of no epoch".to_owned());
+        };
         if header.version != HEADER_VERSION {
             let detail = format!("header version {}, this program knows {HEADER_VERSION}", header.version);
             return Err(Finding::unknown(height, Code::UnsupportedVersion, detail));
@@ -233,11 +290,7 @@ impl<'g> Walk<'g> {
         if Flags::from_bits(header.flags.bits()).is_none() {
             return broken(format!("unknown flags {:#04x}", header.flags.bits()));
         }
-        if header.flags.contains(Flags::CLOSING) {
-            let detail = "the block closes its epoch, and no hand-over is known";
-            return Err(Finding::unknown(height, Code::UnknownSigner, detail));
-        }
-        let leader = committee.leader(self.genesis.chain_id().digest(), header.view);
+        let leader = committee.leader(&base.1, header.view);
         if header.proposer != leader {
             return broken(format!(
                 "proposer {}, leader of view {} is {leader}",
@@ -250,8 +303,7 @@ impl<'g> Walk<'g> {
         if header.time_ms <= self.time_ms {
             return broken(format!("time {} ms after {} ms", header.time_ms, self.time_ms));
         }
-        let set = committee.hash();
-        if header.validators_hash != set || header.next_validators_hash != set {
+        if header.validators_hash != committee.hash() {
             return broken("the header names another validator set".to_owned());
         }
         if let Some(history) = &self.history
@@ -259,8 +311,43 @@ impl<'g> Walk<'g> {
         {
             return broken("history_root is not the root over the blocks before".to_owned());
         }
+        self.ends(header, committee)?;
         self.terms(header)?;
         self.lag(header)
+    }
+
+    /// That the epoch ends with the block that must end it, and with no other.
+    fn ends(&self, header: &Header, committee: &Committee) -> Result<(), Finding> {
+        let broken = |detail: String| Err(Finding::wrong(header.height, Code::ChainBroken, detail));
+        if header.flags.contains(Flags::SUFFIX) {
+            return broken("a suffix is no block of the ledger".to_owned());
+        }
+        let closing = header.flags.contains(Flags::CLOSING);
+        if !closing && header.next_validators_hash != committee.hash() {
+            return broken("the header names another validator set to come".to_owned());
+        }
+        let next = self.sets.get(committee.epoch().next()).filter(|_| closing);
+        if next.is_some_and(|next| next.committee.hash() != header.next_validators_hash) {
+            return broken(
+                "it closes the epoch with another next set than a quorum handed over to".to_owned(),
+            );
+        }
+        let Some(ledger) = &self.ledger else { return Ok(()) };
+        // As re-executed up to the block before, which is more than what the header certifies.
+        let settled = execute::epoch(ledger).map_err(|error| {
+            Finding::unknown(header.height, Code::Internal, format!("re-execution stopped: {error}"))
+        })?;
+        let settled = settled.and_then(|epoch| epoch.scheduled);
+        let due = settled.filter(|settled| settled.height <= header.exec_height);
+        match due {
+            Some(_) if !closing => broken("the next set is settled, and the block does not close".to_owned()),
+            Some(settled) if settled.next.hash() != header.next_validators_hash => broken(format!(
+                "it closes the epoch with another next set than height {} settled",
+                settled.height
+            )),
+            None if closing => broken("it closes the epoch, and no next set is settled".to_owned()),
+            _ => Ok(()),
+        }
     }
 
     /// Where views begin and end, and what seals may hold.
@@ -269,9 +356,10 @@ impl<'g> Walk<'g> {
         if header.is_empty() != header.flags.contains(Flags::SEAL) {
             return broken("the seal flag does not say whether the block is empty");
         }
-        let Some(parent) = &self.header else {
-            return match self.history.is_some() && !header.is_empty() {
-                true => broken("the first block is not empty"),
+        let Some(parent) = self.header.as_ref().filter(|parent| parent.epoch == header.epoch) else {
+            let first = self.history.is_some() || self.header.is_some();
+            return match first && !header.is_empty() {
+                true => broken("the first block of the epoch is not empty"),
                 false => Ok(()),
             };
         };
@@ -482,7 +570,7 @@ impl<'g> Walk<'g> {
     }
 
     fn name(&self, validator: ValidatorIx) -> String {
-        let known = self.genesis.committee().get(validator);
+        let known = self.epoch.and_then(|set| set.committee.get(validator));
         known.map_or_else(|| validator.to_string(), |one| one.name.clone())
     }
 }

@@ -1,4 +1,5 @@
-//! Claims heights, executions and views that it does not have, and certificates' ranks that do not exist.
+//! Claims heights, executions, views and batches that it does not have, and certificates' ranks that do not
+//! exist.
 
 use chain_core::certificate::Rank;
 use chain_core::id::{Height, View};
@@ -41,6 +42,11 @@ impl Liar for Claims {
                         }
                         Message::Executed(height) | Message::Vote(_, height) => {
                             *height = Height::new(inflate(hand, height.get()));
+                        }
+                        Message::Have { lanes } => {
+                            for (_, first_missing) in lanes {
+                                *first_missing = inflate(hand, *first_missing);
+                            }
                         }
                         _ => {}
                     }

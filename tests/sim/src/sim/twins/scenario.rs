@@ -5,8 +5,8 @@
 //! twins = [0]      # v0 has a second node, v0'
 //! seed = 1
 //! views = [        # who hears whom in view 0, 1, ...; v0 leads view 0, v1 view 1, and so on
-//!     [["v0", "v1", "v2"], ["v0'", "v3"]],
-//!     [["v0", "v3"], ["v0'", "v1", "v2"]],
+//!     [["v0", "v1", "v2"], ["v3", "v0'"]],
+//!     [["v0", "v3"], ["v1", "v2", "v0'"]],
 //! ]
 //! ```
 
@@ -122,8 +122,8 @@ mod tests {
         twins = [0]
         seed = 1
         views = [
-            [["v0", "v1", "v2"], ["v0'", "v3"]],
-            [["v0", "v3"], ["v0'", "v1", "v2"]],
+            [["v0", "v1", "v2"], ["v3", "v0'"]],
+            [["v0", "v3"], ["v1", "v2", "v0'"]],
         ]
     "#;
 
@@ -142,7 +142,7 @@ mod tests {
             ("n = 4", "n = 3", "n is 3"),
             ("[0]", "[0, 1]", "at most 1"),
             ("[0]", "[4]", "of 4 validators"),
-            ("\"v3\"]]", "\"v2\"]]", "view 0 names"),
+            ("\"v1\", \"v2\"]", "\"v1\", \"v1\"]", "view 0 names"),
             ("seed", "sead", "unknown field"),
         ] {
             let error = Scenario::parse(&TEXT.replacen(from, to, 1)).unwrap_err().to_string();
