@@ -9,7 +9,8 @@
 //! * [`judge`] watches from outside and survives every crash: agreement, durable-before-send, I1 to I6, no two
 //!   different messages signed for one slot. [`checks`] bounds memory.
 //! * [`cost`] measures what a block costs and how long it takes.
-//! * [`epoch`], [`roster`] and [`churn`] say who takes part.
+//! * [`epoch`], [`roster`] and [`churn`] say who takes part, [`epochs`] takes every node from one epoch to the
+//!   next; [`agreement`] is one chain over all of them.
 //!
 //! Signatures are a keyed hash here, so that a run costs microseconds a message; the code that makes and
 //! checks them is the engine's own. One seed in a hundred uses Ed25519.

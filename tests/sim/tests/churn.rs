@@ -9,6 +9,7 @@ use city_sim::sim::network::Map;
 use city_sim::sim::run::Profile;
 use city_sim::sim::{Faults, Plan, Report, World};
 use consensus::Params;
+use consensus::mutant::Mutant;
 
 /// Virtual milliseconds of a minute.
 const MINUTE_MS: u64 = 60_000;
@@ -50,6 +51,7 @@ fn sixty_seeds_of_changing_sets_agree_and_progress_after_healing() {
         ("new keys", total.rekeys, 40),
         ("batches filed again", total.filed_again, 100),
         ("ends told", total.ends_told, 100),
+        ("crashes between two epochs", total.epoch_crashes, 20),
         ("lossy crashes", total.lossy_crashes, 50),
         ("ledger rebuilds", total.ledger_rebuilds, 10),
         ("lies", total.lies, 5_000),
@@ -274,4 +276,25 @@ fn f04_votes_of_the_old_epoch_are_gone_and_its_end_is_served() {
         assert!(world.report().ends_told >= told + 2, "{:?}", world.report());
         world.heal_and_progress(10_000).unwrap();
     }
+}
+
+/// The alarm test: with one rule removed, a seed of the very same range must fail.
+fn must_fail_without(mutant: Mutant, symptom: &str) {
+    let plan = Plan { mutant: Some(mutant), profile: Profile::Churn, ..Plan::new(4, 3 * MINUTE_MS) };
+    let seeds: Vec<u64> = (0..60).collect();
+    let results = plan.run_all(&seeds, threads(), true, &|_, _| {});
+    let found = results.iter().find_map(|(_, result)| result.as_ref().err());
+    let found = found.unwrap_or_else(|| panic!("{mutant:?} went unnoticed in {} seeds", results.len()));
+    println!("{mutant:?}: {found}");
+    assert!(found.contains(symptom), "{mutant:?} was noticed as something else: {found}");
+}
+
+#[test]
+fn a_block_on_a_closing_block_is_noticed() {
+    must_fail_without(Mutant::ClosingIsNotLast, "closing ancestor");
+}
+
+#[test]
+fn a_suffix_without_a_closing_block_is_noticed() {
+    must_fail_without(Mutant::SuffixOnAnything, "closing ancestor");
 }

@@ -34,6 +34,8 @@ const VALIDATORS_MOST: usize = 10;
 const DRAWS_MAX: usize = 50;
 /// Closing blocks that schedule the next change already, per mille.
 const BACK_TO_BACK_PER_MILLE: u64 = 200;
+/// Nodes that crash between the end of one epoch and the first steps of the next, per mille, where nodes crash.
+const EPOCH_CRASH_PER_MILLE: u64 = 300;
 
 /// How a node that joins behaves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -131,13 +133,9 @@ impl Node {
     /// executed.
     pub(super) fn carry_over(&mut self) {
         let Some(me) = self.me else { return };
-        let tip = self.ledger.tip();
-        let epoch = tip.header.as_ref().map_or(Epoch::ZERO, |header| match header.flags {
-            flags if flags.contains(Flags::CLOSING) => header.epoch.next(),
-            _ => header.epoch,
-        });
-        let next = tip.lanes.next_seq(me);
-        let mine = |name: &&BatchRef| name.author == me && name.epoch == epoch && name.seq >= next;
+        let next = self.ledger.tip().lanes.next_seq(me);
+        let mine =
+            |name: &&BatchRef| name.author == me && place_of(name.epoch) == self.epoch && name.seq >= next;
         self.carried.extend(self.disk.tables().batches.keys().filter(mine).copied());
     }
 
@@ -563,6 +561,19 @@ impl World {
         // What was taken for a batch that the last epoch did not sign any more.
         let unsealed = std::mem::take(&mut one.tokens);
         one.intake.extend(unsealed.into_values());
+        let strikes = !self.calm
+            && self.faults.crash_every_ms > 0
+            && self.may_crash()
+            && self.churn.random.chance(EPOCH_CRASH_PER_MILLE);
+        let step = if strikes { Some(self.churn.random.index(3)) } else { None };
+        self.report.epoch_crashes += u64::from(strikes);
+        if let Some(step) = step {
+            self.nodes[node].doom = match step {
+                1 => Some(Doom::InWrite),
+                2 => Some(Doom::AfterActions(self.churn.random.between(0, 12))),
+                _ => None,
+            };
+        }
         self.enter_epoch(node);
         let ended = self.nodes[node].epoch.checked_sub(1);
         let base = ended.map(|_| self.epochs[self.nodes[node].epoch].base_of());
@@ -573,6 +584,10 @@ impl World {
         }
         if let Some(ended) = ended {
             self.check_hand_over(node, ended, false);
+        }
+        if step == Some(0) {
+            // Executed, and nothing of the next epoch written.
+            self.crash(node);
         }
     }
 

@@ -8,6 +8,7 @@ use chain_core::certificate::{Rank, VoteKind};
 use chain_core::crypto::Digest;
 use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use consensus::message::{EntryProof, HighQc, Justification, Message, TimeoutCert, Vote};
+use consensus::safety::SafetyRecord;
 use consensus::spec::trace::TraceChecker;
 
 use super::disk::Tables;
@@ -29,6 +30,8 @@ pub struct Observer {
     blocks: BTreeMap<Digest, Seen>,
     /// Who signed PREPARE for a block, a bit for each validator: I2 and I5.
     prepares: BTreeMap<Digest, u128>,
+    /// The epoch: a safety record of another one shows nothing.
+    epoch: Option<Epoch>,
     /// Votes that decide.
     quorum: usize,
     /// The base, which needs no certificate.
@@ -76,6 +79,7 @@ impl Observer {
         let mut trace = TraceChecker::new(epoch, base, n);
         self.byzantine.iter().for_each(|who| trace.expect_lies(*who));
         self.traces.insert(epoch, trace);
+        self.epoch = Some(epoch);
     }
 
     /// Remembers a block. True when it was not known.
@@ -219,7 +223,7 @@ impl Observer {
             return;
         }
         self.once(who, Kind::Batch, (seq, 0), digest);
-        if durable.safety.as_ref().and_then(|record| record.lane).is_none_or(|(known, _)| known < seq) {
+        if self.record(durable).and_then(|record| record.lane).is_none_or(|(known, _)| known < seq) {
             self.fail(format!("{who} pushed batch {seq} before its lane was durable"));
         }
     }
@@ -239,6 +243,11 @@ impl Observer {
             }
             _ => {}
         }
+    }
+
+    /// The record of this epoch on a disk.
+    fn record<'a>(&self, durable: &'a Tables) -> Option<&'a SafetyRecord> {
+        durable.safety.as_deref().filter(|record| self.epoch.is_none_or(|epoch| epoch == record.epoch))
     }
 
     /// A message left a validator whose disk would now survive as `durable`.
@@ -274,7 +283,7 @@ impl Observer {
             }
             return;
         }
-        let record = durable.safety.as_ref();
+        let record = self.record(durable);
         let prepared = record.and_then(|record| record.last_prepare).map(|slot| slot.rank);
         let high_qc = record.and_then(|record| record.high_qc.rank());
         let asked = record.map_or(View::ZERO, |record| record.vc_view);

@@ -100,8 +100,7 @@ impl World {
                 self.crash(node);
             }
         } else {
-            let ill = |node: &usize| !self.up(*node) || self.silent(*node) || self.lies(*node);
-            let down = self.members().into_iter().filter(ill).count();
+            let down = self.down();
             let node = self.random.index(self.nodes.len());
             // Now and then one more than the protocol tolerates: it must stop, and resume.
             if down < self.f() || self.random.chance(250) {
@@ -109,6 +108,17 @@ impl World {
             }
         }
         self.schedule_strike(Nemesis::Crash, self.faults.crash_every_ms);
+    }
+
+    /// Validators of the newest epoch that are down, or count among the f.
+    fn down(&self) -> usize {
+        let ill = |node: &usize| !self.up(*node) || self.silent(*node) || self.lies(*node);
+        self.members().into_iter().filter(ill).count()
+    }
+
+    /// Whether one more may go down without stopping the others.
+    pub(super) fn may_crash(&self) -> bool {
+        self.down() < self.f()
     }
 
     /// How one node goes down: most often between a write and its sync, the moment that matters.

@@ -61,6 +61,8 @@ pub struct Report {
     pub suffix_closings: u64,
     /// Most blocks above the committed one that a closing block was proposed as the last of.
     pub deepest_closing: u64,
+    /// Crashes between the end of one epoch and the first steps of the next.
+    pub epoch_crashes: u64,
     /// Times that one of an ended epoch was told how it ended.
     pub ends_told: u64,
     /// Epochs whose closing block scheduled the next change already.
@@ -124,6 +126,7 @@ impl Report {
         self.epochs += other.epochs;
         self.suffix_closings += other.suffix_closings;
         self.deepest_closing = self.deepest_closing.max(other.deepest_closing);
+        self.epoch_crashes += other.epoch_crashes;
         self.ends_told += other.ends_told;
         self.back_to_back += other.back_to_back;
         self.joins += other.joins;
