@@ -335,7 +335,11 @@ impl Engine {
         };
         let mut lanes = Lanes::new(epoch);
         for batch in restored.batches.into_iter().filter(|batch| batch.header.epoch == epoch) {
-            lanes.add(batch, &executed.lanes);
+            // What is above the final blocks counts from there: a ledger that is far behind, because it was lost,
+            // must not cost this validator the batches that perhaps nobody else stored.
+            let BatchHeader { author, seq, .. } = batch.header;
+            let unordered = seq >= chain.committed().lanes.next_seq(author);
+            lanes.add(batch, if unordered { &chain.committed().lanes } else { &executed.lanes });
         }
         let mut engine = Self {
             params,

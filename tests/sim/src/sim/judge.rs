@@ -60,6 +60,7 @@ pub struct Observer {
 struct Seen {
     parent: Digest,
     height: Height,
+    epoch: Epoch,
     view: View,
     /// The view or the epoch ends with it.
     ends: bool,
@@ -88,9 +89,12 @@ impl Observer {
             return false;
         }
         let below = self.blocks.get(&header.parent);
-        let ended = below.is_some_and(|below| below.view == header.view && (below.ends || below.ended));
+        // The last block of the epoch before may have the same view.
+        let same_view = |below: &Seen| (below.epoch, below.view) == (header.epoch, header.view);
+        let ended = below.is_some_and(|below| same_view(below) && (below.ends || below.ended));
         let ends = header.flags.contains(Flags::TERM_END) || header.flags.contains(Flags::CLOSING);
-        let seen = Seen { parent: header.parent, height: header.height, view: header.view, ends, ended };
+        let (parent, height) = (header.parent, header.height);
+        let seen = Seen { parent, height, epoch: header.epoch, view: header.view, ends, ended };
         self.blocks.insert(digest, seen);
         true
     }
