@@ -319,9 +319,11 @@ impl Driver {
 
     /// An observer has no lane: what still waits here is forgotten, so that its sender asks another node.
     fn turn_away(&self) {
-        while let taken = self.core.intake.take()
-            && !taken.is_empty()
-        {
+        loop {
+            let taken = self.core.intake.take();
+            if taken.is_empty() {
+                return;
+            }
             tracing::warn!(
                 transactions = taken.len(),
                 "not ordered before this node left the set; turned away"

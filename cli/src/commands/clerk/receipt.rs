@@ -209,7 +209,8 @@ pub(crate) fn judge(text: &str, policy: &TrustPolicy) -> CliResult<Judged> {
         let receipt = Receipt::parse(text)?;
         of_chain(&receipt, policy)?;
         let facts = facts(&receipt.leaf_bytes()?)?;
-        let verified = receipt.verify(policy, Some(&facts))?;
+        let verified =
+            receipt.verify(policy, Some(&facts)).map_err(|refusal| of_epoch(refusal, &receipt, policy))?;
         return Ok(Judged { verified, facts });
     }
     let proof = TlogProof::parse(text)?;
@@ -227,6 +228,19 @@ fn of_chain(receipt: &Receipt, policy: &TrustPolicy) -> CliResult {
                 .hint("give that network's genesis or trust file: --genesis FILE or --trust FILE"))
         }
         _ => Ok(()),
+    }
+}
+
+/// A receipt of another epoch than the trusted one needs that epoch's trust file.
+fn of_epoch(refusal: Refusal, receipt: &Receipt, policy: &TrustPolicy) -> CliError {
+    let other = policy.epoch().is_some_and(|trusted| trusted != receipt.epoch);
+    let error = CliError::from(refusal);
+    match other && error.code() == Code::TrustMissing {
+        true => error.hint(format!(
+            "write that epoch's trust file, then give it with --trust: city validator trust --epoch {} --out FILE",
+            receipt.epoch
+        )),
+        false => error,
     }
 }
 
