@@ -227,6 +227,15 @@ impl Observer {
             return;
         }
         self.once(who, Kind::Batch, (seq, 0), digest);
+        let later = |epoch: Epoch| durable.safety.as_ref().is_some_and(|record| record.epoch > epoch);
+        if self.epoch.is_some_and(later) {
+            // It has lost its ledger and follows through an epoch that it has left: it signs nothing there, and
+            // hands out what it stored.
+            if durable.batches.keys().all(|batch| batch.digest != digest) {
+                self.fail(format!("{who} pushed batch {seq} of an epoch that it has left"));
+            }
+            return;
+        }
         if self.record(durable).and_then(|record| record.lane).is_none_or(|(known, _)| known < seq) {
             self.fail(format!("{who} pushed batch {seq} before its lane was durable"));
         }
@@ -498,6 +507,48 @@ mod tests {
         }
         let next_view = court.kit.chain(&genesis.after(&last), 1, 1).remove(0);
         assert_eq!(court.send(VoteKind::Prepare, &next_view, &[0]), None);
+    }
+
+    #[test]
+    fn one_that_is_no_validator_hands_out_what_others_proposed_and_signs_nothing() {
+        let mut court = Court::new();
+        let block = court.kit.chain(&court.kit.genesis(), 0, 1).remove(0);
+        let propose = |proposal: &Proposal| Message::Propose(Box::new(proposal.clone()));
+        assert_eq!(court.send(VoteKind::Prepare, &block, &[0]), None);
+        court.observer.sent(block.header.proposer, &propose(&block), &court.disk);
+        assert_eq!(court.observer.violation.take(), None);
+        court.observer.sent_by_guest("v9", &propose(&block), Epoch::ZERO);
+        assert_eq!(court.observer.violation.take(), None);
+        let mut other = court.kit.header(&court.kit.genesis(), 0, Flags::NONE);
+        other.time_ms += 1;
+        let vote = court.vote(VoteKind::Prepare, &block.header, 1);
+        for message in [propose(&court.kit.propose(other, None)), Message::Vote(vote, Height::ZERO)] {
+            court.observer.sent_by_guest("v9", &message, Epoch::ZERO);
+            let violation = court.observer.violation.take().unwrap();
+            assert!(violation.starts_with("v9 is no validator"), "{violation}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_epoch_shows_nothing() {
+        let mut court = Court::new();
+        court.observer.expect_epoch(Epoch::ZERO, court.kit.base(), 4);
+        let batch = court.kit.batch(1, 0, Digest::ZERO, 1);
+        let digest = batch.header.digest();
+        let mut record = court.kit.fresh_record(1);
+        record.lane = Some((0, digest));
+        court.disk.safety = Some(record.clone().into());
+        court.observer.pushed(ix(1), 0, digest, &court.disk);
+        assert_eq!(court.observer.violation.take(), None);
+        // In a later epoch it may hand out what it stored, and nothing else.
+        record.epoch = Epoch::new(1);
+        court.disk.safety = Some(record.into());
+        court.observer.pushed(ix(1), 0, digest, &court.disk);
+        let violation = court.observer.violation.take().unwrap();
+        assert!(violation.contains("an epoch that it has left"), "{violation}");
+        court.disk.batches.insert(chain_core::lane::BatchRef::of(&batch.header), batch.into());
+        court.observer.pushed(ix(1), 0, digest, &court.disk);
+        assert_eq!(court.observer.violation.take(), None);
     }
 
     #[test]
