@@ -61,6 +61,8 @@ pub(super) struct Node {
     pub(super) syncing: bool,
     pub(super) executing: VecDeque<Delivery>,
     pub(super) delivered: Height,
+    /// Final blocks that its own store held and its ledger did not when it started: all wait for execution.
+    pub(super) unexecuted: usize,
     pub(super) doom: Option<Doom>,
     pub(super) tick_at: u64,
     pub(super) skew_ms: i64,
@@ -105,6 +107,7 @@ impl Node {
             syncing: false,
             executing: VecDeque::new(),
             delivered: Height::ZERO,
+            unexecuted: 0,
             doom: None,
             tick_at: 0,
             skew_ms,
@@ -244,6 +247,7 @@ impl World {
         let scheduled = self.churn.scheduled(one.epoch, one.ledger.tip().height);
         let restored = one.restored(start.epoch, scheduled, &self.shared);
         one.delivered = restored.executed.height;
+        one.unexecuted = restored.committed.len();
         one.written_seq = 0;
         one.durable_seq = 0;
         one.tick_at = 0;
