@@ -269,7 +269,7 @@ mod tests {
                 pace.note(height * 100 + 50, &vote(VoteKind::Commit, height, signer.min(1)));
             }
         }
-        pace.note(20_000, &prepare(99, 0));
+        pace.note(12_000, &prepare(99, 0));
         let missed: Vec<_> = pace.voters.iter().map(|voter| voter.missed).collect();
         assert_eq!(missed[..3], [Some(0); 3]);
         assert!(missed[3].is_some_and(|missed| missed > 950), "{missed:?}");
