@@ -123,6 +123,26 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
     execution.close_genesis().map_err(|error| invalid(error.to_string()))
 }
 
+/// A version of a governance record that is in force without anybody's signature on it.
+pub(super) fn governance_version(header: &Header, leaf_index: u64) -> VersionHead {
+    VersionHead {
+        version: header.version,
+        status: Status::Effective,
+        header_digest: header.digest(),
+        body_commit: None,
+        leaf_index,
+        needs: Needs::NONE,
+        signers: Vec::new(),
+        officers: Vec::new(),
+        notary: None,
+        natural_key: None,
+        legal_basis: None,
+        effective_to: None,
+        publish_from: None,
+        publish_until: None,
+    }
+}
+
 impl Execution<'_, Nothing> {
     fn lay_down(&mut self, header: &Header) -> Result<(), Refusal> {
         self.try_lay_down(header).map_err(|fail| match fail {
@@ -133,22 +153,7 @@ impl Execution<'_, Nothing> {
 
     fn try_lay_down(&mut self, header: &Header) -> Result<(), Fail> {
         self.check_governance(header, None)?;
-        let version = VersionHead {
-            version: 1,
-            status: Status::Effective,
-            header_digest: header.digest(),
-            body_commit: None,
-            leaf_index: self.log.size(),
-            needs: Needs::NONE,
-            signers: Vec::new(),
-            officers: Vec::new(),
-            notary: None,
-            natural_key: None,
-            legal_basis: None,
-            effective_to: None,
-            publish_from: None,
-            publish_until: None,
-        };
+        let version = governance_version(header, self.log.size());
         let leaf = Leaf::Genesis(Box::new(GenesisLeaf { header: header.clone() }));
         self.append(Some(header.record), leaf.to_canonical());
         let head = RecordHead::first(header, version, self.height);

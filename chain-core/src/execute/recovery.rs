@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::genesis::governance_version;
 use super::overlay::Fail;
 use super::{
     BlockResult, ChainParams, ExecState, Execution, LedgerRead, OrderedBlock, ReadError, execute_ordered,
@@ -15,7 +16,7 @@ use crate::leaf::{Leaf, RecoveryLeaf};
 use crate::record::validator::ValidatorDetails;
 use crate::record::{Details, Header as RecordHeader};
 use crate::recovery::{RecoveryKeys, SignedRecovery};
-use crate::state::{Needs, RecordHead, Status, ValidatorEntry, VersionHead, key};
+use crate::state::{RecordHead, Status, ValidatorEntry, key};
 
 /// The recovery keys that the genesis laid down, if it did.
 ///
@@ -110,14 +111,14 @@ impl<L: LedgerRead> Execution<'_, L> {
                 };
                 let old = self.governance_header(&known.record, head.current.version)?;
                 let header = RecordHeader { version: old.version.saturating_add(1), details, ..old };
-                head.current = version_head(&header, leaf);
+                head.current = governance_version(&header, leaf);
                 (head.next, head.pending, head.changed_at) = (None, None, self.height);
                 (header, head)
             }
             None => {
                 let name = format!("{act} {}", validator.name);
                 let header = governance_header(self.chain.chain_id, &agency, &[], &name, 1, details);
-                let head = RecordHead::first(&header, version_head(&header, leaf), self.height);
+                let head = RecordHead::first(&header, governance_version(&header, leaf), self.height);
                 (header, head)
             }
         };
@@ -125,24 +126,5 @@ impl<L: LedgerRead> Execution<'_, L> {
         self.made_effective(&header.record, &head, None)?;
         self.put_head(header.record, &head);
         Ok(())
-    }
-}
-
-fn version_head(header: &RecordHeader, leaf_index: u64) -> VersionHead {
-    VersionHead {
-        version: header.version,
-        status: Status::Effective,
-        header_digest: header.digest(),
-        body_commit: None,
-        leaf_index,
-        needs: Needs::NONE,
-        signers: Vec::new(),
-        officers: Vec::new(),
-        notary: None,
-        natural_key: None,
-        legal_basis: None,
-        effective_to: None,
-        publish_from: None,
-        publish_until: None,
     }
 }
