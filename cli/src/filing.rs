@@ -126,13 +126,21 @@ pub(crate) fn send(
     Ok(records(submission).iter().map(row).collect())
 }
 
+/// What is told of each step that was filed.
+pub(crate) const FILED: Shape = Shape {
+    schema: "filed",
+    columns: &["outcome", "record", "version", "height", "code", "detail"],
+    id: "record",
+    empty: "",
+};
+
 /// Prints what became of every step. As ids only those that took effect: a refused one is nothing to go on with.
-pub(crate) fn show(out: &Output, shape: Shape, filed: &[Filed]) -> CliResult {
+pub(crate) fn show(out: &Output, filed: &[Filed]) -> CliResult {
     let mut rows: Vec<Value> = filed.iter().flat_map(Filed::rows).collect();
     if out.format() == Format::Id {
         rows.retain(|row| row["outcome"] != "refused");
     }
-    out.list(shape, &rows)
+    out.list(FILED, &rows)
 }
 
 impl Filed {

@@ -175,12 +175,6 @@ pub(crate) struct Signer {
     key: Option<String>,
 }
 
-const FILED: Shape = Shape {
-    schema: "filed",
-    columns: &["outcome", "record", "version", "height", "code", "detail"],
-    id: "record",
-    empty: "",
-};
 const RECORDS: Shape = Shape {
     schema: "records",
     columns: &["record", "type", "agency", "version", "status", "class", "changed_at"],
@@ -480,7 +474,7 @@ fn submit(
     let client = city.client()?;
     if no_wait {
         let rows = filing::send(&client, &submission, home.as_deref(), city.manners.timeout)?;
-        city.out.list(FILED, &rows)?;
+        city.out.list(filing::FILED, &rows)?;
         city.out.say(format!("  Whether it is final: city record history {record}"));
         return Ok(());
     }
@@ -497,7 +491,7 @@ fn submit(
         begun.elapsed().as_millis()
     ));
     // The record is filed whatever becomes of its receipt, so its id comes first.
-    city.out.list(FILED, &filed.rows())?;
+    city.out.list(filing::FILED, &filed.rows())?;
     if let Some(path) = receipt {
         let written = fetch(&client, &record, None, Form::Bundle, city.manners.timeout)
             .and_then(|text| files::replace(path, &text));
@@ -539,7 +533,7 @@ fn step(
 }
 
 fn report(city: &City, filed: &[Filed]) -> CliResult {
-    filing::show(&city.out, FILED, filed)?;
+    filing::show(&city.out, filed)?;
     filed.iter().try_for_each(Filed::verdict)
 }
 

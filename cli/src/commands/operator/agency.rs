@@ -145,12 +145,6 @@ const MEMBERS: Shape = Shape {
     id: "key",
     empty: "no such members; the agencies are listed by: city agency list",
 };
-const FILED: Shape = Shape {
-    schema: "filed",
-    columns: &["outcome", "record", "version", "height", "code", "detail"],
-    id: "record",
-    empty: "",
-};
 
 pub(crate) fn run(command: AgencyCommand, city: &City) -> CliResult {
     match command {
@@ -245,7 +239,7 @@ fn file(city: &City, genesis: &Genesis, details: Details, key: &str) -> CliResul
 }
 
 fn report(city: &City, filed: &Filed) -> CliResult {
-    filing::show(&city.out, FILED, std::slice::from_ref(filed))?;
+    filing::show(&city.out, std::slice::from_ref(filed))?;
     filed.verdict()
 }
 

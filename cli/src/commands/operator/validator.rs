@@ -158,12 +158,6 @@ const PROPOSALS: Shape = Shape {
     id: "record",
     empty: "nothing waits for the council",
 };
-const FILED: Shape = Shape {
-    schema: "filed",
-    columns: &["outcome", "record", "version", "height", "code", "detail"],
-    id: "record",
-    empty: "",
-};
 
 pub(crate) fn run(command: ValidatorCommand, city: &City) -> CliResult {
     match command {
@@ -223,7 +217,7 @@ fn sign(city: &City, operation: Operation, key: &str) -> CliResult {
 }
 
 fn report(city: &City, filed: &Filed) -> CliResult {
-    filing::show(&city.out, FILED, std::slice::from_ref(filed))?;
+    filing::show(&city.out, std::slice::from_ref(filed))?;
     filed.verdict()
 }
 
