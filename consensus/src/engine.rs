@@ -697,8 +697,7 @@ impl Engine {
     }
 
     fn on_batch(&mut self, batch: &SignedBatchHeader, out: &mut Vec<Action>) {
-        let frontier = self.delivered.lanes.clone();
-        if let Some(rival) = self.lanes.add(batch.clone(), &frontier) {
+        if let Some(rival) = self.lanes.add(batch.clone(), &self.delivered.lanes) {
             let offender = batch.header.author;
             self.weigh_batch(rival, batch.clone(), out);
             out.push(Action::Alarm(Alarm::Equivocation {
