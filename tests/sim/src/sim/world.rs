@@ -432,7 +432,7 @@ impl World {
         self.engine_time = Some(Duration::ZERO);
     }
 
-    /// Time spent in engines, if it is measured: processor time of this machine, and no part of a trace.
+    /// Time spent in engines, if it is measured: by the wall clock of this machine, and no part of a trace.
     pub fn engine_time(&self) -> Option<Duration> {
         self.engine_time
     }

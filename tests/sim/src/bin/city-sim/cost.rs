@@ -8,7 +8,7 @@ use city_sim::sim::submit::Desk;
 
 use super::{Outcome, Output};
 
-/// Measure messages, bytes, signature checks and CPU of a block, and finality by distance
+/// Measure messages, bytes, signature checks and engine time of a block, and finality by distance
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct CostArgs {
     /// Sizes for the cost of a block
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &CostArgs, output: Output) -> Result<Outcome, Box<dyn Er
 fn print(costs: &[Cost], finality: &[Finality]) {
     println!("A block, measured (formula):");
     println!(
-        "| n | lanes | messages, network | vote bytes out, node | proposal bytes out, leader | signatures checked, node | CPU, node | other bytes/s out, node |"
+        "| n | lanes | messages, network | vote bytes out, node | proposal bytes out, leader | signatures checked, node | engine time (wall clock), node | other bytes/s out, node |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     for one in costs {
@@ -69,7 +69,7 @@ fn print(costs: &[Cost], finality: &[Finality]) {
             one.proposal_bytes_formula,
             one.checks,
             one.checks_formula,
-            one.cpu_us / 1_000.0,
+            one.engine_us / 1_000.0,
             one.other_bytes_per_s,
         );
     }
