@@ -339,7 +339,7 @@ impl Engine {
             // must not cost this validator the batches that perhaps nobody else stored.
             let BatchHeader { author, seq, .. } = batch.header;
             let unordered = seq >= chain.committed().lanes.next_seq(author);
-            lanes.add(batch, if unordered { &chain.committed().lanes } else { &executed.lanes });
+            lanes.add(batch, if unordered { &chain.committed().lanes } else { &executed.lanes }, false);
         }
         let mut engine = Self {
             params,
@@ -697,7 +697,8 @@ impl Engine {
     }
 
     fn on_batch(&mut self, batch: &SignedBatchHeader, out: &mut Vec<Action>) {
-        if let Some(rival) = self.lanes.add(batch.clone(), &self.delivered.lanes) {
+        let wanted = self.wants_batch(&BatchRef::of(&batch.header));
+        if let Some(rival) = self.lanes.add(batch.clone(), &self.delivered.lanes, wanted) {
             let offender = batch.header.author;
             self.weigh_batch(rival, batch.clone(), out);
             out.push(Action::Alarm(Alarm::Equivocation {

@@ -58,11 +58,13 @@ impl Lanes {
     }
 
     /// Remembers a batch. Gives the other one when it shows that the author signed two different batches for
-    /// one position; a third shows nothing new.
+    /// one position; a third shows nothing new, and is kept only when it is `wanted`: a quorum may have ordered it
+    /// while two rivals of it came here. It then takes the place of the later one.
     pub(crate) fn add(
         &mut self,
         signed: SignedBatchHeader,
         frontier: &LaneFrontier,
+        wanted: bool,
     ) -> Option<SignedBatchHeader> {
         let BatchHeader { author, seq, .. } = signed.header;
         let next = frontier.next_seq(author);
@@ -71,7 +73,13 @@ impl Lanes {
         }
         let digest = signed.header.digest();
         let slot = self.held.entry((author, seq)).or_default();
-        if slot.iter().any(|(held, _)| *held == digest) || slot.len() >= 2 {
+        if slot.iter().any(|(held, _)| *held == digest) {
+            return None;
+        }
+        if let [_, later] = &mut slot[..] {
+            if wanted {
+                *later = (digest, signed);
+            }
             return None;
         }
         let rival = slot.first().map(|(_, rival)| rival.clone());

@@ -103,6 +103,12 @@ impl Engine {
         }
     }
 
+    /// Whether a batch is asked for by name, for a final block or another one.
+    pub(super) fn wants_batch(&self, batch: &BatchRef) -> bool {
+        let final_blocks = self.lane_fetches.get(&batch.author);
+        final_blocks.is_some_and(|fetch| fetch.tip == *batch) || self.fetches.contains_key(&batch.digest)
+    }
+
     /// Whether a batch is above everything delivered.
     fn is_ahead(&self, batch: &BatchRef) -> bool {
         batch.seq >= self.delivered.lanes.next_seq(batch.author)

@@ -4,11 +4,15 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
+use chain_core::block::Flags;
 use chain_core::certificate::VoteKind;
 use chain_core::crypto::Digest;
+use chain_core::id::Height;
+use chain_core::lane::LaneAdvance;
 use city_sim::kit::table::Table;
 use city_sim::kit::{Kit, ix};
 use consensus::action::Peers;
+use consensus::event::Event;
 use consensus::message::{EntryProof, HighQc, Message, Proposal};
 
 /// A request is forgotten after this long, milliseconds.
@@ -67,4 +71,39 @@ fn a_voter_asks_for_the_missing_ancestor_when_the_leader_repeats_itself() {
     }
     let missing = blocks[0].header.digest();
     assert_eq!(asked_for(&table, &missing), [Peers::One(ix(3))]);
+}
+
+/// Found by simulation: an author that signs three batches for one place of its lane shows two of them to one
+/// validator and the third to the others, who order it.
+#[test]
+fn a_batch_that_was_ordered_is_taken_though_two_rivals_of_it_came_first() {
+    let mut table = Table::alone(Kit::led_by(4, 1));
+    let [first, second, third] = [1, 2, 3].map(|count| table.kit.batch(3, 0, Digest::ZERO, count));
+    for rival in [&first, &second] {
+        table.feed(0, Event::BatchStored(rival.clone()));
+    }
+    // One that nothing asks for is not kept beside them.
+    let held = table.seats[0].engine.held().batches;
+    table.feed(0, Event::BatchStored(third.clone()));
+    assert_eq!(table.seats[0].engine.held().batches, held);
+    let tip = third.header.digest();
+    let mut header = table.kit.header(&table.kit.genesis(), 0, Flags::NONE);
+    (header.n_batches, header.n_records, header.n_bytes) = (1, third.header.count, third.header.bytes);
+    header.batches_root = chain_core::block::batches_root([&tip]);
+    let block = table.kit.propose_advances(header, vec![LaneAdvance { author: ix(3), seq: 0, tip }]);
+    table.tell(1, 0, propose(&block));
+    let rank = city_sim::kit::rank(0, 1);
+    for kind in [VoteKind::Prepare, VoteKind::Commit] {
+        for signer in 1..4 {
+            let vote = table.kit.vote(kind, rank, block.header.digest(), signer);
+            table.tell(signer, 0, Message::Vote(vote, Height::ZERO));
+        }
+    }
+    assert_eq!(table.seats[0].engine.committed().height, Height::new(1));
+    assert!(table.seats[0].delivered.is_empty(), "its data is not here");
+    table.pass_ms_by(500, |_, _, _| false);
+    assert!(table.seats[0].fetched.iter().any(|(_, wanted, _)| wanted.digest == tip), "it is asked for");
+    table.feed(0, Event::BatchStored(third));
+    let delivered: Vec<_> = table.seats[0].delivered.iter().flat_map(|one| &one.batches).collect();
+    assert_eq!(delivered.iter().map(|one| one.digest).collect::<Vec<_>>(), [tip]);
 }
