@@ -473,7 +473,7 @@ impl World {
         one.disk.sync(entries);
         one.syncing = false;
         one.durable_seq = seq;
-        self.feed(node, Event::Persisted(seq));
+        // As in the driver: what waited for the write goes first, then whatever the engine makes of it.
         while self.nodes[node].incarnation == incarnation {
             let held = &mut self.nodes[node].held;
             let ready = held.iter().position(|held| match held {
@@ -485,8 +485,6 @@ impl World {
                 Some(Held::Batch { header, .. }) => self.send(node, Peers::All, Parcel::Batch(header)),
             }
         }
-        if self.nodes[node].incarnation == incarnation {
-            self.start_sync(node);
-        }
+        self.feed(node, Event::Persisted(seq));
     }
 }
