@@ -40,8 +40,8 @@ pub(crate) struct Entry {
     /// For the first block of a view: why it may stand on its parent.
     pub(crate) foundation: Option<OwnedFoundation>,
     pub(crate) validity: Validity,
-    /// Whether its time was plausible when it first arrived.
-    pub(crate) timely: bool,
+    /// Whether its time was too long past when it first arrived.
+    pub(crate) late: bool,
     /// A PREPARE or COMMIT certificate, if held.
     pub(crate) certificate: Option<Verified<Cert>>,
     /// What it orders, once its data is held.

@@ -166,8 +166,7 @@ impl Engine {
         self.remember_header(digest, header);
         let k = self.failed_views.min(16);
         let behind = self.params.clock_behind_ms.saturating_mul(1 << k);
-        let timely = header.time_ms <= now.wall_ms.saturating_add(self.params.clock_ahead_ms)
-            && header.time_ms.saturating_add(behind) >= now.wall_ms;
+        let late = header.time_ms.saturating_add(behind) < now.wall_ms;
         let parent = self.parent_header(header).cloned();
         let on_base = header.height == self.judge.base_height.next();
         let first = on_base || parent.as_ref().is_some_and(|one| one.view < header.view);
@@ -183,7 +182,7 @@ impl Engine {
             tip: None,
             foundation,
             validity: Validity::Open,
-            timely: timely || stored,
+            late: late && !stored,
             certificate,
             runs: None,
             stored,
@@ -376,8 +375,13 @@ impl Engine {
         if !self.follows_by_bytes(&entry.proposal, &parent) {
             return Judged::Provably;
         }
-        if !entry.timely || self.outgrows_view(&header) {
+        if entry.late || self.outgrows_view(&header) {
             return Judged::Refused;
+        }
+        // One that is too early will be in time: a clock that is slow by a little more than is borne must not
+        // cost its owner's vote for good, nor the chain its last quorum.
+        if !entry.stored && header.time_ms > now.wall_ms.saturating_add(self.params.clock_ahead_ms) {
+            return Judged::Open;
         }
         if self.starts_view(&header, &parent) && entry.foundation.is_none() {
             // The parent may have been unknown when the block came; its justification is judged again now.

@@ -188,7 +188,7 @@ impl Engine {
             let Some(tip) = entry.tip.as_ref() else { return };
             let header = entry.header();
             let first = before.header.as_ref().is_none_or(|one| one.view < header.view);
-            let judged = header.view == self.view && entry.validity == Validity::Valid && entry.timely;
+            let judged = header.view == self.view && entry.validity == Validity::Valid && !entry.late;
             let asked_ms = entry.seen_ms.saturating_sub(self.params.repush_ms);
             for (author, queue) in &mut self.queues.waiting {
                 let Some(last) = queue.last() else { continue };

@@ -309,7 +309,7 @@ impl Engine {
             tip: None,
             foundation,
             validity: Validity::Valid,
-            timely: true,
+            late: false,
             certificate: None,
             runs: Some(runs),
             stored: true,

@@ -494,6 +494,21 @@ fn b07_nothing_is_signed_before_it_is_checked() {
     assert_eq!(votes(&table, VoteKind::Prepare).len(), 2);
 }
 
+/// Found by simulation: of five validators one had lost its record and one had a clock 0.6 s slow; the second
+/// refused each block for good, and the chain stood still.
+#[test]
+fn b07_a_block_ahead_of_the_own_clock_gets_its_vote_when_the_clock_is_there() {
+    let mut table = alone();
+    let mut header = table.kit.header(&table.kit.genesis(), 0, Flags::NONE);
+    header.time_ms = city_sim::kit::WALL_MS + table.now_ms + 700;
+    let block = table.kit.propose(header, None);
+    table.tell(1, 0, propose(&block));
+    table.pass_ms_by(150, |_, _, _| false);
+    assert_eq!(votes(&table, VoteKind::Prepare), [], "0.55 s ahead");
+    table.pass_ms_by(150, |_, _, _| false);
+    assert_eq!(votes(&table, VoteKind::Prepare).len(), 1, "0.4 s ahead");
+}
+
 #[test]
 fn b07_a_root_that_execution_did_not_reach_is_refused_with_an_alarm() {
     let mut table = alone();
