@@ -605,6 +605,7 @@ impl Driver {
         let committee = &part.committee;
         view.peers = committee.indices().map(|ix| self.engine.peer(ix).unwrap_or_default()).collect();
         view.lane_pending = self.lane.len();
+        view.lane_frozen = part.me.is_some_and(|me| self.engine.lane_is_frozen(me));
         view.turned_ms = now.mono_ms;
         if fresh {
             view.insights =

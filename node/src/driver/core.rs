@@ -120,6 +120,8 @@ pub struct EngineView {
     pub peers: Vec<(bool, Height, View, Option<u64>)>,
     /// Batches of the own lane that are not ordered yet.
     pub lane_pending: usize,
+    /// Whether the ledger holds proof that this validator forked its lane in this epoch.
+    pub lane_frozen: bool,
     /// How each validator takes part, as of a moment ago.
     pub insights: Vec<Insight>,
     /// When a block last became final, in monotonic milliseconds.
@@ -150,6 +152,22 @@ impl EngineView {
             };
             Some(Refusal::new(Code::NotReady, why))
         })
+    }
+
+    /// Why nothing that is sent to this validator will be ordered, if so: it must not be taken in.
+    ///
+    /// # Errors
+    /// `NOT_READY` when it never votes in this epoch, or its lane is frozen for the rest of it.
+    pub(crate) fn orders(&self) -> Result<(), Refusal> {
+        if let Some(lost) = &self.lost {
+            return Err(Refusal::new(Code::NotReady, format!("this validator does not vote: {lost}")));
+        }
+        if self.lane_frozen {
+            let detail = "the ledger holds proof that this validator forked its lane, so it orders nothing more \
+                          before the next epoch: send to another validator";
+            return Err(Refusal::new(Code::NotReady, detail));
+        }
+        Ok(())
     }
 
     /// How long the engine pauses, as a habit or at this very moment.
@@ -497,4 +515,21 @@ impl Inbox for CoreInbox {
 /// `NOT_READY`.
 pub(crate) fn running(core: &Core) -> Result<(), Refusal> {
     if core.stop.stopping() { Err(Refusal::new(Code::NotReady, "the node is stopping")) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_validator_whose_lane_is_frozen_takes_nothing_in() {
+        let mut view = EngineView::default();
+        assert_eq!(view.orders(), Ok(()));
+        view.lane_frozen = true;
+        let refusal = view.orders().unwrap_err();
+        assert_eq!(refusal.code, Code::NotReady);
+        assert!(refusal.detail.contains("send to another validator"), "{refusal}");
+        view.lost = Some(Refusal::new(Code::SafetyLost, "the record is gone"));
+        assert!(view.orders().unwrap_err().detail.contains("the record is gone"));
+    }
 }

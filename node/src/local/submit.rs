@@ -45,9 +45,7 @@ impl Local {
         if self.core.me().is_none() {
             return Err(Refusal::new(Code::NotReady, "this node is an observer: it takes no submissions"));
         }
-        if let Some(lost) = self.core.engine_view().lost {
-            return Err(Refusal::new(Code::NotReady, format!("this validator does not vote: {lost}")));
-        }
+        self.core.engine_view().orders()?;
         let SignedTransaction { transaction, .. } = &submission.signed;
         if transaction.version != TRANSACTION_VERSION {
             let detail = format!("version {}, wants {TRANSACTION_VERSION}", transaction.version);
