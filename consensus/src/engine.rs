@@ -161,6 +161,8 @@ struct Peer {
     view: View,
     /// When an entry proof, a status or a certificate was last volunteered to it.
     helped_ms: Option<u64>,
+    /// The latest ended epoch whose end it was told.
+    told: Option<Epoch>,
     view_change: Option<Verified<ViewChange>>,
 }
 

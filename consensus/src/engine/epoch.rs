@@ -19,7 +19,7 @@ use crate::message::{Message, Proposal};
 use crate::mutant::Mutant;
 use crate::verified::{Judge, Verified};
 
-/// Least time between two answers to guests, whoever they are.
+/// Least time between two answers to guests, or two proofs heard of them, whoever they are.
 const GUEST_MS: u64 = 20;
 
 /// The closing block that a chain ends with, and the set it names.
@@ -187,17 +187,29 @@ impl Engine {
     }
 
     /// A message of one that is no validator of this epoch: it was one, or is to be one, and follows. One that is
-    /// in an ended epoch is told how that ended; the rest of what guests say is for the owner's store.
+    /// in an ended epoch is told how that ended; and how this one ended may come from anybody, since it proves
+    /// itself, and to one that is far behind all others may be guests. The rest of what guests say is for the
+    /// owner's store.
     pub(super) fn on_guest(&mut self, now: Now, from: ValidatorIx, message: &Message, out: &mut Vec<Action>) {
-        let Some(epoch) = message.epoch().filter(|epoch| *epoch < self.epoch()) else { return };
-        if self.guest_ms.is_none_or(|at| now.mono_ms >= at + GUEST_MS) {
-            self.guest_ms = Some(now.mono_ms);
-            out.push(Action::SendClosing { to: from, epoch });
+        let ended = message.epoch().filter(|epoch| *epoch < self.epoch());
+        let proof = if let Message::Closing(proof) = message { Some(proof) } else { None };
+        if (ended.is_none() && proof.is_none())
+            || self.guest_ms.is_some_and(|at| now.mono_ms < at + GUEST_MS)
+        {
+            return;
         }
+        self.guest_ms = Some(now.mono_ms);
+        if let Some(proof) = proof {
+            self.on_closing(now, (**proof).clone(), out);
+        }
+        out.extend(ended.map(|epoch| Action::SendClosing { to: from, epoch }));
     }
 
+    /// One that catches up is told the end of each epoch at once; of the same one not again at once.
     fn answer_ended(&mut self, now: Now, to: ValidatorIx, epoch: Epoch, out: &mut Vec<Action>) {
-        if self.may_help(now, to) {
+        let further = self.peers[to.index()].told.is_none_or(|told| epoch > told);
+        if self.may_help(now, to) || further {
+            self.peers[to.index()].told = Some(epoch);
             out.push(Action::SendClosing { to, epoch });
         }
     }
