@@ -3,11 +3,13 @@
 //! One file per concern: `blocks` receives proposals and votes for them, `certificates` counts votes and
 //! makes blocks final, `accuse` proves what others may not do, `deliver` hands them to execution, `epoch` ends the
 //! epoch, `propose` is the leader's side and `tips` its choice of batches, `view` gives up on leaders, `inclusion` on
-//! those that leave a lane out, `handover` ends views early, `sync` keeps up with the others, `insight` tells
-//! operators. Every public entry point ends in `Engine::settle`, which does whatever has become possible.
+//! those that leave a lane out, `handover` ends views early, `sync` keeps up with the others, `catchup` fetches final
+//! blocks, `insight` tells operators. Every public entry point ends in `Engine::settle`, which does whatever has
+//! become possible.
 
 mod accuse;
 mod blocks;
+mod catchup;
 mod certificates;
 mod deliver;
 mod epoch;
@@ -189,6 +191,8 @@ pub struct Held {
     pub fetches: usize,
     /// Batch headers above the executed frontier.
     pub batches: usize,
+    /// Final blocks that wait for those below them.
+    pub ahead: usize,
     /// Final blocks that wait for their data or for the disk.
     pub deliveries: usize,
     /// Own votes that wait for the disk.
@@ -224,7 +228,7 @@ pub struct Engine {
     certificate: Option<Verified<Cert>>,
     /// A commit certificate whose block is not connected yet.
     sync_target: Option<Verified<Cert>>,
-    sync_asked: Option<(u64, ValidatorIx)>,
+    catchup: catchup::Catchup,
     /// The height whose execution scheduled the next validator set, and that set's hash.
     scheduled: Option<(Height, Digest)>,
     /// When a guest was last told how its epoch ended.
@@ -356,7 +360,7 @@ impl Engine {
             high_qc: None,
             certificate: None,
             sync_target: None,
-            sync_asked: None,
+            catchup: catchup::Catchup::default(),
             scheduled: restored.scheduled,
             guest_ms: None,
             closing_target: None,
@@ -477,6 +481,7 @@ impl Engine {
             votes: self.votes.len(),
             fetches: self.fetches.len() + self.lane_fetches.len(),
             batches: self.lanes.len(),
+            ahead: self.catchup.len(),
             deliveries: self.deliveries.len(),
             own_votes: self.own_votes.len(),
             statements: self.accuser.len(),
@@ -540,6 +545,7 @@ impl Engine {
                 if let Some(peer) = self.peers.get_mut(ix.index()) {
                     peer.connected = false;
                 }
+                self.catchup.on_disconnected(ix);
             }
             Event::Persisted(seq) => self.on_persisted(now, seq, out),
             Event::Executed { summary, scheduled } => self.on_executed(now, &summary, scheduled, out),
@@ -574,7 +580,7 @@ impl Engine {
             Message::GetProposal { digest } => self.on_get_proposal(from, &digest, out),
             Message::GetCertificate => self.on_get_certificate(from, out),
             Message::Blocks { blocks, suffixes, certificate } => {
-                self.on_blocks(now, blocks, &suffixes, *certificate, out);
+                self.on_blocks(now, from, blocks, &suffixes, *certificate, out);
             }
             Message::Closing(proof) => self.on_closing(now, *proof, out),
             Message::Have { lanes } => self.on_have(now, from, &lanes, out),

@@ -7,7 +7,7 @@ use chain_core::id::{Height, ValidatorIx};
 use super::{Engine, OwnVote};
 use crate::action::{Action, Alarm, Peers, Write};
 use crate::event::Now;
-use crate::message::{EntryProof, Message, Proposal, SYNC_BLOCKS_MAX, Vote};
+use crate::message::{EntryProof, Message, Vote};
 use crate::verified::Verified;
 
 impl Engine {
@@ -84,7 +84,7 @@ impl Engine {
     }
 
     /// A whole certificate, formed here or received, is treated the same.
-    fn accept(&mut self, now: Now, cert: Verified<Cert>, out: &mut Vec<Action>) {
+    pub(super) fn accept(&mut self, now: Now, cert: Verified<Cert>, out: &mut Vec<Action>) {
         if cert.view > self.view {
             let proof = EntryProof::Certificate(Box::new((*cert).clone()));
             self.on_entry(now, proof, out);
@@ -183,7 +183,6 @@ impl Engine {
         }
         self.note_view_age(&blocks);
         self.sync_target = None;
-        self.sync_asked = None;
         self.closing_target = None;
         self.certificate = Some(cert);
         self.failed_views /= 2;
@@ -206,63 +205,5 @@ impl Engine {
             self.pushed_ms.retain(|seq, _| *seq >= next);
         }
         self.forget_stale_blocks();
-    }
-
-    /// Committed blocks from a peer's store, verified against their certificate.
-    pub(super) fn on_blocks(
-        &mut self,
-        now: Now,
-        blocks: Vec<Proposal>,
-        suffixes: &[Header],
-        certificate: Cert,
-        out: &mut Vec<Action>,
-    ) {
-        self.sync_asked = None;
-        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return };
-        let committed = self.chain.committed();
-        // Exactly what was asked for: connected to the tip, in order, no gaps, not more than allowed (D6).
-        if first.header.parent != committed.digest
-            || first.header.height != committed.height.next()
-            || blocks.len() as u64 > SYNC_BLOCKS_MAX
-        {
-            return;
-        }
-        let closing = self.closing_of(last, suffixes, &certificate);
-        let certified = last.header.digest() == certificate.digest
-            && last.header.height == certificate.height
-            && suffixes.is_empty();
-        if !certified && closing.is_none() {
-            return;
-        }
-        let linked = blocks.windows(2).all(|pair| {
-            pair[1].header.parent == pair[0].header.digest()
-                && pair[1].header.height == pair[0].header.height.next()
-        });
-        let covered =
-            blocks.iter().all(|one| one.header.lanes_root == chain_core::block::lanes_root(&one.advances));
-        if !linked || !covered {
-            return;
-        }
-        let Ok(cert) = self.judge.cert(certificate, VoteKind::Commit) else { return };
-        // The certificate covers every header by its hash links, but not the leaders' signatures, which are
-        // kept and handed on.
-        if !blocks.iter().all(|one| self.judge.proposal(one)) {
-            return;
-        }
-        // A rival in the tree is no ancestor of the certified block.
-        for proposal in blocks {
-            self.weigh_proposal(&proposal, out);
-            self.insert_received(now, proposal);
-        }
-        if let Some(closing) = closing {
-            self.take_closing(now, closing, out);
-            return;
-        }
-        let target = self.sync_target.take();
-        self.accept(now, cert, out);
-        if let Some(target) = target.filter(|target| target.height > self.chain.committed().height) {
-            self.sync_target = Some(target);
-        }
-        self.request_sync(now, out);
     }
 }

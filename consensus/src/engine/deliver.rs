@@ -12,6 +12,8 @@ use crate::action::{Action, Delivery};
 use crate::event::Now;
 use crate::lanes::{LANE_BATCHES_HELD_MAX, Uncovered};
 
+/// How far the committed height may be above the executed one before no more final blocks are fetched.
+pub(super) const DELIVERIES_MAX: usize = 2_048;
 /// Waiting blocks whose data one look ahead covers.
 const AHEAD_BLOCKS: usize = 128;
 /// Batches of one lane that one request may cover: what comes must fit into what is remembered of a lane.

@@ -15,7 +15,7 @@ use chain_core::id::{Epoch, Height, ValidatorIx};
 use super::{Engine, Tip};
 use crate::action::{Action, Alarm};
 use crate::event::Now;
-use crate::message::{Message, Proposal};
+use crate::message::Message;
 use crate::mutant::Mutant;
 use crate::verified::{Judge, Verified};
 
@@ -154,14 +154,14 @@ impl Engine {
     /// Blocks of a peer that end with the closing block: what made it final may be a Suffix.
     pub(super) fn closing_of(
         &self,
-        last: &Proposal,
+        last: &Header,
         suffixes: &[Header],
         certificate: &Cert,
     ) -> Option<Verified<ClosingProof>> {
-        if !last.header.flags.contains(Flags::CLOSING) {
+        if !last.flags.contains(Flags::CLOSING) {
             return None;
         }
-        let headers = std::iter::once(&last.header).chain(suffixes).cloned().collect();
+        let headers = std::iter::once(last).chain(suffixes).cloned().collect();
         self.judge.closing(ClosingProof { headers, certificate: certificate.clone() }).ok()
     }
 

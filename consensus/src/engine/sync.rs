@@ -1,4 +1,4 @@
-//! Keeping up: status, echo, help for those behind, retransmission, fetching (docs/protocol.md, 5.4 and 6).
+//! Keeping up: status, echo, help for those behind, retransmission, fetching single blocks and batches (docs/protocol.md, 5.4 and 6).
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::id::ValidatorIx;
 
+use super::catchup::DOUBT_SILENCE;
 use super::{Engine, Fetch};
 use crate::action::{Action, Alarm, Peers};
 use crate::event::Now;
@@ -21,16 +22,12 @@ pub(super) const FETCH_GRACE_MS: u64 = 20;
 const FETCH_FORGET_MS: u64 = 5_000;
 /// A fetch is asked of the next holder after this long.
 pub(super) const FETCH_MS: u64 = 300;
-/// Final blocks that may wait for their data before no more are asked for.
-const DELIVERIES_MAX: usize = 2_048;
 /// Most fetches remembered that certificates and this validator's own work call for.
 const FETCHES_MAX: usize = 256;
 /// Most fetches remembered that one peer's bare word calls for.
 const FETCHES_CAUSED_MAX: usize = 16;
 /// Own batches sent again at a time.
 const RESEND_BATCHES: usize = 64;
-/// A sync request is given up after this long.
-const SYNC_MS: u64 = 1_000;
 /// A block that is final elsewhere is on its way for this long; after that it is asked for.
 const SYNC_GRACE_MS: u64 = 100;
 
@@ -147,6 +144,10 @@ impl Engine {
             return;
         }
         let peer = &mut self.peers[from.index()];
+        // A height that is claimed and then taken back costs its peer its place among those that are asked first.
+        if status.committed < peer.committed {
+            self.catchup.doubt(now, from, DOUBT_SILENCE);
+        }
         peer.view = status.view;
         peer.executed = peer.executed.max(status.executed);
         peer.committed = status.committed;
@@ -164,37 +165,6 @@ impl Engine {
             self.on_certificate(now, from, *cert, out);
         }
         self.request_sync(now, out);
-    }
-
-    /// Asks one peer that should have it for the next committed blocks.
-    pub(super) fn request_sync(&mut self, now: Now, out: &mut Vec<Action>) {
-        let Some(target) = self.sync_target.as_ref() else { return };
-        if self.deliveries.len() > DELIVERIES_MAX {
-            return;
-        }
-        let committed = self.chain.committed().height;
-        let tried = match self.sync_asked {
-            Some((at, _)) if now.mono_ms < at + SYNC_MS => return,
-            Some((_, peer)) => Some(peer),
-            None => None,
-        };
-        // A short gap is usually a block on its way.
-        let holds = |ix: &ValidatorIx| {
-            Some(*ix) != self.me
-                && (self.peers[ix.index()].committed > committed
-                    || target.signers().any(|bit| bit == ix.index()))
-        };
-        let mut holders: Vec<ValidatorIx> = self.judge.committee.indices().filter(holds).collect();
-        // Whoever is silent is asked last: it may be long gone.
-        let silent = |ix: &ValidatorIx| {
-            let heard = self.peers[ix.index()].heard_ms;
-            heard.is_none_or(|at| now.mono_ms > at + 3 * self.params.status_ms)
-        };
-        holders.sort_by_key(silent);
-        let next = tried.and_then(|peer| holders.iter().position(|one| *one == peer)).map_or(0, |at| at + 1);
-        let Some(holder) = holders.get(next).or_else(|| holders.first()).copied() else { return };
-        self.sync_asked = Some((now.mono_ms, holder));
-        self.send(Peers::One(holder), Message::GetBlocks { from: committed.next() }, None, out);
     }
 
     /// Volunteers what one that is behind needs: the proof of my view and my commit certificate.

@@ -15,6 +15,7 @@ pub const fn bounds(n: usize) -> Held {
         votes: 2 * n * 3 * 64 * 2,
         fetches: 256 + n * 16 + n,
         batches: n * 512 * 2,
+        ahead: 4 * 128,
         deliveries: 2_048 + 128,
         own_votes: 1_024,
         statements: n * (2 * 512 + 4),
@@ -27,6 +28,7 @@ pub fn within(held: Held, bounds: Held) -> bool {
         && held.votes <= bounds.votes
         && held.fetches <= bounds.fetches
         && held.batches <= bounds.batches
+        && held.ahead <= bounds.ahead
         && held.deliveries <= bounds.deliveries
         && held.own_votes <= bounds.own_votes
         && held.statements <= bounds.statements
@@ -78,6 +80,7 @@ mod tests {
             Held { votes: most.votes + 1, ..most },
             Held { fetches: most.fetches + 1, ..most },
             Held { batches: most.batches + 1, ..most },
+            Held { ahead: most.ahead + 1, ..most },
             Held { deliveries: most.deliveries + 1, ..most },
             Held { own_votes: most.own_votes + 1, ..most },
         ] {
