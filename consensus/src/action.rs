@@ -216,6 +216,13 @@ pub enum Action {
         /// The epoch that ended.
         epoch: Epoch,
     },
+    /// Read final blocks from the store, and report [`crate::Event::Loaded`].
+    LoadFinal {
+        /// First height.
+        from: Height,
+        /// How many, at most.
+        count: usize,
+    },
     /// Execute this block; deliveries ascend without gaps. After a closing block the epoch is over: the owner
     /// executes it, and starts the next epoch's engine.
     Deliver(Box<Delivery>),

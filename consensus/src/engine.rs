@@ -35,6 +35,7 @@ use chain_core::merkle::Frontier;
 use crate::action::{Action, Alarm, Peers, Persist, Write};
 use crate::chain::Chain;
 use crate::event::{Event, Now};
+pub use crate::lanes::LANE_BATCHES_HELD_MAX;
 use crate::lanes::Lanes;
 use crate::message::{EntryProof, Message, Proposal, ViewChange, Vote};
 use crate::mutant::Mutant;
@@ -43,6 +44,7 @@ use crate::safety::{Greeter, Safety, SafetyRecord};
 use crate::signer::Signer;
 use crate::verified::{Judge, Verified};
 use crate::votes::VoteBook;
+pub use deliver::{EXECUTING_MAX, LOAD_BLOCKS};
 pub use epoch::Closing;
 
 /// How often periodic work is looked at.
@@ -136,17 +138,19 @@ pub struct Restored {
     pub safety: SafetyAtStart,
     /// The chain at the newest executed height.
     pub executed: Tip,
-    /// Final blocks above it, ascending without gaps.
-    pub committed: Vec<Proposal>,
+    /// The chain at the newest final height of the epoch, which may be far above it: the executed tip after each
+    /// final block in turn ([`Tip::after`]). The engine loads those blocks in steps ([`Action::LoadFinal`]).
+    pub committed: Tip,
     /// Commit certificate of the newest final block; none at genesis.
     pub certificate: Option<Cert>,
     /// Stored blocks above the final ones, in any order.
     pub blocks: Vec<Proposal>,
     /// Summaries of recent heights up to the executed one, ascending; at least the last 192 if there are.
     pub summaries: Vec<ExecSummary>,
-    /// Headers of committed blocks up to the executed one, ascending; at least the last 256 if there are.
+    /// Headers of final blocks up to the newest one, ascending; at least the last 256 if there are.
     pub recent: Vec<Header>,
-    /// Stored batches above the executed lane frontier.
+    /// Stored batches above the executed lane frontier, and above the committed one; of each lane the first
+    /// [`LANE_BATCHES_HELD_MAX`] places above either are enough.
     pub batches: Vec<SignedBatchHeader>,
     /// The height whose execution scheduled the next validator set, and that set's hash, if one did in this
     /// epoch.
@@ -193,7 +197,7 @@ pub struct Held {
     pub batches: usize,
     /// Final blocks that wait for those below them.
     pub ahead: usize,
-    /// Final blocks that wait for their data or for the disk.
+    /// Final blocks that wait for their data, for the disk or for execution.
     pub deliveries: usize,
     /// Own votes that wait for the disk.
     pub own_votes: usize,
@@ -252,6 +256,8 @@ pub struct Engine {
     /// Final blocks not delivered yet, each with the write that makes its commit durable: the ledger never
     /// runs ahead of the store it is rebuilt from.
     deliveries: VecDeque<(u64, Proposal)>,
+    /// When the owner was asked for the final blocks after those, while it has not answered.
+    load_ms: Option<u64>,
     persisted_seq: u64,
     delivered: Tip,
     executed: Height,
@@ -316,13 +322,10 @@ impl Engine {
         let (n, epoch) = (judge.committee.size(), judge.committee.epoch());
         let at_base = restored.executed.height == judge.base_height;
         let executed = if at_base { restored.executed.as_base() } else { restored.executed };
-        let mut committed = executed.clone();
-        for proposal in &restored.committed {
-            committed = committed.after(proposal);
-        }
+        let committed =
+            if restored.committed.height == executed.height { executed.clone() } else { restored.committed };
         let mut chain = Chain::new(committed);
-        let finals = restored.committed.iter().map(|proposal| proposal.header.clone());
-        chain.set_recent(restored.recent.into_iter().chain(finals));
+        chain.set_recent(restored.recent);
         let summaries: BTreeMap<Height, Digest> =
             restored.summaries.iter().map(|summary| (summary.height, summary.root())).collect();
         let (ix, safety, greeter, lost) = match (me, restored.safety) {
@@ -372,7 +375,8 @@ impl Engine {
             view_entered_ms: 0,
             first_block_owed: false,
             failed_views: 0,
-            deliveries: restored.committed.into_iter().map(|proposal| (0, proposal)).collect(),
+            deliveries: VecDeque::new(),
+            load_ms: None,
             persisted_seq: 0,
             executed: executed.height,
             delivered: executed,
@@ -555,6 +559,7 @@ impl Engine {
                     self.local.push_back((token, payload_root, bytes, count));
                 }
             }
+            Event::Loaded(blocks) => self.on_loaded(blocks),
             Event::LaneFrozen(author) => self.on_lane_frozen(author),
             Event::Shutdown => self.handing_over = true,
         }
@@ -598,6 +603,7 @@ impl Engine {
             self.try_propose(now, out);
         }
         self.deliver(now, out);
+        self.load_final(now, out);
         if now.mono_ms >= self.next_tick_ms {
             self.next_tick_ms = now.mono_ms + TICK_MS;
             self.periodic(now, out);

@@ -5,7 +5,7 @@ use chain_core::crypto::Digest;
 use chain_core::id::ValidatorIx;
 use chain_core::lane::SignedBatchHeader;
 
-use crate::message::Message;
+use crate::message::{Message, Proposal};
 
 /// The two clocks an event is stamped with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,6 +56,9 @@ pub enum Event {
         /// Operations in all transactions.
         count: u32,
     },
+    /// The final blocks that [`crate::Action::LoadFinal`] asked for, ascending without gaps; those that the store
+    /// holds durably, so perhaps fewer, or none.
+    Loaded(Vec<Proposal>),
     /// The ledger holds proof that this validator's lane forked in this epoch: after the block that accepted it,
     /// and once more at each start.
     LaneFrozen(ValidatorIx),

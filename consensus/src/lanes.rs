@@ -9,7 +9,7 @@ use chain_core::lane::{
 };
 
 /// Most batches remembered per lane above the committed frontier.
-pub(crate) const LANE_BATCHES_HELD_MAX: usize = 512;
+pub const LANE_BATCHES_HELD_MAX: usize = 512;
 
 /// A run of batches that a lane advance orders.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -51,8 +51,6 @@ pub(crate) use recorder::Recorder;
 const LANE_BATCHES_MAX: usize = 64;
 /// Most bytes of them.
 const LANE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Deliveries that wait for the executor before blocks from sync are turned away.
-const BACKLOG_MAX: usize = 512;
 /// Longest wait of one turn.
 const TURN_MS: u64 = 50;
 /// How often the high-water file is synced and the stores are asked for background errors.
@@ -100,6 +98,7 @@ pub(crate) struct Driver {
     durable: u64,
     /// Actions that the engine gave when it heard of the last write.
     carried: Vec<Action>,
+    /// Blocks that wait for the executor: no more than [`consensus::engine::EXECUTING_MAX`].
     deliveries: VecDeque<Delivery>,
     next_token: u64,
     sealing: BTreeMap<u64, Sealing>,
@@ -242,16 +241,14 @@ impl Driver {
             }
             Input::Message { from, message, permit, .. } => {
                 drop(permit);
-                let flooded = self.deliveries.len() >= BACKLOG_MAX;
-                if flooded && matches!(*message, Message::Blocks { .. }) {
-                    return;
-                }
                 Event::Message { from, message }
             }
             Input::Connected { peer, .. } => Event::Connected(peer),
             Input::Disconnected { peer, .. } => Event::Disconnected(peer),
             Input::BatchStored(header) if header.header.epoch != self.engine.epoch() => return,
             Input::BatchStored(header) => Event::BatchStored(header),
+            Input::Loaded { epoch, .. } if epoch != self.engine.epoch() => return,
+            Input::Loaded { blocks, .. } => Event::Loaded(blocks),
             Input::LaneFrozen { epoch, .. } if epoch != self.engine.epoch() => return,
             Input::LaneFrozen { author, .. } => Event::LaneFrozen(author),
             Input::Executed { summary, scheduled, closing } => {
@@ -354,6 +351,9 @@ impl Driver {
                 Action::Sealed { token, header, after } => self.sealed(token, header, after, &mut write)?,
                 Action::FetchBatches { from, tip, holders } => sync::fetch(&self.core, from, tip, holders),
                 Action::PushBatch { to, batch } => self.push_again(to, &batch)?,
+                Action::LoadFinal { from, count } => {
+                    sync::load_final(&self.core, self.engine.epoch(), from, count);
+                }
                 Action::Deliver(delivery) => {
                     let height = delivery.header.height;
                     let last = self.deliveries.back().map(|last| last.header.height.next());

@@ -196,7 +196,7 @@ impl Engine {
                 self.uncovered = None;
             }
         }
-        self.deliveries.extend(blocks.into_iter().map(|proposal| (durable, proposal)));
+        self.queue_final(durable, blocks);
         let committed = self.chain.committed().height;
         self.votes.prune(committed, self.view);
         let lanes = self.chain.committed().lanes.clone();

@@ -1,9 +1,13 @@
 //! Handing final blocks to execution, and getting the data of those that came without it.
+//!
+//! Execution may be far behind, after a loss of the ledger by the whole chain. So no more than a stretch of the
+//! final blocks is here: those beyond it stay in the owner's store, and are loaded as execution goes on.
 
 use std::collections::BTreeMap;
 
 use chain_core::certificate::Cert;
-use chain_core::id::ValidatorIx;
+use chain_core::crypto::Digest;
+use chain_core::id::{Height, ValidatorIx};
 use chain_core::lane::{BatchRef, LaneAdvance};
 
 use super::Engine;
@@ -11,9 +15,18 @@ use super::sync::{FETCH_GRACE_MS, FETCH_MS};
 use crate::action::{Action, Delivery};
 use crate::event::Now;
 use crate::lanes::{LANE_BATCHES_HELD_MAX, Uncovered};
+use crate::message::Proposal;
 
-/// How far the committed height may be above the executed one before no more final blocks are fetched.
+/// Most final blocks here that wait for their data, for the disk or for execution; and how far the committed
+/// height may be above the executed one before no more are fetched from others.
 pub(super) const DELIVERIES_MAX: usize = 2_048;
+/// Blocks handed over for execution that may be unexecuted.
+pub const EXECUTING_MAX: u64 = 512;
+/// Most final blocks loaded from the owner's store at a time, and how few must be left before the next ones are.
+pub const LOAD_BLOCKS: usize = 256;
+/// Final blocks that were asked of the store are asked for again after this long.
+const LOAD_MS: u64 = 1_000;
+
 /// Waiting blocks whose data one look ahead covers.
 const AHEAD_BLOCKS: usize = 128;
 /// Batches of one lane that one request may cover: what comes must fit into what is remembered of a lane.
@@ -36,7 +49,7 @@ impl Engine {
     /// Hands final blocks to execution as soon as their commit is durable and their data is held.
     pub(super) fn deliver(&mut self, now: Now, out: &mut Vec<Action>) {
         while let Some((durable, proposal)) = self.deliveries.front() {
-            if *durable > self.persisted_seq {
+            if *durable > self.persisted_seq || self.delivered.height.since(self.executed) >= EXECUTING_MAX {
                 return;
             }
             let mut batches = Vec::new();
@@ -60,6 +73,42 @@ impl Engine {
             out.push(Action::Deliver(Box::new(Delivery { header: proposal.header, batches })));
         }
         self.lane_fetches.clear();
+    }
+
+    /// Takes blocks that have just become final, as far as they go on from those that wait and there is room for
+    /// them. The others are loaded from the store later.
+    pub(super) fn queue_final(&mut self, durable: u64, blocks: Vec<Proposal>) {
+        for proposal in blocks {
+            let (height, digest) = self.last_waiting();
+            let follows = proposal.header.height == height.next() && proposal.header.parent == digest;
+            if follows && height < self.chain.committed().height && self.deliveries.len() < DELIVERIES_MAX {
+                self.deliveries.push_back((durable, proposal));
+            }
+        }
+    }
+
+    /// Final blocks from the owner's store, as [`Action::LoadFinal`] asked for.
+    pub(super) fn on_loaded(&mut self, blocks: Vec<Proposal>) {
+        // When there were none yet, the write that holds them is under way.
+        self.load_ms = self.load_ms.filter(|_| blocks.is_empty());
+        self.queue_final(0, blocks);
+    }
+
+    /// Asks the owner for the final blocks after those that wait here, when few are left of them.
+    pub(super) fn load_final(&mut self, now: Now, out: &mut Vec<Action>) {
+        let (height, _) = self.last_waiting();
+        let asked = self.load_ms.is_some_and(|at| now.mono_ms < at + LOAD_MS);
+        if height < self.chain.committed().height && self.deliveries.len() < LOAD_BLOCKS && !asked {
+            self.load_ms = Some(now.mono_ms);
+            out.push(Action::LoadFinal { from: height.next(), count: LOAD_BLOCKS });
+        }
+    }
+
+    /// Height and digest of the newest final block that waits here, or that was handed over.
+    fn last_waiting(&self) -> (Height, Digest) {
+        let delivered = (self.delivered.height, self.delivered.digest);
+        let last = self.deliveries.back().map(|(_, last)| (last.header.height, last.header.digest()));
+        last.unwrap_or(delivered)
     }
 
     /// Asks for the data of as many waiting blocks as one request may cover. One request a lane is under way:

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use chain_core::block::Flags;
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{SecretKey, Signature};
-use chain_core::id::Height;
+use chain_core::id::{Epoch, Height};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 use chain_core::record::validator::Ready;
 use consensus::action::Write;
-use consensus::engine::{Restored, SafetyAtStart, Tip};
+use consensus::engine::{LANE_BATCHES_HELD_MAX, LOAD_BLOCKS, Restored, SafetyAtStart, Tip};
 use consensus::signer::{CommitteeKeys, Signer};
 use consensus::verified::Judge;
 use consensus::{Engine, Params};
@@ -128,16 +128,18 @@ impl Epochs {
     fn restore(&self, part: &Part, safety: SafetyAtStart, executed: Tip) -> Result<Restored, Refusal> {
         let store = &self.core.consensus;
         let epoch = part.committee.epoch();
-        let newest = store.final_height().map_err(refuse)?;
-        let above = usize::try_from(newest.since(executed.height)).unwrap_or(usize::MAX);
-        let mut committed = store.final_blocks(executed.height.next(), above).map_err(refuse)?;
-        // Later epochs wait until this one is executed to its end.
-        committed.truncate(committed.iter().take_while(|block| block.header.epoch == epoch).count());
-        let newest = committed.last().map_or(executed.height, |block| block.header.height);
-        let first = executed.height.get().saturating_sub(RECENT_HEADERS - 1).max(1);
-        let count = usize::try_from(executed.height.get() + 1 - first).unwrap_or(0);
+        let committed = self.committed(executed.clone(), epoch)?;
+        let newest = committed.height;
+        let first = newest.get().saturating_sub(RECENT_HEADERS - 1).max(1);
+        let count = usize::try_from(newest.get() + 1 - first).unwrap_or(0);
         let recent = store.final_blocks(Height::new(first), count).map_err(refuse)?;
-        let batches = store.batches_above(epoch, &executed.lanes, part.committee.size()).map_err(refuse)?;
+        let n = part.committee.size();
+        let mut batches = Vec::new();
+        for frontier in [&executed.lanes, &committed.lanes] {
+            batches.extend(store.batches_above(epoch, frontier, n, LANE_BATCHES_HELD_MAX).map_err(refuse)?);
+        }
+        batches.sort_by_key(|batch| BatchRef::of(&batch.header));
+        batches.dedup();
         let certified = store.certified_to(newest).map_err(refuse)?;
         Ok(Restored {
             safety,
@@ -150,6 +152,22 @@ impl Epochs {
             committed,
             executed,
         })
+    }
+
+    /// The chain at the newest final height of an epoch, above the executed one. The blocks between, which are as
+    /// many as execution lacks, pass through memory a few at a time.
+    fn committed(&self, executed: Tip, epoch: Epoch) -> Result<Tip, Refusal> {
+        let mut tip = executed;
+        loop {
+            let blocks = self.core.consensus.final_blocks(tip.height.next(), LOAD_BLOCKS).map_err(refuse)?;
+            // Later epochs wait until this one is executed to its end.
+            let of_epoch = blocks.iter().take_while(|block| block.header.epoch == epoch);
+            let before = tip.height;
+            tip = of_epoch.fold(tip, |tip, block| tip.after(block));
+            if tip.height.since(before) < LOAD_BLOCKS as u64 {
+                return Ok(tip);
+            }
+        }
     }
 
     /// Keeps the names of this node's own batches that the epoch will not order any more, before its closing

@@ -18,7 +18,7 @@ use chain_core::crypto::{Digest, PublicKey, Signature};
 use chain_core::id::{Epoch, ValidatorIx};
 use chain_core::lane::SignedBatchHeader;
 use chain_core::record::validator::Ready;
-use consensus::message::Message;
+use consensus::message::{Message, Proposal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::link::{Frame, Stream};
@@ -46,6 +46,8 @@ pub(crate) enum Input {
     /// A block was executed; the hash of the next validator set when it scheduled one, and whether it closed the
     /// epoch.
     Executed { summary: ExecSummary, scheduled: Option<Digest>, closing: bool },
+    /// Final blocks from the store, which the engine of an epoch asked for.
+    Loaded { epoch: Epoch, blocks: Vec<Proposal> },
     /// A block froze a lane of its epoch.
     LaneFrozen { epoch: Epoch, author: ValidatorIx },
     /// The network needs the binding of its key signed.

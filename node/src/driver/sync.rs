@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chain_core::crypto::Digest;
-use chain_core::id::{Height, ValidatorIx};
+use chain_core::id::{Epoch, Height, ValidatorIx};
 use chain_core::lane::{BatchHeader, BatchRef};
 use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX};
 use futures::future::join_all;
@@ -84,6 +84,16 @@ impl Fetches {
     fn end(&self, tip: &BatchRef) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&tip.digest);
     }
+}
+
+/// Shows the engine of an epoch final blocks that the store holds.
+pub(crate) fn load_final(core: &Arc<Core>, epoch: Epoch, from: Height, count: usize) {
+    let job = core.clone();
+    core.pool.run(move || {
+        if let Some(blocks) = job.guard(job.consensus.final_blocks(from, count)) {
+            job.inputs.push(Input::Loaded { epoch, blocks });
+        }
+    });
 }
 
 /// Gets a run of batches, from the store as far as they are there, else from the first holder that has them.
@@ -167,7 +177,7 @@ async fn fetch_from(core: &Arc<Core>, holder: ValidatorIx, from: &mut u64, tip: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chain_core::id::{ChainId, Epoch};
+    use chain_core::id::ChainId;
 
     fn header(seq: u64, count: u32) -> BatchHeader {
         BatchHeader {

@@ -385,7 +385,8 @@ impl ConsensusStore {
         Ok(blocks)
     }
 
-    /// Headers of the stored batches of an epoch's `n` lanes above a frontier, by lane and sequence.
+    /// Headers of the stored batches of an epoch's `n` lanes in the first `places` above a frontier, by lane and
+    /// sequence; no more than twice as many of a lane, should its author have signed rivals.
     ///
     /// # Errors
     /// When the disk refuses or a batch does not decode.
@@ -394,15 +395,13 @@ impl ConsensusStore {
         epoch: Epoch,
         frontier: &LaneFrontier,
         n: usize,
+        places: usize,
     ) -> Result<Vec<SignedBatchHeader>, StorageError> {
         let mut headers = Vec::new();
         for author in (0..n).filter_map(|ix| u16::try_from(ix).ok()).map(ValidatorIx::new) {
-            headers.extend(self.lane_headers(
-                (epoch, author),
-                frontier.next_seq(author),
-                u64::MAX,
-                usize::MAX,
-            )?);
+            let from = frontier.next_seq(author);
+            let to = from.saturating_add(places as u64 - 1);
+            headers.extend(self.lane_headers((epoch, author), from, to, 2 * places)?);
         }
         Ok(headers)
     }

@@ -142,13 +142,12 @@ fn batches_above_a_frontier_come_by_lane_and_sequence() {
         seq: 0,
         tip: Digest::ZERO,
     });
-    let found: Vec<(u16, u64)> = store
-        .batches_above(Epoch::ZERO, &frontier, 4)
-        .unwrap()
-        .iter()
-        .map(|signed| (signed.header.author.get(), signed.header.seq))
-        .collect();
-    assert_eq!(found, [(0, 1), (0, 256), (1, 0), (3, 1), (3, 2)]);
+    let found = |places| -> Vec<(u16, u64)> {
+        let headers = store.batches_above(Epoch::ZERO, &frontier, 4, places).unwrap();
+        headers.iter().map(|signed| (signed.header.author.get(), signed.header.seq)).collect()
+    };
+    assert_eq!(found(512), [(0, 1), (0, 256), (1, 0), (3, 1), (3, 2)]);
+    assert_eq!(found(2), [(0, 1), (1, 0), (3, 1)]);
     let run = |from, to, limit| {
         let headers = store.lane_headers((Epoch::ZERO, ValidatorIx::new(0)), from, to, limit).unwrap();
         headers.iter().map(|signed| signed.header.seq).collect::<Vec<_>>()

@@ -22,16 +22,15 @@ use crate::kit::{Kit, ix, rank};
 
 /// What no flood may exceed with four validators and the default window of 16. Blocks: 128 per proposer.
 /// Votes: two for a slot, from each of four, in three views of 64 heights, of two kinds. Fetches: the table,
-/// and 16 that each peer may cause. Batches: 512 positions of a lane, two of each. Deliveries: what was
-/// waiting before no more is asked for, and one more answer. Ahead: four answers. Statements: 512 votes of each kind, and four
-/// VIEW-CHANGEs, of each validator.
+/// and 16 that each peer may cause. Batches: 512 positions of a lane, two of each. Ahead: four answers.
+/// Statements: 512 votes of each kind, and four VIEW-CHANGEs, of each validator.
 pub const BOUNDS: Held = Held {
     blocks: 4 * 128 + 64,
     votes: 2 * 4 * 3 * 64 * 2,
     fetches: 256 + 4 * 16 + 4,
     batches: 4 * 512 * 2,
     ahead: 4 * 128,
-    deliveries: 2_048 + 128,
+    deliveries: 2_048,
     own_votes: 1_024,
     statements: 4 * (2 * 512 + 4),
 };

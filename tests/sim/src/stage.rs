@@ -62,6 +62,7 @@ enum Due {
     Arrive { from: u16, to: u16, parcel: Box<Parcel> },
     Persisted { to: u16, seq: u64 },
     Executed { to: u16, height: Height },
+    Loaded { to: u16, from: Height, count: usize },
     Connect { from: u16, to: u16 },
     File { author: u16, every_ms: u64 },
 }
@@ -281,6 +282,12 @@ impl Stage {
                 self.cast[usize::from(to)].executing -= 1;
                 self.feed(to, Event::Executed { summary: summary(height), scheduled: None });
             }
+            Due::Loaded { to, from, count } => {
+                let actor = &self.cast[usize::from(to)];
+                let blocks = actor.heights.range(from..).take(count);
+                let blocks = blocks.filter_map(|(_, digest)| actor.blocks.get(digest).cloned()).collect();
+                self.feed(to, Event::Loaded(blocks));
+            }
             Due::Connect { from, to } => {
                 if self.cast[usize::from(from)].engine.is_some() {
                     self.feed(to, Event::Connected(ix(from)));
@@ -374,6 +381,7 @@ impl Stage {
                 }
                 self.schedule(wait, Due::Executed { to: me, height: delivery.header.height });
             }
+            Action::LoadFinal { from, count } => self.schedule(1, Due::Loaded { to: me, from, count }),
             Action::Alarm(alarm) => actor.alarms.push(alarm),
             Action::Notice(notice) => actor.notices.push((now_ms, notice)),
             // These scenes have one epoch.

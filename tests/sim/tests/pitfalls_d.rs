@@ -177,6 +177,7 @@ fn bring(table: &mut Table, me: u16, past: Past, blocks: &[Proposal]) {
         let last = &blocks[blocks.len() - 1].header;
         let restored = Restored {
             executed: tip_after(&kit, blocks),
+            committed: tip_after(&kit, blocks),
             certificate: Some(kit.cert_of(VoteKind::Commit, last)),
             summaries: (0..=last.height.get()).map(|at| table::summary(Height::new(at))).collect(),
             recent: blocks.iter().map(|block| block.header.clone()).collect(),
@@ -360,8 +361,9 @@ fn d08_a_leader_delivers_its_own_decision_at_its_start_and_waits_for_nothing_new
     let batch = kit.batch(2, 0, Digest::ZERO, 1);
     let block = ordering(&kit, &tip_after(&kit, &first), &batch);
     for held in [true, false] {
+        let finals = [first[0].clone(), block.clone()];
         let restored = Restored {
-            committed: vec![first[0].clone(), block.clone()],
+            committed: tip_after(&kit, &finals),
             certificate: Some(kit.cert_of(VoteKind::Commit, &block.header)),
             batches: if held { vec![batch.clone()] } else { Vec::new() },
             ..table::restored(&kit, present(kit.fresh_record(0)))
@@ -372,6 +374,10 @@ fn d08_a_leader_delivers_its_own_decision_at_its_start_and_waits_for_nothing_new
         for at in 0..10 {
             let now = Now { mono_ms: 1_000 + 50 * at, wall_ms: city_sim::kit::WALL_MS + 1_000 + 50 * at };
             engine.handle(now, Event::Tick, &mut out);
+            if out.iter().any(|action| matches!(action, Action::LoadFinal { .. })) {
+                out.clear();
+                engine.handle(now, Event::Loaded(finals.to_vec()), &mut out);
+            }
         }
         let count = |want: &dyn Fn(&Action) -> bool| out.iter().filter(|action| want(action)).count();
         let delivered = count(&|action| matches!(action, Action::Deliver(_)));

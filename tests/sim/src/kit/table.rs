@@ -157,7 +157,7 @@ pub fn restored(kit: &Kit, safety: SafetyAtStart) -> Restored {
     Restored {
         safety,
         executed: kit.genesis(),
-        committed: Vec::new(),
+        committed: kit.genesis(),
         certificate: None,
         blocks: Vec::new(),
         summaries: vec![summary(kit.start.height)],
@@ -276,6 +276,11 @@ impl Table {
                         for other in (0..n).filter(meant) {
                             self.queue.push_back((ix(me), ix(other), (*message).clone()));
                         }
+                    }
+                    Action::LoadFinal { from, count } => {
+                        let blocks = seat.finals.range(from..).take(count);
+                        let blocks = blocks.filter_map(|(_, digest)| seat.blocks.get(digest).cloned());
+                        events.push_back(Event::Loaded(blocks.collect()));
                     }
                     Action::Deliver(delivery) => {
                         let height = delivery.header.height;

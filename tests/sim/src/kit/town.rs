@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chain_core::crypto::Digest;
-use chain_core::id::{Height, ValidatorIx};
+use chain_core::id::{Epoch, Height, ValidatorIx};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 use consensus::action::{Action, Alarm, Delivery, Peers};
 use consensus::engine::{Restored, SafetyAtStart, Tip};
@@ -32,6 +32,7 @@ enum Due {
     Arrive(ValidatorIx, Parcel),
     Connect(ValidatorIx),
     Synced { entries: usize, seq: u64 },
+    Loaded { from: Height, count: usize },
     Executed,
 }
 
@@ -383,6 +384,11 @@ impl Town {
                 }
             }
             Due::Synced { entries, seq } => self.synced(house, entries, seq),
+            Due::Loaded { from, count } => {
+                let tables = self.houses[usize::from(house)].disk.durable();
+                let blocks = tables.final_blocks(from).take(count).map(|block| (**block).clone()).collect();
+                self.feed(house, Event::Loaded(blocks));
+            }
             Due::Executed => {
                 let one = &mut self.houses[usize::from(house)];
                 let Some(delivery) = one.executing.pop_front() else { return };
@@ -449,6 +455,7 @@ impl Town {
                 one.executing.push_back(*delivery);
                 self.schedule(1, house, Due::Executed);
             }
+            Action::LoadFinal { from, count } => self.schedule(1, house, Due::Loaded { from, count }),
             Action::Alarm(alarm) => one.alarms.push(alarm),
             Action::Notice(_) | Action::Evidence(_) | Action::SendClosing { .. } => {}
         }
@@ -565,12 +572,10 @@ pub fn name(batch: &SignedBatchHeader) -> BatchRef {
 
 /// What a start finds in a consensus store, beside a ledger that was executed up to `executed`.
 pub fn restored(tables: &Tables, executed: &Tip) -> Restored {
-    let above = tables.heights.range(executed.height.next()..);
-    let committed: Vec<Proposal> =
-        above.filter_map(|(_, digest)| tables.blocks.get(digest)).map(|one| (**one).clone()).collect();
-    let newest = committed.last().map_or(executed.height, |proposal| proposal.header.height);
+    let committed = tables.committed(executed, Epoch::ZERO);
+    let newest = committed.height;
     let lowest = Height::new(executed.height.get().saturating_sub(REMEMBERED));
-    let recent = tables.heights.range(..=executed.height).filter(|(height, _)| **height > lowest);
+    let recent = tables.heights.range(..=newest).filter(|(height, _)| **height > lowest);
     let waits = |batch: &SignedBatchHeader| batch.header.seq >= executed.lanes.next_seq(batch.header.author);
     Restored {
         safety: tables.safety.clone().map_or_else(

@@ -1,6 +1,6 @@
 //! What is checked beside the observer: bounds on memory, and the first violation wins.
 
-use consensus::engine::Held;
+use consensus::engine::{EXECUTING_MAX, Held};
 
 use super::world::World;
 
@@ -16,7 +16,7 @@ pub const fn bounds(n: usize) -> Held {
         fetches: 256 + n * 16 + n,
         batches: n * 512 * 2,
         ahead: 4 * 128,
-        deliveries: 2_048 + 128,
+        deliveries: 2_048,
         own_votes: 1_024,
         statements: n * (2 * 512 + 4),
     }
@@ -52,9 +52,12 @@ impl World {
         for (most, seen) in self.report.most_held.iter_mut().zip(seen) {
             *most = (*most).max(seen as u64);
         }
-        let mut bounds = bounds(self.epochs[self.nodes[node].epoch].judge.committee.size());
-        // What it holds of its own is as long as what it executes again after a loss.
-        bounds.deliveries += self.nodes[node].unexecuted;
+        let executing = self.nodes[node].executing.len();
+        let bounds = bounds(self.epochs[self.nodes[node].epoch].judge.committee.size());
+        if executing as u64 > EXECUTING_MAX {
+            let name = &self.nodes[node].name;
+            self.fail(&format!("{name} was given {executing} blocks that are not executed"));
+        }
         if !within(held, bounds) {
             let name = &self.nodes[node].name;
             self.fail(&format!("{name} holds {held:?}, which exceeds {bounds:?}"));

@@ -10,6 +10,7 @@ use chain_core::epoch::ClosingProof;
 use chain_core::id::{Epoch, Height};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
 use consensus::action::Write;
+use consensus::engine::Tip;
 use consensus::message::Proposal;
 use consensus::safety::SafetyRecord;
 
@@ -106,6 +107,19 @@ impl Tables {
     /// The final block at a height.
     pub fn block_at(&self, height: Height) -> Option<&Arc<Proposal>> {
         self.heights.get(&height).and_then(|digest| self.blocks.get(digest))
+    }
+
+    /// Final blocks from a height on, ascending without gaps.
+    pub fn final_blocks(&self, from: Height) -> impl Iterator<Item = &Arc<Proposal>> {
+        self.heights.range(from..).map_while(|(_, digest)| self.blocks.get(digest))
+    }
+
+    /// The chain at the newest final height of an epoch, for a ledger that was executed so far.
+    pub fn committed(&self, executed: &Tip, epoch: Epoch) -> Tip {
+        let above = self.final_blocks(executed.height.next());
+        // Later epochs wait until this one is executed to its end.
+        let above = above.take_while(|block| block.header.epoch == epoch);
+        above.fold(executed.clone(), |tip, block| tip.after(block))
     }
 }
 

@@ -1,7 +1,6 @@
 //! One node: a real engine between a simulated disk and a ledger, run as the driver runs it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Instant;
 
 use chain_core::block::Flags;
@@ -14,7 +13,7 @@ use consensus::Engine;
 use consensus::action::{Action, Alarm, Delivery, Notice, Peers};
 use consensus::engine::{Restored, SafetyAtStart};
 use consensus::event::{Event, Now};
-use consensus::message::{Message, Proposal};
+use consensus::message::Message;
 
 use super::byzantine::Liar;
 use super::disk::Disk;
@@ -61,8 +60,6 @@ pub(super) struct Node {
     pub(super) syncing: bool,
     pub(super) executing: VecDeque<Delivery>,
     pub(super) delivered: Height,
-    /// Final blocks that its own store held and its ledger did not when it started: all wait for execution.
-    pub(super) unexecuted: usize,
     pub(super) doom: Option<Doom>,
     pub(super) tick_at: u64,
     pub(super) skew_ms: i64,
@@ -107,7 +104,6 @@ impl Node {
             syncing: false,
             executing: VecDeque::new(),
             delivered: Height::ZERO,
-            unexecuted: 0,
             doom: None,
             tick_at: 0,
             skew_ms,
@@ -145,14 +141,8 @@ impl Node {
     ) -> Restored {
         let tables = self.disk.tables();
         let executed = self.ledger.tip().clone();
-        let block = |digest| tables.blocks.get(digest).map(|block: &Arc<Proposal>| (**block).clone());
-        let above = tables.heights.range(executed.height.next()..);
-        // Later epochs wait until this one is executed to its end.
-        let committed: Vec<Proposal> = above
-            .filter_map(|(_, digest)| block(digest))
-            .take_while(|proposal| proposal.header.epoch == epoch)
-            .collect();
-        let newest = committed.last().map_or(executed.height, |proposal| proposal.header.height);
+        let committed = tables.committed(&executed, epoch);
+        let newest = committed.height;
         let blocks = tables
             .blocks
             .values()
@@ -161,7 +151,7 @@ impl Node {
             .collect();
         let recent = tables
             .heights
-            .range(..=executed.height)
+            .range(..=newest)
             .rev()
             .take(256)
             .filter_map(|(_, digest)| tables.blocks.get(digest).map(|one| one.header.clone()))
@@ -247,7 +237,6 @@ impl World {
         let scheduled = self.churn.scheduled(one.epoch, one.ledger.tip().height);
         let restored = one.restored(start.epoch, scheduled, &self.shared);
         one.delivered = restored.executed.height;
-        one.unexecuted = restored.committed.len();
         one.written_seq = 0;
         one.durable_seq = 0;
         one.tick_at = 0;
@@ -341,6 +330,11 @@ impl World {
                     self.send(node, to, Parcel::Batch((*header).clone()));
                 }
             }
+            Action::LoadFinal { from, count } => {
+                let incarnation = self.nodes[node].incarnation;
+                let wait = self.random.between(100, 3_000);
+                self.schedule(wait, Due::Loaded { node, incarnation, from, count });
+            }
             Action::Deliver(delivery) => self.deliver(node, *delivery),
             Action::Notice(Notice::Entered { view, by_timeout, .. }) => {
                 if by_timeout {
@@ -361,6 +355,15 @@ impl World {
             Action::SendClosing { to, epoch } => self.send_closing(node, to, epoch),
             #[allow(unreachable_patterns, reason = "actions that are newer than this driver")]
             other => self.fail(&format!("{other:?} is not carried out")),
+        }
+    }
+
+    /// The store gives final blocks that the engine asked for.
+    pub(super) fn loaded(&mut self, node: usize, incarnation: u32, from: Height, count: usize) {
+        if self.nodes[node].incarnation == incarnation {
+            let blocks = self.nodes[node].disk.durable().final_blocks(from).take(count);
+            let blocks = blocks.map(|block| (**block).clone()).collect();
+            self.feed(node, Event::Loaded(blocks));
         }
     }
 

@@ -66,6 +66,12 @@ pub(super) enum Due {
         node: usize,
         incarnation: u32,
     },
+    Loaded {
+        node: usize,
+        incarnation: u32,
+        from: Height,
+        count: usize,
+    },
     /// The record with which a node enters an epoch is durable.
     Entered {
         node: usize,
@@ -378,6 +384,7 @@ impl World {
             Due::LiarIdle { node } => self.liar_idle(node),
             Due::Synced { node, incarnation, entries, seq } => self.synced(node, incarnation, entries, seq),
             Due::Executed { node, incarnation } => self.executed(node, incarnation),
+            Due::Loaded { node, incarnation, from, count } => self.loaded(node, incarnation, from, count),
             Due::Entered { node, incarnation, entries } => self.entered(node, incarnation, entries),
             Due::Connect { from, to } => {
                 if self.up(from) && self.up(to) && !self.network.is_cut(from, to) {
