@@ -7,11 +7,14 @@
 //! | `heights` | height | digest of the final block |
 //! | `certs` | height | what made it final, one per commit event: [`Certified`] |
 //! | `epochs` | epoch | how it ended: closing proof |
+//! | `acts` | epoch | how the agencies ended it, where its quorum was lost: [`chain_core::recovery::SignedRecovery`] |
 //! | `batches` | epoch, author, sequence, digest | batch with its bodies |
 //! | `meta` | name | see [`ConsensusStore::meta`] |
 //!
 //! The store's log is shared by all families, so one synced write also makes every earlier unsynced batch
 //! durable.
+
+mod acts;
 
 use std::path::Path;
 
@@ -37,6 +40,7 @@ const FAMILIES: &[Family] = &[
     Family::ordered("heights"),
     Family::ordered("certs"),
     Family::ordered("epochs"),
+    Family::ordered("acts"),
     Family::large("batches"),
     Family::ordered("meta"),
 ];
