@@ -8,6 +8,7 @@ use chain_core::crypto::{Digest, PublicKey};
 use chain_core::execute::{self, LedgerRead};
 use chain_core::genesis::Genesis;
 use chain_core::id::{ChainId, Height, ValidatorIx};
+use chain_core::recovery::{RecoveryAct, SignedRecovery};
 use chain_core::state::EpochEntry;
 
 use crate::driver::batches::BatchJudge;
@@ -27,6 +28,9 @@ pub struct Part {
     pub base: (Height, Digest),
     /// The height that scheduled the next set, and that set's hash, once there is one.
     pub scheduled: Option<(Height, Digest)>,
+    /// The act that ends the epoch at a block which is not executed here yet. Until it is, this node follows and signs
+    /// nothing.
+    pub ended_by: Option<Box<SignedRecovery>>,
     /// Checks batches of this epoch.
     pub judge: BatchJudge,
 }
@@ -39,6 +43,7 @@ impl Part {
             me: committee.index_of(key),
             base: (entry.base_height, entry.base_digest),
             scheduled: entry.scheduled.map(|one| (one.height, one.next.hash())),
+            ended_by: None,
             judge: BatchJudge::new(chain_id, committee.clone()),
             committee,
         }
@@ -52,20 +57,39 @@ impl Part {
             me: committee.index_of(key),
             base: (Height::ZERO, *chain_id.digest()),
             scheduled: None,
+            ended_by: None,
             judge: BatchJudge::new(chain_id, committee.clone()),
             committee,
         }
     }
 
-    /// As [`Self::new`], from the ledger.
+    /// The part of the holder of a consensus key in the epoch that an act begins.
+    pub fn recovered(act: &RecoveryAct, key: &PublicKey) -> Self {
+        let committee = Arc::new(act.next.clone());
+        Self {
+            me: committee.index_of(key),
+            base: (act.height, act.block_digest),
+            scheduled: None,
+            ended_by: None,
+            judge: BatchJudge::new(act.chain_id, committee.clone()),
+            committee,
+        }
+    }
+
+    /// The part in an epoch that the agencies have ended, of a node that has not come to its last block yet: it
+    /// follows, whatever key it holds.
+    pub fn ended(self, recovery: SignedRecovery) -> Self {
+        Self { me: None, ended_by: Some(Box::new(recovery)), ..self }
+    }
+
+    /// The epoch as the ledger has it.
     ///
     /// # Errors
     /// When the ledger cannot be read or holds no validator set.
-    pub fn read<L: LedgerRead>(ledger: &L, chain_id: ChainId, key: &PublicKey) -> Result<Self, Refusal> {
-        let entry = execute::epoch(ledger)
+    pub fn entry<L: LedgerRead>(ledger: &L) -> Result<EpochEntry, Refusal> {
+        execute::epoch(ledger)
             .map_err(|error| Refusal::new(Code::StorageFailed, error.to_string()))?
-            .ok_or_else(|| Refusal::new(Code::StorageCorrupt, "the ledger holds no validator set"))?;
-        Ok(Self::new(chain_id, entry, key))
+            .ok_or_else(|| Refusal::new(Code::StorageCorrupt, "the ledger holds no validator set"))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Each agency has its own bounded queue, and batches are filled one submission per agency in turn: an agency
 //! that files a million records does not hold up the others.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use chain_core::code::{Code, Refusal};
@@ -109,7 +109,10 @@ impl Intake {
             queues.agencies.insert(RETURNED.to_owned(), Agency::default());
             queues.turn.push_front(RETURNED.to_owned());
         }
-        for queued in returned {
+        let waits =
+            queues.agencies.get(RETURNED).map(|queue| queue.waiting.iter().map(|one| one.id).collect());
+        let waits: BTreeSet<TxId> = waits.unwrap_or_default();
+        for queued in returned.into_iter().filter(|one| !waits.contains(&one.id)) {
             let (bytes, operations) = (queued.bytes as usize, queued.operations());
             queues.bytes += bytes;
             queues.operations += operations;
