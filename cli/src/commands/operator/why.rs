@@ -67,6 +67,9 @@ fn head(why: &Why) -> String {
     if !why.next.is_empty() {
         text += &format!("next: {}\n", why.next);
     }
+    if let Some(recovery) = &why.recovery {
+        text += &format!("recovery: {}\n", clean(&recovery.sentence()));
+    }
     text += &format!("seen by {} in view {}, led by {}", why.node, why.view, why.leader);
     // What takes a moment is the usual course of things.
     if let Some(owed) = why.waiting_for.as_ref().filter(|owed| owed.for_ms >= 1_000) {
