@@ -27,8 +27,10 @@ use crate::storage::ledger::Snapshot;
 
 /// Headers handed to the engine at start.
 const RECENT_HEADERS: u64 = 256;
-/// Most own batches that one epoch can leave unordered: the driver makes no more before some are ordered.
+/// Most batches of one lane that an epoch can leave unordered: an honest author makes no more before some are ordered.
 const LEFT_MAX: usize = 2 * super::LANE_BATCHES_MAX;
+/// Most bytes of batches of validators that are gone which this node files in their stead.
+const OTHERS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What makes engines.
 pub(crate) struct Epochs {
@@ -192,7 +194,8 @@ impl Epochs {
         self.core.consensus.set_carried(&names).map_err(refuse)
     }
 
-    /// The same for epochs that acts of recovery end where this node stands, which no closing block announces. To be
+    /// The same for epochs that acts of recovery end where this node stands, which no closing block announces; and for
+    /// what it holds of the validators that the acts leave out, whose clients have nobody else to remember it. To be
     /// called before anything of the epoch that follows is written; repeated, it comes to the same.
     ///
     /// # Errors
@@ -202,18 +205,27 @@ impl Epochs {
         let snapshot = core.ledger.snapshot().map_err(refuse)?;
         let (tip, entry) = (self.tip(&snapshot)?, Part::entry(&snapshot)?);
         let acts = core.consensus.acts_at(entry.current.epoch(), (tip.height, tip.digest)).map_err(refuse)?;
-        if acts.is_empty() {
-            return Ok(());
-        }
+        let Some(last) = acts.last() else { return Ok(()) };
         let mut names = core.consensus.carried().map_err(refuse)?;
+        let mut room = OTHERS_BYTES_MAX;
         let ended = std::iter::once(&entry.current).chain(acts.iter().map(|one| &one.act.next));
         for committee in ended.take(acts.len()) {
-            let Some(me) = committee.index_of(&core.key) else { continue };
             let epoch = committee.epoch();
-            let ordered = if epoch == entry.current.epoch() { tip.lanes.next_seq(me) } else { 0 };
-            let left =
-                core.consensus.lane_headers((epoch, me), ordered, u64::MAX, LEFT_MAX).map_err(refuse)?;
-            names.extend(left.iter().map(|one| BatchRef::of(&one.header)));
+            for (author, validator) in committee.indices().zip(committee.validators()) {
+                let mine = validator.consensus_key == core.key;
+                if !mine && last.act.next.index_of(&validator.consensus_key).is_some() {
+                    continue;
+                }
+                let ordered = if epoch == entry.current.epoch() { tip.lanes.next_seq(author) } else { 0 };
+                let lane = (epoch, author);
+                let left = core.consensus.lane_headers(lane, ordered, u64::MAX, LEFT_MAX).map_err(refuse)?;
+                for header in left.iter().map(|one| &one.header) {
+                    room = room.saturating_sub(if mine { 0 } else { header.bytes as usize });
+                    if mine || room > 0 {
+                        names.push(BatchRef::of(header));
+                    }
+                }
+            }
         }
         names.sort_unstable();
         names.dedup();

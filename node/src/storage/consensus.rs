@@ -73,12 +73,13 @@ impl Wire for Certified {
     const LIMIT: usize = ClosingProof::LIMIT;
 }
 
-/// Own batches that an epoch left unordered.
+/// Batches that an epoch left unordered and this node files again: its own, or those of validators that are gone.
 #[derive(Debug, Deserialize, Serialize)]
 struct Carried(Vec<BatchRef>);
 
 impl Wire for Carried {
-    const LIMIT: usize = 64 * 1024;
+    /// Those of a hundred lanes, twice as many of each as an author makes ahead of what is ordered.
+    const LIMIT: usize = 1024 * 1024;
 }
 
 /// Entries of the next synced write.
@@ -435,7 +436,7 @@ impl ConsensusStore {
         Ok(headers)
     }
 
-    /// Keeps the names of own batches that the epoch leaves unordered, in place of those of the epoch before;
+    /// Keeps the names of batches that the epoch leaves unordered, in place of those of the epoch before;
     /// synced.
     ///
     /// # Errors
