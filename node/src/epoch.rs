@@ -160,3 +160,47 @@ impl Directory {
         ix.index() >= self.committee.size()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chain_core::crypto::SecretKey;
+    use chain_core::id::Epoch;
+
+    fn validator(at: u8) -> Validator {
+        let key = |kind: u8| SecretKey::from_seed([kind * 16 + at; 32]).public();
+        Validator {
+            name: format!("v{at}"),
+            agency: format!("register:CN-T:{at}"),
+            consensus_key: key(1),
+            network_key: key(2),
+            log_key: key(3),
+            address: String::new(),
+            may_lead: true,
+        }
+    }
+
+    fn act(epoch: u64) -> RecoveryAct {
+        RecoveryAct {
+            chain_id: ChainId::new(Digest::ZERO),
+            epoch: Epoch::new(epoch),
+            height: Height::new(90),
+            block_digest: Digest::tagged(b"block", &[]),
+            next: Committee::new(Epoch::new(epoch + 1), (0..4).map(validator).collect()).unwrap(),
+            reason: "two machine rooms burnt".to_owned(),
+            time_ms: 0,
+        }
+    }
+
+    #[test]
+    fn whoever_is_in_the_acts_set_takes_part_from_its_block_and_nobody_votes_in_an_ended_epoch() {
+        let begun = act(3);
+        let me = Part::recovered(&begun, &validator(2).consensus_key);
+        assert_eq!((me.me, me.committee.epoch()), (Some(ValidatorIx::new(2)), Epoch::new(4)));
+        assert_eq!((me.base, me.scheduled), ((begun.height, begun.block_digest), None));
+        assert_eq!(Part::recovered(&begun, &validator(7).consensus_key).me, None);
+        let ended = me.ended(SignedRecovery::new(act(4), Vec::new()));
+        assert_eq!((ended.me, ended.committee.epoch()), (None, Epoch::new(4)));
+        assert!(ended.ended_by.is_some_and(|recovery| recovery.act == act(4)));
+    }
+}
