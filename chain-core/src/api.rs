@@ -403,12 +403,8 @@ impl RecoveryNote {
     /// One sentence.
     pub fn sentence(&self) -> String {
         let Self { epoch, height, act, reason, .. } = self;
-        let how = if self.in_effect {
-            "ended"
-        } else {
-            "have ended, and this node follows without a vote to its last one,"
-        };
-        format!("the agencies {how} epoch {epoch} at block {height} by act {act}: {reason}")
+        let rest = if self.in_effect { "" } else { "; this node follows to that block without a vote" };
+        format!("the agencies ended epoch {epoch} at block {height} by act {act}: {reason}{rest}")
     }
 }
 

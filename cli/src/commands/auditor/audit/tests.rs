@@ -230,13 +230,13 @@ fn an_act_is_taken_only_as_the_recovery_keys_signed_it_and_only_at_its_block() {
     let mut changed = signed.clone();
     changed.act.height = changed.act.height.next();
     assert_eq!(take(changed).unwrap_err().code, Code::RecoveryInvalid);
-    let without = sample::genesis("2026-11-23T00:00:00Z");
+    let without = genesis("2026-11-23T00:00:00Z");
     let unknown = Sets::of(&without).take(Passage::Recovery(signed.clone())).unwrap_err();
     assert_eq!(unknown.code, Code::RecoveryUnknown);
     // The keys signed another block than the chain goes on from: both are signed, so it is a fork.
     let mut act = signed.act.clone();
     (act.height, act.block_digest) = (Height::new(4), chain.blocks[3].header.digest());
-    let signatures = [0, 2].map(|ix| act.sign(&sample::secret(8, ix))).to_vec();
+    let signatures = [0, 2].map(|ix| act.sign(&secret(8, ix))).to_vec();
     let mut sets = Sets::of(&chain.genesis);
     sets.take(Passage::Recovery(SignedRecovery::new(act, signatures))).unwrap();
     let finding = audit_epochs(&chain, &sets, &plan(2), chain.blocks.clone()).unwrap_err();
