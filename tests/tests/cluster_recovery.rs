@@ -168,10 +168,9 @@ fn the_agencies_act_carries_the_chain_on_after_two_of_four_are_gone() {
         let (one, two) = (one?, two?);
         (one.committed == two.committed && two.executed == two.committed).then_some(())
     });
-    let stuck = wait_for("a node says that there is no progress", PATIENCE, || {
-        city.cluster.nodes[a].why().filter(|why| !why.progress)
+    wait_for("a node counts who is left", PATIENCE, || {
+        city.cluster.nodes[a].why().filter(|why| !why.progress && why.verdict.contains("3 are needed"))
     });
-    assert!(stuck.verdict.contains("2 of 4 validators take part, 3 are needed"), "{}", stuck.verdict);
     let stands = city.cluster.nodes[b].status().unwrap();
     city.step("six records acknowledged, and no quorum to order them");
 
@@ -265,7 +264,7 @@ fn the_agencies_act_carries_the_chain_on_after_two_of_four_are_gone() {
     let (_, words) = city.give(a, &other);
     assert!(words.contains("RECOVERY_INVALID"), "{words}");
     let second = city.recovery(&["sign", "tampered.json", "--key", &safes[2], "--yes"]);
-    assert!(said(&second).contains("RECOVERY_INVALID"), "{}", said(&second));
+    assert!(!second.status.success() && said(&second).contains("RECOVERY_INVALID"), "{}", said(&second));
 
     // The second signature binds. The survivors and one fresh machine take the file; the other one is told by its peers.
     done(&city.recovery(&["sign", "act.json", "--key", &safes[2], "--yes"]));
@@ -297,6 +296,11 @@ fn the_agencies_act_carries_the_chain_on_after_two_of_four_are_gone() {
         city.acknowledged.push(record_of(&executed));
     }
     city.step("the six records are ordered");
+
+    // A restart finds the epoch again, and lanes that begin anew in it: two of the four authors have filed nothing yet.
+    city.cluster.nodes[b].kill();
+    city.cluster.nodes[b].start();
+    city.cluster.wait_one_voting(b);
     for node in [a, b, fresh[0], fresh[1]] {
         city.file(node, 3);
     }
@@ -316,11 +320,6 @@ fn the_agencies_act_carries_the_chain_on_after_two_of_four_are_gone() {
     city.file(a, 3);
     city.step("both lost validators follow without a vote");
 
-    // A restart finds the epoch again.
-    city.cluster.nodes[b].kill();
-    city.cluster.nodes[b].start();
-    city.cluster.wait_one_voting(b);
-    city.file(b, 3);
     let agreed = city.cluster.wait_agreed();
     let wanted: BTreeSet<&String> = city.acknowledged.iter().collect();
     assert_eq!(wanted.len() as u64, city.filed, "every record has an id of its own");
