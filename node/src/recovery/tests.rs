@@ -108,7 +108,7 @@ fn an_act_that_took_effect_stands_and_one_that_waits_may_be_put_right() {
 }
 
 #[test]
-fn f05_whoever_still_votes_in_an_ended_epoch_is_not_listened_to() {
+fn whoever_still_votes_in_an_ended_epoch_is_not_listened_to() {
     let act = act(3, 90);
     let certificate = |height: u64| {
         let rank = Rank { view: View::ZERO, height: Height::new(height) };
