@@ -14,10 +14,12 @@ use crate::code::{Code, Refusal};
 use crate::codec::Wire;
 use crate::committee::{Committee, Validator};
 use crate::crypto::{Digest, PublicKey, Signature};
+use crate::epoch::HandOver;
 use crate::evidence::Evidence;
 use crate::execute::Outcome;
 use crate::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use crate::lane::LaneAdvance;
+use crate::recovery::{Passage, RecoveryAct, SignedRecovery};
 use crate::state::OffenceEntry;
 use crate::transaction::Batch;
 
@@ -268,6 +270,9 @@ pub struct NodeStatus {
     pub block_time_ms: u64,
     /// Transactions waiting to be ordered.
     pub queued: u64,
+    /// The act of recovery that began this epoch, or that ends it as soon as its block has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryNote>,
     /// The other validators.
     pub peers: Vec<PeerStatus>,
 }
@@ -363,6 +368,66 @@ pub struct ReadyView {
     pub consensus_key: PublicKey,
     /// The signature over [`crate::record::validator::Ready`].
     pub signature: Signature,
+}
+
+/// An act of recovery in a few words; the whole of it is at `GET /v1/epochs/{epoch}/handover`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RecoveryNote {
+    /// The epoch that the agencies ended.
+    pub epoch: Epoch,
+    /// Its last block.
+    pub height: Height,
+    /// Under which record id the act is found in the record log.
+    pub act: RecordId,
+    /// What happened, in the agencies' words.
+    pub reason: String,
+    /// When the act was drawn up, milliseconds since 1970.
+    pub time_ms: u64,
+    /// Whether it is in effect at this node; otherwise the node follows to the act's block first.
+    pub in_effect: bool,
+}
+
+impl RecoveryNote {
+    /// What an act comes to.
+    pub fn of(act: &RecoveryAct, in_effect: bool) -> Self {
+        Self {
+            epoch: act.epoch,
+            height: act.height,
+            act: act.record(),
+            reason: act.reason.clone(),
+            time_ms: act.time_ms,
+            in_effect,
+        }
+    }
+
+    /// One sentence.
+    pub fn sentence(&self) -> String {
+        let Self { epoch, height, act, reason, .. } = self;
+        let rest = if self.in_effect { "" } else { "; this node follows to that block without a vote" };
+        format!("the agencies ended epoch {epoch} at block {height} by act {act}: {reason}{rest}")
+    }
+}
+
+/// How an epoch gave way to the next, as the API tells it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum PassageView {
+    /// Its own validators closed it.
+    HandOver(Box<HandOver>),
+    /// The agencies ended it after its quorum was lost.
+    Recovery {
+        /// The act with its signatures.
+        recovery: Box<SignedRecovery>,
+    },
+}
+
+impl From<PassageView> for Passage {
+    fn from(view: PassageView) -> Self {
+        match view {
+            PassageView::HandOver(hand_over) => Self::HandOver(*hand_over),
+            PassageView::Recovery { recovery } => Self::Recovery(*recovery),
+        }
+    }
 }
 
 /// A validator that broke a rule.

@@ -29,6 +29,7 @@ use crate::code::{Code, Refusal};
 use crate::committee::{Committee, Validator};
 use crate::crypto::Digest;
 use crate::id::{ChainId, Epoch};
+use crate::recovery::RecoveryKeys;
 
 /// Longest genesis text, bytes.
 pub const BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -40,6 +41,7 @@ pub struct Genesis {
     document: Document,
     canonical: Vec<u8>,
     committee: Committee,
+    recovery: Option<RecoveryKeys>,
 }
 
 impl Genesis {
@@ -62,8 +64,9 @@ impl Genesis {
         let validators = document.validators.iter().map(validator).collect();
         let committee = Committee::new(Epoch::ZERO, validators)
             .map_err(|error| Refusal::new(Code::GenesisInvalid, format!("`validator`: {error}")))?;
+        let recovery = document.recovery.as_ref().map(state::recovery).transpose()?;
         let canonical = document.canonical();
-        Ok(Self { document, canonical, committee })
+        Ok(Self { document, canonical, committee, recovery })
     }
 
     /// The content.
@@ -89,6 +92,11 @@ impl Genesis {
     /// The validators of epoch 0, indices in order of name.
     pub fn committee(&self) -> &Committee {
         &self.committee
+    }
+
+    /// Whose act carries the chain on when no quorum is left, if anybody's does.
+    pub fn recovery_keys(&self) -> Option<&RecoveryKeys> {
+        self.recovery.as_ref()
     }
 
     /// Limits and times of the protocol.

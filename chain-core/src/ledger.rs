@@ -16,6 +16,7 @@ use crate::execute::{
 };
 use crate::id::{Height, RecordId};
 use crate::layout::Layout;
+use crate::recovery::SignedRecovery;
 use crate::state::{RecordHead, key};
 
 /// The whole ledger of one chain, in memory.
@@ -89,6 +90,21 @@ impl MemoryLedger {
     /// When the state does not decode, which only a bug can cause.
     pub fn execute(&mut self, block: &OrderedBlock<'_>) -> Result<Vec<Outcome>, ReadError> {
         let mut result = execute::execute_block(self, &self.chain, &self.at, block)?;
+        let outcomes = std::mem::take(&mut result.outcomes);
+        self.apply(result);
+        Ok(outcomes)
+    }
+
+    /// As [`Self::execute`], for the first block of an epoch that acts of recovery began.
+    ///
+    /// # Errors
+    /// As [`execute::execute_recovered_block`].
+    pub fn execute_recovered(
+        &mut self,
+        block: &OrderedBlock<'_>,
+        recoveries: &[SignedRecovery],
+    ) -> Result<Vec<Outcome>, ReadError> {
+        let mut result = execute::execute_recovered_block(self, &self.chain, &self.at, block, recoveries)?;
         let outcomes = std::mem::take(&mut result.outcomes);
         self.apply(result);
         Ok(outcomes)

@@ -5,9 +5,14 @@
 //! the epoch at a final block as a closing block would, and stays in the record log for ever, so that nobody
 //! can take such a step unseen. `docs/adr/0008-way-out-of-a-lost-quorum.md` says what it costs.
 
+mod file;
+
 use serde::{Deserialize, Serialize};
 
+pub use file::{ACT_BYTES_MAX, ACT_SCHEMA};
+
 use crate::canonical::{CanonicalError, Reader, Writer};
+use crate::code::{Code, Refusal};
 use crate::codec::Wire;
 use crate::committee::Committee;
 use crate::crypto::{Digest, PublicKey, SIGNATURE_DOMAIN, SecretKey, Signable, Signature};
@@ -150,6 +155,32 @@ impl RecoveryAct {
         RecordId::new(self.digest())
     }
 
+    /// Checks what the act says, for a chain in an epoch, without a look at any signature; gives the next set.
+    ///
+    /// # Errors
+    /// Names the first flaw.
+    pub fn check(&self, chain_id: ChainId, epoch: Epoch) -> Result<&Committee, RecoveryError> {
+        if self.chain_id != chain_id {
+            return Err(RecoveryError::Chain(self.chain_id));
+        }
+        if self.epoch != epoch {
+            return Err(RecoveryError::Epoch { got: self.epoch, want: epoch });
+        }
+        let want = epoch.next();
+        if self.next.epoch() != want {
+            return Err(RecoveryError::NextEpoch { got: self.next.epoch(), want });
+        }
+        if check_text("reason", &self.reason, NOTE_BYTES_MAX).is_err() {
+            return Err(RecoveryError::Reason);
+        }
+        for one in self.next.validators() {
+            if ValidatorDetails::unproven(one).is_err() {
+                return Err(RecoveryError::Validator(crate::text::shown(&one.name)));
+            }
+        }
+        Ok(&self.next)
+    }
+
     /// Signs with one agency's recovery key.
     pub fn sign(&self, secret: &SecretKey) -> RecoverySignature {
         RecoverySignature { key: secret.public(), signature: secret.sign(self) }
@@ -274,6 +305,23 @@ pub enum RecoveryError {
     },
 }
 
+impl RecoveryError {
+    /// The entry of the catalogue.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Chain(_) => Code::GenesisMismatch,
+            Self::Epoch { .. } => Code::RecoveryEpoch,
+            Self::Short { .. } => Code::RecoveryShort,
+            _ => Code::RecoveryInvalid,
+        }
+    }
+
+    /// The refusal that states it.
+    pub fn refusal(&self) -> Refusal {
+        Refusal::new(self.code(), self.to_string())
+    }
+}
+
 impl SignedRecovery {
     /// Puts signatures of one act in order; one of each key.
     pub fn new(act: RecoveryAct, mut signatures: Vec<RecoverySignature>) -> Self {
@@ -293,39 +341,44 @@ impl SignedRecovery {
         epoch: Epoch,
         keys: &RecoveryKeys,
     ) -> Result<&Committee, RecoveryError> {
-        let act = &self.act;
-        if act.chain_id != chain_id {
-            return Err(RecoveryError::Chain(act.chain_id));
+        let next = self.act.check(chain_id, epoch)?;
+        self.check_signatures(keys)?;
+        if self.signatures.len() < usize::from(keys.threshold) {
+            return Err(RecoveryError::Short { have: self.signatures.len(), need: keys.threshold });
         }
-        if act.epoch != epoch {
-            return Err(RecoveryError::Epoch { got: act.epoch, want: epoch });
-        }
-        let want = epoch.next();
-        if act.next.epoch() != want {
-            return Err(RecoveryError::NextEpoch { got: act.next.epoch(), want });
-        }
-        if check_text("reason", &act.reason, NOTE_BYTES_MAX).is_err() {
-            return Err(RecoveryError::Reason);
-        }
-        for one in act.next.validators() {
-            if ValidatorDetails::unproven(one).is_err() {
-                return Err(RecoveryError::Validator(crate::text::shown(&one.name)));
-            }
-        }
+        Ok(next)
+    }
+
+    /// Checks the signatures that there are, however few.
+    ///
+    /// # Errors
+    /// Names the first that is none of this chain's recovery keys, out of order, or does not verify.
+    pub fn check_signatures(&self, keys: &RecoveryKeys) -> Result<(), RecoveryError> {
         for (at, one) in self.signatures.iter().enumerate() {
             let known = keys.keys.iter().any(|known| known.key == one.key);
             let ascending = at == 0 || self.signatures[at - 1].key < one.key;
             if !known || !ascending {
                 return Err(RecoveryError::Signer(one.key.short()));
             }
-            if !one.key.verify(act, &one.signature) {
+            if !one.key.verify(&self.act, &one.signature) {
                 return Err(RecoveryError::BadSignature(one.key.short()));
             }
         }
-        if self.signatures.len() < usize::from(keys.threshold) {
-            return Err(RecoveryError::Short { have: self.signatures.len(), need: keys.threshold });
-        }
-        Ok(&act.next)
+        Ok(())
+    }
+
+    /// The same act with one more signature.
+    #[must_use]
+    pub fn with(self, signature: RecoverySignature) -> Self {
+        let mut signatures = self.signatures;
+        signatures.retain(|one| one.key != signature.key);
+        signatures.push(signature);
+        Self::new(self.act, signatures)
+    }
+
+    /// Whether the holder of a recovery key signed.
+    pub fn is_signed_by(&self, key: &RecoveryKey) -> bool {
+        self.signatures.iter().any(|one| one.key == key.key)
     }
 }
 

@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Agency(operator::agency::AgencyCommand),
     #[command(subcommand)]
     Validator(operator::validator::ValidatorCommand),
+    #[command(subcommand)]
+    Recovery(operator::recovery::RecoveryCommand),
 
     // Clerk
     #[command(subcommand)]

@@ -9,10 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use chain_core::api::{NodeStatus, Problem, Stage, TransactionStatus};
+use chain_core::api::{NodeStatus, PassageView, Problem, Stage, TransactionStatus};
 use chain_core::code::Code;
 use chain_core::committee::Committee;
-use chain_core::epoch::HandOver;
 use chain_core::genesis::Genesis;
 use chain_core::id::{Epoch, Height, TxId};
 use serde::de::DeserializeOwned;
@@ -163,8 +162,8 @@ impl Client {
         let sets = kept.get_or_insert_with(|| Sets::of(genesis));
         while to.is_none_or(|to| sets.newest().committee.epoch() < to) {
             let epoch = sets.newest().committee.epoch();
-            match (self.hand_over(epoch), to) {
-                (Ok(hand_over), _) => sets.take(hand_over)?,
+            match (self.passage(epoch), to) {
+                (Ok(passage), _) => sets.take(passage.into())?,
                 (Err(error), None) if is_absent(error.code()) => break,
                 (Err(error), _) => return Err(error),
             }
@@ -185,7 +184,7 @@ impl Client {
     }
 
     /// The end of an epoch, from the first node that knows of it.
-    fn hand_over(&self, epoch: Epoch) -> CliResult<HandOver> {
+    fn passage(&self, epoch: Epoch) -> CliResult<PassageView> {
         let path = paths::hand_over(epoch);
         let absent = match self.get(&path) {
             Err(error) if is_absent(error.code()) => error,

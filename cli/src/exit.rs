@@ -54,7 +54,9 @@ impl Exit {
             Code::QueueFull | Code::NotReady | Code::Unreachable | Code::RequestTimeout => Self::Unreachable,
             Code::NotFinal | Code::NotYetExecuted | Code::ReceiptPending => Self::NotFinal,
             Code::BatchIncomplete => Self::Partly,
-            Code::QuorumNotMet | Code::UnknownSigner | Code::TrustMissing => Self::CannotVerify,
+            Code::QuorumNotMet | Code::UnknownSigner | Code::TrustMissing | Code::RecoveryShort => {
+                Self::CannotVerify
+            }
             Code::HistoryAltered | Code::StateMismatch | Code::ForkDetected => Self::Tampered,
             Code::Interrupted => Self::Interrupted,
             Code::Internal => Self::Bug,

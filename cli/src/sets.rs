@@ -1,7 +1,7 @@
-//! The validator sets of all epochs, each proved from the genesis by the hand-over before it.
+//! The validator sets of all epochs, each proved from the genesis by what ended the epoch before it.
 //!
-//! A quorum of every set signed which set comes next, so nothing has to be believed about any of them but the
-//! genesis: see [`chain_core::epoch`].
+//! A quorum of every set signed which set comes next, or enough of the agencies' recovery keys did, so nothing has
+//! to be believed about any of them but the genesis: see [`chain_core::recovery::Passage`].
 
 use chain_core::code::{Code, Refusal};
 use chain_core::committee::Committee;
@@ -9,6 +9,7 @@ use chain_core::crypto::Digest;
 use chain_core::epoch::HandOver;
 use chain_core::genesis::Genesis;
 use chain_core::id::{ChainId, Epoch, Height};
+use chain_core::recovery::{Passage, RecoveryKeys, SignedRecovery};
 use chain_core::trust::TrustPolicy;
 
 /// One epoch.
@@ -18,12 +19,15 @@ pub(crate) struct Set {
     pub(crate) committee: Committee,
     /// The block before its first one: height and digest.
     pub(crate) base: (Height, Digest),
+    /// The agencies' act that began it, where its predecessor had lost its quorum.
+    pub(crate) begun_by: Option<SignedRecovery>,
 }
 
 /// The sets of the epochs from genesis to the newest that is proved.
 #[derive(Clone, Debug)]
 pub(crate) struct Sets {
     chain_id: ChainId,
+    recovery_keys: Option<RecoveryKeys>,
     network: String,
     sets: Vec<Set>,
 }
@@ -34,8 +38,9 @@ impl Sets {
         let base = (Height::ZERO, *genesis.chain_id().digest());
         Self {
             chain_id: genesis.chain_id(),
+            recovery_keys: genesis.recovery_keys().cloned(),
             network: genesis.document().network.clone(),
-            sets: vec![Set { committee: genesis.committee().clone(), base }],
+            sets: vec![Set { committee: genesis.committee().clone(), base, begun_by: None }],
         }
     }
 
@@ -58,8 +63,34 @@ impl Sets {
     /// Takes the end of the newest epoch.
     ///
     /// # Errors
-    /// `CERTIFICATE_INVALID` when it does not prove which set comes next.
-    pub(crate) fn take(&mut self, hand_over: HandOver) -> Result<(), Refusal> {
+    /// `CERTIFICATE_INVALID` for a hand-over that does not prove which set comes next; for an act of recovery the code
+    /// of its flaw, or `RECOVERY_UNKNOWN` where the genesis names no recovery keys.
+    pub(crate) fn take(&mut self, passage: Passage) -> Result<(), Refusal> {
+        match passage {
+            Passage::HandOver(hand_over) => self.take_hand_over(hand_over),
+            Passage::Recovery(recovery) => self.take_recovery(recovery),
+        }
+    }
+
+    fn take_recovery(&mut self, recovery: SignedRecovery) -> Result<(), Refusal> {
+        let epoch = self.newest().committee.epoch();
+        let at = |refusal: Refusal| Refusal {
+            detail: format!("end of epoch {epoch}: {}", refusal.detail),
+            ..refusal
+        };
+        let keys = self.recovery_keys.as_ref().ok_or_else(|| {
+            at(Refusal::new(
+                Code::RecoveryUnknown,
+                "an act of recovery, and the genesis names no recovery keys",
+            ))
+        })?;
+        let next = recovery.verify(self.chain_id, epoch, keys).map_err(|error| at(error.refusal()))?;
+        let base = (recovery.act.height, recovery.act.block_digest);
+        self.sets.push(Set { committee: next.clone(), base, begun_by: Some(recovery) });
+        Ok(())
+    }
+
+    fn take_hand_over(&mut self, hand_over: HandOver) -> Result<(), Refusal> {
         let current = &self.newest().committee;
         let epoch = current.epoch();
         hand_over.verify(self.chain_id, current).map_err(|error| {
@@ -69,8 +100,17 @@ impl Sets {
         let Some(closing) = proof.closing() else {
             return Err(Refusal::new(Code::CertificateInvalid, format!("end of epoch {epoch}: no header")));
         };
-        self.sets.push(Set { base: (closing.height, closing.digest()), committee: next });
+        let base = (closing.height, closing.digest());
+        self.sets.push(Set { base, committee: next, begun_by: None });
         Ok(())
+    }
+
+    /// The acts of recovery on the way, from genesis on, each with the names of the keys that signed it.
+    pub(crate) fn recoveries(&self) -> impl Iterator<Item = (&SignedRecovery, Vec<&str>)> {
+        let keys = self.recovery_keys.as_ref().map_or(&[][..], RecoveryKeys::keys);
+        self.sets.iter().filter_map(|set| set.begun_by.as_ref()).map(move |one| {
+            (one, keys.iter().filter(|key| one.is_signed_by(key)).map(|key| key.name.as_str()).collect())
+        })
     }
 
     /// Whom to believe about the log in an epoch, if its set is proved.

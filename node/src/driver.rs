@@ -13,6 +13,7 @@ mod inbox;
 pub mod intake;
 mod pool;
 mod recorder;
+mod recovery;
 pub(crate) mod report;
 mod sync;
 mod tracker;
@@ -24,8 +25,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use chain_core::code::{Code, Refusal};
-use chain_core::id::{Epoch, Height, ValidatorIx};
+use chain_core::id::{Height, RecordId};
 use chain_core::lane::{BatchRef, SignedBatchHeader};
+use chain_core::recovery::SignedRecovery;
 use chain_core::transaction::payload_root;
 use consensus::action::Delivery;
 use consensus::message::Message;
@@ -87,8 +89,12 @@ pub(crate) struct Driver {
     core: Arc<Core>,
     engine: Engine,
     epochs: Epochs,
-    /// The closing block was executed: the next epoch begins with the next turn.
+    /// The last block of the epoch was executed: the next epoch begins with the next turn.
     epoch_ended: bool,
+    /// An act for the end of this epoch that a peer showed, to be taken with the next turn.
+    shown: Option<Box<SignedRecovery>>,
+    /// The last act that was not taken: said once.
+    refused_act: Option<RecordId>,
     high_water: Option<HighWater>,
     recorder: Recorder,
     accuser: Accuser,
@@ -133,6 +139,8 @@ impl Driver {
             engine,
             epochs,
             epoch_ended: false,
+            shown: None,
+            refused_act: None,
             high_water,
             recorder,
             accuser,
@@ -187,6 +195,7 @@ impl Driver {
             if self.epoch_ended {
                 self.begin_epoch(&mut actions)?;
             }
+            self.take_shown(&mut actions)?;
             if self.stop_at.is_some_and(|at| Instant::now() >= at) {
                 return self.finish();
             }
@@ -235,12 +244,16 @@ impl Driver {
             Input::Message { epoch, .. }
             | Input::Connected { epoch, .. }
             | Input::Disconnected { epoch, .. }
+            | Input::Recovered { epoch, .. }
                 if epoch != self.engine.epoch() =>
             {
                 return;
             }
             Input::Message { from, message, permit, .. } => {
                 drop(permit);
+                if !self.hears(&message) {
+                    return;
+                }
                 Event::Message { from, message }
             }
             Input::Connected { peer, .. } => Event::Connected(peer),
@@ -251,9 +264,16 @@ impl Driver {
             Input::Loaded { blocks, .. } => Event::Loaded(blocks),
             Input::LaneFrozen { epoch, .. } if epoch != self.engine.epoch() => return,
             Input::LaneFrozen { author, .. } => Event::LaneFrozen(author),
+            Input::Recovered { from, shown, .. } => {
+                self.on_recovered(from, *shown, actions);
+                return;
+            }
             Input::Executed { summary, scheduled, closing } => {
-                self.epoch_ended |= closing;
-                Event::Executed { summary, scheduled: scheduled.filter(|_| !closing) }
+                let recovered = self.ended_by().is_some_and(|act| act.height == summary.height);
+                self.epoch_ended |= closing || recovered;
+                // A set that an earlier block settled is none of the epoch that an act began on top of it.
+                let of_this = !closing && summary.height > self.core.part().base.0;
+                Event::Executed { summary, scheduled: scheduled.filter(|_| of_this) }
             }
             Input::Hello { epoch, network_key, challenge, reply } => {
                 let signature = self.engine.hello(epoch, network_key, challenge).unwrap_or_else(|| {
@@ -290,7 +310,8 @@ impl Driver {
 
     /// Announces local records as the next batches of the own lane, as far as they are due and it has room.
     fn announce(&mut self, actions: &mut Vec<Action>) {
-        if self.core.me().is_none() {
+        let part = self.core.part();
+        if part.me.is_none() && part.ended_by.is_none() {
             self.turn_away();
         }
         while self.may_seal()
@@ -517,10 +538,11 @@ impl Driver {
         }
     }
 
-    /// Starts the next epoch's engine, with whatever of this node's records the last one left unordered.
+    /// Starts the engine of the epoch that the ledger has reached, with whatever of this node's records the last one left unordered.
     fn begin_epoch(&mut self, actions: &mut Vec<Action>) -> Result<(), Refusal> {
         self.epoch_ended = false;
         let part = self.epochs.part()?;
+        self.epochs.carry_over_recovered()?;
         let safety = self.epochs.record(&part, self.high_water.as_mut())?;
         let (engine, pending) = self.epochs.engine(&part, safety)?;
         tracing::info!(
@@ -528,6 +550,7 @@ impl Driver {
             validators = part.committee.size(),
             base = part.base.0.get(),
             member = part.me.is_some(),
+            ended_at = part.ended_by.as_ref().map(|recovery| recovery.act.height.get()),
             "a new epoch begins"
         );
         self.recorder.begin_epoch(part.me);
@@ -536,6 +559,7 @@ impl Driver {
         self.engine = engine;
         self.held.clear();
         self.carried.clear();
+        self.deliveries.clear();
         self.durable = 0;
         self.lane.clear();
         self.lane_bytes = 0;
@@ -547,16 +571,6 @@ impl Driver {
         self.core.intake.put_back(self.epochs.carried()?);
         let now = self.now();
         self.engine.handle(now, Event::Tick, actions);
-        Ok(())
-    }
-
-    /// Tells one that is in an ended epoch how it ended.
-    fn send_closing(&self, to: ValidatorIx, epoch: Epoch) -> Result<(), Refusal> {
-        let proof = self.core.consensus.closing(epoch).map_err(refuse)?;
-        if let (Some(proof), Some(network)) = (proof, self.core.network()) {
-            let message = Message::Closing(Box::new(proof));
-            network.send(Peers::One(to), Frame::Message(Arc::new(message)));
-        }
         Ok(())
     }
 

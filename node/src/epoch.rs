@@ -8,6 +8,7 @@ use chain_core::crypto::{Digest, PublicKey};
 use chain_core::execute::{self, LedgerRead};
 use chain_core::genesis::Genesis;
 use chain_core::id::{ChainId, Height, ValidatorIx};
+use chain_core::recovery::{RecoveryAct, SignedRecovery};
 use chain_core::state::EpochEntry;
 
 use crate::driver::batches::BatchJudge;
@@ -27,6 +28,9 @@ pub struct Part {
     pub base: (Height, Digest),
     /// The height that scheduled the next set, and that set's hash, once there is one.
     pub scheduled: Option<(Height, Digest)>,
+    /// The act that ends the epoch at a block which is not executed here yet. Until it is, this node follows and signs
+    /// nothing.
+    pub ended_by: Option<Box<SignedRecovery>>,
     /// Checks batches of this epoch.
     pub judge: BatchJudge,
 }
@@ -39,6 +43,7 @@ impl Part {
             me: committee.index_of(key),
             base: (entry.base_height, entry.base_digest),
             scheduled: entry.scheduled.map(|one| (one.height, one.next.hash())),
+            ended_by: None,
             judge: BatchJudge::new(chain_id, committee.clone()),
             committee,
         }
@@ -52,20 +57,39 @@ impl Part {
             me: committee.index_of(key),
             base: (Height::ZERO, *chain_id.digest()),
             scheduled: None,
+            ended_by: None,
             judge: BatchJudge::new(chain_id, committee.clone()),
             committee,
         }
     }
 
-    /// As [`Self::new`], from the ledger.
+    /// The part of the holder of a consensus key in the epoch that an act begins.
+    pub fn recovered(act: &RecoveryAct, key: &PublicKey) -> Self {
+        let committee = Arc::new(act.next.clone());
+        Self {
+            me: committee.index_of(key),
+            base: (act.height, act.block_digest),
+            scheduled: None,
+            ended_by: None,
+            judge: BatchJudge::new(act.chain_id, committee.clone()),
+            committee,
+        }
+    }
+
+    /// The part in an epoch that the agencies have ended, of a node that has not come to its last block yet: it
+    /// follows, whatever key it holds.
+    pub fn ended(self, recovery: SignedRecovery) -> Self {
+        Self { me: None, ended_by: Some(Box::new(recovery)), ..self }
+    }
+
+    /// The epoch as the ledger has it.
     ///
     /// # Errors
     /// When the ledger cannot be read or holds no validator set.
-    pub fn read<L: LedgerRead>(ledger: &L, chain_id: ChainId, key: &PublicKey) -> Result<Self, Refusal> {
-        let entry = execute::epoch(ledger)
+    pub fn entry<L: LedgerRead>(ledger: &L) -> Result<EpochEntry, Refusal> {
+        execute::epoch(ledger)
             .map_err(|error| Refusal::new(Code::StorageFailed, error.to_string()))?
-            .ok_or_else(|| Refusal::new(Code::StorageCorrupt, "the ledger holds no validator set"))?;
-        Ok(Self::new(chain_id, entry, key))
+            .ok_or_else(|| Refusal::new(Code::StorageCorrupt, "the ledger holds no validator set"))
     }
 }
 
@@ -134,5 +158,49 @@ impl Directory {
     /// Whether somebody is a guest.
     pub fn is_guest(&self, ix: ValidatorIx) -> bool {
         ix.index() >= self.committee.size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chain_core::crypto::SecretKey;
+    use chain_core::id::Epoch;
+
+    fn validator(at: u8) -> Validator {
+        let key = |kind: u8| SecretKey::from_seed([kind * 16 + at; 32]).public();
+        Validator {
+            name: format!("v{at}"),
+            agency: format!("register:CN-T:{at}"),
+            consensus_key: key(1),
+            network_key: key(2),
+            log_key: key(3),
+            address: String::new(),
+            may_lead: true,
+        }
+    }
+
+    fn act(epoch: u64) -> RecoveryAct {
+        RecoveryAct {
+            chain_id: ChainId::new(Digest::ZERO),
+            epoch: Epoch::new(epoch),
+            height: Height::new(90),
+            block_digest: Digest::tagged(b"block", &[]),
+            next: Committee::new(Epoch::new(epoch + 1), (0..4).map(validator).collect()).unwrap(),
+            reason: "two machine rooms burnt".to_owned(),
+            time_ms: 0,
+        }
+    }
+
+    #[test]
+    fn whoever_is_in_the_acts_set_takes_part_from_its_block_and_nobody_votes_in_an_ended_epoch() {
+        let begun = act(3);
+        let me = Part::recovered(&begun, &validator(2).consensus_key);
+        assert_eq!((me.me, me.committee.epoch()), (Some(ValidatorIx::new(2)), Epoch::new(4)));
+        assert_eq!((me.base, me.scheduled), ((begun.height, begun.block_digest), None));
+        assert_eq!(Part::recovered(&begun, &validator(7).consensus_key).me, None);
+        let ended = me.ended(SignedRecovery::new(act(4), Vec::new()));
+        assert_eq!((ended.me, ended.committee.epoch()), (None, Epoch::new(4)));
+        assert!(ended.ended_by.is_some_and(|recovery| recovery.act == act(4)));
     }
 }

@@ -15,9 +15,10 @@ use chain_core::code::{Code, Refusal};
 use chain_core::committee::Committee;
 use chain_core::crypto::Digest;
 use chain_core::execute::{
-    BlockResult, ExecState, GenesisState, OrderedBatch, OrderedBlock, Verdict, execute_block, genesis_block,
+    BlockResult, ExecState, GenesisState, OrderedBatch, OrderedBlock, Verdict, execute_block,
+    execute_recovered_block, genesis_block,
 };
-use chain_core::id::{Height, TxId};
+use chain_core::id::{Epoch, Height, TxId};
 use chain_core::lane::{BatchRef, LaneFrontier};
 use chain_core::leaf::Leaf;
 use chain_core::merkle::Frontier;
@@ -172,8 +173,15 @@ impl<'a> Executor<'a> {
             recorded: None,
         });
         let block = OrderedBlock { header, batches: ordered.collect() };
-        let result = execute_block(&self.view, &self.core.chain, &self.state, &block)
-            .map_err(|error| Refusal::new(Code::StorageFailed, error.to_string()))?;
+        let acts = self.core.consensus.acts_between(self.epoch(), header.epoch).map_err(refuse)?;
+        let result = if acts.is_empty() {
+            execute_block(&self.view, &self.core.chain, &self.state, &block)
+        } else {
+            // Lanes begin anew, as they do after a closing block.
+            self.tip.lanes = LaneFrontier::default();
+            execute_recovered_block(&self.view, &self.core.chain, &self.state, &block, &acts)
+        };
+        let result = result.map_err(|error| Refusal::new(Code::StorageFailed, error.to_string()))?;
         self.write(proposal, &batches, &result)?;
         self.count(&result, start);
         self.core.tracker.executed(header.height, batches.iter().flat_map(|batch| &batch.ids));
@@ -228,6 +236,15 @@ impl<'a> Executor<'a> {
         self.core.note_executed(height);
         self.core.batches.remove(&names);
         Ok(())
+    }
+
+    /// The epoch after the newest executed block, if its own validators have a say in it.
+    fn epoch(&self) -> Epoch {
+        match &self.tip.header {
+            None => Epoch::ZERO,
+            Some(header) if header.flags.contains(Flags::CLOSING) => header.epoch.next(),
+            Some(header) => header.epoch,
+        }
     }
 
     fn count(&self, result: &BlockResult, start: Instant) {

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
-    TransactionStatus, ValidatorsView, Why,
+    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, PassageView, RawBlock, ReadyView, RecordView,
+    Stage, TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::Refusal;
 use chain_core::crypto::Digest;
-use chain_core::epoch::HandOver;
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::transaction::Submission;
 use futures::future::BoxFuture;
@@ -130,11 +129,11 @@ pub trait Node: Send + Sync + 'static {
     /// When the ledger cannot be read.
     fn validators(&self) -> Result<ValidatorsView, Refusal>;
 
-    /// The end of an epoch with the set of the next.
+    /// The end of an epoch with the set of the next: a hand-over, or the agencies' act.
     ///
     /// # Errors
     /// `NOT_YET_EXECUTED` for an epoch that has not ended here.
-    fn hand_over(&self, epoch: Epoch) -> Result<HandOver, Refusal>;
+    fn hand_over(&self, epoch: Epoch) -> Result<PassageView, Refusal>;
 
     /// This node's signed word that it can take part, when it is wanted, does not take part, and has caught up.
     /// Waits for the engine thread.

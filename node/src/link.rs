@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use chain_core::certificate::Cert;
 use chain_core::codec::{CodecError, Wire, decode, encode};
 use chain_core::crypto::{Digest, PublicKey, Signature};
 use chain_core::id::{Height, ValidatorIx};
 use chain_core::lane::BatchRef;
+use chain_core::recovery::SignedRecovery;
 use consensus::Peers;
 use consensus::message::Message;
 use futures::future::BoxFuture;
@@ -44,6 +46,22 @@ pub enum Frame {
     Cosignature(Arc<Cosignature>),
     /// How the sender is; for people only.
     Health(Arc<Health>),
+    /// The receiver's epoch was ended by the agencies.
+    Recovered(Arc<Recovered>),
+}
+
+/// How an epoch was ended after its quorum was lost, for one that is still in it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Recovered {
+    /// The act.
+    pub recovery: SignedRecovery,
+    /// Commit certificate of the block that it names, of the epoch that ended; absent where that block began the
+    /// epoch.
+    pub certificate: Option<Cert>,
+}
+
+impl Wire for Recovered {
+    const LIMIT: usize = SignedRecovery::LIMIT + Cert::LIMIT;
 }
 
 /// One validator's signature over the checkpoint of the record log at an executed height.
@@ -69,13 +87,13 @@ impl Frame {
     /// The stream it belongs on.
     pub fn stream(&self) -> Stream {
         match self {
-            Self::Batch(_) => Stream::Data,
+            Self::Batch(_) | Self::Recovered(_) => Stream::Data,
             Self::Cosignature(_) | Self::Health(_) => Stream::Votes,
             Self::Message(message) => stream_of(message),
         }
     }
 
-    /// Kind byte and content: 1 message, 2 batch, 3 cosignature, 4 health.
+    /// Kind byte and content: 1 message, 2 batch, 3 cosignature, 4 health, 5 recovered.
     ///
     /// # Errors
     /// When a message is over its limit: a bug of the sender.
@@ -85,6 +103,7 @@ impl Frame {
             Self::Batch(bytes) => (2, bytes.to_vec()),
             Self::Cosignature(one) => (3, encode::<Cosignature>(one)?),
             Self::Health(one) => (4, encode::<Health>(one)?),
+            Self::Recovered(one) => (5, encode::<Recovered>(one)?),
         };
         let mut bytes = Vec::with_capacity(content.len() + 1);
         bytes.push(kind);
@@ -103,6 +122,7 @@ impl Frame {
             2 => Ok(Self::Batch(Arc::from(content))),
             3 => Ok(Self::Cosignature(Arc::new(decode(content)?))),
             4 => Ok(Self::Health(Arc::new(decode(content)?))),
+            5 => Ok(Self::Recovered(Arc::new(decode(content)?))),
             _ => Err(CodecError::Malformed(format!("frame kind {kind}"))),
         }
     }

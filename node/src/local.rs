@@ -12,12 +12,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
-    TransactionStatus, ValidatorsView, Why,
+    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, PassageView, RawBlock, ReadyView, RecordView,
+    Stage, TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
-use chain_core::epoch::HandOver;
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::read::Reader;
 use chain_core::transaction::Submission;
@@ -155,8 +154,8 @@ impl Node for Local {
         self.validators_view()
     }
 
-    fn hand_over(&self, epoch: Epoch) -> Result<HandOver, Refusal> {
-        self.hand_over_of(epoch)
+    fn hand_over(&self, epoch: Epoch) -> Result<PassageView, Refusal> {
+        self.passage_of(epoch)
     }
 
     fn say_ready(&self) -> Result<ReadyView, Refusal> {

@@ -16,12 +16,15 @@ use std::time::Duration;
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::SecretKey;
 use chain_core::id::ChainId;
+use chain_core::recovery::{ACT_BYTES_MAX, SignedRecovery};
 use city_node::api::{self, ApiConfig, Limits, TlsFiles};
-use city_node::config::Config;
+use city_node::config::{Config, read_text};
 use city_node::datadir::{Initialised, take};
 use city_node::epoch::Directory;
 use city_node::network::{self, NetworkConfig, NetworkHandle};
+use city_node::recovery::Effect;
 use city_node::start::{Running, Setup};
+use city_node::stopped::Taken;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -50,6 +53,17 @@ enum NodeCommand {
         /// The node's configuration
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+    },
+    /// Give a stopped node the agencies' act that ends an epoch without a quorum
+    ///
+    /// From its next start on the node signs nothing in that epoch, and goes on with the validators of the act.
+    Recover {
+        /// The node's configuration
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The act, signed by enough recovery keys: `city recovery draft`, `city recovery sign`
+        #[arg(value_name = "ACT")]
+        act: PathBuf,
     },
     /// Check configuration, keys, genesis and data directory of a stopped node
     Check {
@@ -80,6 +94,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         NodeCommand::Init { config } => init(&config),
         NodeCommand::Start { config } => start(&config),
+        NodeCommand::Recover { config, act } => recover(&config, &act),
         NodeCommand::Check { config } => check(&config),
     };
     match result {
@@ -94,7 +109,7 @@ fn main() -> ExitCode {
 
 fn exit_code(code: Code) -> u8 {
     match code {
-        Code::StateDivergence | Code::ForkDetected => 5,
+        Code::StateDivergence | Code::ForkDetected | Code::RecoveryOtherBlock => 5,
         Code::LockHeld | Code::PortInUse => 6,
         Code::GenesisMismatch => 3,
         _ => match code.number() / 100 {
@@ -130,6 +145,40 @@ fn check(path: &std::path::Path) -> Result<(), Refusal> {
     let setup = Setup::read(&config)?;
     let report = setup.inspect()?;
     println!("{report:#}");
+    Ok(())
+}
+
+fn recover(path: &std::path::Path, act: &std::path::Path) -> Result<(), Refusal> {
+    let config = Config::read(path)?;
+    let setup = Setup::read(&config)?;
+    let recovery = SignedRecovery::parse(&read_text(act, ACT_BYTES_MAX as u64)?)?;
+    let Taken { effect, standing, member } = setup.recover(&recovery)?;
+    let act = &recovery.act;
+    println!(
+        "taken: act {} ends epoch {} at block {} {}",
+        act.record(),
+        act.epoch,
+        act.height,
+        act.block_digest
+    );
+    println!(
+        "{}",
+        match effect {
+            Effect::AtOnce => format!("epoch {} begins with the next start", act.next.epoch()),
+            Effect::Later => format!(
+                "this node stands at block {} of epoch {}; it follows to block {} first, without a vote",
+                standing.newest.0, standing.epoch, act.height
+            ),
+        }
+    );
+    println!(
+        "{}",
+        if member {
+            "this node's key is in the new set"
+        } else {
+            "this node's key is not in the new set: it follows as an observer"
+        }
+    );
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::checkpoints::Checkpoints;
 use crate::config::{ApiReader, Config, VaultConfig, read_text};
-use crate::datadir::{DataDir, Identity, take};
+use crate::datadir::{DataDir, Identity};
 use crate::driver::core::{Core, CoreInbox, Input, Parts};
 use crate::driver::epochs::Epochs;
 use crate::driver::{Accuser, Driver, Recorder, Start, hooks};
@@ -135,48 +135,6 @@ impl Setup {
             clock_behind_ms: parameters.clock_behind_ms_max,
             ..standard
         }
-    }
-}
-
-impl Setup {
-    /// Looks at the data directory of a stopped node without changing it.
-    ///
-    /// # Errors
-    /// The first thing that would keep the node from starting.
-    pub fn inspect(&self) -> Result<serde_json::Value, Refusal> {
-        let identity = self.identity();
-        let mut lock = self.data.lock_file()?;
-        let _held = take(&mut lock, self.data.path())?;
-        self.data.check(&identity)?;
-        let store = ConsensusStore::open(&self.data.consensus()).map_err(refuse)?;
-        let (safety, _) = self.data.safety(&store, &identity)?;
-        let newest = store.final_height().map_err(refuse)?;
-        let mut executed = None;
-        if self.data.ledger().exists() {
-            let ledger = LedgerStore::open(&self.data.ledger()).map_err(refuse)?;
-            let snapshot = ledger.snapshot().map_err(refuse)?;
-            executed = snapshot.summary(snapshot.height()).map_err(refuse)?;
-        }
-        Ok(serde_json::json!({
-            "chain_id": identity.chain_id,
-            "validator": self.named.as_ref().map(|one| &one.name),
-            "votes": matches!(safety, SafetyAtStart::Present(_)),
-            "does_not_vote_because": match &safety {
-                SafetyAtStart::Present(_) => None,
-                SafetyAtStart::Lost(refusal) => Some(refusal),
-            },
-            "safety": match &safety {
-                SafetyAtStart::Present(record) => Some(serde_json::json!({
-                    "last_prepare": record.last_prepare.map(|slot| slot.rank),
-                    "high_qc": record.high_qc.rank(),
-                    "vc_view": record.vc_view,
-                    "lane": record.lane.map(|(seq, _)| seq),
-                })),
-                SafetyAtStart::Lost(_) => None,
-            },
-            "final_height": newest,
-            "executed": executed,
-        }))
     }
 }
 
@@ -315,6 +273,7 @@ impl Prepared {
             chain: genesis.chain_params(),
             params: setup.params(),
             key,
+            recovery_keys: genesis.recovery_keys().cloned(),
             part: Part::of_genesis(genesis, &key),
             consensus,
             ledger: LedgerStore::open(&setup.data.ledger()).map_err(refuse)?,
@@ -343,6 +302,11 @@ impl Prepared {
         };
         let epochs = Epochs::new(core.clone(), params, setup.keys.consensus, lost);
         let part = epochs.part()?;
+        epochs.carry_over_recovered()?;
+        if let Some(recovery) = &part.ended_by {
+            let (epoch, block) = (recovery.act.epoch.get(), recovery.act.height.get());
+            tracing::warn!(epoch, block, "the agencies ended this epoch; following to its last block");
+        }
         let safety = epochs.record(&part, high_water.as_mut())?;
         let (engine, pending) = epochs.engine(&part, safety)?;
         core.enter(part);

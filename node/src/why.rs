@@ -14,7 +14,7 @@ pub(crate) mod pauses;
 mod verdict;
 mod watch;
 
-pub(crate) use gather::{diagnosis, samples};
+pub(crate) use gather::{diagnosis, recovery, samples};
 pub use health::Health;
 pub(crate) use watch::{Watch, farewell, talk};
 

@@ -22,6 +22,7 @@ use chain_core::api::{NodeStatus, Why};
 use chain_core::genesis::Genesis;
 
 use judge::Line;
+use serde_json::Value;
 
 /// Longest wait for anything a healthy network does.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -172,8 +173,17 @@ impl Node {
     /// # Panics
     /// When the program cannot be started.
     pub fn run(&self, command: &str) -> Output {
-        let output = Command::new(&self.program).arg(command).arg("--config").arg(&self.config).output();
-        output.expect("city-node starts")
+        self.run_with(command, &[])
+    }
+
+    /// As [`Self::run`], with further arguments.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn run_with(&self, command: &str, args: &[&Path]) -> Output {
+        let mut program = Command::new(&self.program);
+        program.arg(command).arg("--config").arg(&self.config).args(args);
+        program.output().expect("city-node starts")
     }
 
     /// Deletes the ledger store of a stopped node: it can be rebuilt.
@@ -573,6 +583,20 @@ impl Cluster {
             }
         }
     }
+}
+
+/// What a command said, on either stream.
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// The result of a command that succeeded; null where it is no JSON.
+///
+/// # Panics
+/// When it failed.
+pub fn done(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", said(output));
+    serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
 }
 
 fn path(path: &Path) -> &str {

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 use chain_core::api::{Stage, ValidatorsView};
 use chain_core::execute::Verdict;
 use city_tests::cluster::clerk::{Officer, officers};
-use city_tests::cluster::{Cluster, http, judge, wait_for};
-use serde_json::Value;
+use city_tests::cluster::{Cluster, done, http, judge, said, wait_for};
 
 /// Longest wait for a step of the membership: several commands, a node that catches up, an end of an epoch.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -83,15 +82,6 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
-}
-
-fn done(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", said(output));
-    serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 /// A cluster with its council.
@@ -182,23 +172,6 @@ impl City {
     fn ready(&self, node: usize) {
         let node = &self.cluster.nodes[node];
         done(&self.validator(&["ready", &node.name, "--from", &node.url()]));
-    }
-}
-
-/// Every fingerprint that a node lists, with how often.
-fn listed(url: &str) -> BTreeMap<String, u32> {
-    let mut found = BTreeMap::new();
-    let mut cursor = String::new();
-    loop {
-        let page: Value =
-            http::get(&format!("{url}/v1/records?type=egov.doc_fingerprint&limit=500{cursor}")).unwrap();
-        for item in page["items"].as_array().unwrap() {
-            *found.entry(item["record"].as_str().unwrap().to_owned()).or_insert(0) += 1;
-        }
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return found,
-        }
     }
 }
 
@@ -313,7 +286,7 @@ fn validators_come_go_and_change_keys_while_records_are_filed() {
     assert_eq!(wanted.len(), acknowledged.len(), "two filings share a record");
     assert!(acknowledged.len() > 20, "{} records", acknowledged.len());
     for (at, node) in city.cluster.nodes.iter().enumerate() {
-        let found = listed(&node.url());
+        let found = http::listed(&node.url());
         for record in &wanted {
             assert_eq!(found.get(*record), Some(&1), "{}: record {record}", node.name);
         }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::RecoveryNote;
 use crate::code::Code;
 use crate::id::{Height, View};
 
@@ -111,6 +112,9 @@ pub struct Why {
     pub waiting_for: Option<WaitingFor>,
     /// The last leader that this node gave up.
     pub gave_up: Option<GaveUp>,
+    /// The act of recovery that began this epoch, or that ends it as soon as its block has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryNote>,
     /// Every validator, in the order of the set.
     pub validators: Vec<ValidatorWhy>,
 }

@@ -100,6 +100,12 @@ catalogue! {
     StateMismatch = 510, "STATE_MISMATCH", "Re-execution gives another root than the certified one.", "Check the software version; keep the evidence.";
     GenesisMismatch = 511, "GENESIS_MISMATCH", "The genesis is not the one expected.", "Read the genesis hash aloud with the other agencies and compare.";
     RecoveryInvalid = 512, "RECOVERY_INVALID", "The act of recovery binds nobody.", "See the detail; every agency signs exactly the same act with the key that the genesis names.";
+    RecoveryShort = 513, "RECOVERY_SHORT", "Too few recovery keys have signed the act.", "Let further agencies sign the same file: city recovery sign ACT --key NAME.";
+    RecoveryEpoch = 514, "RECOVERY_WRONG_EPOCH", "The act ends another epoch than the one in force.", "See `city validator list` or `city-node check` for the epoch, and draw the act up anew.";
+    RecoveryBelowFinal = 515, "RECOVERY_BELOW_FINAL", "The act names a block below the newest one that is final at this node.", "Draw the act up anew with the newest block that any remaining node holds as final.";
+    RecoveryOtherBlock = 516, "RECOVERY_OTHER_BLOCK", "The act names another block than the one that is final at this node at that height.", "Compare the block with the other agencies; if both are final, keep both as proof of a fork.";
+    RecoveryTaken = 517, "RECOVERY_TAKEN", "Another act for the same epoch has taken effect at this node.", "Compare both acts; to change the validators once more, draw up an act for the epoch that began.";
+    RecoveryUnknown = 518, "RECOVERY_UNKNOWN", "The genesis of this chain names no recovery keys, so no act can bind anybody.", "Only the council can change the validators of this chain; bring a quorum of them back.";
 
     // 6 node: the validator's API
     QueueFull = 601, "QUEUE_FULL", "The agency's queue at this node is full.", "Wait as long as Retry-After says and send again.";

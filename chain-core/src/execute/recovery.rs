@@ -36,18 +36,29 @@ pub fn recovery_keys<L: LedgerRead + ?Sized>(ledger: &L) -> Result<Option<Recove
 /// description that governance did not give is described anew by a version of its record, or by a new
 /// record; whoever is left out may join again like anybody.
 ///
+/// Where an act was followed by another one before its epoch had a block, both take effect here, in their order.
+///
 /// # Errors
-/// When the ledger cannot be read, or when the act is not binding, or the block does not follow from it: no
+/// When the ledger cannot be read, or when an act is not binding, or the block does not follow from the last: no
 /// node votes for such a block.
 pub fn execute_recovered_block<L: LedgerRead>(
     ledger: &L,
     chain: &ChainParams,
     previous: &ExecState,
     block: &OrderedBlock<'_>,
-    recovery: &SignedRecovery,
+    recoveries: &[SignedRecovery],
 ) -> Result<BlockResult, ReadError> {
-    let mut execution = Execution::new(ledger, chain, previous, block.header);
-    execution.recover(block.header, recovery)?;
+    let header = block.header;
+    let mut execution = Execution::new(ledger, chain, previous, header);
+    for recovery in recoveries {
+        execution.recover(header, recovery)?;
+    }
+    let leads = recoveries.last().is_some_and(|last| {
+        header.epoch == last.act.next.epoch() && header.validators_hash == last.act.next.hash()
+    });
+    if !leads {
+        return Err(unusable(&format!("block {} does not follow from it", header.height)));
+    }
     execute_ordered(execution, block)
 }
 
@@ -67,11 +78,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             .verify(self.chain.chain_id, epoch.current.epoch(), &keys)
             .map_err(|error| unusable(&error.to_string()))?;
         let act = &recovery.act;
-        let follows = header.epoch == next.epoch()
-            && header.height == act.height.next()
-            && header.parent == act.block_digest
-            && header.validators_hash == next.hash();
-        if !follows {
+        if header.height != act.height.next() || header.parent != act.block_digest {
             return Err(unusable(&format!("block {} does not follow from it", header.height)));
         }
         let leaf_index = self.log.size();

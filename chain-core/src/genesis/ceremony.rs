@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check::invalid;
-use super::document::{AgencyEntry, Document, MemberEntry, ValidatorEntry, list};
+use super::document::{AgencyEntry, Document, MemberEntry, RecoveryKeyEntry, ValidatorEntry, list};
 use super::{Draft, Genesis, from_toml, to_toml};
 use crate::canonical::Writer;
 use crate::code::{Code, Refusal};
@@ -42,6 +42,9 @@ pub struct Part {
     /// Members it adds; their agency must be at home here.
     #[serde(default, rename = "member")]
     pub members: Vec<MemberEntry>,
+    /// Recovery keys it adds; their agency must be at home here.
+    #[serde(default, rename = "recovery_key", skip_serializing_if = "Vec::is_empty")]
+    pub recovery_keys: Vec<RecoveryKeyEntry>,
 }
 
 /// Kind 33: a part as a whole.
@@ -66,12 +69,19 @@ impl Part {
         mut validators: Vec<ValidatorEntry>,
         agencies: Vec<AgencyEntry>,
         members: Vec<MemberEntry>,
+        recovery_keys: Vec<RecoveryKeyEntry>,
         consensus_keys: &[&SecretKey],
     ) -> Result<Self, Refusal> {
         validators.sort_by(|a, b| a.name.cmp(&b.name));
-        let schema = PART_SCHEMA.to_owned();
-        let mut part =
-            Self { schema, draft: draft.digest(), signatures: Vec::new(), validators, agencies, members };
+        let mut part = Self {
+            schema: PART_SCHEMA.to_owned(),
+            draft: draft.digest(),
+            signatures: Vec::new(),
+            validators,
+            agencies,
+            members,
+            recovery_keys,
+        };
         part.normalise();
         let preimage = PartPreimage(part.digest());
         for validator in &part.validators {
@@ -152,6 +162,21 @@ impl Part {
                 return Err(invalid(&key, &member.agency, "an agency at home at a validator of this part"));
             }
         }
+        for entry in &self.recovery_keys {
+            let home = self.agencies.iter().chain(drafted).find(|agency| agency.id == entry.agency);
+            if !home.is_some_and(|agency| mine(&agency.home_validator)) {
+                let key = format!("recovery key {}.agency", entry.name);
+                return Err(invalid(&key, &entry.agency, "an agency at home at a validator of this part"));
+            }
+        }
+        if !self.recovery_keys.is_empty() && draft.document().recovery.is_none() {
+            let got = format!("{} recovery keys", self.recovery_keys.len());
+            return Err(invalid(
+                "recovery_key",
+                got,
+                "none, as the draft has no [recovery] with a threshold",
+            ));
+        }
         Ok(())
     }
 
@@ -172,6 +197,7 @@ impl Part {
             agency.types.sort();
         }
         self.members.sort_by(|a, b| (&a.agency, a.key).cmp(&(&b.agency, b.key)));
+        self.recovery_keys.sort_by(|a, b| a.name.cmp(&b.name));
     }
 
     fn digest(&self) -> Digest {
@@ -180,6 +206,10 @@ impl Part {
         list(&mut writer, &self.validators, ValidatorEntry::write);
         list(&mut writer, &self.agencies, AgencyEntry::write);
         list(&mut writer, &self.members, MemberEntry::write);
+        // Only when there are any: without them the bytes are those of before.
+        if !self.recovery_keys.is_empty() {
+            list(&mut writer, &self.recovery_keys, RecoveryKeyEntry::write);
+        }
         Digest::tagged(b"CL/genesis-part/1", &[&writer.finish()])
     }
 }
@@ -195,6 +225,9 @@ pub fn assemble(draft: &Draft, parts: &[Part]) -> Result<Genesis, Refusal> {
         document.validators.extend(part.validators.iter().cloned());
         document.agencies.extend(part.agencies.iter().cloned());
         document.members.extend(part.members.iter().cloned());
+        if let Some(recovery) = &mut document.recovery {
+            recovery.keys.extend(part.recovery_keys.iter().cloned());
+        }
     }
     Genesis::from_document(document)
 }

@@ -389,7 +389,7 @@ impl ValidatorEntry {
 }
 
 impl RecoveryKeyEntry {
-    fn write(&self, writer: &mut Writer) {
+    pub(super) fn write(&self, writer: &mut Writer) {
         writer.text(&self.name).text(&self.agency).public_key(&self.key).signature(&self.possession);
     }
 }

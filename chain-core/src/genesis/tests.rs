@@ -305,9 +305,38 @@ fn part(draft: &Draft, ix: u8) -> Part {
         vec![validator_entry(ix)],
         vec![agency_entry(ix)],
         vec![member_entry(ix)],
+        recovery_keys_of(draft, ix),
         &[&secret(1, ix)],
     );
     Part::parse(&made.unwrap().to_toml()).unwrap()
+}
+
+/// An agency's recovery key, where the draft asks for them.
+fn recovery_keys_of(draft: &Draft, ix: u8) -> Vec<RecoveryKeyEntry> {
+    draft.document().recovery.iter().map(|_| recovery_key(ix)).collect()
+}
+
+#[test]
+fn each_agency_brings_its_recovery_key_in_its_part() {
+    let recovery = Some(Recovery { threshold: 3, keys: Vec::new() });
+    let with = Draft::from_document(Document { recovery, ..draft().document().clone() }).unwrap();
+    let parts: Vec<Part> = (0..4).map(|ix| part(&with, ix)).collect();
+    let genesis = assemble(&with, &parts).unwrap();
+    assert_eq!(genesis.document().recovery, with_recovery(3, 0..4).recovery);
+    // No part brings a key that the draft has no threshold for, or that is not at home there.
+    let made = |draft: &Draft, keys: u8| {
+        let (validators, agencies) = (vec![validator_entry(0)], vec![agency_entry(0)]);
+        Part::new(draft, validators, agencies, Vec::new(), vec![recovery_key(keys)], &[&secret(1, 0)])
+    };
+    let refused = made(&draft(), 0).unwrap_err();
+    assert!(refused.detail.contains("no [recovery]"), "{refused}");
+    let refused = made(&with, 1).unwrap_err();
+    assert!(refused.detail.contains("recovery key safe-1.agency"), "{refused}");
+    // The part's signature covers the key.
+    let mut changed = parts[0].clone();
+    changed.recovery_keys[0] = recovery_key(9);
+    changed.recovery_keys[0].agency = agency_id(0);
+    assert!(changed.check(&with).unwrap_err().detail.contains("does not verify"));
 }
 
 #[test]
@@ -349,13 +378,25 @@ fn a_part_that_was_altered_or_made_for_another_draft_is_refused() {
 fn a_part_speaks_for_its_own_agency_only() {
     let draft = draft();
     let validators = vec![validator_entry(0)];
-    let foreign_agency =
-        Part::new(&draft, validators.clone(), vec![agency_entry(1)], Vec::new(), &[&secret(1, 0)])
-            .unwrap_err();
+    let foreign_agency = Part::new(
+        &draft,
+        validators.clone(),
+        vec![agency_entry(1)],
+        Vec::new(),
+        Vec::new(),
+        &[&secret(1, 0)],
+    )
+    .unwrap_err();
     assert!(foreign_agency.detail.contains("home_validator"), "{foreign_agency}");
-    let foreign_member =
-        Part::new(&draft, validators, vec![agency_entry(0)], vec![member_entry(1)], &[&secret(1, 0)])
-            .unwrap_err();
+    let foreign_member = Part::new(
+        &draft,
+        validators,
+        vec![agency_entry(0)],
+        vec![member_entry(1)],
+        Vec::new(),
+        &[&secret(1, 0)],
+    )
+    .unwrap_err();
     assert!(foreign_member.detail.contains("at home"), "{foreign_member}");
 }
 
@@ -363,7 +404,7 @@ fn a_part_speaks_for_its_own_agency_only() {
 fn two_parts_cannot_claim_one_name() {
     let draft = draft();
     let rival = validator_named(1, &name(0));
-    let rival = Part::new(&draft, vec![rival], Vec::new(), Vec::new(), &[&secret(1, 1)]).unwrap();
+    let rival = Part::new(&draft, vec![rival], Vec::new(), Vec::new(), Vec::new(), &[&secret(1, 1)]).unwrap();
     let refusal = assemble(&draft, &[part(&draft, 0), rival]).unwrap_err();
     assert!(refusal.detail.contains("the name twice"), "{refusal}");
 }

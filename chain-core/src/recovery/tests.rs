@@ -224,3 +224,50 @@ fn the_largest_act_fits_a_leaf() {
     let bytes = signed(act, &(0..100).collect::<Vec<_>>()).to_canonical().len() + 100 * longest;
     assert!(bytes + 32 <= crate::leaf::LEAF_BYTES_MAX, "{bytes} bytes");
 }
+
+#[test]
+fn an_act_with_too_few_signatures_is_good_as_far_as_it_goes() {
+    let recovery = signed(act(), &[0]).with(act().sign(&secret(5, 1)));
+    assert_eq!(recovery.check_signatures(&keys()), Ok(()));
+    assert_eq!(verdict(&recovery), Err(RecoveryError::Short { have: 2, need: 3 }));
+    let again = recovery.clone().with(act().sign(&secret(5, 1)));
+    assert_eq!(again, recovery, "one signature of each key");
+    assert!(recovery.is_signed_by(&key(1)) && !recovery.is_signed_by(&key(2)));
+    let whole = recovery.with(act().sign(&secret(5, 4)));
+    assert_eq!(verdict(&whole), Ok(()));
+    let other = RecoveryAct { reason: "another".to_owned(), ..act() };
+    assert!(matches!(
+        signed(act(), &[0]).with(other.sign(&secret(5, 1))).check_signatures(&keys()),
+        Err(RecoveryError::BadSignature(_))
+    ));
+}
+
+#[test]
+fn every_flaw_has_a_code_of_its_own_kind() {
+    let chain = RecoveryAct { chain_id: ChainId::new(Digest::tagged(b"other", &[])), ..act() };
+    for (recovery, code) in [
+        (signed(chain, &[0, 1, 2]), Code::GenesisMismatch),
+        (signed(RecoveryAct { epoch: Epoch::new(5), ..act() }, &[0, 1, 2]), Code::RecoveryEpoch),
+        (signed(act(), &[0, 1]), Code::RecoveryShort),
+        (signed(RecoveryAct { reason: String::new(), ..act() }, &[0, 1, 2]), Code::RecoveryInvalid),
+    ] {
+        assert_eq!(verdict(&recovery).unwrap_err().refusal().code, code);
+    }
+}
+
+#[test]
+fn a_file_holds_the_act_as_it_was_signed() {
+    let recovery = signed(act(), &[0, 1, 2]);
+    let text = recovery.to_json();
+    assert_eq!(SignedRecovery::parse(&text).as_ref(), Ok(&recovery));
+    for (from, to) in [
+        ("recovery-act/v1", "recovery-act/v2"),
+        ("\"reason\"", "\"season\""),
+        ("\"signatures\"", "\"signatures_\""),
+        ("{", ""),
+    ] {
+        let refusal = SignedRecovery::parse(&text.replacen(from, to, 1)).unwrap_err();
+        assert_eq!(refusal.code, Code::RecoveryInvalid, "{from}: {refusal}");
+    }
+    assert!(SignedRecovery::parse(&" ".repeat(ACT_BYTES_MAX + 1)).is_err());
+}

@@ -95,7 +95,13 @@ fn header(city: &City, act: &RecoveryAct) -> BlockHeader {
 fn run(city: &City, header: &BlockHeader, recovery: &SignedRecovery) -> Result<BlockResult, ReadError> {
     let block = OrderedBlock { header, batches: Vec::new() };
     let ledger = &city.ledger;
-    execute::execute_recovered_block(ledger, ledger.chain(), ledger.exec_state(), &block, recovery)
+    execute::execute_recovered_block(
+        ledger,
+        ledger.chain(),
+        ledger.exec_state(),
+        &block,
+        std::slice::from_ref(recovery),
+    )
 }
 
 fn recovered() -> (City, SignedRecovery) {
@@ -208,6 +214,35 @@ fn f05_an_act_that_does_not_bind_or_a_block_that_does_not_follow_is_not_executed
     // Once only.
     let (city, recovery) = recovered();
     assert!(run(&city, &header(&city, &recovery.act), &recovery).is_err());
+}
+
+#[test]
+fn an_act_that_named_the_wrong_machines_is_put_right_by_another_before_any_block() {
+    let mut city = city();
+    city.effective_licence("1");
+    let first = signed(act(&city), &["A1", "N"]);
+    let validators = ["v1", "v2", "v5", "v7"].map(|name| details(name).validator()).to_vec();
+    let second = RecoveryAct {
+        epoch: Epoch::new(1),
+        next: Committee::new(Epoch::new(2), validators).unwrap(),
+        reason: "v6 never started".to_owned(),
+        ..first.act.clone()
+    };
+    let second = signed(second, &["A2", "N"]);
+    let header = header(&city, &second.act);
+    let block = OrderedBlock { header: &header, batches: Vec::new() };
+    let run = |acts: &[SignedRecovery]| {
+        let ledger = &city.ledger;
+        execute::execute_recovered_block(ledger, ledger.chain(), ledger.exec_state(), &block, acts)
+    };
+    for acts in [&[first.clone()][..], &[second.clone()], &[second.clone(), first.clone()], &[]] {
+        assert!(run(acts).is_err(), "{} acts", acts.len());
+    }
+    let result = run(&[first, second.clone()]).unwrap();
+    let acts = result.leaves.iter().filter(|leaf| matches!(Leaf::decode(&leaf.bytes), Ok(Leaf::Recovery(_))));
+    assert_eq!(acts.count(), 2, "both stay in the log");
+    city.ledger.apply(result);
+    assert_eq!(epoch(&city).current, second.act.next);
 }
 
 #[test]

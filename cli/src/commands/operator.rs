@@ -4,5 +4,6 @@ pub(crate) mod agency;
 pub(crate) mod genesis;
 pub(crate) mod key;
 pub(crate) mod node;
+pub(crate) mod recovery;
 pub(crate) mod validator;
 mod why;

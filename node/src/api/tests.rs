@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chain_core::api::{
-    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, RawBlock, ReadyView, RecordView, Stage,
-    TransactionStatus, ValidatorsView, Why,
+    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, PassageView, RawBlock, ReadyView, RecordView,
+    Stage, TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::codec;
 use chain_core::crypto::{Digest, SecretKey};
-use chain_core::epoch::HandOver;
 use chain_core::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use chain_core::transaction::{Submission, Transaction};
 use futures::FutureExt as _;
@@ -120,7 +119,7 @@ impl Node for Constants {
         panic!("a bug in a list")
     }
 
-    fn hand_over(&self, epoch: Epoch) -> Result<HandOver, Refusal> {
+    fn hand_over(&self, epoch: Epoch) -> Result<PassageView, Refusal> {
         refuse(Code::NotYetExecuted, &format!("epoch {epoch}"))
     }
 
@@ -150,6 +149,7 @@ impl Node for Constants {
             log_size: 0,
             block_time_ms: 0,
             queued: 0,
+            recovery: None,
             peers: Vec::new(),
         }
     }
@@ -168,6 +168,7 @@ impl Node for Constants {
             quorum: 3,
             waiting_for: None,
             gave_up: None,
+            recovery: None,
             validators: Vec::new(),
         }
     }

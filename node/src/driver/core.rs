@@ -10,6 +10,7 @@ use chain_core::crypto::{Digest, PublicKey, Signature};
 use chain_core::execute::ChainParams;
 use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
 use chain_core::lane::BatchRef;
+use chain_core::recovery::RecoveryKeys;
 use consensus::Params;
 use consensus::action::Owed;
 use consensus::engine::insight::{GaveUp, Insight};
@@ -42,6 +43,8 @@ pub struct Core {
     pub params: Params,
     /// This node's consensus key: what makes it one of the validators of an epoch.
     pub key: PublicKey,
+    /// Whose act ends an epoch that has lost its quorum, if the genesis names anybody.
+    pub(crate) recovery_keys: Option<RecoveryKeys>,
     part: RwLock<Arc<Part>>,
     /// Raised whenever the network must be started anew: another epoch, or somebody else may connect.
     pub(crate) peers_changed: watch::Sender<u64>,
@@ -89,6 +92,7 @@ pub(crate) struct Parts {
     pub(crate) chain: ChainParams,
     pub(crate) params: Params,
     pub(crate) key: PublicKey,
+    pub(crate) recovery_keys: Option<RecoveryKeys>,
     pub(crate) part: Part,
     pub(crate) consensus: ConsensusStore,
     pub(crate) ledger: LedgerStore,
@@ -146,9 +150,16 @@ impl EngineView {
             return None;
         }
         self.lost.clone().or_else(|| {
-            let why = match core.me() {
-                None => "an observer does not vote",
-                Some(_) => "waiting for a quorum of peers to say what they remember of this validator",
+            let part = core.part();
+            let why = match (part.me, &part.ended_by) {
+                (_, Some(recovery)) => format!(
+                    "the agencies ended epoch {}; following to its last block, {}",
+                    recovery.act.epoch, recovery.act.height
+                ),
+                (None, None) => "an observer does not vote".to_owned(),
+                (Some(_), None) => {
+                    "waiting for a quorum of peers to say what they remember of this validator".to_owned()
+                }
             };
             Some(Refusal::new(Code::NotReady, why))
         })
@@ -267,12 +278,14 @@ impl Core {
     /// # Errors
     /// When the system has no more threads.
     pub(crate) fn new(parts: Parts) -> std::io::Result<Self> {
-        let Parts { chain, params, key, part, consensus, ledger, vault, checkpoints, runtime } = parts;
+        let Parts { chain, params, key, recovery_keys, part, consensus, ledger, vault, checkpoints, runtime } =
+            parts;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             chain,
             params,
             key,
+            recovery_keys,
             part: RwLock::new(Arc::new(part)),
             peers_changed: watch::Sender::new(0),
             consensus,
@@ -490,6 +503,13 @@ impl Inbox for CoreInbox {
                     core.pool.run(move || {
                         let _permit = permit;
                         job.checkpoints.take(&job, from, &cosignature);
+                    });
+                }
+                Frame::Recovered(shown) => {
+                    let job = core.clone();
+                    core.pool.run(move || {
+                        let _permit = permit;
+                        job.judge_recovered(epoch, from, &shown);
                     });
                 }
                 Frame::Health(health) => core.watch.take(&core, from, &health),

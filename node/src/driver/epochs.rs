@@ -8,7 +8,7 @@ use chain_core::block::Flags;
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{SecretKey, Signature};
 use chain_core::id::{Epoch, Height};
-use chain_core::lane::{BatchRef, SignedBatchHeader};
+use chain_core::lane::{BatchRef, LaneFrontier, SignedBatchHeader};
 use chain_core::record::validator::Ready;
 use consensus::action::Write;
 use consensus::engine::{LANE_BATCHES_HELD_MAX, LOAD_BLOCKS, Restored, SafetyAtStart, Tip};
@@ -23,9 +23,14 @@ use crate::epoch::Part;
 use crate::storage::StorageError;
 use crate::storage::consensus::SyncedWrite;
 use crate::storage::high_water::{HighWater, Mark};
+use crate::storage::ledger::Snapshot;
 
 /// Headers handed to the engine at start.
 const RECENT_HEADERS: u64 = 256;
+/// Most batches of one lane that an epoch can leave unordered: an honest author makes no more before some are ordered.
+const LEFT_MAX: usize = 2 * super::LANE_BATCHES_MAX;
+/// Most bytes of batches of validators that are gone which this node files in their stead.
+const OTHERS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What makes engines.
 pub(crate) struct Epochs {
@@ -55,6 +60,10 @@ impl Epochs {
             return Err(lost.clone());
         }
         let part = self.core.part();
+        if let Some(recovery) = &part.ended_by {
+            let detail = format!("the agencies ended epoch {} at block {}", ready.epoch, recovery.act.height);
+            return Err(Refusal::new(Code::ReadyNotNeeded, detail));
+        }
         if part.me.is_some() || part.committee.epoch() != ready.epoch {
             let detail = format!("epoch {} has begun, this is for {}", part.committee.epoch(), ready.epoch);
             return Err(Refusal::new(Code::ReadyNotNeeded, detail));
@@ -62,13 +71,33 @@ impl Epochs {
         Ok(self.key.sign(ready))
     }
 
-    /// The part of this node in the epoch that its ledger has reached.
+    /// The part of this node in the epoch that its ledger has reached, or in the one that acts of recovery begin
+    /// where it stands.
     ///
     /// # Errors
-    /// When the ledger cannot be read.
+    /// When the stores cannot be read; `RECOVERY_OTHER_BLOCK` when a quorum made another block final here than the
+    /// act names.
     pub(crate) fn part(&self) -> Result<Part, Refusal> {
-        let snapshot = self.core.ledger.snapshot().map_err(refuse)?;
-        Part::read(&snapshot, self.core.chain_id(), &self.core.key)
+        let core = &self.core;
+        let snapshot = core.ledger.snapshot().map_err(refuse)?;
+        let tip = self.tip(&snapshot)?;
+        let part = Part::new(core.chain_id(), Part::entry(&snapshot)?, &core.key);
+        let acts =
+            core.consensus.acts_at(part.committee.epoch(), (tip.height, tip.digest)).map_err(refuse)?;
+        let part = acts.last().map_or(part, |last| Part::recovered(&last.act, &core.key));
+        let Some(open) = core.consensus.act(part.committee.epoch()).map_err(refuse)? else { return Ok(part) };
+        if open.act.height <= tip.height {
+            let (named, block) = (open.act.height, open.act.block_digest);
+            let detail =
+                format!("the act names block {named} {block}, final here is {} {}", tip.height, tip.digest);
+            return Err(Refusal::new(Code::RecoveryOtherBlock, detail));
+        }
+        Ok(part.ended(open))
+    }
+
+    fn tip(&self, snapshot: &Snapshot<'_>) -> Result<Tip, Refusal> {
+        let tip = snapshot.tip().map_err(refuse)?;
+        tip.ok_or_else(|| Refusal::new(Code::StorageCorrupt, "the ledger store has no tip"))
     }
 
     /// The safety record of an epoch: the stored one, or a fresh one that is durable when this returns, for a
@@ -113,8 +142,11 @@ impl Epochs {
         safety: SafetyAtStart,
     ) -> Result<(Engine, Vec<SignedBatchHeader>), Refusal> {
         let core = &self.core;
-        let tip = core.ledger.snapshot().and_then(|snapshot| snapshot.tip()).map_err(refuse)?;
-        let tip = tip.ok_or_else(|| Refusal::new(Code::StorageCorrupt, "the ledger store has no tip"))?;
+        let mut tip = self.tip(&core.ledger.snapshot().map_err(refuse)?)?;
+        if tip.height == part.base.0 {
+            // Lanes begin anew with the epoch, also after a block that did not close the one before.
+            tip.lanes = LaneFrontier::default();
+        }
         let restored = self.restore(part, safety, tip)?;
         let pending = restored.batches.clone();
         let verifier = Arc::new(CommitteeKeys::new(&part.committee));
@@ -178,6 +210,44 @@ impl Epochs {
     pub(crate) fn carry_over<'a>(&self, names: impl Iterator<Item = &'a BatchRef>) -> Result<(), Refusal> {
         let names: Vec<BatchRef> = names.copied().collect();
         self.core.consensus.set_carried(&names).map_err(refuse)
+    }
+
+    /// The same for epochs that acts of recovery end where this node stands, which no closing block announces; and for
+    /// what it holds of the validators that the acts leave out, whose clients have nobody else to remember it. To be
+    /// called before anything of the epoch that follows is written; repeated, it comes to the same.
+    ///
+    /// # Errors
+    /// When the stores cannot be read or refuse.
+    pub(crate) fn carry_over_recovered(&self) -> Result<(), Refusal> {
+        let core = &self.core;
+        let snapshot = core.ledger.snapshot().map_err(refuse)?;
+        let (tip, entry) = (self.tip(&snapshot)?, Part::entry(&snapshot)?);
+        let acts = core.consensus.acts_at(entry.current.epoch(), (tip.height, tip.digest)).map_err(refuse)?;
+        let Some(last) = acts.last() else { return Ok(()) };
+        let mut names = core.consensus.carried().map_err(refuse)?;
+        let mut room = OTHERS_BYTES_MAX;
+        let ended = std::iter::once(&entry.current).chain(acts.iter().map(|one| &one.act.next));
+        for committee in ended.take(acts.len()) {
+            let epoch = committee.epoch();
+            for (author, validator) in committee.indices().zip(committee.validators()) {
+                let mine = validator.consensus_key == core.key;
+                if !mine && last.act.next.index_of(&validator.consensus_key).is_some() {
+                    continue;
+                }
+                let ordered = if epoch == entry.current.epoch() { tip.lanes.next_seq(author) } else { 0 };
+                let lane = (epoch, author);
+                let left = core.consensus.lane_headers(lane, ordered, u64::MAX, LEFT_MAX).map_err(refuse)?;
+                for header in left.iter().map(|one| &one.header) {
+                    room = room.saturating_sub(if mine { 0 } else { header.bytes as usize });
+                    if mine || room > 0 {
+                        names.push(BatchRef::of(header));
+                    }
+                }
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        self.carry_over(names.iter())
     }
 
     /// The records that an earlier epoch left unordered and that no block has ordered since.

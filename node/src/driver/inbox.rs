@@ -21,7 +21,7 @@ use chain_core::record::validator::Ready;
 use consensus::message::{Message, Proposal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::link::{Frame, Stream};
+use crate::link::{Frame, Recovered, Stream};
 
 /// Small messages of one peer that may wait.
 pub(crate) const VOTES_PER_PEER: usize = 512;
@@ -50,6 +50,8 @@ pub(crate) enum Input {
     Loaded { epoch: Epoch, blocks: Vec<Proposal> },
     /// A block froze a lane of its epoch.
     LaneFrozen { epoch: Epoch, author: ValidatorIx },
+    /// A peer shows that the agencies ended an epoch; the act binds.
+    Recovered { epoch: Epoch, from: ValidatorIx, shown: Box<Recovered> },
     /// The network needs the binding of its key signed.
     Hello {
         epoch: Epoch,

@@ -3,7 +3,7 @@
 //! Each agency has its own bounded queue, and batches are filled one submission per agency in turn: an agency
 //! that files a million records does not hold up the others.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use chain_core::code::{Code, Refusal};
@@ -109,7 +109,10 @@ impl Intake {
             queues.agencies.insert(RETURNED.to_owned(), Agency::default());
             queues.turn.push_front(RETURNED.to_owned());
         }
-        for queued in returned {
+        let waits =
+            queues.agencies.get(RETURNED).map(|queue| queue.waiting.iter().map(|one| one.id).collect());
+        let mut waits: BTreeSet<TxId> = waits.unwrap_or_default();
+        for queued in returned.into_iter().filter(|one| waits.insert(one.id)) {
             let (bytes, operations) = (queued.bytes as usize, queued.operations());
             queues.bytes += bytes;
             queues.operations += operations;
@@ -207,6 +210,17 @@ mod tests {
         let id = transaction.id();
         let submission = Submission { signed: transaction.sign(&key), bodies: vec![None; operations] };
         Queued { submission, id, bytes, at_ms: 100 + n }
+    }
+
+    #[test]
+    fn what_is_put_back_twice_waits_once() {
+        let intake = Intake::default();
+        intake.put_back(vec![queued(1, 1, 200), queued(2, 1, 200), queued(1, 1, 200)]);
+        intake.put_back(vec![queued(2, 1, 200), queued(3, 1, 200)]);
+        let order: Vec<u64> =
+            intake.take().iter().map(|one| one.submission.signed.transaction.valid_until_ms).collect();
+        assert_eq!(order, [1, 2, 3]);
+        assert!(intake.is_empty());
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl Local {
             log_size: summary.map_or(0, |one| one.log_size),
             block_time_ms: view.time_ms,
             queued: core.intake.len() as u64,
+            recovery: crate::why::recovery(core),
             peers: committee.indices().filter(|ix| Some(*ix) != me).map(peer).collect(),
         }
     }

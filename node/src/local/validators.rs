@@ -1,6 +1,6 @@
 //! The validator set, how one followed from the other, and this node's word that it can take part.
 
-use chain_core::api::{ReadyView, ScheduledView, ValidatorView, ValidatorsView};
+use chain_core::api::{PassageView, ReadyView, ScheduledView, ValidatorView, ValidatorsView};
 use chain_core::code::{Code, Refusal};
 use chain_core::committee::{Committee, Validator};
 use chain_core::epoch::HandOver;
@@ -58,12 +58,16 @@ impl Local {
         })
     }
 
-    pub(super) fn hand_over_of(&self, epoch: Epoch) -> Result<HandOver, Refusal> {
+    pub(super) fn passage_of(&self, epoch: Epoch) -> Result<PassageView, Refusal> {
         let snapshot = self.snapshot()?;
         let next = snapshot.validator_set(epoch.next()).map_err(refuse)?;
         let proof = self.core.consensus.closing(epoch).map_err(refuse)?;
-        match (proof, next) {
-            (Some(proof), Some(next)) => Ok(HandOver { proof, next }),
+        // An act proves itself, so it is told as soon as this node goes by it.
+        let act = self.core.consensus.act(epoch).map_err(refuse)?;
+        let act = act.filter(|_| epoch < self.core.committee().epoch());
+        match (proof, next, act) {
+            (Some(proof), Some(next), _) => Ok(PassageView::HandOver(Box::new(HandOver { proof, next }))),
+            (None, _, Some(recovery)) => Ok(PassageView::Recovery { recovery: Box::new(recovery) }),
             _ => {
                 let present = self.epoch_entry(&snapshot)?.current.epoch();
                 let detail = format!("epoch {epoch} has not ended here, this is epoch {present}");

@@ -7,11 +7,14 @@
 //! | `heights` | height | digest of the final block |
 //! | `certs` | height | what made it final, one per commit event: [`Certified`] |
 //! | `epochs` | epoch | how it ended: closing proof |
+//! | `acts` | epoch | how the agencies ended it, where its quorum was lost: [`chain_core::recovery::SignedRecovery`] |
 //! | `batches` | epoch, author, sequence, digest | batch with its bodies |
 //! | `meta` | name | see [`ConsensusStore::meta`] |
 //!
 //! The store's log is shared by all families, so one synced write also makes every earlier unsynced batch
 //! durable.
+
+mod acts;
 
 use std::path::Path;
 
@@ -37,6 +40,7 @@ const FAMILIES: &[Family] = &[
     Family::ordered("heights"),
     Family::ordered("certs"),
     Family::ordered("epochs"),
+    Family::ordered("acts"),
     Family::large("batches"),
     Family::ordered("meta"),
 ];
@@ -69,12 +73,13 @@ impl Wire for Certified {
     const LIMIT: usize = ClosingProof::LIMIT;
 }
 
-/// Own batches that an epoch left unordered.
+/// Batches that an epoch left unordered and this node files again: its own, or those of validators that are gone.
 #[derive(Debug, Deserialize, Serialize)]
 struct Carried(Vec<BatchRef>);
 
 impl Wire for Carried {
-    const LIMIT: usize = 64 * 1024;
+    /// Those of a hundred lanes, twice as many of each as an author makes ahead of what is ordered.
+    const LIMIT: usize = 1024 * 1024;
 }
 
 /// Entries of the next synced write.
@@ -430,7 +435,7 @@ impl ConsensusStore {
         Ok(headers)
     }
 
-    /// Keeps the names of own batches that the epoch leaves unordered, in place of those of the epoch before;
+    /// Keeps the names of batches that the epoch leaves unordered, in place of those of the epoch before;
     /// synced.
     ///
     /// # Errors

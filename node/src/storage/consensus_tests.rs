@@ -1,9 +1,11 @@
 use super::*;
 use chain_core::block::{Flags, HEADER_VERSION, Header};
 use chain_core::certificate::{Rank, VoteKind};
+use chain_core::committee::{Committee, Validator};
 use chain_core::crypto::{SecretKey, Signature};
 use chain_core::id::{ChainId, Epoch, View};
 use chain_core::lane::BatchHeader;
+use chain_core::recovery::{RecoveryAct, SignedRecovery};
 
 fn proposal(height: u64, view: u64) -> Proposal {
     let header = Header {
@@ -38,6 +40,56 @@ fn certificate(proposal: &Proposal) -> Cert {
 fn record() -> SafetyRecord {
     let key = SecretKey::from_seed([1; 32]).public();
     SafetyRecord::fresh(ChainId::new(Digest::ZERO), Epoch::ZERO, key, (Height::ZERO, Digest::ZERO))
+}
+
+fn act(epoch: u64, height: u64, reason: &str) -> SignedRecovery {
+    let validator = |at: u8| {
+        let key = |kind: u8| SecretKey::from_seed([kind * 16 + at; 32]).public();
+        Validator {
+            name: format!("v{at}"),
+            agency: format!("register:CN-T:{at}"),
+            consensus_key: key(1),
+            network_key: key(2),
+            log_key: key(3),
+            address: String::new(),
+            may_lead: true,
+        }
+    };
+    let act = RecoveryAct {
+        chain_id: ChainId::new(Digest::ZERO),
+        epoch: Epoch::new(epoch),
+        height: Height::new(height),
+        block_digest: Digest::ZERO,
+        next: Committee::new(Epoch::new(epoch + 1), (0..4).map(validator).collect()).unwrap(),
+        reason: reason.to_owned(),
+        time_ms: 0,
+    };
+    SignedRecovery::new(act, Vec::new())
+}
+
+#[test]
+fn acts_outlive_the_process_and_are_found_by_epoch_and_block() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let store = ConsensusStore::open(dir.path()).unwrap();
+        store.set_act(&act(3, 90, "wrong machines")).unwrap();
+        for one in [act(3, 90, "first"), act(4, 90, "second"), act(5, 95, "third")] {
+            store.set_act(&one).unwrap();
+        }
+    }
+    let store = ConsensusStore::open(dir.path()).unwrap();
+    let reasons = |acts: Vec<SignedRecovery>| acts.into_iter().map(|one| one.act.reason).collect::<Vec<_>>();
+    assert!(store.act(Epoch::new(2)).unwrap().is_none());
+    let at = |epoch, height| {
+        reasons(store.acts_at(Epoch::new(epoch), (Height::new(height), Digest::ZERO)).unwrap())
+    };
+    assert_eq!(at(3, 90), ["first", "second"], "the third is of another block");
+    assert_eq!(at(5, 95), ["third"]);
+    assert!(at(3, 95).is_empty() && at(2, 90).is_empty());
+    let between = |from, to| store.acts_between(Epoch::new(from), Epoch::new(to));
+    assert_eq!(reasons(between(3, 5).unwrap()), ["first", "second"]);
+    assert!(between(4, 4).unwrap().is_empty());
+    assert!(between(2, 4).is_err(), "epoch 2 ended, and nobody knows how");
 }
 
 fn write(store: &ConsensusStore, entries: &[Write]) {

@@ -1,7 +1,7 @@
 //! Gathers what the engine, the network and the peers say, and has it judged.
 
-use chain_core::api::{GaveUp, ValidatorWhy, WaitingFor, Why};
-use chain_core::id::ValidatorIx;
+use chain_core::api::{GaveUp, RecoveryNote, ValidatorWhy, WaitingFor, Why};
+use chain_core::id::{Epoch, ValidatorIx};
 
 use super::judge::{Seen, Situation, diagnose};
 use crate::driver::core::Core;
@@ -72,8 +72,21 @@ fn situation(core: &Core) -> Situation {
         old_height: core.watch.old_height(now),
         clock_ahead_ms: core.params.clock_ahead_ms,
         timeout_ms: core.params.timeout_base_ms,
+        recovery: recovery(core),
         validators: core.committee().indices().map(seen).collect(),
     }
+}
+
+/// The act of recovery that began this epoch, or that ends it as soon as its block has come; said as long as it is
+/// the last thing that happened to the validator set.
+pub(crate) fn recovery(core: &Core) -> Option<RecoveryNote> {
+    let part = core.part();
+    if let Some(recovery) = &part.ended_by {
+        return Some(RecoveryNote::of(&recovery.act, false));
+    }
+    let before = part.committee.epoch().get().checked_sub(1).map(Epoch::new)?;
+    let begun_by = core.guard(core.consensus.act(before))??;
+    (begun_by.act.height == part.base.0).then(|| RecoveryNote::of(&begun_by.act, true))
 }
 
 /// The diagnosis as gauges.

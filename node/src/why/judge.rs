@@ -4,7 +4,7 @@
 //! itself included. Slowness is compared with the others', so that a slow network or a full machine accuses
 //! nobody.
 
-use chain_core::api::{Condition, GaveUp, ValidatorWhy, WaitingFor, Why, span};
+use chain_core::api::{Condition, GaveUp, RecoveryNote, ValidatorWhy, WaitingFor, Why, span};
 use chain_core::code::{Code, Refusal};
 use chain_core::id::{Height, View};
 
@@ -70,6 +70,8 @@ pub(super) struct Situation {
     pub(super) clock_ahead_ms: u64,
     /// Base of the view timeout.
     pub(super) timeout_ms: u64,
+    /// The act that began this epoch, or that ends it.
+    pub(super) recovery: Option<RecoveryNote>,
     pub(super) validators: Vec<Seen>,
 }
 
@@ -130,6 +132,7 @@ pub(super) fn diagnose(situation: &Situation) -> Why {
         quorum: situation.quorum,
         waiting_for: situation.waiting_for.clone(),
         gave_up: situation.gave_up.clone(),
+        recovery: situation.recovery.clone(),
         validators,
     }
 }

@@ -1,8 +1,9 @@
 //! Asking a node over HTTP.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chain_core::api::{Problem, TransactionStatus};
+use chain_core::api::{Page, Problem, RecordView, TransactionStatus};
 use chain_core::codec::encode;
 use chain_core::transaction::Submission;
 use serde::de::DeserializeOwned;
@@ -74,6 +75,34 @@ pub fn post(url: &str, content_type: &str, bytes: &[u8]) -> Result<TransactionSt
 /// # Errors
 /// When the node refuses or does not answer.
 pub fn submit(base: &str, submission: &Submission) -> Result<TransactionStatus, Failed> {
+    submit_until(base, submission, "executed")
+}
+
+/// Submits a transaction and waits until it reaches a stage.
+///
+/// # Errors
+/// When the node refuses or does not answer.
+pub fn submit_until(base: &str, submission: &Submission, stage: &str) -> Result<TransactionStatus, Failed> {
     let bytes = encode(submission).map_err(|error| Failed::Other(error.to_string()))?;
-    post(&format!("{base}/v1/transactions?wait=executed"), "application/octet-stream", &bytes)
+    post(&format!("{base}/v1/transactions?wait={stage}"), "application/octet-stream", &bytes)
+}
+
+/// Every fingerprint that a node lists, with how often.
+///
+/// # Panics
+/// When the node refuses or does not answer.
+pub fn listed(base: &str) -> BTreeMap<String, u32> {
+    let mut found = BTreeMap::new();
+    let mut cursor = String::new();
+    loop {
+        let url = format!("{base}/v1/records?type=egov.doc_fingerprint&limit=500{cursor}");
+        let page: Page<RecordView> = get(&url).unwrap_or_else(|failed| panic!("{url}: {}", failed.name()));
+        for item in page.items {
+            *found.entry(item.record.to_string()).or_insert(0) += 1;
+        }
+        match page.next_cursor {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return found,
+        }
+    }
 }

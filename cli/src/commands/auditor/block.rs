@@ -204,7 +204,7 @@ fn row(client: &Client, genesis: &Genesis, block: &BlockView) -> CliResult<Value
 }
 
 /// RFC 3339 in UTC.
-fn time(time_ms: u64) -> String {
+pub(crate) fn time(time_ms: u64) -> String {
     let stamp = i64::try_from(time_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     stamp.map_or_else(|| time_ms.to_string(), |stamp| stamp.to_string())
 }

@@ -6,7 +6,8 @@ use chain_core::code::Code;
 use chain_core::date::Date;
 use chain_core::genesis::ceremony::{Part, Signatures, assemble, sign};
 use chain_core::genesis::{
-    Council, Document, Draft, Genesis, KeyRole, MemberEntry, Parameters, SCHEMA, ValidatorEntry, prove,
+    Council, Document, Draft, Genesis, KeyRole, MemberEntry, Parameters, RecoveryKeyEntry, SCHEMA,
+    ValidatorEntry, prove,
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -112,6 +113,9 @@ pub(crate) struct JoinArgs {
     /// that is at home at this validator
     #[arg(long = "member", value_name = "ROLE[@AGENCY]")]
     pub(crate) members: Vec<String>,
+    /// Entry of the agency's recovery key, made with `city recovery key`; repeat it for other agencies at home here
+    #[arg(long = "recovery-key", value_name = "FILE")]
+    pub(crate) recovery_keys: Vec<PathBuf>,
     /// First day of the members, YYYY-MM-DD
     #[arg(long, default_value = "2026-01-01", value_name = "DATE")]
     pub(crate) from: String,
@@ -130,6 +134,7 @@ const SHAPE: Shape = Shape {
         "validators",
         "agencies",
         "members",
+        "recovery",
         "legal_bases",
     ],
     id: "chain_id",
@@ -259,6 +264,13 @@ fn joins(draft: &Draft, args: &JoinArgs) -> CliResult {
     args.from.parse::<Date>().map_err(|error| {
         CliError::new(Code::BadDate, format!("--from {}: {error}", args.from)).exit(Exit::Usage)
     })?;
+    if !args.recovery_keys.is_empty() && draft.document().recovery.is_none() {
+        return Err(CliError::usage("--recovery-key: the draft has no section [recovery]")
+            .hint("the coordinator adds it to the draft: [recovery] with threshold = M"));
+    }
+    for path in &args.recovery_keys {
+        at_home(&recovery_entry(path)?.agency)?;
+    }
     if args.out.exists() {
         return Err(CliError::new(Code::FileExists, args.out.display().to_string()));
     }
@@ -297,6 +309,8 @@ fn new(city: &City, network: String, from: Option<&Path>, out: &Path) -> CliResu
 /// Makes the keys of a validator and its agency's members, and signs them into a part.
 pub(crate) fn join(draft: &Draft, args: &JoinArgs, ring: &mut KeyRing) -> CliResult<Part> {
     let network = &draft.document().network;
+    let recovery_keys =
+        args.recovery_keys.iter().map(|path| recovery_entry(path)).collect::<CliResult<_>>()?;
     let keys = make(ring, &args.validator, Kind::Validator, Owner::default())?;
     let secrets = keys.iter().map(|entry| ring.secret(entry)).collect::<CliResult<Vec<_>>>()?;
     let possession = |at: usize, role: KeyRole| prove(network, &args.validator, role, &secrets[at]);
@@ -338,7 +352,16 @@ pub(crate) fn join(draft: &Draft, args: &JoinArgs, ring: &mut KeyRing) -> CliRes
             possession: prove(network, agency, KeyRole::Member, &secret),
         });
     }
-    Ok(Part::new(draft, vec![validator], Vec::new(), members, &[secrets[0].as_ref()])?)
+    Ok(Part::new(draft, vec![validator], Vec::new(), members, recovery_keys, &[secrets[0].as_ref()])?)
+}
+
+/// The public entry of a recovery key.
+fn recovery_entry(path: &Path) -> CliResult<RecoveryKeyEntry> {
+    toml::from_str(&files::read(path)?).map_err(|error| {
+        let detail = format!("{}: no entry of a recovery key: {}", path.display(), error.to_string().trim());
+        CliError::new(Code::ConfigInvalid, detail)
+            .hint("make it with: city recovery key NAME --agency ID --draft FILE --out FILE")
+    })
 }
 
 /// A name for an agency's files: its English name in small letters, or its identifier.
@@ -379,6 +402,10 @@ fn view(genesis: &Genesis) -> Value {
         "validators": validators,
         "agencies": agencies,
         "members": document.members.len(),
+        "recovery": document.recovery.as_ref().map(|one| {
+            let keys: Vec<String> = one.keys.iter().map(|key| format!("{} ({})", key.name, key.agency)).collect();
+            format!("{} of {}", one.threshold, keys.join(", "))
+        }),
         "legal_bases": bases,
     })
 }

@@ -66,6 +66,8 @@ pub(crate) enum Kind {
     Network,
     /// Checkpoints of a validator
     Log,
+    /// An agency's part in the way out of a lost quorum; kept offline
+    Recovery,
     /// What the officers of an agency share to recognise their own decision numbers
     Dedupe,
 }
@@ -128,6 +130,13 @@ pub(crate) fn make(ring: &mut KeyRing, name: &str, kind: Kind, owner: Owner) -> 
             one(ring, &format!("{name}-network"), KeyRole::Network)?,
             one(ring, &format!("{name}-log"), KeyRole::Log)?,
         ],
+        Kind::Recovery => {
+            if owner.agency.is_none() {
+                return Err(CliError::usage("a recovery key needs --agency")
+                    .hint("city recovery key NAME --agency ID --draft FILE --out FILE"));
+            }
+            vec![one(ring, name, KeyRole::Recovery)?]
+        }
         Kind::Dedupe => {
             let agency = owner.agency.ok_or_else(no_agency)?;
             ring.create_dedupe(&agency, name)?;

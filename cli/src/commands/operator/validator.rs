@@ -270,7 +270,7 @@ fn prove(
     Ok(ValidatorDetails::prove(genesis.chain_id(), name, &agency, address, secrets))
 }
 
-fn read_proof(path: &Path, genesis: &Genesis) -> CliResult<ValidatorDetails> {
+pub(crate) fn read_proof(path: &Path, genesis: &Genesis) -> CliResult<ValidatorDetails> {
     let how = "make it with: city validator prove NAME --agency ID --address ADDRESS --out FILE";
     let details: ValidatorDetails = serde_json::from_str(&files::read(path)?).map_err(|error| {
         CliError::new(Code::MalformedJson, format!("{}: {error}", path.display())).hint(how)

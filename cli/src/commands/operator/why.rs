@@ -67,6 +67,9 @@ fn head(why: &Why) -> String {
     if !why.next.is_empty() {
         text += &format!("next: {}\n", why.next);
     }
+    if let Some(recovery) = &why.recovery {
+        text += &format!("recovery: {}\n", clean(&recovery.sentence()));
+    }
     text += &format!("seen by {} in view {}, led by {}", why.node, why.view, why.leader);
     // What takes a moment is the usual course of things.
     if let Some(owed) = why.waiting_for.as_ref().filter(|owed| owed.for_ms >= 1_000) {
@@ -120,8 +123,9 @@ fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chain_core::api::{GaveUp, WaitingFor};
-    use chain_core::id::{Height, View};
+    use chain_core::api::{GaveUp, RecoveryNote, WaitingFor};
+    use chain_core::crypto::Digest;
+    use chain_core::id::{Epoch, Height, RecordId, View};
 
     fn validator(n: usize, state: Condition) -> ValidatorWhy {
         ValidatorWhy {
@@ -167,6 +171,7 @@ mod tests {
                 why: "silence".into(),
                 ago_ms: 9_000,
             }),
+            recovery: None,
             validators: (0..n).map(|at| validator(at, state)).collect(),
         }
     }
@@ -186,6 +191,33 @@ mod tests {
         let foot = foot(&why);
         assert_eq!(foot.lines().count(), 5);
         assert!(head.lines().count() + table + foot.lines().count() <= 24 - 4, "room for wrapped lines");
+    }
+
+    #[test]
+    fn an_act_of_recovery_is_told_before_anything_else_about_the_view() {
+        let note = RecoveryNote {
+            epoch: Epoch::ZERO,
+            height: Height::new(1_190),
+            act: RecordId::new(Digest::ZERO),
+            reason: "two machine \u{1b}rooms burnt".into(),
+            time_ms: 0,
+            in_effect: true,
+        };
+        let told = |in_effect| {
+            let note = RecoveryNote { in_effect, ..note.clone() };
+            head(&Why { recovery: Some(note), ..why(4, Condition::Ok) })
+        };
+        assert!(
+            told(true).contains("\nrecovery: the agencies ended epoch 0 at block 1190 by act 0000"),
+            "{}",
+            told(true)
+        );
+        assert!(told(true).contains("two machine \u{fffd}rooms burnt\nseen by"), "{}", told(true));
+        assert!(
+            told(false).contains("burnt; this node follows to that block without a vote\nseen by"),
+            "{}",
+            told(false)
+        );
     }
 
     #[test]

@@ -76,6 +76,23 @@ impl Report {
         self.set("quorum", json!(committee.quorum()));
         let names: Vec<&String> = committee.validators().iter().map(|one| &one.name).collect();
         self.set("validators", json!(names));
+        let recoveries: Vec<Value> = sets
+            .recoveries()
+            .map(|(recovery, signed_by)| {
+                let act = &recovery.act;
+                json!({
+                    "epoch": act.epoch,
+                    "block": act.height,
+                    "act": act.record(),
+                    "reason": act.reason,
+                    "time": day(act.time_ms / 1000),
+                    "signed_by": signed_by,
+                })
+            })
+            .collect();
+        if !recoveries.is_empty() {
+            self.set("recoveries", json!(recoveries));
+        }
     }
 
     /// The checkpoint that the node gave.
@@ -203,6 +220,20 @@ impl Report {
                 count("executed")
             ));
             lines.push(format!("  checkpoint  {}", self.checkpoint_line()));
+        }
+        for one in self.fields.get("recoveries").and_then(Value::as_array).into_iter().flatten() {
+            let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+            let signers: Vec<&str> =
+                one["signed_by"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            lines.push(format!(
+                "  recovery    the agencies ended epoch {} at block {} on {}: {}   act {} signed by {}",
+                one["epoch"],
+                one["block"],
+                text("time"),
+                text("reason"),
+                text("act"),
+                signers.join(", ")
+            ));
         }
         lines.push(match part {
             true => "  PASS IN PART   no gap and no unsigned block in the range".to_owned(),

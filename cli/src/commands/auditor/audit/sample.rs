@@ -6,14 +6,15 @@ use chain_core::build::{Filing, file, submission};
 use chain_core::certificate::{Cert, VoteKind};
 use chain_core::checkpoint::{Checkpoint, SignedCheckpoint};
 use chain_core::codec::encode;
+use chain_core::committee::Committee;
 use chain_core::crypto::{Digest, SecretKey, Signature};
 use chain_core::epoch::{ClosingProof, HandOver};
 use chain_core::execute::{self, LedgerRead as _, OrderedBatch, OrderedBlock};
 use chain_core::genesis::{
     AgencyEntry, Council, Document, Genesis, LegalBasisEntry, MemberEntry, Months, Parameters, Permits,
-    Publication, SCHEMA, ValidatorEntry, ValidatorSecrets,
+    Publication, Recovery, RecoveryKeyEntry, SCHEMA, ValidatorEntry, ValidatorSecrets,
 };
-use chain_core::id::{Height, ValidatorIx, View};
+use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{BatchHeader, LaneAdvance, SignedBatchHeader};
 use chain_core::layout::Layout as _;
 use chain_core::ledger::MemoryLedger;
@@ -21,6 +22,7 @@ use chain_core::merkle::{Frontier, leaf_hash};
 use chain_core::operation::{AmendReason, Operation};
 use chain_core::record::validator::ValidatorDetails;
 use chain_core::record::{BasisRef, Class, Details, RecordType, SubjectKind};
+use chain_core::recovery::{Passage, RecoveryAct, SignedRecovery};
 use chain_core::state::key;
 use chain_core::transaction::{Batch, Submission, payload_root};
 
@@ -39,8 +41,13 @@ fn agency(ix: u8) -> String {
     format!("register:CN-T:{ix}")
 }
 
-/// The genesis; its name makes it another chain.
+/// The genesis; its time makes it another chain.
 pub(crate) fn genesis(created: &str) -> Genesis {
+    genesis_with(created, None)
+}
+
+/// The same, with a way out of a lost quorum.
+fn genesis_with(created: &str, recovery: Option<Recovery>) -> Genesis {
     let validator = |ix| {
         let secrets =
             ValidatorSecrets { consensus: &secret(1, ix), network: &secret(2, ix), log: &secret(3, ix) };
@@ -60,7 +67,7 @@ pub(crate) fn genesis(created: &str) -> Genesis {
         utc_offset_minutes: 480,
         parameters: Parameters::default(),
         council: Council { threshold: 3 },
-        recovery: None,
+        recovery,
         validators: (0..N).map(validator).collect(),
         agencies: (0..N)
             .map(|ix| AgencyEntry {
@@ -119,21 +126,30 @@ pub(crate) struct Chain {
     history: Frontier,
     view: View,
     records: u64,
+    /// Acts that the next block executes.
+    acts: Vec<SignedRecovery>,
 }
 
 impl Chain {
     /// Genesis alone.
     pub(crate) fn new() -> Self {
-        let genesis = genesis("2026-11-23T00:00:00Z");
+        Self::of(genesis("2026-11-23T00:00:00Z"))
+    }
+
+    fn of(genesis: Genesis) -> Self {
         let ledger = MemoryLedger::new(genesis.chain_params(), &genesis.state().unwrap()).unwrap();
         let lanes = vec![(0, Digest::ZERO); usize::from(N)];
         let (history, view, sets) = (Frontier::default(), View::ZERO, Sets::of(&genesis));
-        Self { genesis, ledger, blocks: Vec::new(), sets, lanes, history, view, records: 0 }
+        Self { genesis, ledger, blocks: Vec::new(), sets, lanes, history, view, records: 0, acts: Vec::new() }
     }
 
     /// Seven blocks; 2, 4 and 7 carry certificates; 5 begins a view.
     pub(crate) fn sample() -> Self {
-        let mut chain = Self::new();
+        Self::new().grown()
+    }
+
+    fn grown(mut self) -> Self {
+        let chain = &mut self;
         chain.block(&[], false);
         let one = chain.records(0, 1);
         let two = chain.records(1, 1);
@@ -148,7 +164,46 @@ impl Chain {
         let more = chain.records(1, 3);
         chain.block(&[(1, vec![more])], false);
         chain.block(&[], true);
+        self
+    }
+
+    /// The sample of a city with three recovery keys, of which two end epoch 0 at block 7; then three blocks of epoch 1,
+    /// or of epoch 2 when they sign a second act before epoch 1 has a block.
+    pub(crate) fn recovered(acts: u64) -> Self {
+        let safes = (0..3)
+            .map(|ix| RecoveryKeyEntry::new(NETWORK, &format!("safe-{ix}"), &agency(ix), &secret(8, ix)));
+        let recovery = Recovery { threshold: 2, keys: safes.collect() };
+        let mut chain = Self::of(genesis_with("2026-11-23T00:00:00Z", Some(recovery))).grown();
+        for epoch in 0..acts {
+            let act = chain.act(epoch);
+            let signatures = [0, 2].map(|ix| act.sign(&secret(8, ix))).to_vec();
+            let recovery = SignedRecovery::new(act, signatures);
+            chain.sets.take(Passage::Recovery(recovery.clone())).unwrap();
+            chain.acts.push(recovery);
+        }
+        chain.lanes = vec![(0, Digest::ZERO); usize::from(N)];
+        chain.view = View::ZERO;
+        chain.block(&[], false);
+        let more = chain.records(1, 2);
+        chain.block(&[(1, vec![more])], false);
+        chain.block(&[], true);
         chain
+    }
+
+    /// An act for the end of an epoch at the newest block; it moves the first validator.
+    pub(crate) fn act(&self, epoch: u64) -> RecoveryAct {
+        let newest = &self.blocks.last().unwrap().header;
+        let mut validators = self.genesis.committee().validators().to_vec();
+        validators[0].address = format!("/ip4/10.0.0.{}/tcp/7101", epoch + 1);
+        RecoveryAct {
+            chain_id: self.genesis.chain_id(),
+            epoch: Epoch::new(epoch),
+            height: newest.height,
+            block_digest: newest.digest(),
+            next: Committee::new(Epoch::new(epoch + 1), validators).unwrap(),
+            reason: "two machine rooms burnt".into(),
+            time_ms: 1_795_392_000_000,
+        }
     }
 
     /// The sample, and then a second epoch: the council moves a validator, block 9 closes the first one, made final by
@@ -178,7 +233,7 @@ impl Chain {
         }
         let headers = std::iter::once(&closing.header).chain(&closing.suffixes).cloned().collect();
         let proof = ClosingProof { headers, certificate: closing.certificate.clone().unwrap() };
-        chain.sets.take(HandOver { proof, next: settled }).unwrap();
+        chain.sets.take(Passage::HandOver(HandOver { proof, next: settled })).unwrap();
         if lanes_begin_anew {
             chain.lanes = vec![(0, Digest::ZERO); usize::from(N)];
         }
@@ -275,7 +330,7 @@ impl Chain {
             advances.push(LaneAdvance { author: header.author, seq: header.seq, tip: header.digest() });
         }
         let digests: Vec<Digest> = batches.iter().map(|one| one.signed.header.digest()).collect();
-        let Set { committee, base } = self.sets.newest();
+        let Set { committee, base, .. } = self.sets.newest();
         let parent = self.blocks.last().map(|one| one.header.digest());
         let summary = *self.ledger.summary();
         let header = Header {
@@ -311,7 +366,10 @@ impl Chain {
                 .map(|(batch, signatures_ok)| OrderedBatch { batch, signatures_ok, recorded: None })
                 .collect(),
         };
-        let outcomes = self.ledger.execute(&ordered).unwrap();
+        let outcomes = match &std::mem::take(&mut self.acts)[..] {
+            [] => self.ledger.execute(&ordered).unwrap(),
+            acts => self.ledger.execute_recovered(&ordered, acts).unwrap(),
+        };
         self.history.push(&leaf_hash(header.digest().as_bytes()));
         let mut block = RawBlock {
             header,

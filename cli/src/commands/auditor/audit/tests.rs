@@ -8,6 +8,7 @@ use chain_core::epoch::{ClosingProof, HandOver};
 use chain_core::execute::Verdict;
 use chain_core::genesis::Genesis;
 use chain_core::id::{Height, ValidatorIx};
+use chain_core::recovery::{Passage, SignedRecovery};
 
 use super::checkpoint::Cosigned;
 use super::finding::{Finding, Grade};
@@ -198,6 +199,52 @@ fn a_suffix_proves_the_closing_block_above_it_and_nothing_else() {
 }
 
 #[test]
+fn an_audit_walks_over_the_agencies_act_and_executes_it() {
+    for acts in [1, 2] {
+        let chain = Chain::recovered(acts);
+        let verified = audit_epochs(&chain, &chain.sets, &plan(2), chain.blocks.clone()).unwrap();
+        assert_eq!((verified.newest.0, verified.certified), (Height::new(10), Height::new(10)));
+        assert_eq!(verified.log.map(|(size, _)| size), Some(chain.ledger.summary().log_size));
+        let told: Vec<(u64, Vec<&str>)> =
+            chain.sets.recoveries().map(|(one, by)| (one.act.epoch.get(), by)).collect();
+        let want: Vec<(u64, Vec<&str>)> = (0..acts).map(|epoch| (epoch, vec!["safe-0", "safe-2"])).collect();
+        assert_eq!(told, want);
+        let part = Plan { from: Height::new(8), ..plan(2) };
+        assert_eq!(audit_epochs(&chain, &chain.sets, &part, chain.blocks[7..].to_vec()).unwrap().log, None);
+        // Whoever knows nothing of the act trusts the first set alone.
+        let finding =
+            audit_epochs(&chain, &Sets::of(&chain.genesis), &plan(2), chain.blocks.clone()).unwrap_err();
+        let got = (finding.refusal.code, finding.grade, finding.height);
+        assert_eq!(got, (Code::UnknownSigner, Grade::Unknown, Some(Height::new(8))));
+    }
+}
+
+#[test]
+fn an_act_is_taken_only_as_the_recovery_keys_signed_it_and_only_at_its_block() {
+    let chain = Chain::recovered(1);
+    let (signed, _) = chain.sets.recoveries().next().unwrap();
+    let take = |recovery: SignedRecovery| Sets::of(&chain.genesis).take(Passage::Recovery(recovery));
+    take(signed.clone()).unwrap();
+    let alone = SignedRecovery { signatures: signed.signatures[..1].to_vec(), ..signed.clone() };
+    assert_eq!(take(alone).unwrap_err().code, Code::RecoveryShort);
+    let mut changed = signed.clone();
+    changed.act.height = changed.act.height.next();
+    assert_eq!(take(changed).unwrap_err().code, Code::RecoveryInvalid);
+    let without = genesis("2026-11-23T00:00:00Z");
+    let unknown = Sets::of(&without).take(Passage::Recovery(signed.clone())).unwrap_err();
+    assert_eq!(unknown.code, Code::RecoveryUnknown);
+    // The keys signed another block than the chain goes on from: both are signed, so it is a fork.
+    let mut act = signed.act.clone();
+    (act.height, act.block_digest) = (Height::new(4), chain.blocks[3].header.digest());
+    let signatures = [0, 2].map(|ix| act.sign(&secret(8, ix))).to_vec();
+    let mut sets = Sets::of(&chain.genesis);
+    sets.take(Passage::Recovery(SignedRecovery::new(act, signatures))).unwrap();
+    let finding = audit_epochs(&chain, &sets, &plan(2), chain.blocks.clone()).unwrap_err();
+    assert_eq!((finding.refusal.code, finding.height), (Code::ForkDetected, Some(Height::new(8))));
+    assert!(finding.refusal.detail.contains("the agencies ended epoch 0 with block 4"), "{finding:?}");
+}
+
+#[test]
 fn a_hand_over_is_taken_only_with_a_quorums_signature_on_the_set_it_names() {
     let chain = Chain::two_epochs(false);
     let closing = &chain.blocks[8];
@@ -206,8 +253,9 @@ fn a_hand_over_is_taken_only_with_a_quorums_signature_on_the_set_it_names() {
         headers: vec![closing.header.clone()],
         certificate: certificate(&closing.header, signers),
     };
-    let take =
-        |proof, next: &Committee| Sets::of(&chain.genesis).take(HandOver { proof, next: next.clone() });
+    let take = |proof, next: &Committee| {
+        Sets::of(&chain.genesis).take(Passage::HandOver(HandOver { proof, next: next.clone() }))
+    };
     take(proof(&[1, 2, 3]), &next).unwrap();
     let mut validators = next.validators().to_vec();
     validators.swap(0, 1);

@@ -13,6 +13,7 @@ use chain_core::genesis::Genesis;
 use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use chain_core::ledger::MemoryLedger;
 use chain_core::merkle::{Frontier, leaf_hash};
+use chain_core::recovery::SignedRecovery;
 
 use super::content::Judged;
 use super::finding::{Finding, Grade};
@@ -66,6 +67,8 @@ pub(crate) struct Walk<'g> {
     sets: &'g Sets,
     /// The epoch that the walk is in; none before the first block of a part.
     epoch: Option<&'g Set>,
+    /// The acts of recovery that stand between the newest block and the next one, to be executed with it.
+    acts: Vec<SignedRecovery>,
     /// Height and digest of the newest block; none before the first of a part.
     at: Option<(Height, Digest)>,
     view: View,
@@ -105,6 +108,7 @@ impl<'g> Walk<'g> {
         let mut walk = Self {
             sets,
             epoch: first,
+            acts: Vec::new(),
             at: (!part).then_some((Height::ZERO, digest)),
             view: View::ZERO,
             time_ms: if part { 0 } else { genesis.created_ms() },
@@ -234,7 +238,7 @@ impl<'g> Walk<'g> {
     }
 
     /// Goes on to the block's epoch: after a closing block it is the next one, with the validators that a quorum
-    /// handed over to, on that very block.
+    /// handed over to, on that very block; and so it is after the block that an act of the agencies names.
     fn enter(&mut self, header: &Header) -> Result<(), Finding> {
         let height = header.height;
         let Some(set) = self.sets.get(header.epoch) else {
@@ -251,14 +255,24 @@ impl<'g> Walk<'g> {
         if header.epoch == from && !closed {
             return Ok(());
         }
-        if !closed || header.epoch != from.next() {
+        let mut reached = if closed { from.next() } else { from };
+        while reached < header.epoch
+            && let Some(next) = self.sets.get(reached.next())
+            && let Some(recovery) = next.begun_by.as_ref().filter(|_| self.at == Some(next.base))
+        {
+            self.acts.push(recovery.clone());
+            reached = reached.next();
+        }
+        let ended_elsewhere = set.begun_by.is_some() && self.at != Some(set.base);
+        if header.epoch != reached && !ended_elsewhere {
             let why = if closed { "which its parent closes" } else { "which no block has closed" };
             let detail = format!("epoch {} after epoch {from}, {why}", header.epoch);
             return Err(Finding::wrong(height, Code::ChainBroken, detail));
         }
         if self.at != Some(set.base) {
             let (at, digest) = set.base;
-            let detail = format!("a quorum closed epoch {from} with block {at} {digest}");
+            let who = if ended_elsewhere { "the agencies ended" } else { "a quorum closed" };
+            let detail = format!("{who} epoch {from} with block {at} {digest}");
             // The parent has a certificate of its own when it was the newest one covered.
             return Err(match self.covered == self.height() {
                 true => Finding::tampered(height, Code::ForkDetected, detail),
@@ -280,7 +294,7 @@ impl<'g> Walk<'g> {
     fn rules(&self, header: &Header) -> Result<(), Finding> {
         let height = header.height;
         let broken = |detail: String| Err(Finding::wrong(height, Code::ChainBroken, detail));
-        let Some(Set { committee, base }) = self.epoch else {
+        let Some(Set { committee, base, .. }) = self.epoch else {
             return broken("it is of no epoch".to_owned());
         };
         if header.version != HEADER_VERSION {
@@ -508,7 +522,12 @@ impl<'g> Walk<'g> {
                 })
                 .collect(),
         };
-        let outcomes = ledger.execute(&ordered).map_err(|error| {
+        let acts = std::mem::take(&mut self.acts);
+        let outcomes = match &acts[..] {
+            [] => ledger.execute(&ordered),
+            acts => ledger.execute_recovered(&ordered, acts),
+        };
+        let outcomes = outcomes.map_err(|error| {
             Finding::unknown(height, Code::Internal, format!("re-execution stopped: {error}"))
         })?;
         let root = ledger.summary().root();

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use chain_core::code::Code;
 use chain_core::genesis::ceremony::{Signatures, assemble, sign};
-use chain_core::genesis::{Document, Draft, Parameters};
+use chain_core::genesis::{Document, Draft, Parameters, Recovery, RecoveryKeyEntry};
 
 use crate::app::City;
 use crate::commands::operator::genesis::{JoinArgs, join, now, slug};
+use crate::commands::operator::key::{Kind, make};
 use crate::context::{Context, Contexts};
 use crate::error::{CliError, CliResult};
-use crate::keyring::KeyRing;
+use crate::keyring::{KeyRing, Owner};
 use crate::{files, passphrase};
 
 use super::layout::{Layout, Validator};
@@ -21,6 +22,8 @@ const EXAMPLE: &str = include_str!("../../../../../genesis/example-city.toml");
 /// Officers of every agency: enough for every countersignature.
 const OFFICERS: [&str; 6] =
     ["clerk", "clerk", "supervisor", "legal_reviewer", "agency_admin", "agency_admin"];
+/// The first validators' agencies keep one each; two of them decide.
+const RECOVERY_KEYS: usize = 3;
 /// File with the passphrase of every key of the network.
 const PASSPHRASE: &str = "passphrase";
 
@@ -66,13 +69,18 @@ pub(crate) fn fill(making: &Path, root: &Path, count: u16, base_port: u16) -> Cl
     ring.set_development()?;
     files::create(&here.root().join("draft.toml"), &draft.to_toml())?;
     let mut parts = Vec::new();
-    for validator in &validators {
+    for (at, validator) in validators.iter().enumerate() {
+        let safe = here.home(validator).join("recovery-key.toml");
+        if at < RECOVERY_KEYS {
+            recovery_key(&draft, validator, &mut ring, &safe)?;
+        }
         let args = JoinArgs {
             draft: here.root().join("draft.toml"),
             validator: validator.name.clone(),
             agency: validator.agency.clone(),
             address: validator.multiaddr(),
             members: members(&draft, validator),
+            recovery_keys: Some(safe).filter(|_| at < RECOVERY_KEYS).into_iter().collect(),
             from: "2026-01-01".to_owned(),
             out: here.home(validator).join("part.toml"),
         };
@@ -97,6 +105,15 @@ pub(crate) fn fill(making: &Path, root: &Path, count: u16, base_port: u16) -> Cl
     Layout::new(root, base_port, validators)
 }
 
+/// Makes the recovery key of a validator's agency, so that the way out of a lost quorum can be practised.
+fn recovery_key(draft: &Draft, validator: &Validator, ring: &mut KeyRing, out: &Path) -> CliResult {
+    let (name, owner) = (format!("safe-{}", validator.name), validator.agency.clone());
+    let made = make(ring, &name, Kind::Recovery, Owner { agency: Some(owner), ..Owner::default() })?;
+    let secret = ring.secret(&made[0])?;
+    let entry = RecoveryKeyEntry::new(&draft.document().network, &name, &validator.agency, &secret);
+    files::create(out, &toml::to_string(&entry).map_err(CliError::internal)?)
+}
+
 /// The sample city, beginning now.
 fn draft(count: u16) -> CliResult<Draft> {
     let example = Draft::parse(EXAMPLE)?;
@@ -107,6 +124,7 @@ fn draft(count: u16) -> CliResult<Draft> {
         parameters,
         network: format!("devnet-{:02x}{:02x}", suffix[0], suffix[1]),
         created: now(),
+        recovery: Some(Recovery { threshold: 2, keys: Vec::new() }),
         ..example.document().clone()
     };
     if count < 4 {
