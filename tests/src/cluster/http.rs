@@ -1,11 +1,13 @@
 //! Asking a node over HTTP.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chain_core::api::{Problem, TransactionStatus};
 use chain_core::codec::encode;
 use chain_core::transaction::Submission;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -76,4 +78,24 @@ pub fn post(url: &str, content_type: &str, bytes: &[u8]) -> Result<TransactionSt
 pub fn submit(base: &str, submission: &Submission) -> Result<TransactionStatus, Failed> {
     let bytes = encode(submission).map_err(|error| Failed::Other(error.to_string()))?;
     post(&format!("{base}/v1/transactions?wait=executed"), "application/octet-stream", &bytes)
+}
+
+/// Every record of a type that a node lists, with how often.
+///
+/// # Panics
+/// When it does not answer, or not with a page of records.
+pub fn listed(base: &str, record_type: &str) -> BTreeMap<String, u32> {
+    let mut found = BTreeMap::new();
+    let mut cursor = String::new();
+    loop {
+        let page: Value = get(&format!("{base}/v1/records?type={record_type}&limit=500{cursor}"))
+            .unwrap_or_else(|failed| panic!("{base}: {}", failed.name()));
+        for item in page["items"].as_array().expect("a page of records") {
+            *found.entry(item["record"].as_str().expect("a record's id").to_owned()).or_insert(0) += 1;
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return found,
+        }
+    }
 }
