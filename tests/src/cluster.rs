@@ -5,6 +5,7 @@
 //! [`clerk`] signs transactions, also wrong ones; [`load`] files records while something happens.
 
 pub mod clerk;
+mod copies;
 pub mod http;
 pub mod judge;
 pub mod load;
