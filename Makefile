@@ -26,8 +26,8 @@ test: setup ## run every test; the last lines name the skipped ones and count th
 check: setup ## formatting, lints, crate arrows, dependencies, docs
 	@.ci/check
 
-bench: setup ## measure throughput, latency, memory and disk of four validators
-	@.ci/bench
+bench: setup ## measure throughput, latency, memory and disk of four validators (BENCH='slow', 'outage', 'leader-faults': with faults)
+	@.ci/bench $(BENCH)
 
 campaign: setup ## simulate seeds not run yet for these sources (SEEDS=a..b, DIR=where results are kept, SECONDS=limit)
 	@.ci/campaign $(or $(DIR),campaign) $(or $(SEEDS),0..5000) $(SECONDS)

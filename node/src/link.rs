@@ -213,6 +213,8 @@ pub struct PeerConnection {
     pub refused: Option<chain_core::code::Refusal>,
     /// Why the last attempt did not come as far as being refused.
     pub unreached: Option<Unreached>,
+    /// Whether a second process with its keys asked for a connection lately, while this one stood.
+    pub twin: bool,
 }
 
 /// How an attempt to connect failed before anybody could refuse it.

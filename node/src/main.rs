@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain_core::code::{Code, Refusal};
-use chain_core::crypto::SecretKey;
+use chain_core::crypto::{Digest, SecretKey};
 use chain_core::id::ChainId;
 use chain_core::recovery::{ACT_BYTES_MAX, SignedRecovery};
 use city_node::api::{self, ApiConfig, Limits, TlsFiles};
@@ -201,6 +201,7 @@ fn start(path: &std::path::Path) -> Result<(), Refusal> {
         addresses: config.p2p.addresses.clone(),
         chain_id: setup.genesis.chain_id(),
         network_key: SecretKey::from_seed(*setup.keys.network.seed()),
+        process: network::process()?,
     };
     let running = Running::start(setup)?;
     let reason = runtime.block_on(serve(&running, &peering, api_config(&config)?));
@@ -234,6 +235,7 @@ struct Peering {
     addresses: BTreeMap<String, String>,
     chain_id: ChainId,
     network_key: SecretKey,
+    process: Digest,
 }
 
 impl Peering {
@@ -255,6 +257,7 @@ impl Peering {
             addresses: self.addresses.clone(),
             chain_id: self.chain_id,
             network_key: SecretKey::from_seed(*self.network_key.seed()),
+            process: self.process,
             on_failure: Box::new(move |detail| failer(Refusal::new(Code::Internal, detail))),
         };
         let network = network::start(config, inbox).await?;

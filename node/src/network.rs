@@ -42,7 +42,7 @@ use std::time::{Duration, Instant};
 
 use chain_core::code::{Code, Refusal};
 use chain_core::codec::{decode, encode};
-use chain_core::crypto::{PublicKey, SecretKey};
+use chain_core::crypto::{Digest, PublicKey, SecretKey};
 use chain_core::id::{ChainId, ValidatorIx};
 use consensus::Peers;
 use consensus::message::Message;
@@ -83,6 +83,8 @@ pub struct NetworkConfig {
     pub chain_id: ChainId,
     /// This host's key; the directory must hold its public half at its own place.
     pub network_key: SecretKey,
+    /// This process, by a number that no other one has ([`process`]).
+    pub process: Digest,
     /// Called when the network's task ends without having been told to: the process must end too, since a
     /// validator that hears nobody only looks alive.
     pub on_failure: Box<dyn FnOnce(String) + Send>,
@@ -93,6 +95,7 @@ struct Shared {
     directory: Directory,
     chain_id: ChainId,
     network_key: PublicKey,
+    process: Digest,
     inbox: Arc<dyn Inbox>,
     slots: Vec<Slot>,
     metrics: Metrics,
@@ -102,6 +105,14 @@ impl Shared {
     fn slot(&self, ix: ValidatorIx) -> &Slot {
         &self.slots[ix.index()]
     }
+}
+
+/// Draws the number of a process: a validator's keys are accepted from one process at a time.
+///
+/// # Errors
+/// `INTERNAL` when the system has no randomness.
+pub fn process() -> Result<Digest, Refusal> {
+    hello::random_digest().map_err(|error| Refusal::new(Code::Internal, format!("no randomness: {error}")))
 }
 
 /// The running network.
@@ -117,7 +128,7 @@ pub struct NetworkHandle {
 /// # Errors
 /// `CONFIG_INVALID` for an address or a key that cannot be; `PORT_IN_USE`.
 pub async fn start(config: NetworkConfig, inbox: Arc<dyn Inbox>) -> Result<NetworkHandle, Refusal> {
-    let NetworkConfig { listen, directory, addresses, chain_id, network_key, on_failure } = config;
+    let NetworkConfig { listen, directory, addresses, chain_id, network_key, process, on_failure } = config;
     let me = directory.me;
     let own = directory.get(me).map(|one| one.network_key);
     if own != Some(network_key.public()) {
@@ -135,6 +146,7 @@ pub async fn start(config: NetworkConfig, inbox: Arc<dyn Inbox>) -> Result<Netwo
         directory,
         chain_id,
         network_key: network_key.public(),
+        process,
         inbox,
         metrics: Metrics::default(),
     });
@@ -239,7 +251,8 @@ impl Network for NetworkHandle {
             .map(|validator| {
                 let slot = self.shared.slot(validator);
                 let (connected, refused) = slot.status();
-                PeerConnection { validator, connected, refused, unreached: slot.unreached() }
+                let twin = slot.twin(Instant::now());
+                PeerConnection { validator, connected, refused, unreached: slot.unreached(), twin }
             })
             .collect()
     }

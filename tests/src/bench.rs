@@ -5,21 +5,29 @@
 //! and the output says so. Everything stays on the loopback interface, and processes are ended by their id.
 //!
 //! `figures` says what is measured, `load` how; `network` owns the processes, `city` makes the records.
+//! `leader_faults`, `outage` and `slow` measure what happens when something is done to the validators.
 
 mod city;
 mod client;
+mod fault;
 mod figures;
+mod leader_faults;
 mod limits;
 mod load;
 mod machine;
 mod network;
 mod options;
+mod outage;
 mod output;
+mod slow;
 mod stats;
 mod stop;
 
+pub use fault::Fault;
 pub use figures::run;
-pub use options::Options;
+pub use leader_faults::{LeaderFault, Strike, Struck, strike_leaders};
+pub use options::{Options, SlowOptions, Trial};
+pub use outage::{Outage, outage};
 
 /// What goes wrong while measuring; the text is for the person at the terminal.
 pub type BenchError = Box<dyn std::error::Error + Send + Sync>;

@@ -2,11 +2,13 @@
 //!
 //! Everything listens on loopback, every wait is bounded, and dropping a [`Cluster`] kills each process it
 //! started, by its own handle. [`judge`] reads what the vote recorders wrote; [`sheet`] makes spreadsheets;
-//! [`clerk`] signs transactions, also wrong ones.
+//! [`clerk`] signs transactions, also wrong ones; [`load`] files records while something happens.
 
 pub mod clerk;
+mod copies;
 pub mod http;
 pub mod judge;
+pub mod load;
 pub mod sheet;
 
 use std::fs::OpenOptions;

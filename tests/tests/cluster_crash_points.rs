@@ -1,12 +1,11 @@
 //! A real validator dies between any write and any send. The recorder outside the process judges: nothing
 //! left before it was durable, and nothing is ever signed twice differently.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chain_core::api::NodeStatus;
-use city_tests::cluster::clerk::{Officer, officers};
-use city_tests::cluster::{Cluster, PATIENCE, http, judge, mutant, wait_for};
+use city_tests::cluster::load::{assert_kept, under_load};
+use city_tests::cluster::{Cluster, PATIENCE, judge, mutant, wait_for};
 use serde_json::Value;
 
 /// Every point of the driver, and how often it is passed before the process dies there.
@@ -37,31 +36,6 @@ fn pause_until(cluster: &mut Cluster, victim: usize, holds: impl Fn(&Cluster) ->
     let deadline = Instant::now() + PATIENCE;
     while cluster.nodes[victim].up() && !holds(cluster) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Records are filed at every validator until told to stop.
-struct Load {
-    stop: AtomicBool,
-    done: AtomicU64,
-}
-
-impl Load {
-    fn run(&self, urls: &[String], clerk: &Officer, lane: usize) {
-        let mut number = 0_u64;
-        while !self.stop.load(Ordering::Relaxed) {
-            number += 1;
-            let key = format!("load-{lane}-{number}-{}", self.done.load(Ordering::Relaxed));
-            let submission = clerk.file(&key, &key);
-            match http::submit(&urls[lane], &submission) {
-                Ok(status) if !status.outcomes.is_empty() => {
-                    self.done.fetch_add(1, Ordering::Relaxed);
-                    // Enough to keep every point busy; more would only keep the processors busy.
-                    std::thread::sleep(Duration::from_millis(15));
-                }
-                _ => std::thread::sleep(Duration::from_millis(50)),
-            }
-        }
     }
 }
 
@@ -145,34 +119,10 @@ fn die(
     judged
 }
 
-fn under_load<T>(cluster: &mut Cluster, work: impl FnOnce(&mut Cluster) -> T) -> T {
-    let clerks = officers(&cluster.genesis, &cluster.keys, "clerk", 4);
-    let urls: Vec<String> = cluster.nodes.iter().map(|node| node.url()).collect();
-    let load = Load { stop: AtomicBool::new(false), done: AtomicU64::new(0) };
-    std::thread::scope(|scope| {
-        for (lane, clerk) in clerks.iter().enumerate() {
-            let (load, urls) = (&load, &urls);
-            scope.spawn(move || load.run(urls, clerk, lane));
-        }
-        /// Also when the work panics: the scope would wait for ever.
-        struct Stop<'a>(&'a Load);
-        impl Drop for Stop<'_> {
-            fn drop(&mut self) {
-                self.0.stop.store(true, Ordering::Relaxed);
-            }
-        }
-        let stop = Stop(&load);
-        let result = work(cluster);
-        drop(stop);
-        println!("{} records filed meanwhile", load.done.load(Ordering::Relaxed));
-        result
-    })
-}
-
 #[test]
 fn a_validator_may_die_between_any_write_and_any_send() {
     let mut cluster = Cluster::up();
-    under_load(&mut cluster, |cluster| {
+    let ((), acknowledged) = under_load(&mut cluster, |cluster, _| {
         for (point, count) in POINTS {
             for lead in [true, false] {
                 // Only a leader proposes.
@@ -187,10 +137,10 @@ fn a_validator_may_die_between_any_write_and_any_send() {
             }
         }
     });
-    cluster.wait_agreed();
+    assert_kept(&cluster, &acknowledged);
     cluster.assert_clean();
     let lines: usize = cluster.nodes.iter().map(|node| node.recorded().len()).sum();
-    println!("{lines} signed statements, none contradicts another");
+    println!("{} records, {lines} signed statements, none contradicts another", acknowledged.len());
 }
 
 /// The alarm test: with messages let go before their writes, the same judge must speak up. `make test` builds
@@ -208,7 +158,7 @@ fn with_the_hold_switched_off_the_judge_speaks_up() {
     for node in &mut cluster.nodes {
         node.use_program(&mutant);
     }
-    let noticed = under_load(&mut cluster, |cluster| {
+    let (noticed, _) = under_load(&mut cluster, |cluster, _| {
         (0..6).find_map(|turn| {
             let env = [("CITY_MUTANT_SEND_BEFORE_DURABLE", "1")];
             let verdict = die(cluster, "before-write", 8 + turn, turn % 2 == 0, &env);

@@ -3,11 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use chain_core::record::RecordType;
 use city_tests::cluster::{Cluster, PATIENCE, http, sheet, wait_for};
 use serde_json::Value;
 
@@ -89,30 +90,13 @@ fn acknowledged(journal: &Path) -> Vec<Row> {
     rows
 }
 
-/// Every licence that a node lists, with how often.
-fn listed(url: &str) -> BTreeMap<String, u32> {
-    let mut found = BTreeMap::new();
-    let mut cursor = String::new();
-    loop {
-        let page: Value =
-            http::get(&format!("{url}/v1/records?type=credit.licence&limit=500{cursor}")).unwrap();
-        for item in page["items"].as_array().unwrap() {
-            *found.entry(item["record"].as_str().unwrap().to_owned()).or_insert(0) += 1;
-        }
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return found,
-        }
-    }
-}
-
 /// Every acknowledged row is on all four, exactly once, and nothing else is.
 fn judge(cluster: &Cluster, rows: &[Row]) {
     let agreed = cluster.wait_agreed();
     let wanted: BTreeSet<&str> = rows.iter().map(|row| row.record.as_str()).collect();
     assert_eq!(wanted.len(), rows.len(), "two rows share a record");
     for node in &cluster.nodes {
-        let found = listed(&node.url());
+        let found = http::listed(&node.url(), RecordType::Licence);
         for record in &wanted {
             assert_eq!(found.get(*record), Some(&1), "{}: record {record}", node.name);
         }

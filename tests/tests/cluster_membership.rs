@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use chain_core::api::{Stage, ValidatorsView};
 use chain_core::execute::Verdict;
+use chain_core::record::RecordType;
 use city_tests::cluster::clerk::{Officer, officers};
 use city_tests::cluster::{Cluster, done, http, judge, said, wait_for};
 
@@ -286,7 +287,7 @@ fn validators_come_go_and_change_keys_while_records_are_filed() {
     assert_eq!(wanted.len(), acknowledged.len(), "two filings share a record");
     assert!(acknowledged.len() > 20, "{} records", acknowledged.len());
     for (at, node) in city.cluster.nodes.iter().enumerate() {
-        let found = http::listed(&node.url());
+        let found = http::listed(&node.url(), RecordType::DocFingerprint);
         for record in &wanted {
             assert_eq!(found.get(*record), Some(&1), "{}: record {record}", node.name);
         }

@@ -14,6 +14,7 @@ use chain_core::execute::Verdict;
 use chain_core::genesis::KeyRole;
 use chain_core::id::{ChainId, Epoch, Height};
 use chain_core::keyfile::{self, Passphrase};
+use chain_core::record::RecordType;
 use chain_core::recovery::{RecoveryAct, SignedRecovery};
 use city_tests::cluster::clerk::{Officer, officers};
 use city_tests::cluster::{Cluster, done, http, said, wait_for};
@@ -324,7 +325,7 @@ fn the_agencies_act_carries_the_chain_on_after_two_of_four_are_gone() {
     let wanted: BTreeSet<&String> = city.acknowledged.iter().collect();
     assert_eq!(wanted.len() as u64, city.filed, "every record has an id of its own");
     for node in &city.cluster.nodes {
-        let found = http::listed(&node.url());
+        let found = http::listed(&node.url(), RecordType::DocFingerprint);
         for record in &wanted {
             assert_eq!(found.get(*record), Some(&1), "{}: record {record}", node.name);
         }

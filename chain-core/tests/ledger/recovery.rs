@@ -226,7 +226,7 @@ fn an_act_that_named_the_wrong_machines_is_put_right_by_another_before_any_block
         epoch: Epoch::new(1),
         next: Committee::new(Epoch::new(2), validators).unwrap(),
         reason: "v6 never started".to_owned(),
-        ..first.act.clone()
+        ..first.act
     };
     let second = signed(second, &["A2", "N"]);
     let header = header(&city, &second.act);
@@ -235,7 +235,8 @@ fn an_act_that_named_the_wrong_machines_is_put_right_by_another_before_any_block
         let ledger = &city.ledger;
         execute::execute_recovered_block(ledger, ledger.chain(), ledger.exec_state(), &block, acts)
     };
-    for acts in [&[first.clone()][..], &[second.clone()], &[second.clone(), first.clone()], &[]] {
+    let turned = [second.clone(), first.clone()];
+    for acts in [&turned[1..], &turned[..1], &turned, &[]] {
         assert!(run(acts).is_err(), "{} acts", acts.len());
     }
     let result = run(&[first, second.clone()]).unwrap();

@@ -344,7 +344,7 @@ impl Engine {
         // The certificate covers every header by its hash links, but not the leaders' signatures, which are
         // kept and handed on.
         let signed = blocks.iter().all(|one| self.judge.proposal(one));
-        signed.then(|| Range { last: last.height, blocks, certificate, closing })
+        signed.then_some(Range { last: last.height, blocks, certificate, closing })
     }
 
     /// Hands over the ranges that go on from the committed block, one after the other.

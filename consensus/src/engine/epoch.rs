@@ -193,8 +193,7 @@ impl Engine {
     pub(super) fn on_guest(&mut self, now: Now, from: ValidatorIx, message: &Message, out: &mut Vec<Action>) {
         let ended = message.epoch().filter(|epoch| *epoch < self.epoch());
         let proof = if let Message::Closing(proof) = message { Some(proof) } else { None };
-        if (ended.is_none() && proof.is_none())
-            || self.guest_ms.is_some_and(|at| now.mono_ms < at + GUEST_MS)
+        if (ended.is_none() && proof.is_none()) || self.guest_ms.is_some_and(|at| now.mono_ms < at + GUEST_MS)
         {
             return;
         }

@@ -28,7 +28,7 @@ use super::sync::{self, Fetches};
 use super::tracker::Tracker;
 use crate::checkpoints::Checkpoints;
 use crate::epoch::{GUESTS_MAX, Part};
-use crate::link::{Frame, Inbox, Network, SyncRequest, SyncResponse};
+use crate::link::{Frame, Inbox, Network, PeerConnection, SyncRequest, SyncResponse};
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
@@ -149,7 +149,7 @@ impl EngineView {
         if self.voting {
             return None;
         }
-        self.lost.clone().or_else(|| {
+        self.lost.clone().or_else(|| core.taken()).or_else(|| {
             let part = core.part();
             let why = match (part.me, &part.ended_by) {
                 (_, Some(recovery)) => format!(
@@ -362,6 +362,18 @@ impl Core {
         let attached = self.network.read().unwrap_or_else(PoisonError::into_inner).clone();
         let epoch = self.committee().epoch();
         attached.filter(|(of, _)| *of == epoch).map(|(_, network)| network)
+    }
+
+    /// Why this process may not vote, if some of its peers are connected with another one that has its keys.
+    pub(crate) fn taken(&self) -> Option<Refusal> {
+        let taken = |peer: &PeerConnection| {
+            let refusal = peer.refused.as_ref().filter(|_| !peer.connected && peer.unreached.is_none());
+            refusal.is_some_and(|refusal| refusal.code == Code::LockHeld)
+        };
+        let count = self.network()?.peers().iter().filter(|peer| taken(peer)).count();
+        let detail =
+            || format!("another process has its keys, and {count} of its peers are connected with that one");
+        (count > 0).then(|| Refusal::new(Code::LockHeld, detail()))
     }
 
     /// Attaches the network of an epoch, in place of the one before. With the first one this node begins to tell its

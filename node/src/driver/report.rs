@@ -26,7 +26,12 @@ pub(super) fn alarm(committee: &Committee, alarm: &Alarm) -> Result<(), Refusal>
         }
         Alarm::VoteEcho { peer } => {
             let peer = name(committee, *peer);
-            tracing::error!(peer, "a peer holds a vote that the safety record does not know; not voting");
+            let code = Code::SafetyLost.name();
+            tracing::error!(
+                code,
+                peer,
+                "a peer holds a vote that the safety record does not know; not voting"
+            );
         }
         Alarm::Equivocation { offender, what } => {
             let offender = name(committee, *offender);

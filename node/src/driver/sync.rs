@@ -1,14 +1,19 @@
 //! Answering peers that lack something, and getting what this node lacks.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chain_core::crypto::Digest;
 use chain_core::id::{Epoch, Height, ValidatorIx};
 use chain_core::lane::{BatchHeader, BatchRef};
 use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX};
+use futures::StreamExt as _;
 use futures::future::join_all;
-use tokio::sync::oneshot;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::sleep;
 
 use super::core::{Core, Input};
 use crate::link::{SYNC_BATCHES_MAX, SYNC_BYTES_MAX, SyncRequest, SyncResponse};
@@ -23,8 +28,11 @@ const BLOCKS_MAX: usize = 256;
 const FETCHES_MAX: usize = 16;
 /// Most stored batches of one lane shown to the engine at a time.
 const SHOWN_MAX: usize = 512;
-/// Most questions of one fetch.
+/// Most questions of one fetch to one holder.
 const ROUNDS_MAX: usize = 64;
+/// When nothing came for this long the next holder is asked beside the one that is silent: a frozen one keeps its
+/// connections and answers nothing, and a view is over in less time than a question may take.
+const NEXT_AFTER: Duration = Duration::from_millis(300);
 
 /// Final blocks from a height on, with the certificate of the last; none when this node has none.
 ///
@@ -96,7 +104,7 @@ pub(crate) fn load_final(core: &Arc<Core>, epoch: Epoch, from: Height, count: us
     });
 }
 
-/// Gets a run of batches, from the store as far as they are there, else from the first holder that has them.
+/// Gets a run of batches, from the store as far as they are there, else from the first holder that gives them.
 /// The engine asks again while it lacks any.
 pub(crate) fn fetch(core: &Arc<Core>, from: u64, tip: BatchRef, holders: Vec<ValidatorIx>) {
     if !core.fetches.begin(&tip) {
@@ -110,15 +118,33 @@ pub(crate) fn fetch(core: &Arc<Core>, from: u64, tip: BatchRef, holders: Vec<Val
         core.pool.run(move || {
             let _ = reply.send(show_stored(&job, from, &tip));
         });
-        if let Ok(Some(mut from)) = answer.await {
-            for holder in holders {
-                if fetch_from(&core, holder, &mut from, tip).await {
-                    break;
-                }
-            }
+        if let Ok(Some(from)) = answer.await {
+            let came = Notify::new();
+            let questions = holders.into_iter().map(|holder| fetch_from(&core, holder, from, tip, &came));
+            first_that_has(questions, &came).await;
         }
         core.fetches.end(&tip);
     });
+}
+
+/// Runs attempts one after the other until one gives true, and begins the next beside those that run whenever
+/// nothing `came` for [`NEXT_AFTER`].
+async fn first_that_has(attempts: impl IntoIterator<Item = impl Future<Output = bool>>, came: &Notify) {
+    let mut attempts = attempts.into_iter().peekable();
+    let mut running = FuturesUnordered::new();
+    loop {
+        running.extend(attempts.next());
+        loop {
+            tokio::select! {
+                done = running.next() => match done {
+                    None | Some(true) => return,
+                    Some(false) => break,
+                },
+                () = came.notified() => {}
+                () = sleep(NEXT_AFTER), if attempts.peek().is_some() => break,
+            }
+        }
+    }
 }
 
 /// Shows the engine what is stored of a run: it forgets what was far ahead of it when it came. Gives the
@@ -147,11 +173,17 @@ fn first_missing<'a>(
     (!tip_stored || next <= tip.seq).then_some(next.min(tip.seq))
 }
 
-/// Asks one holder until it has no more; moves `from` along with what came. True when the tip came.
-async fn fetch_from(core: &Arc<Core>, holder: ValidatorIx, from: &mut u64, tip: BatchRef) -> bool {
+/// Asks one holder until it has no more, and says when something `came`. True when the tip did.
+async fn fetch_from(
+    core: &Arc<Core>,
+    holder: ValidatorIx,
+    mut from: u64,
+    tip: BatchRef,
+    came: &Notify,
+) -> bool {
     let Some(network) = core.network() else { return false };
     for _ in 0..ROUNDS_MAX {
-        let request = SyncRequest::Batches { from: *from, tip };
+        let request = SyncRequest::Batches { from, tip };
         let Ok(response) = network.request(holder, request).await else { return false };
         let taken = response.batches.into_iter().take(SYNC_BATCHES_MAX);
         let names = join_all(taken.map(|bytes| core.take_batch(Arc::from(bytes)))).await;
@@ -159,7 +191,7 @@ async fn fetch_from(core: &Arc<Core>, holder: ValidatorIx, from: &mut u64, tip: 
         for name in names {
             match name {
                 Some(name) if name == tip => return true,
-                Some(name) if name.author == tip.author && (*from..=tip.seq).contains(&name.seq) => {
+                Some(name) if name.author == tip.author && (from..=tip.seq).contains(&name.seq) => {
                     newest = newest.max(Some(name.seq));
                 }
                 // Not what was asked for, or refused: this holder is not worth another question.
@@ -167,9 +199,10 @@ async fn fetch_from(core: &Arc<Core>, holder: ValidatorIx, from: &mut u64, tip: 
             }
         }
         match newest {
-            Some(seq) if seq < tip.seq => *from = seq + 1,
+            Some(seq) if seq < tip.seq => from = seq + 1,
             _ => return false,
         }
+        came.notify_one();
     }
     false
 }
@@ -191,6 +224,35 @@ mod tests {
             count,
             time_ms: 0,
         }
+    }
+
+    /// How many holders are asked, when each has it or not, or never answers.
+    async fn asked(holders: &[Option<bool>]) -> usize {
+        let asked = std::cell::Cell::new(0);
+        let attempts = holders.iter().map(|has| {
+            let asked = &asked;
+            async move {
+                asked.set(asked.get() + 1);
+                match has {
+                    Some(has) => *has,
+                    None => std::future::pending().await,
+                }
+            }
+        });
+        let came = Notify::new();
+        let done = tokio::time::timeout(Duration::from_secs(60), first_that_has(attempts, &came)).await;
+        done.expect("somebody silent is waited for");
+        asked.get()
+    }
+
+    #[tokio::test]
+    async fn a_silent_holder_is_not_waited_for() {
+        let (has, lacks, silent) = (Some(true), Some(false), None);
+        assert_eq!(asked(&[has, has]).await, 1);
+        assert_eq!(asked(&[lacks, has, has]).await, 2);
+        assert_eq!(asked(&[lacks, lacks]).await, 2, "nobody has it");
+        assert_eq!(asked(&[silent, has, has]).await, 2);
+        assert_eq!(asked(&[silent, silent, lacks, has]).await, 4);
     }
 
     #[test]

@@ -30,6 +30,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Pause after HELLO was refused: such a thing is repaired by people.
 const PAUSE_REFUSED: Duration = Duration::from_secs(5);
+/// The same when another process has the validator's keys: it may be one whose host lost its power a moment ago.
+const PAUSE_TAKEN: Duration = Duration::from_secs(1);
 /// The higher index dials too once it has been without a connection for this long: the network may be open
 /// in one direction only.
 const FALLBACK_AFTER: Duration = Duration::from_secs(4);
@@ -256,7 +258,7 @@ impl Hub {
         let mut pause = jitter(PAUSE_MIN);
         match end {
             End::Refused(refusal) => {
-                pause = jitter(PAUSE_REFUSED);
+                pause = jitter(if refusal.code == Code::LockHeld { PAUSE_TAKEN } else { PAUSE_REFUSED });
                 self.note_refusal(peer, refusal);
             }
             End::Malformed(reason) => {
@@ -292,6 +294,9 @@ impl Hub {
         let name = self.shared.directory.get(peer).map_or("?", |one| one.name.as_str());
         if self.shared.slot(peer).refuse(refusal) {
             tracing::warn!(%peer, name, refusal = text, "no connection with validator");
+        }
+        if self.shared.slot(peer).twin_is_news(Instant::now()) {
+            tracing::error!(code = %Code::LockHeld, %peer, name, "a second process has the keys of a validator; it is refused");
         }
     }
 

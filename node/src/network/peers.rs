@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chain_core::code::Refusal;
+use chain_core::code::{Code, Refusal};
+use chain_core::crypto::Digest;
 use tokio::sync::{Notify, Semaphore};
 
 use super::outbox::{Bounds, Outbox};
@@ -18,6 +19,10 @@ pub(super) const DATA_BOUNDS: Bounds = Bounds { frames: 1_024, bytes: 24 * 1024 
 pub(super) const REQUESTS_MAX: usize = 4;
 /// A connection from which nothing came for this long may be replaced by one dialled from the other side.
 const FRESH: Duration = Duration::from_secs(3);
+/// A second process that asked for a connection is remembered for this long.
+const TWIN_REMEMBERED: Duration = Duration::from_secs(60);
+/// A process that is heard this long after another asked in its place is not its predecessor's last word.
+const TWIN_SURE: Duration = Duration::from_millis(500);
 /// Longest time for which a misbehaving peer is cut off.
 const CUT_MAX: Duration = Duration::from_secs(60);
 
@@ -42,6 +47,17 @@ struct State {
     probed: bool,
     faults: u32,
     cut_until: Option<Instant>,
+    rival: Option<Rival>,
+}
+
+/// A process that was turned away because another one with the same keys is connected.
+#[derive(Debug)]
+struct Rival {
+    /// The one that is connected.
+    holder: Digest,
+    first: Instant,
+    last: Instant,
+    told: bool,
 }
 
 /// A connection that passed HELLO.
@@ -55,17 +71,20 @@ pub(super) struct Active {
     pub(super) stop: Notify,
     /// Dialled by the validator with the lower index: wins over one dialled the other way.
     preferred: bool,
+    /// The peer's process, as HELLO named it.
+    process: Digest,
     started: Instant,
     heard_ms: AtomicU64,
 }
 
 impl Active {
-    pub(super) fn new(preferred: bool) -> Self {
+    pub(super) fn new(preferred: bool, process: Digest) -> Self {
         Self {
             votes: Outbox::new(VOTES_BOUNDS),
             data: Outbox::new(DATA_BOUNDS),
             stop: Notify::new(),
             preferred,
+            process,
             started: Instant::now(),
             heard_ms: AtomicU64::new(0),
         }
@@ -81,6 +100,27 @@ impl Active {
     pub(super) fn silence(&self) -> Duration {
         self.started.elapsed().saturating_sub(Duration::from_millis(self.heard_ms.load(Ordering::Relaxed)))
     }
+
+    /// Whether another process must wait: this one was heard a moment ago.
+    fn excludes(&self, process: &Digest) -> bool {
+        self.process != *process && self.silence() < FRESH
+    }
+}
+
+impl Rival {
+    fn recent(&self, now: Instant) -> bool {
+        now.duration_since(self.last) < TWIN_REMEMBERED
+    }
+}
+
+impl State {
+    fn twin(&self, now: Instant) -> bool {
+        let (Some(rival), Some(active)) = (&self.rival, &self.active) else { return false };
+        let heard = now.checked_sub(active.silence());
+        active.process == rival.holder
+            && rival.recent(now)
+            && heard.is_some_and(|heard| heard > rival.first + TWIN_SURE)
+    }
 }
 
 impl Default for Slot {
@@ -94,6 +134,37 @@ impl Default for Slot {
 }
 
 impl Slot {
+    /// Whether a process that proved the validator's keys may connect: not while another one is there. So one
+    /// process at a time is shown what a quorum remembers of the validator, and votes.
+    ///
+    /// # Errors
+    /// `LOCK_HELD` while another process is connected and was heard a moment ago.
+    pub(super) fn admit(&self, process: &Digest, now: Instant) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        let holder = match &state.active {
+            Some(active) if active.excludes(process) => active.process,
+            _ => return Ok(()),
+        };
+        match state.rival.as_mut().filter(|rival| rival.holder == holder && rival.recent(now)) {
+            Some(rival) => rival.last = now,
+            None => state.rival = Some(Rival { holder, first: now, last: now, told: false }),
+        }
+        Err(Refusal::new(Code::LockHeld, "another process with the same keys is connected"))
+    }
+
+    /// Whether two processes have the validator's keys: one was turned away lately, and the other was still heard
+    /// well after that. A process that was just killed may seem to be there for a moment.
+    pub(super) fn twin(&self, now: Instant) -> bool {
+        self.lock().twin(now)
+    }
+
+    /// The same; true once for each time that it becomes so.
+    pub(super) fn twin_is_news(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        let twin = state.twin(now);
+        state.rival.as_mut().is_some_and(|rival| twin && !std::mem::replace(&mut rival.told, true))
+    }
+
     /// Makes a connection the one in use and stops the one before; false when it must give way instead.
     ///
     /// Between two connections of one pair of validators, both sides choose the same: the one dialled by the
@@ -101,6 +172,10 @@ impl Slot {
     pub(super) fn claim(&self, new: &Arc<Active>) -> bool {
         let mut state = self.lock();
         if let Some(old) = &state.active {
+            // Two that came at once were both admitted.
+            if old.excludes(&new.process) {
+                return false;
+            }
             if old.preferred && !new.preferred && old.silence() < FRESH {
                 return false;
             }
@@ -205,7 +280,8 @@ mod tests {
     fn both_sides_keep_the_connection_dialled_by_the_lower_index() {
         for preferred_first in [true, false] {
             let slot = Slot::default();
-            let (low, high) = (Arc::new(Active::new(true)), Arc::new(Active::new(false)));
+            let (low, high) =
+                (Arc::new(Active::new(true, Digest::ZERO)), Arc::new(Active::new(false, Digest::ZERO)));
             let order = if preferred_first { [&low, &high] } else { [&high, &low] };
             assert!(slot.claim(order[0]));
             assert_eq!(slot.claim(order[1]), !preferred_first);
@@ -216,7 +292,8 @@ mod tests {
     #[test]
     fn a_newer_connection_of_the_same_direction_replaces_the_old() {
         let slot = Slot::default();
-        let (old, new) = (Arc::new(Active::new(true)), Arc::new(Active::new(true)));
+        let (old, new) =
+            (Arc::new(Active::new(true, Digest::ZERO)), Arc::new(Active::new(true, Digest::ZERO)));
         assert!(slot.claim(&old) && slot.announce(&old));
         assert!(slot.claim(&new));
         assert!(!slot.announce(&old), "the old one is no longer in use");
@@ -224,6 +301,32 @@ mod tests {
         assert!(slot.announce(&new));
         slot.release(&new);
         assert!(slot.active().is_none());
+    }
+
+    #[test]
+    fn a_second_process_is_turned_away_while_the_first_is_heard() {
+        let (one, two) = (Digest::ZERO, Digest::tagged(b"process", &[]));
+        let slot = Slot::default();
+        let now = Instant::now();
+        assert_eq!(slot.admit(&one, now), Ok(()));
+        let first = Arc::new(Active::new(false, one));
+        assert!(slot.claim(&first));
+        assert_eq!(slot.admit(&one, now), Ok(()), "the same process may connect again");
+        assert!(!slot.twin(now), "nobody else asked");
+        let refused = slot.admit(&two, now).map_err(|refusal| refusal.code);
+        assert_eq!(refused, Err(Code::LockHeld));
+        assert!(!slot.claim(&Arc::new(Active::new(true, two))), "nor may it if both were admitted at once");
+        assert!(!slot.twin(now), "the first may just have died");
+        std::thread::sleep(TWIN_SURE + Duration::from_millis(100));
+        first.heard();
+        let later = Instant::now();
+        assert!(slot.twin(later));
+        assert!(slot.twin_is_news(later) && !slot.twin_is_news(later));
+        assert!(!slot.twin(later + TWIN_REMEMBERED), "nobody asked again");
+        slot.release(&first);
+        assert_eq!(slot.admit(&two, later), Ok(()), "the first is gone");
+        assert!(slot.claim(&Arc::new(Active::new(true, two))));
+        assert!(!slot.twin(Instant::now()), "one is left");
     }
 
     #[test]
@@ -242,7 +345,7 @@ mod tests {
         slot.probed(Unreached::Mute);
         assert!(slot.may_probe());
         assert_eq!(slot.unreached(), Some(Unreached::Mute));
-        let active = Arc::new(Active::new(true));
+        let active = Arc::new(Active::new(true, Digest::ZERO));
         assert!(slot.claim(&active));
         slot.probed(Unreached::NoAnswer);
         assert_eq!(slot.unreached(), None, "it is connected by now");

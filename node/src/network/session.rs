@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use chain_core::code::Refusal;
 use chain_core::codec::Wire as _;
+use chain_core::crypto::Digest;
 use chain_core::id::ValidatorIx;
 use chain_core::transaction::Batch;
 use futures::io::{ReadHalf, WriteHalf};
@@ -66,11 +67,11 @@ impl Session {
         match timeout(OPEN_TIMEOUT, self.hello()).await {
             Err(_) => End::Broken("no HELLO in time".into()),
             Ok(Err(end)) => end,
-            Ok(Ok(hello)) => self.use_streams(hello).await,
+            Ok(Ok((hello, process))) => self.use_streams(hello, process).await,
         }
     }
 
-    async fn hello(&mut self) -> Result<Stream, End> {
+    async fn hello(&mut self) -> Result<(Stream, Digest), End> {
         let mut stream = self.stream(Channel::Hello).await?;
         let shared = &self.shared;
         let validator =
@@ -81,10 +82,12 @@ impl Session {
             epoch: shared.directory.committee.epoch(),
             peer_network_key: validator.network_key,
             peer_consensus_key: validator.consensus_key,
+            process: shared.process,
+            admit: &|process| shared.slot(self.peer).admit(process, Instant::now()),
             sign: &sign,
         };
         match hello::exchange(&mut stream, &terms).await {
-            Ok(()) => Ok(stream),
+            Ok(process) => Ok((stream, process)),
             Err(HelloError::Refused(refusal)) => Err(End::Refused(refusal)),
             Err(HelloError::Io(error)) => Err(End::Broken(format!("HELLO: {error}"))),
         }
@@ -102,7 +105,7 @@ impl Session {
         }
     }
 
-    async fn use_streams(mut self, hello: Stream) -> End {
+    async fn use_streams(mut self, hello: Stream, process: Digest) -> End {
         let open = async {
             let votes = self.stream(Channel::Votes).await?;
             Ok((votes, self.stream(Channel::Data).await?))
@@ -115,7 +118,7 @@ impl Session {
         let shared = Arc::clone(&self.shared);
         let slot = shared.slot(self.peer);
         let preferred = self.dialer == (shared.directory.me < self.peer);
-        let active = Arc::new(Active::new(preferred));
+        let active = Arc::new(Active::new(preferred, process));
         if !slot.claim(&active) {
             return End::Replaced;
         }

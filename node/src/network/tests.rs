@@ -108,10 +108,18 @@ struct Options {
     consensus: SecretKey,
     room: usize,
     addresses: BTreeMap<String, String>,
+    /// Where to listen, if not where the committee says.
+    listen: Option<String>,
 }
 
 fn options(n: usize) -> Options {
-    Options { chain_id: chain("city"), consensus: key(1, n), room: 1_000_000, addresses: BTreeMap::new() }
+    Options {
+        chain_id: chain("city"),
+        consensus: key(1, n),
+        room: 1_000_000,
+        addresses: BTreeMap::new(),
+        listen: None,
+    }
 }
 
 fn directory(committee: &Arc<Committee>, n: usize) -> Directory {
@@ -127,11 +135,12 @@ async fn host_with(committee: &Arc<Committee>, n: usize, options: Options) -> Ho
         room: Semaphore::new(options.room),
     };
     let config = NetworkConfig {
-        listen: committee.validators()[n].address.clone(),
+        listen: options.listen.unwrap_or_else(|| committee.validators()[n].address.clone()),
         directory: directory(committee, n),
         addresses: options.addresses,
         chain_id: options.chain_id,
         network_key: key(2, n),
+        process: super::process().unwrap(),
         on_failure: Box::new(|reason| panic!("{reason}")),
     };
     Host { net: start(config, Arc::new(inbox)).await.unwrap(), heard: receiver }
@@ -335,6 +344,34 @@ async fn the_higher_index_dials_when_the_lower_cannot() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_process_with_the_same_keys_is_kept_out_until_the_first_is_gone() {
+    let committee = committee();
+    let mut zero = host(&committee, 0).await;
+    let mut first = host(&committee, 1).await;
+    zero.up(1).await;
+    first.up(0).await;
+    let elsewhere = Options { listen: Some("/ip4/127.0.0.1/tcp/0".to_owned()), ..options(1) };
+    let mut second = host_with(&committee, 1, elsewhere).await;
+    let since = Instant::now();
+    loop {
+        let told = second.net.peers().into_iter().find(|one| one.validator == ix(0)).unwrap();
+        let seen = zero.net.peers().into_iter().find(|one| one.validator == ix(1)).unwrap();
+        assert!(!told.connected && seen.connected);
+        if seen.twin && told.refused.is_some_and(|refusal| refusal.code == Code::LockHeld) {
+            break;
+        }
+        assert!(since.elapsed() < 3 * PATIENCE, "nobody notices two processes");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    first.net.shutdown().await;
+    zero.down(1).await;
+    second.up(0).await;
+    zero.up(1).await;
+    let seen = zero.net.peers().into_iter().find(|one| one.validator == ix(1)).unwrap();
+    assert!(!seen.twin, "one is left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_in_use_is_named() {
     let committee = committee();
     let _first = host(&committee, 0).await;
@@ -346,6 +383,7 @@ async fn a_port_in_use_is_named() {
         addresses: BTreeMap::new(),
         chain_id: chain("city"),
         network_key: key(2, 0),
+        process: super::process().unwrap(),
         on_failure: Box::new(|_| ()),
     };
     let refusal = start(config, Arc::new(inbox)).await.err().unwrap();

@@ -51,6 +51,10 @@ fn situation(core: &Core) -> Situation {
                 health.and_then(|health| health.refusal.clone())
             },
             stopped: health.is_some_and(|health| health.stopping),
+            twin: match own {
+                true => core.watch.twin(core.committee().faults()),
+                false => connection.is_some_and(|one| one.twin),
+            },
         }
     };
     Situation {

@@ -14,7 +14,7 @@ const VERSION_BYTES_MAX: usize = 64;
 const DETAIL_BYTES_MAX: usize = 240;
 
 /// One validator about itself.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Health {
     /// Its release.
     pub version: String,
@@ -32,6 +32,8 @@ pub struct Health {
     pub stopping: bool,
     /// Habitual pauses of its engine, in milliseconds.
     pub pause_ms: u64,
+    /// Whether a second process with the keys of the one that is addressed asked the sender for a connection lately.
+    pub twin: bool,
 }
 
 impl Wire for Health {
@@ -74,6 +76,7 @@ mod tests {
             refusal: Some(Refusal::new(Code::SafetyLost, "gone")),
             stopping: false,
             pause_ms: 50,
+            twin: true,
         }
     }
 
@@ -82,7 +85,7 @@ mod tests {
         let hex: String = encode(&sample()).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
-            "010500000000000000302e312e30e8030000000000000068e5cf8b0100000184030000000000001400000000000000000123030400000000000000676f6e65003200000000000000"
+            "010500000000000000302e312e30e8030000000000000068e5cf8b0100000184030000000000001400000000000000000123030400000000000000676f6e6500320000000000000001"
         );
     }
 

@@ -10,6 +10,7 @@ use chain_core::id::{Height, View};
 
 use super::clock::Offset;
 use super::verdict;
+use super::watch::TWIN;
 use crate::link::Unreached;
 
 /// A peer that sends something every second and was not heard for this long is silent.
@@ -51,6 +52,8 @@ pub(super) struct Seen {
     pub(super) stated: Option<Refusal>,
     /// Whether that were its last words.
     pub(super) stopped: bool,
+    /// Whether a second process with its keys asks for connections.
+    pub(super) twin: bool,
 }
 
 /// Everything that a diagnosis is made from.
@@ -175,7 +178,8 @@ impl Middle {
 
 /// The worst that applies to a validator.
 fn judge(situation: &Situation, middle: &Middle, at: usize, seen: &Seen) -> Finding {
-    connection(seen)
+    twin(seen)
+        .or_else(|| connection(seen))
         .or_else(|| vote(seen))
         .or_else(|| clock(situation, middle, seen))
         .or_else(|| height(situation, seen))
@@ -190,6 +194,34 @@ fn finding(state: Condition, reason: impl Into<String>, next: impl Into<String>)
 
 fn by_code(state: Condition, refusal: &Refusal, reason: String) -> Finding {
     Finding { state, code: Some(refusal.code), reason, next: refusal.code.hint().to_owned() }
+}
+
+/// One key, two processes: each side of it has its own words.
+fn twin(seen: &Seen) -> Option<Finding> {
+    let stop = format!(
+        "stop the second process with the keys of {}; one whose place nobody knows has stolen them",
+        seen.name
+    );
+    let said = |state, reason: String| {
+        Some(Finding { state, code: Some(Code::LockHeld), reason, next: stop.clone() })
+    };
+    // What this node is told by its peers it says of itself; the others are well.
+    let taken = |refusal: &&Refusal| refusal.code == Code::LockHeld;
+    if seen.twin {
+        let whose = if seen.own {
+            TWIN.to_owned()
+        } else {
+            "a second process has its keys and is refused".to_owned()
+        };
+        return said(Condition::Stranger, whose);
+    }
+    if seen.own {
+        let refusal = seen.stated.as_ref().filter(taken)?;
+        return said(Condition::Stranger, refusal.detail.clone());
+    }
+    let refusal =
+        seen.refused.as_ref().filter(|_| !seen.connected && seen.unreached.is_none()).filter(taken)?;
+    said(Condition::Unreachable, refusal.detail.clone())
 }
 
 fn connection(seen: &Seen) -> Option<Finding> {

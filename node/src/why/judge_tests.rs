@@ -75,11 +75,39 @@ fn nothing_is_the_matter_with_four_that_are_well() {
     assert_eq!(why.verdict, want);
 }
 
+#[test]
+fn both_of_two_processes_with_one_key_name_the_other() {
+    let mut first = calm();
+    first.validators[0].twin = true;
+    let why = diagnose(&first);
+    assert_eq!((states(&why), why.validators[0].code), (vec![Stranger, Ok, Ok, Ok], Some(Code::LockHeld)));
+    assert!(
+        why.progress && why.verdict.contains("v0 (this node) is stranger: a second process"),
+        "{}",
+        why.verdict
+    );
+    assert!(why.next.starts_with("stop the second process with the keys of v0"), "{}", why.next);
+    let mut second = calm();
+    says(&mut second.validators[0], Code::LockHeld, "another process has its keys");
+    for seen in &mut second.validators[1..] {
+        gone(seen);
+        seen.refused = Some(Refusal::new(Code::LockHeld, "it is connected with another process"));
+    }
+    let why = diagnose(&second);
+    assert_eq!(states(&why), [Stranger, Unreachable, Unreachable, Unreachable]);
+    assert!(
+        why.verdict.starts_with("No progress at this node: another process has its keys."),
+        "{}",
+        why.verdict
+    );
+    assert!(!why.progress && why.next.starts_with("stop the second process"), "{}", why.next);
+}
+
 type Change = fn(&mut Seen);
 
 #[test]
 fn each_ailment_has_its_name_its_code_and_its_reason() {
-    let table: [(&str, Change, Condition, Option<Code>, &str); 24] = [
+    let table: [(&str, Change, Condition, Option<Code>, &str); 26] = [
         ("heard a moment ago", |v| v.heard_ms = Some(2_999), Ok, None, ""),
         (
             "a connection on which nothing comes",
@@ -168,6 +196,20 @@ fn each_ailment_has_its_name_its_code_and_its_reason() {
             Stranger,
             Some(Code::PeerIdentity),
             "another host answers",
+        ),
+        (
+            "a second process has its keys",
+            |v| v.twin = true,
+            Stranger,
+            Some(Code::LockHeld),
+            "a second process has its keys and is refused",
+        ),
+        (
+            "it is connected with another process that has this node's keys",
+            |v| (gone(v), v.refused = Some(Refusal::new(Code::LockHeld, "it is connected with another"))).1,
+            Unreachable,
+            Some(Code::LockHeld),
+            "it is connected with another",
         ),
         (
             "its safety record is lost",

@@ -1,6 +1,7 @@
 //! The one sentence over a diagnosis, and the next step.
 
 use chain_core::api::{Condition, ValidatorWhy, span};
+use chain_core::code::Code;
 
 use super::judge::Situation;
 
@@ -27,7 +28,11 @@ pub(super) fn of(situation: &Situation, validators: &[ValidatorWhy], voters: usi
     let all_peers =
         |states: &[Condition]| peers().next().is_some() && peers().all(|one| states.contains(&one.state));
     let own = validators.iter().find(|one| one.own);
-    let (progress, text, own_next) = if all_peers(&[Condition::OtherChain]) {
+    let second = own.filter(|own| own.code == Some(Code::LockHeld) && voters < quorum);
+    let (progress, text, own_next) = if let Some(own) = second {
+        let text = "No progress at this node: another process has its keys".to_owned();
+        (false, text, Some(own.next.as_str()))
+    } else if all_peers(&[Condition::OtherChain]) {
         let text = "No progress: every other validator runs another genesis than this node".to_owned();
         (false, text, Some("compare the genesis: city genesis hash"))
     } else if all_peers(&[Condition::Unreachable, Condition::Silent]) {

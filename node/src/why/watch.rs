@@ -13,6 +13,8 @@ use super::health::Health;
 use crate::driver::core::Core;
 use crate::link::Frame;
 
+/// What is the matter when two processes have one validator's keys.
+pub(super) const TWIN: &str = "a second process has the keys of this validator and is refused by its peers";
 /// How often validators tell each other how they are.
 const PERIOD: Duration = Duration::from_secs(1);
 /// A height that f+1 validators had this long ago is old.
@@ -39,6 +41,13 @@ struct State {
     validators: Vec<Of>,
     /// What f+1 validators had committed, and when.
     heights: VecDeque<(u64, Height)>,
+}
+
+impl State {
+    fn twin(&self, faults: usize) -> bool {
+        let says = |of: &&Of| of.health.as_ref().is_some_and(|(health, _)| health.twin);
+        self.validators.iter().filter(says).count() > faults
+    }
 }
 
 /// What is remembered of the validators. Bounded by their number.
@@ -80,7 +89,9 @@ impl Watch {
     /// Takes a peer's report.
     pub(crate) fn take(&self, core: &Core, from: ValidatorIx, health: &Health) {
         let (mono_ms, wall_ms) = (core.mono_ms(), Core::wall_ms());
+        let faults = core.committee().faults();
         let mut state = self.lock();
+        let known = state.twin(faults);
         let Some(of) = state.validators.get_mut(from.index()) else { return };
         if let Some(echo) = health.echo {
             of.clock.heard(mono_ms, wall_ms, health.wall_ms, echo);
@@ -88,6 +99,16 @@ impl Watch {
         let health = health.clone().bounded();
         of.version = Some(health.version.clone());
         of.health = Some((health, mono_ms));
+        if !known && state.twin(faults) {
+            drop(state);
+            tracing::error!(code = %Code::LockHeld, "{TWIN}; stop it");
+        }
+    }
+
+    /// Whether f+1 validators say that a second process with this node's keys asked them for a connection: at least
+    /// one of them is honest.
+    pub(super) fn twin(&self, faults: usize) -> bool {
+        self.lock().twin(faults)
     }
 
     /// What is remembered of a validator.
@@ -154,6 +175,7 @@ impl Watch {
             refusal: refusal.filter(|_| !voting),
             stopping,
             pause_ms: view.pause_ms(stamp_ms),
+            twin: network.peers().iter().any(|peer| peer.validator == to && peer.twin),
         };
         network.send(Peers::One(to), Frame::Health(Arc::new(health.bounded())));
     }
@@ -211,6 +233,21 @@ mod tests {
             watch.note_heights(second * 1_000, &heights([10, 9, 9, 999]), 1);
         }
         assert!(watch.lock().heights.len() <= HEIGHTS_MAX);
+    }
+
+    #[test]
+    fn two_of_four_must_have_seen_a_twin() {
+        let watch = Watch::new(4);
+        let says = |of: usize, twin| {
+            let health = Health { twin, ..Health::default() };
+            watch.lock().validators[of].health = Some((health, 0));
+        };
+        (0..4).for_each(|of| says(of, false));
+        assert!(!watch.twin(1));
+        says(2, true);
+        assert!(!watch.twin(1), "one alone can claim what it likes");
+        says(0, true);
+        assert!(watch.twin(1));
     }
 
     #[test]

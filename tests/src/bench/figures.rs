@@ -1,18 +1,23 @@
 //! What is measured, in which order.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use chain_core::api::NodeStatus;
 
 use super::city::{BODY_BYTES, City};
 use super::client::{Connection, Trust};
+use super::leader_faults::strike_leaders;
 use super::limits::Limits;
 use super::load::{self, Measured, Pace, Span};
 use super::machine::Machine;
 use super::network::Network;
-use super::options::{Figure, Options};
+use super::options::{Figure, Options, Trial};
+use super::outage::outage;
 use super::output::{Row, Table};
-use super::{BenchResult, stop};
+use super::{BenchResult, slow, stop};
+use crate::cluster::Cluster;
 
 /// Records of one transaction in the second kind of load.
 const HUNDRED: u64 = 100;
@@ -25,6 +30,9 @@ const OPEN_CLIENTS_MAX: u64 = 900;
 /// When the network does not come up, refuses the records, or a proof does not verify.
 pub fn run(options: &Options) -> BenchResult {
     stop::install()?;
+    if let Some(trial) = &options.trial {
+        return show(&tried(trial)?, options);
+    }
     eprintln!("network: starting");
     let network = Network::open(options)?;
     let city = City::open(&network.genesis, &network.keys)?;
@@ -33,12 +41,31 @@ pub fn run(options: &Options) -> BenchResult {
     let limits = Limits::measure(&network.folder())?;
     let mut bench = Bench { options, network, city, trust, limits, rows: Vec::new(), filed: 0 };
     bench.measure()?;
-    let table = bench.table();
+    show(&bench.table(), options)
+}
+
+fn show(table: &Table, options: &Options) -> BenchResult {
     print!("{}", table.text());
     if let Some(path) = &options.json {
         table.write(path)?;
     }
     Ok(())
+}
+
+/// Does something to the validators of a network of its own, or of several.
+fn tried(trial: &Trial) -> BenchResult<Table> {
+    let rows = match trial {
+        Trial::LeaderFaults { count } => strike_leaders(&mut Cluster::up(), *count)?.rows(),
+        Trial::Outage { minutes } => {
+            vec![outage(&mut Cluster::up(), Duration::from_secs(minutes * 60))?.row()]
+        }
+        Trial::Slow(options) => slow::measure(options)?,
+    };
+    let setting = vec![
+        ("nodes", "4 validators and the clients on this machine".to_owned()),
+        ("records", "egov.doc_fingerprint, class P0, one a signature".to_owned()),
+    ];
+    Ok(Table { machine: Machine::here(), setting, rows })
 }
 
 struct Bench<'o> {

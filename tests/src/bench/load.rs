@@ -40,6 +40,8 @@ pub(super) struct Measured {
     pub(super) seconds: f64,
     /// From submit, or from when it was due, to final and verified; transactions sent in the measurement.
     pub(super) times: Times,
+    /// Records that became final in each second of the measurement.
+    pub(super) by_second: Vec<u64>,
     /// Records that became final in all, warm-up included.
     pub(super) filed: u64,
     /// How often a node said that its queue is full.
@@ -55,6 +57,12 @@ impl Measured {
         let rate = (self.records as f64 / self.seconds.max(0.001)) as u64;
         rate
     }
+
+    /// Records a second in the worst stretch of so many seconds.
+    pub(super) fn worst_stretch(&self, seconds: usize) -> u64 {
+        let sums = self.by_second.windows(seconds).map(|window| window.iter().sum::<u64>());
+        sums.min().map_or_else(|| self.per_second(), |sum| sum / seconds as u64)
+    }
 }
 
 struct Shared<'a> {
@@ -63,10 +71,10 @@ struct Shared<'a> {
     span: Span,
     started: Instant,
     next: AtomicUsize,
-    records: AtomicU64,
+    by_second: Vec<AtomicU64>,
     filed: AtomicU64,
     pushed_back: AtomicU64,
-    /// Microseconds after the start at which the pool was empty; 0 while it is not.
+    /// Microseconds after the start at which the next transaction was due and the pool was empty; 0 while it is not.
     empty_us: AtomicU64,
     over: AtomicBool,
     times: Mutex<Vec<Duration>>,
@@ -90,7 +98,7 @@ pub(super) fn run(
         span,
         started: Instant::now(),
         next: AtomicUsize::new(0),
-        records: AtomicU64::new(0),
+        by_second: (0..span.duration.as_secs().max(1)).map(|_| AtomicU64::new(0)).collect(),
         filed: AtomicU64::new(0),
         pushed_back: AtomicU64::new(0),
         empty_us: AtomicU64::new(0),
@@ -131,23 +139,21 @@ impl Shared<'_> {
         let end = self.span.warm_up + self.span.duration;
         while !self.over.load(Ordering::Relaxed) && !stop::asked() {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(signed) = self.pool.get(at) else {
-                let now = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-                let _ = self.empty_us.compare_exchange(0, now.max(1), Ordering::Relaxed, Ordering::Relaxed);
-                return Ok(());
-            };
             let due = match pace {
                 Pace::Window(_) => self.started.elapsed(),
                 Pace::Rate { per_second, .. } => {
-                    let micros = (at as u64).saturating_mul(1_000_000) / per_second.max(1);
-                    let due = Duration::from_micros(micros);
-                    std::thread::sleep(due.saturating_sub(self.started.elapsed()));
-                    due
+                    Duration::from_micros((at as u64).saturating_mul(1_000_000) / per_second.max(1))
                 }
             };
             if due >= end {
                 return Ok(());
             }
+            let Some(signed) = self.pool.get(at) else {
+                let empty = u64::try_from(due.as_micros()).unwrap_or(u64::MAX);
+                let _ = self.empty_us.compare_exchange(0, empty.max(1), Ordering::Relaxed, Ordering::Relaxed);
+                return Ok(());
+            };
+            std::thread::sleep(due.saturating_sub(self.started.elapsed()));
             while let End::Full(wait) = connection.submit(self.trust, &signed.tx, &signed.bytes)? {
                 self.pushed_back.fetch_add(1, Ordering::Relaxed);
                 if stop::asked() || self.started.elapsed() >= end {
@@ -158,7 +164,10 @@ impl Shared<'_> {
             let done = self.started.elapsed();
             self.filed.fetch_add(signed.records, Ordering::Relaxed);
             if done >= self.span.warm_up && done < end {
-                self.records.fetch_add(signed.records, Ordering::Relaxed);
+                let second = usize::try_from((done - self.span.warm_up).as_secs())?;
+                if let Some(records) = self.by_second.get(second) {
+                    records.fetch_add(signed.records, Ordering::Relaxed);
+                }
             }
             if due >= self.span.warm_up {
                 times.push(done.saturating_sub(due));
@@ -176,13 +185,36 @@ impl Shared<'_> {
         let end = self.span.warm_up + self.span.duration;
         let ran_out = empty > 0 && Duration::from_micros(empty) < end;
         let until = if ran_out { Duration::from_micros(empty) } else { end };
+        let by_second: Vec<u64> = self.by_second.into_iter().map(AtomicU64::into_inner).collect();
         Ok(Measured {
-            records: self.records.into_inner(),
+            records: by_second.iter().sum(),
             seconds: until.saturating_sub(self.span.warm_up).as_secs_f64(),
             times: Times::new(self.times.into_inner().unwrap_or_else(PoisonError::into_inner)),
+            by_second,
             filed: self.filed.into_inner(),
             pushed_back: self.pushed_back.into_inner(),
             ran_out,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_stretch_is_the_one_with_the_fewest_records() {
+        let measured = Measured {
+            records: 15,
+            seconds: 5.0,
+            times: Times::default(),
+            by_second: vec![9, 0, 2, 1, 3],
+            filed: 15,
+            pushed_back: 0,
+            ran_out: false,
+        };
+        assert_eq!(measured.worst_stretch(2), 1);
+        assert_eq!(measured.worst_stretch(1), 0);
+        assert_eq!(measured.worst_stretch(10), 3, "a shorter measurement is one stretch");
     }
 }

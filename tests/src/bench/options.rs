@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::fault::Fault;
 
 /// One figure, or a pair that belongs together.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
@@ -33,10 +35,16 @@ pub enum Figure {
 /// city-bench
 /// city-bench --figure throughput-one --duration 60 --window 1024 --faulty 0
 /// city-bench --dir devnet --json figures.json
+/// city-bench leader-faults --count 500
+/// city-bench outage --minutes 10
+/// city-bench slow
 /// ```
 #[derive(Clone, Debug, Parser)]
-#[command(name = "city-bench", version, verbatim_doc_comment)]
+#[command(name = "city-bench", version, verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub struct Options {
+    /// What is done to the validators while records are filed; nothing when absent
+    #[command(subcommand)]
+    pub trial: Option<Trial>,
     /// Measure this figure only; repeat it for several
     #[arg(long = "figure", value_enum, value_name = "NAME")]
     pub figures: Vec<Figure>,
@@ -92,8 +100,50 @@ pub struct Options {
     #[arg(long)]
     pub keep: bool,
     /// Write the figures as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub json: Option<PathBuf>,
+}
+
+/// Figures of a network to which something is done. Its folder stands in the system's folder for temporary files
+/// (`TMPDIR`).
+#[derive(Clone, Debug, Subcommand)]
+pub enum Trial {
+    /// Kill and freeze leaders in turn: time to the next final block
+    LeaderFaults {
+        /// How many leaders
+        #[arg(long, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        count: u32,
+    },
+    /// Kill f+1 validators, start them again one by one: time to the next final block
+    Outage {
+        /// Minutes without a quorum
+        #[arg(long, default_value_t = 10, value_name = "MIN", value_parser = clap::value_parser!(u64).range(1..=1440))]
+        minutes: u64,
+    },
+    /// One validator crashed, frozen, starved or with a slow disk: records a second over a tour of leaders
+    Slow(SlowOptions),
+}
+
+/// How one slow validator is measured.
+#[derive(Args, Clone, Debug)]
+pub struct SlowOptions {
+    /// Do this only; repeat it for several
+    #[arg(
+        long = "fault",
+        value_enum,
+        value_name = "NAME",
+        default_values = ["crashed", "frozen", "starved", "slow-disk"]
+    )]
+    pub faults: Vec<Fault>,
+    /// Records a second that are offered; half of the healthy maximum, measured first, when absent
+    #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u64).range(1..))]
+    pub load: Option<u64>,
+    /// Seconds that are counted: four terms of a minute, and some
+    #[arg(long, default_value_t = 250, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=36_000))]
+    pub tour: u64,
+    /// Seconds of load before
+    #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub warm_up: u64,
 }
 
 impl Options {

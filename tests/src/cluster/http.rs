@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chain_core::api::{Page, Problem, RecordView, TransactionStatus};
 use chain_core::codec::encode;
+use chain_core::record::RecordType;
 use chain_core::transaction::Submission;
 use serde::de::DeserializeOwned;
 
@@ -87,15 +88,16 @@ pub fn submit_until(base: &str, submission: &Submission, stage: &str) -> Result<
     post(&format!("{base}/v1/transactions?wait={stage}"), "application/octet-stream", &bytes)
 }
 
-/// Every fingerprint that a node lists, with how often.
+/// Every record of a type that a node lists, with how often.
 ///
 /// # Panics
 /// When the node refuses or does not answer.
-pub fn listed(base: &str) -> BTreeMap<String, u32> {
+pub fn listed(base: &str, record_type: RecordType) -> BTreeMap<String, u32> {
+    let name = record_type.name();
     let mut found = BTreeMap::new();
     let mut cursor = String::new();
     loop {
-        let url = format!("{base}/v1/records?type=egov.doc_fingerprint&limit=500{cursor}");
+        let url = format!("{base}/v1/records?type={name}&limit=500{cursor}");
         let page: Page<RecordView> = get(&url).unwrap_or_else(|failed| panic!("{url}: {}", failed.name()));
         for item in page.items {
             *found.entry(item.record.to_string()).or_insert(0) += 1;
