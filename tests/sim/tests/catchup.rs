@@ -135,19 +135,24 @@ struct Scene {
 
 impl Scene {
     fn new(peers: &[Peer]) -> Self {
+        let mut scene = Self::silent(peers);
+        scene.claim(u64::MAX);
+        scene.claim(1);
+        scene
+    }
+
+    /// No peer has said where it stands.
+    fn silent(peers: &[Peer]) -> Self {
         let mut table = Table::alone(kit(u16::try_from(peers.len() + 1).unwrap()));
         table.watched = false;
-        let mut scene = Self {
+        Self {
             table,
             peers: peers.to_vec(),
             due: BTreeMap::new(),
             sent: 0,
             asked: BTreeMap::new(),
             most_ahead: 0,
-        };
-        scene.claim(u64::MAX);
-        scene.claim(1);
-        scene
+        }
     }
 
     /// Every peer says where it stands; those that lie about it say this.
@@ -250,6 +255,7 @@ fn one_honest_peer_among_liars_is_enough_in_twice_the_time() {
         if took > 2 * honest {
             late.push((lie, took));
         }
+        assert!((1..3).all(|liar| scene.asked[&liar] <= 4), "{lie:?}: {:?}", scene.asked);
     }
     assert!(late.is_empty(), "honest {honest} ms, but {late:?}");
 }
@@ -264,6 +270,103 @@ fn liars_of_every_kind_together_are_asked_last() {
     let lies: usize = scene.asked.iter().filter(|(peer, _)| **peer < 15).map(|(_, asked)| asked).sum();
     assert!(lies <= 4 * LIES.len(), "{:?}", scene.asked);
     assert!(took <= 2 * honest + 1_000, "{took} ms");
+}
+
+#[test]
+fn silence_is_remembered() {
+    let mut scene = Scene::new(&[Peer::Stall, Peer::Stall, Peer::Slow]);
+    let took = scene.run();
+    // Slow as the third is, the others are not tried again each second.
+    assert!((5_000..10_000).contains(&took), "{took} ms");
+    assert!((1..3).all(|silent| scene.asked[&silent] <= 3), "{:?}", scene.asked);
+}
+
+#[test]
+fn a_tip_that_is_taken_back_costs_its_peer_its_turn() {
+    let mut scene = Scene::silent(&[Peer::FalseTip, Peer::Honest, Peer::Honest]);
+    for false_tip in [u64::MAX, 5, u64::MAX] {
+        let status = Status {
+            epoch: scene.table.kit.epoch,
+            view: View::ZERO,
+            committed: Height::new(false_tip),
+            executed: Height::ZERO,
+            certificate: None,
+            high_qc: None,
+        };
+        scene.tell(1, Message::Status(Box::new(status)));
+    }
+    scene.claim(u64::MAX);
+    scene.run();
+    assert_eq!(scene.asked.get(&1), None, "{:?}", scene.asked);
+}
+
+#[test]
+fn where_only_liars_are_left_each_is_asked_once_a_second() {
+    let mut scene = Scene::new(&[Peer::WrongBlock, Peer::Empty, Peer::TooMany]);
+    for _ in 0..1_000 {
+        scene.table.now_ms += 10;
+        scene.table.feed(0, Event::Tick);
+        scene.answer_questions();
+        while let Some(entry) = scene.due.first_entry().filter(|one| one.key().0 <= scene.table.now_ms) {
+            let (from, message) = entry.remove();
+            scene.tell(from, message);
+        }
+        if scene.table.now_ms.is_multiple_of(1_000) {
+            scene.claim(1);
+        }
+    }
+    assert_eq!(scene.table.committed(0), 0);
+    assert!(scene.asked.values().all(|asked| (8..=13).contains(asked)), "{:?}", scene.asked);
+}
+
+#[test]
+fn all_that_a_liar_was_asked_is_asked_of_others_at_once() {
+    let mut scene = Scene::new(&[Peer::Stall; 3]);
+    let (busy, asked) =
+        scene.asked.iter().map(|(peer, asked)| (*peer, *asked)).max_by_key(|one| one.1).unwrap();
+    assert_eq!((asked, scene.asked.values().sum::<usize>()), (2, 4));
+    let nothing = answer(&scene.table.kit, Peer::Empty, Height::new(1)).unwrap().1;
+    scene.tell(busy, nothing);
+    assert_eq!((scene.asked[&busy], scene.asked.values().sum::<usize>()), (2, 6));
+}
+
+/// Short answers leave room for more ranges than may be held: the highest gives way.
+#[test]
+fn no_more_than_four_ranges_are_held() {
+    let mut scene = Scene::new(&[Peer::Stall; 3]);
+    let asked = |scene: &Scene| scene.asked.values().sum::<usize>();
+    assert_eq!(asked(&scene), 4);
+    let answer_of =
+        |scene: &Scene, peer: Peer, from: u64| answer(&scene.table.kit, peer, Height::new(from)).unwrap().1;
+    // Who was asked what does not matter here: everybody says everything.
+    for (peer, from) in
+        [(Peer::Honest, 257), (Peer::Honest, 385), (Peer::Drip, 129), (Peer::Drip, 130), (Peer::Drip, 131)]
+    {
+        let message = answer_of(&scene, peer, from);
+        (1..4).for_each(|who| scene.tell(who, message.clone()));
+    }
+    assert_eq!(scene.table.seats[0].engine.held().ahead, 128 + 3);
+    assert_eq!(scene.most_ahead, 2 * 128 + 2);
+}
+
+/// Two certified chains are more than the protocol tolerates; the one that came second is not built on.
+#[test]
+fn a_proved_range_on_another_chain_is_not_taken() {
+    let mut table = Table::alone(kit(4));
+    let mine = &chain(&table.kit)[..4];
+    let fork = table.kit.genesis().after(&mine[0]);
+    let mut header = table.kit.header(&fork, 1, chain_core::block::Flags::NONE);
+    header.time_ms += 1;
+    let mut theirs = vec![mine[0].clone(), table.kit.propose(header, None)];
+    let tip = fork.after(&theirs[1]);
+    theirs.extend(table.kit.chain(&tip, 1, 4));
+    for blocks in [mine, &theirs] {
+        let certificate = Box::new(commit(&table.kit, blocks.last().unwrap()));
+        table.tell(2, 0, Message::Blocks { blocks: blocks.to_vec(), suffixes: Vec::new(), certificate });
+    }
+    assert_eq!(table.committed(0), 4);
+    let held = table.seats[0].engine.held();
+    assert_eq!((held.blocks, held.ahead), (0, 0));
 }
 
 /// All but the lowest range come: no more is held, and no more asked for, than stated.
