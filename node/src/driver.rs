@@ -6,6 +6,7 @@
 
 mod accuse;
 pub mod batches;
+mod carried;
 pub mod core;
 pub(crate) mod epochs;
 pub mod hooks;
@@ -375,15 +376,7 @@ impl Driver {
                 Action::LoadFinal { from, count } => {
                     sync::load_final(&self.core, self.engine.epoch(), from, count);
                 }
-                Action::Deliver(delivery) => {
-                    let height = delivery.header.height;
-                    let last = self.deliveries.back().map(|last| last.header.height.next());
-                    assert!(
-                        last.is_none_or(|next| next == height),
-                        "block {height} is delivered out of order"
-                    );
-                    self.deliveries.push_back(*delivery);
-                }
+                Action::Deliver(delivery) => self.take_delivery(*delivery)?,
                 Action::Evidence(evidence) => self.accuse(evidence),
                 Action::SendClosing { to, epoch } => self.send_closing(to, epoch)?,
                 Action::Alarm(alarm) => report::alarm(&self.core.committee(), &alarm)?,
@@ -499,16 +492,23 @@ impl Driver {
         Ok(())
     }
 
+    /// A final block is to be executed. What its epoch leaves unordered, if it ends with it, is kept before that.
+    fn take_delivery(&mut self, delivery: Delivery) -> Result<(), Refusal> {
+        let height = delivery.header.height;
+        let last = self.deliveries.back().map(|last| last.header.height.next());
+        assert!(last.is_none_or(|next| next == height), "block {height} is delivered out of order");
+        self.delivered(height, &delivery.batches);
+        if closes(&delivery.header) {
+            self.epochs.carry_over(self.lane.keys().copied())?;
+        }
+        self.deliveries.push_back(delivery);
+        Ok(())
+    }
+
     /// Hands final blocks to the executor, as many as it takes.
     fn deliver(&mut self) -> Result<(), Refusal> {
         while let Some(delivery) = self.deliveries.pop_front() {
             use std::sync::mpsc::TrySendError;
-            let names = delivery.batches.clone();
-            let height = delivery.header.height;
-            self.delivered(height, &names);
-            if closes(&delivery.header) {
-                self.epochs.carry_over(self.lane.keys())?;
-            }
             hit(Point::BeforeDeliver);
             match self.executor.try_send(delivery) {
                 Ok(()) => {}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chain_core::block::Flags;
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{SecretKey, Signature};
-use chain_core::id::{Epoch, Height};
+use chain_core::id::{Epoch, Height, TxId};
 use chain_core::lane::{BatchRef, LaneFrontier, SignedBatchHeader};
 use chain_core::record::validator::Ready;
 use consensus::action::Write;
@@ -17,6 +17,7 @@ use consensus::verified::Judge;
 use consensus::{Engine, Params};
 
 use super::batches::payload_bytes;
+use super::carried::Carried;
 use super::core::Core;
 use super::intake::Queued;
 use crate::epoch::Part;
@@ -206,10 +207,11 @@ impl Epochs {
     /// block is executed: their records are filed again in the next epoch.
     ///
     /// # Errors
-    /// When the store refuses.
-    pub(crate) fn carry_over<'a>(&self, names: impl Iterator<Item = &'a BatchRef>) -> Result<(), Refusal> {
-        let names: Vec<BatchRef> = names.copied().collect();
-        self.core.consensus.set_carried(&names).map_err(refuse)
+    /// When the stores refuse.
+    pub(crate) fn carry_over(&self, left: impl IntoIterator<Item = BatchRef>) -> Result<(), Refusal> {
+        let snapshot = self.core.ledger.snapshot().map_err(refuse)?;
+        let is_ordered = |id: &TxId| snapshot.place(id).map(|place| place.is_some());
+        Carried::new(&self.core.consensus, &is_ordered).keep(left).map_err(refuse)
     }
 
     /// The same for epochs that acts of recovery end where this node stands, which no closing block announces; and for
@@ -224,7 +226,7 @@ impl Epochs {
         let (tip, entry) = (self.tip(&snapshot)?, Part::entry(&snapshot)?);
         let acts = core.consensus.acts_at(entry.current.epoch(), (tip.height, tip.digest)).map_err(refuse)?;
         let Some(last) = acts.last() else { return Ok(()) };
-        let mut names = core.consensus.carried().map_err(refuse)?;
+        let mut names = Vec::new();
         let mut room = OTHERS_BYTES_MAX;
         let ended = std::iter::once(&entry.current).chain(acts.iter().map(|one| &one.act.next));
         for committee in ended.take(acts.len()) {
@@ -245,9 +247,7 @@ impl Epochs {
                 }
             }
         }
-        names.sort_unstable();
-        names.dedup();
-        self.carry_over(names.iter())
+        self.carry_over(names)
     }
 
     /// The records that an earlier epoch left unordered and that no block has ordered since.
@@ -257,19 +257,13 @@ impl Epochs {
     pub(crate) fn carried(&self) -> Result<Vec<Queued>, Refusal> {
         let epoch = self.core.committee().epoch();
         let snapshot = self.core.ledger.snapshot().map_err(refuse)?;
-        let mut left = Vec::new();
-        for name in self.core.consensus.carried().map_err(refuse)? {
-            let batch = self.core.consensus.batch(&name).map_err(refuse)?.filter(|_| name.epoch < epoch);
-            for submission in batch.into_iter().flat_map(|batch| batch.submissions) {
-                let id = submission.signed.transaction.id();
-                if snapshot.place(&id).map_err(refuse)?.is_some() {
-                    continue;
-                }
-                let bytes = payload_bytes(&submission)?;
-                left.push(Queued { submission, id, bytes, at_ms: self.core.mono_ms() });
-            }
-        }
-        Ok(left)
+        let is_ordered = |id: &TxId| snapshot.place(id).map(|place| place.is_some());
+        let waiting = Carried::new(&self.core.consensus, &is_ordered).waiting(epoch).map_err(refuse)?;
+        let queued = waiting.into_iter().map(|(id, submission)| {
+            let bytes = payload_bytes(&submission)?;
+            Ok(Queued { submission, id, bytes, at_ms: self.core.mono_ms() })
+        });
+        queued.collect()
     }
 }
 

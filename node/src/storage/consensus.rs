@@ -73,7 +73,7 @@ impl Wire for Certified {
     const LIMIT: usize = ClosingProof::LIMIT;
 }
 
-/// Batches that an epoch left unordered and this node files again: its own, or those of validators that are gone.
+/// Batches that ended epochs left unordered and this node files again: its own, or those of validators that are gone.
 #[derive(Debug, Deserialize, Serialize)]
 struct Carried(Vec<BatchRef>);
 
@@ -435,8 +435,7 @@ impl ConsensusStore {
         Ok(headers)
     }
 
-    /// Keeps the names of batches that the epoch leaves unordered, in place of those of the epoch before;
-    /// synced.
+    /// Keeps the names of batches that ended epochs left unordered, in place of those kept before; synced.
     ///
     /// # Errors
     /// When the disk refuses.
