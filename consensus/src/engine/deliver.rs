@@ -89,9 +89,13 @@ impl Engine {
 
     /// Final blocks from the owner's store, as [`Action::LoadFinal`] asked for.
     pub(super) fn on_loaded(&mut self, blocks: Vec<Proposal>) {
-        // When there were none yet, the write that holds them is under way.
-        self.load_ms = self.load_ms.filter(|_| blocks.is_empty());
+        let before = self.last_waiting();
         self.queue_final(0, blocks);
+        // When there were none yet, the write that holds them is under way; and what does not go on from here is asked
+        // for no sooner.
+        if self.last_waiting() != before {
+            self.load_ms = None;
+        }
     }
 
     /// Asks the owner for the final blocks after those that wait here, when few are left of them.

@@ -497,7 +497,7 @@ fn b07_nothing_is_signed_before_it_is_checked() {
 /// Found by simulation: of five validators one had lost its record and one had a clock 0.6 s slow; the second
 /// refused each block for good, and the chain stood still.
 #[test]
-fn b07_a_block_ahead_of_the_own_clock_gets_its_vote_when_the_clock_is_there() {
+fn a_block_ahead_of_the_own_clock_gets_its_vote_when_the_clock_is_there() {
     let mut table = alone();
     let mut header = table.kit.header(&table.kit.genesis(), 0, Flags::NONE);
     header.time_ms = city_sim::kit::WALL_MS + table.now_ms + 700;
