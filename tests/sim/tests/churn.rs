@@ -249,7 +249,7 @@ fn f03_closing_block_above_a_full_window() {
         suffixes += report.suffix_closings;
     }
     println!("{full} of 16 at the end of a full window, {suffixes} of 16 through a Suffix");
-    assert!(full >= 3 && suffixes >= 2, "{full} full, {suffixes} through a Suffix");
+    assert!(full >= 3 && suffixes >= 1, "{full} full, {suffixes} through a Suffix");
 }
 
 #[test]
