@@ -5,6 +5,10 @@ use chain_core::id::TxId;
 use super::report::Report;
 use super::world::{Due, World};
 
+/// One that has lost its ledger walks from epoch to epoch, each after a few messages there and back; this much longer it
+/// may take for each, milliseconds.
+const PER_EPOCH_MS: u64 = 500;
+
 impl World {
     /// Whether a node must follow after healing: all but liars, twins and restored ones, and a second node
     /// that never began.
@@ -14,7 +18,8 @@ impl World {
     }
 
     /// Ends every fault, brings everybody back, and demands that a new record from every honest node is
-    /// delivered at every honest node within `within_ms`. Liars go on lying.
+    /// delivered at every honest node within `within_ms`, and [`PER_EPOCH_MS`] for each epoch that one must make up
+    /// for. Liars go on lying.
     ///
     /// # Errors
     /// A violation, or that progress did not return.
@@ -36,6 +41,9 @@ impl World {
                 self.schedule(1_000, Due::Connect { from, to });
             }
         }
+        let followers = (0..seats).filter(|node| self.must_follow(*node));
+        let behind = followers.map(|node| self.epochs.len() - 1 - self.nodes[node].epoch).max().unwrap_or(0);
+        let within_ms = within_ms + PER_EPOCH_MS * behind as u64;
         let start = self.now_us;
         // A marker goes in at every node as soon as it takes one; each must come out everywhere.
         let mut markers: Vec<Option<TxId>> = vec![None; seats];
