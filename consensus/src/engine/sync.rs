@@ -108,11 +108,13 @@ impl Engine {
         }
     }
 
-    /// M4: what I signed in a later epoch outranks everything my record holds of this one.
+    /// M4: what I signed in a later epoch outranks everything my record holds of this one. Which epoch that was, my
+    /// signature says, and not the message around it: anybody may name a later one there.
     pub(super) fn on_later_echo(&mut self, from: ValidatorIx, echo: &VoteEcho, out: &mut Vec<Action>) {
         let Some(me) = self.me.filter(|_| self.safety.is_some() && self.lost.is_none()) else { return };
         let votes = [echo.prepare, echo.commit];
-        if votes.iter().flatten().any(|vote| self.judge.is_signed_by(me, vote)) {
+        let later = |vote: &Vote| vote.epoch > self.epoch() && self.judge.is_signed_by(me, vote);
+        if votes.iter().flatten().any(later) {
             self.on_outranked(from, " of a later epoch", out);
         }
     }

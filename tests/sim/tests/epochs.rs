@@ -263,9 +263,13 @@ fn a_vote_of_mine_in_a_later_epoch_ends_my_voting() {
     let vote = |signer| later.vote(VoteKind::Prepare, city_sim::kit::rank(0, 4), Digest::ZERO, signer);
     let echo = |signer| VoteEcho { epoch: Epoch::new(1), prepare: Some(vote(signer)), ..VoteEcho::default() };
     let mut table = Table::alone(kit);
-    // What another signed is nothing to me.
-    table.tell(1, 0, Message::Echo(Box::new(echo(2))));
-    assert!(table.seats[0].engine.voting());
+    // What another signed is nothing to me, nor is what I signed in this epoch, whatever epoch a peer says it is in.
+    let present = table.kit.vote(VoteKind::Commit, city_sim::kit::rank(0, 4), Digest::ZERO, 0);
+    let framed = VoteEcho { epoch: Epoch::new(1), commit: Some(present), ..VoteEcho::default() };
+    for harmless in [echo(2), framed] {
+        table.tell(1, 0, Message::Echo(Box::new(harmless)));
+        assert!(table.seats[0].engine.voting());
+    }
     table.tell(1, 0, Message::Echo(Box::new(echo(0))));
     assert!(!table.seats[0].engine.voting());
     assert_eq!(table.seats[0].alarms, [Alarm::VoteEcho { peer: ix(1) }]);
