@@ -25,7 +25,9 @@ pub enum Write {
     Safety(Box<SafetyRecord>),
     /// A block that may be voted for or built on; kept by its digest.
     Block(Box<Proposal>),
-    /// Blocks became final: the certificate, and the digest of each height it newly finalises, ascending.
+    /// Blocks became final: the certificate, and the digest of each height it newly finalises, ascending. Nobody but
+    /// the engine makes one.
+    #[non_exhaustive]
     Commit {
         /// Commit certificate of the highest of them, or of the last Suffix.
         certificate: Cert,
@@ -48,8 +50,9 @@ pub struct Persist {
     pub writes: Vec<Write>,
 }
 
-/// A block whose order is final and whose data is held.
+/// A block whose order is final and whose data is held. Nobody but the engine makes one.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Delivery {
     /// Its header.
     pub header: Header,

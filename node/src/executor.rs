@@ -31,7 +31,7 @@ use crate::driver::batches::CheckedBatch;
 use crate::driver::core::{Core, Input};
 use crate::driver::hooks::{Point, hit};
 use crate::storage::StorageError;
-use crate::storage::ledger::{Executed, ExecutionView, Listed, Place, SUMMARIES_AT_START};
+use crate::storage::ledger::{Executed, ExecutionView, LedgerWriter, Listed, Place, SUMMARIES_AT_START};
 
 /// Deliveries that wait for the executor.
 pub(crate) const QUEUE_MAX: usize = 64;
@@ -42,6 +42,7 @@ const COSIGN_AGE_MS: u64 = 60_000;
 pub(crate) struct Executor<'a> {
     core: &'a Arc<Core>,
     view: ExecutionView<'a>,
+    writer: LedgerWriter<'a>,
     tip: Tip,
     state: ExecState,
     /// Summaries of recent heights, for the roots that headers certify.
@@ -56,6 +57,8 @@ impl<'a> Executor<'a> {
     pub(crate) fn open(core: &'a Arc<Core>, genesis: &GenesisState, time_ms: u64) -> Result<Self, Refusal> {
         let chain_id = core.chain_id();
         let ledger = &core.ledger;
+        let writer = ledger.writer();
+        let mut writer = writer.ok_or_else(|| internal("somebody else executes already".to_owned()))?;
         match ledger.chain().map_err(refuse)? {
             Some(chain) if chain == chain_id.digest().as_bytes() => {}
             Some(_) => {
@@ -73,7 +76,7 @@ impl<'a> Executor<'a> {
                     listed: &listed,
                     certified: tip.height,
                 };
-                ledger.write(&block).map_err(refuse)?;
+                writer.write(&block).map_err(refuse)?;
                 ledger.set_chain(chain_id.digest().as_bytes()).map_err(refuse)?;
             }
         }
@@ -89,7 +92,14 @@ impl<'a> Executor<'a> {
         check_log(&log, &summary)?;
         let recent = ledger.recent_summaries(tip.height).map_err(refuse)?.into();
         core.note_executed(tip.height);
-        Ok(Self { core, view: ledger.execution_view(), tip, state: ExecState { summary, log }, recent })
+        Ok(Self {
+            core,
+            view: ledger.execution_view(),
+            writer,
+            tip,
+            state: ExecState { summary, log },
+            recent,
+        })
     }
 
     /// Executes what is final in the consensus store and not in the ledger, as far as its data is there.
@@ -230,7 +240,7 @@ impl<'a> Executor<'a> {
             listed: &listed,
             certified: proposal.header.exec_height,
         };
-        self.core.ledger.write(&block).map_err(refuse)?;
+        self.writer.write(&block).map_err(refuse)?;
         hit(Point::AfterExecuteWrite);
         self.tip = tip;
         self.core.note_executed(height);

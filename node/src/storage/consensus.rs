@@ -146,26 +146,38 @@ impl ConsensusStore {
                 let key = keys::block(proposal.header.height, &proposal.header.digest());
                 write.batch.put_cf(family(&self.db, "blocks"), key, encoded("block", &**proposal)?);
             }
-            Write::Commit { certificate, blocks, suffixes } => {
-                let Some(last) = blocks.last() else { return Ok(()) };
-                let heights = family(&self.db, "heights");
-                for header in blocks {
-                    let digest = header.digest();
-                    write.batch.put_cf(heights, keys::height(header.height), digest.as_bytes());
-                    self.drop_siblings(write, header.height, &digest)?;
-                }
-                let certified = Certified { suffixes: suffixes.clone(), certificate: certificate.clone() };
-                let key = keys::height(last.height);
-                write.batch.put_cf(family(&self.db, "certs"), key, encoded("certificate", &certified)?);
-                if last.flags.contains(Flags::CLOSING) {
-                    let headers = std::iter::once(last).chain(suffixes).cloned().collect();
-                    let proof = ClosingProof { headers, certificate: certificate.clone() };
-                    let key = keys::epoch(last.epoch);
-                    write.batch.put_cf(family(&self.db, "epochs"), key, encoded("closing proof", &proof)?);
-                }
+            Write::Commit { certificate, blocks, suffixes, .. } => {
+                self.add_commit(write, certificate, blocks, suffixes)?;
             }
             // The batch itself comes with the data, in `add_batch` of the same write.
             Write::OwnBatch(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Blocks became final: the one place where this is written.
+    fn add_commit(
+        &self,
+        write: &mut SyncedWrite,
+        certificate: &Cert,
+        blocks: &[Header],
+        suffixes: &[Header],
+    ) -> Result<(), StorageError> {
+        let Some(last) = blocks.last() else { return Ok(()) };
+        let heights = family(&self.db, "heights");
+        for header in blocks {
+            let digest = header.digest();
+            write.batch.put_cf(heights, keys::height(header.height), digest.as_bytes());
+            self.drop_siblings(write, header.height, &digest)?;
+        }
+        let certified = Certified { suffixes: suffixes.to_vec(), certificate: certificate.clone() };
+        let key = keys::height(last.height);
+        write.batch.put_cf(family(&self.db, "certs"), key, encoded("certificate", &certified)?);
+        if last.flags.contains(Flags::CLOSING) {
+            let headers = std::iter::once(last).chain(suffixes).cloned().collect();
+            let proof = ClosingProof { headers, certificate: certificate.clone() };
+            let key = keys::epoch(last.epoch);
+            write.batch.put_cf(family(&self.db, "epochs"), key, encoded("closing proof", &proof)?);
         }
         Ok(())
     }

@@ -100,6 +100,14 @@ fn write(store: &ConsensusStore, entries: &[Write]) {
     store.commit(write).unwrap();
 }
 
+/// Makes blocks final, as the engine's write does, by a certificate over this one.
+fn make_final(store: &ConsensusStore, blocks: &[Proposal], certified: &Proposal, suffixes: &[Header]) {
+    let headers: Vec<Header> = blocks.iter().map(|block| block.header.clone()).collect();
+    let mut write = SyncedWrite::default();
+    store.add_commit(&mut write, &certificate(certified), &headers, suffixes).unwrap();
+    store.commit(write).unwrap();
+}
+
 fn batch(author: u16, seq: u64) -> (BatchRef, Batch) {
     let header = BatchHeader {
         chain_id: ChainId::new(Digest::ZERO),
@@ -128,13 +136,9 @@ fn what_was_written_comes_back_after_reopening() {
     for block in blocks.iter().chain([&loser]) {
         write(&store, &[Write::Block(Box::new(block.clone()))]);
     }
-    let commit = |upto: usize, from: usize| Write::Commit {
-        certificate: certificate(&blocks[upto]),
-        blocks: blocks[from..=upto].iter().map(|block| block.header.clone()).collect(),
-        suffixes: Vec::new(),
-    };
-    write(&store, &[commit(1, 0), Write::Safety(Box::new(record()))]);
-    write(&store, &[commit(3, 2)]);
+    make_final(&store, &blocks[..2], &blocks[1], &[]);
+    write(&store, &[Write::Safety(Box::new(record()))]);
+    make_final(&store, &blocks[2..4], &blocks[3], &[]);
     drop(store);
 
     let store = ConsensusStore::open(dir.path()).unwrap();
@@ -162,13 +166,8 @@ fn how_an_epoch_ended_is_kept_with_its_suffixes() {
     closing.header.flags = Flags::SEAL.with(Flags::CLOSING);
     let mut suffix = proposal(2, 1);
     suffix.header.flags = Flags::SEAL.with(Flags::SUFFIX);
-    let commit = Write::Commit {
-        certificate: certificate(&suffix),
-        blocks: vec![closing.header.clone()],
-        suffixes: vec![suffix.header.clone()],
-    };
-    let blocks = [&closing, &suffix].map(|one| Write::Block(Box::new(one.clone())));
-    write(&store, &[&blocks[..], &[commit]].concat());
+    write(&store, &[&closing, &suffix].map(|one| Write::Block(Box::new(one.clone()))));
+    make_final(&store, std::slice::from_ref(&closing), &suffix, std::slice::from_ref(&suffix.header));
     assert_eq!(store.final_height().unwrap(), Height::new(1), "a suffix is not final");
     let (last, certified) = store.certified_from(Height::new(1)).unwrap().unwrap();
     assert_eq!((last, &certified.suffixes[..]), (Height::new(1), &[suffix.header.clone()][..]));

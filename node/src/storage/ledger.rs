@@ -22,7 +22,7 @@
 //! since the last flush, which are executed again.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ::consensus::engine::Tip;
 use chain_core::block::ExecSummary;
@@ -168,6 +168,29 @@ pub struct LedgerStore {
     db: DB,
     /// Where the stale nodes that are not pruned begin. What was deleted before would have to be passed over.
     stale_from: AtomicU64,
+    /// Whether there is a [`LedgerWriter`].
+    writing: AtomicBool,
+}
+
+/// What adds executed blocks to the store. There is never more than one: whoever holds it is the only one that
+/// executes.
+#[derive(Debug)]
+pub struct LedgerWriter<'a>(&'a LedgerStore);
+
+impl LedgerWriter<'_> {
+    /// Writes everything one executed block adds, at once.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&mut self, block: &Executed<'_>) -> Result<(), StorageError> {
+        self.0.write(block)
+    }
+}
+
+impl Drop for LedgerWriter<'_> {
+    fn drop(&mut self) {
+        self.0.writing.store(false, Ordering::Release);
+    }
 }
 
 impl LedgerStore {
@@ -176,7 +199,11 @@ impl LedgerStore {
     /// # Errors
     /// When the directory cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        Ok(Self { db: open(path, FAMILIES, BUDGET)?, stale_from: AtomicU64::new(0) })
+        Ok(Self {
+            db: open(path, FAMILIES, BUDGET)?,
+            stale_from: AtomicU64::new(0),
+            writing: AtomicBool::new(false),
+        })
     }
 
     /// A consistent view of the newest executed height.
@@ -211,11 +238,13 @@ impl LedgerStore {
         )
     }
 
-    /// Writes everything one executed block adds, at once.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn write(&self, block: &Executed<'_>) -> Result<(), StorageError> {
+    /// The one that adds executed blocks; none while there is another.
+    pub fn writer(&self) -> Option<LedgerWriter<'_>> {
+        let taken = self.writing.swap(true, Ordering::Acquire);
+        (!taken).then(|| LedgerWriter(self))
+    }
+
+    fn write(&self, block: &Executed<'_>) -> Result<(), StorageError> {
         let mut batch = WriteBatch::default();
         self.put_log(&mut batch, block)?;
         self.put_state(&mut batch, block.result)?;

@@ -85,6 +85,19 @@ fn block_of(
 }
 
 #[test]
+fn nobody_else_writes_while_somebody_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LedgerStore::open(dir.path()).unwrap();
+    let writer = store.writer();
+    assert!(writer.is_some());
+    for _ in 0..2 {
+        assert!(store.writer().is_none(), "asking for a second one does not take it from the first");
+    }
+    drop(writer);
+    assert!(store.writer().is_some());
+}
+
+#[test]
 fn a_ledger_written_block_by_block_is_read_back_whole() {
     let dir = tempfile::tempdir().unwrap();
     let store = LedgerStore::open(dir.path()).unwrap();
@@ -112,7 +125,7 @@ fn a_ledger_written_block_by_block_is_read_back_whole() {
             listed: &listed,
             certified: Height::ZERO,
         };
-        store.write(&block).unwrap();
+        store.writer().unwrap().write(&block).unwrap();
         let now = store.snapshot().unwrap();
         assert_eq!(now.height(), next.height);
         assert_eq!(now.tip().unwrap(), Some(next.clone()));
@@ -151,7 +164,7 @@ fn a_ledger_written_block_by_block_is_read_back_whole() {
 fn write(store: &LedgerStore, next: &Tip, result: &BlockResult, listed: &[Listed], back: u64) {
     let certified = Height::new(next.height.get().saturating_sub(back));
     let block = Executed { tip: next, result, batches: &[], transactions: &[], listed, certified };
-    store.write(&block).unwrap();
+    store.writer().unwrap().write(&block).unwrap();
 }
 
 fn root_in(tree: &impl TreeReader, version: u64) -> Option<Digest> {

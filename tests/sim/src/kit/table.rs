@@ -94,7 +94,7 @@ impl Seat {
     /// How the epoch ended, as it was written.
     pub fn closing(&self) -> Option<ClosingProof> {
         self.written.iter().rev().find_map(|write| match write {
-            Write::Commit { certificate, blocks, suffixes } => {
+            Write::Commit { certificate, blocks, suffixes, .. } => {
                 let last = blocks.last().filter(|one| one.flags.contains(Flags::CLOSING))?;
                 let headers = std::iter::once(last).chain(suffixes).cloned().collect();
                 Some(ClosingProof { headers, certificate: certificate.clone() })

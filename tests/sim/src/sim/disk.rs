@@ -42,7 +42,7 @@ impl Row {
         let row = match write {
             Write::Safety(record) => Self::Safety(Arc::from(record)),
             Write::Block(proposal) => Self::Block(proposal.header.digest(), Arc::from(proposal)),
-            Write::Commit { certificate, blocks, suffixes } => {
+            Write::Commit { certificate, blocks, suffixes, .. } => {
                 let Some(last) = blocks.last() else { return Vec::new() };
                 let heights = blocks.iter().map(|header| (header.height, header.digest())).collect();
                 let mut rows = Vec::new();
