@@ -72,12 +72,13 @@ fn die(
     cluster.nodes[victim].kill();
     cluster.nodes[victim].start_with(&env);
     let mut others = Vec::new();
+    let keeps_up = |cluster: &Cluster| {
+        let ready = |one: NodeStatus| one.voting && one.executed.get() + 8 >= cluster.height();
+        cluster.nodes[victim].status().is_some_and(ready)
+    };
     if lead {
         // One that lags cannot lead yet. It may be over before anybody sees it keep up or lead.
-        pause_until(cluster, victim, |cluster| {
-            let ready = |one: NodeStatus| one.voting && one.executed.get() + 8 >= cluster.height();
-            cluster.nodes[victim].status().is_some_and(ready)
-        });
+        pause_until(cluster, victim, keeps_up);
         cluster.nodes[leader].kill();
         others.push(leader);
         pause_until(cluster, victim, |cluster| cluster.leader() == Some(victim));
@@ -92,8 +93,9 @@ fn die(
             }
             others.extend((0..4).filter(|node| *node != victim && *node != heir(cluster, victim)));
         } else {
-            std::thread::sleep(Duration::from_millis(500));
-            others.push(leader);
+            // On a slow machine another may lead by now, whose death the victim would notice.
+            pause_until(cluster, victim, keeps_up);
+            others.push(cluster.leader().filter(|now| *now != victim).unwrap_or(leader));
         }
         for other in &others {
             cluster.nodes[*other].kill();
