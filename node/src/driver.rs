@@ -538,7 +538,8 @@ impl Driver {
         }
     }
 
-    /// Starts the engine of the epoch that the ledger has reached, with whatever of this node's records the last one left unordered.
+    /// Starts the engine of the epoch that the ledger has reached, with whatever of this node's records the last one
+    /// left unordered.
     fn begin_epoch(&mut self, actions: &mut Vec<Action>) -> Result<(), Refusal> {
         self.epoch_ended = false;
         let part = self.epochs.part()?;

@@ -164,32 +164,11 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chain_core::crypto::SecretKey;
+    use crate::samples::{recovery_act, validator};
     use chain_core::id::Epoch;
 
-    fn validator(at: u8) -> Validator {
-        let key = |kind: u8| SecretKey::from_seed([kind * 16 + at; 32]).public();
-        Validator {
-            name: format!("v{at}"),
-            agency: format!("register:CN-T:{at}"),
-            consensus_key: key(1),
-            network_key: key(2),
-            log_key: key(3),
-            address: String::new(),
-            may_lead: true,
-        }
-    }
-
     fn act(epoch: u64) -> RecoveryAct {
-        RecoveryAct {
-            chain_id: ChainId::new(Digest::ZERO),
-            epoch: Epoch::new(epoch),
-            height: Height::new(90),
-            block_digest: Digest::tagged(b"block", &[]),
-            next: Committee::new(Epoch::new(epoch + 1), (0..4).map(validator).collect()).unwrap(),
-            reason: "two machine rooms burnt".to_owned(),
-            time_ms: 0,
-        }
+        recovery_act(epoch, (90, Digest::tagged(b"block", &[])), "two machine rooms burnt")
     }
 
     #[test]

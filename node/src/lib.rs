@@ -3,7 +3,8 @@
 //! One thread owns the consensus engine ([`driver`]) and one executes ordered blocks (`executor`); the
 //! network ([`network`], behind [`link`]) and the HTTP API ([`api`], behind [`handle`]) talk to them through
 //! bounded queues. [`storage`] holds the two stores, [`datadir`] the directory around them, [`start`] puts
-//! everything together, and `why` says why it does not move. Begin at `main.rs`, which reads [`config`], builds, runs and shuts down.
+//! everything together, and `why` says why it does not move. Begin at `main.rs`, which reads [`config`], builds,
+//! runs and shuts down.
 
 pub mod api;
 pub mod checkpoints;
@@ -18,6 +19,8 @@ pub mod link;
 mod local;
 pub mod network;
 pub mod recovery;
+#[cfg(test)]
+mod samples;
 pub mod start;
 pub mod stopped;
 pub mod storage;

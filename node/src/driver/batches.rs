@@ -282,21 +282,10 @@ impl Cached {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chain_core::crypto::Digest;
-    use chain_core::id::{Epoch, ValidatorIx};
+    use crate::samples::batch_header;
 
     fn batch(seq: u64, bytes: usize) -> Arc<CheckedBatch> {
-        let header = BatchHeader {
-            chain_id: ChainId::new(Digest::ZERO),
-            epoch: Epoch::ZERO,
-            author: ValidatorIx::new(0),
-            seq,
-            prev: Digest::ZERO,
-            payload_root: Digest::ZERO,
-            bytes: 0,
-            count: 0,
-            time_ms: 0,
-        };
+        let header = batch_header(0, 0, seq);
         let name = BatchRef::of(&header);
         let signed = SignedBatchHeader { header, signature: Signature::ZERO };
         let batch = Batch { signed, submissions: Vec::new() };

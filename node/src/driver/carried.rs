@@ -79,9 +79,10 @@ impl<'a> Carried<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples::batch_header;
     use chain_core::crypto::{Digest, PublicKey, Signature};
-    use chain_core::id::{ChainId, ValidatorIx};
-    use chain_core::lane::{BatchHeader, SignedBatchHeader};
+    use chain_core::id::ChainId;
+    use chain_core::lane::SignedBatchHeader;
     use chain_core::transaction::{Batch, SignedTransaction, TRANSACTION_VERSION, Transaction};
 
     fn submission(number: u64) -> Submission {
@@ -99,17 +100,7 @@ mod tests {
 
     /// Stores a batch of an epoch's own lane with these transactions.
     fn stored(store: &ConsensusStore, epoch: u64, seq: u64, numbers: &[u64]) -> BatchRef {
-        let header = BatchHeader {
-            chain_id: ChainId::new(Digest::ZERO),
-            epoch: Epoch::new(epoch),
-            author: ValidatorIx::new(0),
-            seq,
-            prev: Digest::ZERO,
-            payload_root: Digest::ZERO,
-            bytes: 0,
-            count: 0,
-            time_ms: 0,
-        };
+        let header = batch_header(epoch, 0, seq);
         let name = BatchRef::of(&header);
         let signed = SignedBatchHeader { header, signature: Signature::ZERO };
         let submissions = numbers.iter().map(|number| submission(*number)).collect();

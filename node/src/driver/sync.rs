@@ -210,20 +210,10 @@ async fn fetch_from(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chain_core::id::ChainId;
+    use crate::samples::batch_header;
 
     fn header(seq: u64, count: u32) -> BatchHeader {
-        BatchHeader {
-            chain_id: ChainId::new(Digest::ZERO),
-            epoch: Epoch::ZERO,
-            author: ValidatorIx::new(0),
-            seq,
-            prev: Digest::ZERO,
-            payload_root: Digest::ZERO,
-            bytes: 0,
-            count,
-            time_ms: 0,
-        }
+        BatchHeader { count, ..batch_header(0, 0, seq) }
     }
 
     /// How many holders are asked, when each has it or not, or never answers.

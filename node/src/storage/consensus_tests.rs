@@ -1,11 +1,10 @@
 use super::*;
+use crate::samples::{batch_header, recovery_act};
 use chain_core::block::{Flags, HEADER_VERSION, Header};
 use chain_core::certificate::{Rank, VoteKind};
-use chain_core::committee::{Committee, Validator};
 use chain_core::crypto::{SecretKey, Signature};
 use chain_core::id::{ChainId, Epoch, View};
-use chain_core::lane::BatchHeader;
-use chain_core::recovery::{RecoveryAct, SignedRecovery};
+use chain_core::recovery::SignedRecovery;
 
 fn proposal(height: u64, view: u64) -> Proposal {
     let header = Header {
@@ -43,28 +42,7 @@ fn record() -> SafetyRecord {
 }
 
 fn act(epoch: u64, height: u64, reason: &str) -> SignedRecovery {
-    let validator = |at: u8| {
-        let key = |kind: u8| SecretKey::from_seed([kind * 16 + at; 32]).public();
-        Validator {
-            name: format!("v{at}"),
-            agency: format!("register:CN-T:{at}"),
-            consensus_key: key(1),
-            network_key: key(2),
-            log_key: key(3),
-            address: String::new(),
-            may_lead: true,
-        }
-    };
-    let act = RecoveryAct {
-        chain_id: ChainId::new(Digest::ZERO),
-        epoch: Epoch::new(epoch),
-        height: Height::new(height),
-        block_digest: Digest::ZERO,
-        next: Committee::new(Epoch::new(epoch + 1), (0..4).map(validator).collect()).unwrap(),
-        reason: reason.to_owned(),
-        time_ms: 0,
-    };
-    SignedRecovery::new(act, Vec::new())
+    SignedRecovery::new(recovery_act(epoch, (height, Digest::ZERO), reason), Vec::new())
 }
 
 #[test]
@@ -109,17 +87,7 @@ fn make_final(store: &ConsensusStore, blocks: &[Proposal], certified: &Proposal,
 }
 
 fn batch(author: u16, seq: u64) -> (BatchRef, Batch) {
-    let header = BatchHeader {
-        chain_id: ChainId::new(Digest::ZERO),
-        epoch: Epoch::ZERO,
-        author: ValidatorIx::new(author),
-        seq,
-        prev: Digest::ZERO,
-        payload_root: Digest::ZERO,
-        bytes: 0,
-        count: 0,
-        time_ms: 0,
-    };
+    let header = batch_header(0, author, seq);
     let reference = BatchRef::of(&header);
     let signed = SignedBatchHeader { header, signature: Signature::ZERO };
     (reference, Batch { signed, submissions: Vec::new() })
