@@ -152,7 +152,7 @@ impl Engine {
             }
             let mut holders = vec![proposer, author];
             holders.extend(self.signers_of_certificate());
-            self.ask_for_batches(gap, holders, fetch.turn, out);
+            self.ask_for_batches(now, gap, holders, fetch.turn, out);
             let asked = LaneFetch { due_ms: now.mono_ms + FETCH_MS, turn: fetch.turn + 1, ..fetch };
             self.lane_fetches.insert(author, asked);
         }

@@ -1,4 +1,5 @@
-//! Keeping up: status, echo, help for those behind, retransmission, fetching single blocks and batches (docs/protocol.md, 5.4 and 6).
+//! Keeping up: status, echo, help for those behind, retransmission, fetching single blocks and batches
+//! (docs/protocol.md, 5.4 and 6).
 
 use std::collections::BTreeMap;
 
@@ -314,13 +315,16 @@ impl Engine {
         out: &mut Vec<Action>,
     ) {
         if let Some(turn) = self.may_fetch(now, gap.tip.digest, None) {
-            self.ask_for_batches(gap, holders, turn, out);
+            self.ask_for_batches(now, gap, holders, turn, out);
         }
     }
 
-    /// Names whom to ask: these validators first, then the others, each turn beginning with the next one.
+    /// Names whom to ask: these validators first, then the others, each turn beginning with the next one; but those
+    /// that were not heard for as long as an answer may take come last. What is missing after a view change is often
+    /// held by the leader that was given up, too, and it would be asked in vain.
     pub(super) fn ask_for_batches(
         &self,
+        now: Now,
         gap: Missing,
         holders: Vec<ValidatorIx>,
         turn: usize,
@@ -334,6 +338,9 @@ impl Engine {
         }
         let len = ordered.len().max(1);
         ordered.rotate_left(turn % len);
+        ordered.sort_by_key(|holder| {
+            self.peers[holder.index()].heard_ms.is_none_or(|at| now.mono_ms > at + FETCH_MS)
+        });
         out.push(Action::FetchBatches { from: gap.from, tip: gap.tip, holders: ordered });
     }
 

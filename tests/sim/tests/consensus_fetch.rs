@@ -107,3 +107,31 @@ fn a_batch_that_was_ordered_is_taken_though_two_rivals_of_it_came_first() {
     let delivered: Vec<_> = table.seats[0].delivered.iter().flat_map(|one| &one.batches).collect();
     assert_eq!(delivered.iter().map(|one| one.digest).collect::<Vec<_>>(), [tip]);
 }
+
+/// The leader that froze is the first that should have the data of its block: it is asked once, not every third time.
+#[test]
+fn whoever_was_not_heard_lately_is_asked_for_batches_last() {
+    let mut table = Table::alone(Kit::led_by(4, 1));
+    let batch = table.kit.batch(3, 0, Digest::ZERO, 1);
+    let tip = batch.header.digest();
+    // The first block of a view orders nothing.
+    let first = table.kit.chain(&table.kit.genesis(), 0, 1).remove(0);
+    table.tell(1, 0, propose(&first));
+    let mut header = table.kit.header(&table.kit.genesis().after(&first), 0, Flags::NONE);
+    header.flags = Flags::NONE;
+    (header.n_batches, header.n_records, header.n_bytes) = (1, batch.header.count, batch.header.bytes);
+    header.batches_root = chain_core::block::batches_root([&tip]);
+    let block = table.kit.propose_advances(header, vec![LaneAdvance { author: ix(3), seq: 0, tip }]);
+    table.tell(1, 0, propose(&block));
+    for _ in 0..30 {
+        table.pass_ms_by(100, |_, _, _| false);
+        for heard in [2, 3] {
+            table.tell(heard, 0, Message::Executed(Height::ZERO));
+        }
+    }
+    let asked: Vec<u16> = table.seats[0].fetched.iter().map(|(.., holder)| holder.get()).collect();
+    assert!(asked.len() > 6, "{asked:?}");
+    assert_eq!(asked[0], 1, "its proposer, at first");
+    assert!(asked[1..].iter().all(|holder| *holder != 1), "{asked:?}");
+    assert!([2, 3].iter().all(|holder| asked.contains(holder)), "{asked:?}");
+}
