@@ -1,8 +1,8 @@
 //! The network between validators: libp2p over TCP, Noise and Yamux, and nothing else of libp2p.
 //!
-//! Only validators, of this epoch or known to the ledger, get past the transport handshake; every other key is refused before any
-//! protocol is negotiated. Then HELLO ([`hello`]) proves genesis and consensus key, and two long-lived
-//! streams open: votes and data. Sync questions take a stream each. The validator with the lower index
+//! Only validators, of this epoch or known to the ledger, get past the transport handshake; every other key is
+//! refused before any protocol is negotiated. Then HELLO ([`hello`]) proves genesis and consensus key, and two
+//! long-lived streams open: votes and data. Sync questions take a stream each. The validator with the lower index
 //! dials; the other one too when it has waited in vain. A dead connection is noticed within six seconds and
 //! replaced within ten.
 //!

@@ -79,7 +79,7 @@ fn a_copied_data_directory_started_as_a_second_node_signs_nothing_and_both_are_t
         more(load, 20);
         let mut second = cluster.second_node(VICTIM, copy);
         second.start();
-        let (taken, stranger) = (Code::LockHeld, Condition::Stranger);
+        let (taken, stranger) = (Code::KeyInTwoPlaces, Condition::Stranger);
         for at in (0..4).filter(|at| *at != VICTIM) {
             calls_victim(&cluster.nodes[at], &victim, "another validator says", stranger, taken);
         }
@@ -144,7 +144,7 @@ fn two_processes_that_start_at_once_from_one_record_do_not_both_sign() {
         for node in [&cluster.nodes[VICTIM], &second] {
             why(node, "one of the two says", |why| {
                 let own = why.validators.iter().find(|one| one.name == victim);
-                own.is_some_and(|own| matches!(own.code, Some(Code::LockHeld | Code::SafetyLost)))
+                own.is_some_and(|own| matches!(own.code, Some(Code::KeyInTwoPlaces | Code::SafetyLost)))
             });
         }
         more(load, 50);

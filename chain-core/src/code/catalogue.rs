@@ -125,6 +125,7 @@ catalogue! {
     PeerOtherGenesis = 702, "PEER_OTHER_GENESIS", "The peer runs another genesis.", "Compare the genesis hashes.";
     PeerIdentity = 703, "PEER_IDENTITY", "The peer could not prove its validator key.", "Check the keys of both sides.";
     PeerVersion = 704, "PEER_VERSION", "The peer speaks another protocol version.", "Run the same release everywhere.";
+    KeyInTwoPlaces = 705, "KEY_IN_TWO_PLACES", "Two processes prove the same validator's keys; the second one is turned away.", "Stop the second process; if nobody knows where it runs, the keys are stolen: give the validator new ones through governance.";
 
     // 8 storage
     StorageFailed = 801, "STORAGE_FAILED", "The disk refused to read or write; the node stopped so as not to vote on lost data.", "Remove the cause (space, permissions, hardware) and start again.";

@@ -368,12 +368,12 @@ impl Core {
     pub(crate) fn taken(&self) -> Option<Refusal> {
         let taken = |peer: &PeerConnection| {
             let refusal = peer.refused.as_ref().filter(|_| !peer.connected && peer.unreached.is_none());
-            refusal.is_some_and(|refusal| refusal.code == Code::LockHeld)
+            refusal.is_some_and(|refusal| refusal.code == Code::KeyInTwoPlaces)
         };
         let count = self.network()?.peers().iter().filter(|peer| taken(peer)).count();
         let detail =
             || format!("another process has its keys, and {count} of its peers are connected with that one");
-        (count > 0).then(|| Refusal::new(Code::LockHeld, detail()))
+        (count > 0).then(|| Refusal::new(Code::KeyInTwoPlaces, detail()))
     }
 
     /// Attaches the network of an epoch, in place of the one before. With the first one this node begins to tell its

@@ -3,8 +3,8 @@
 //! Both sides at once: `Hello` (protocol version, chain, epoch, a random challenge, the process), then `Answer`
 //! (a signature of the consensus key over the sender's network key and the receiver's challenge, or why not),
 //! then `Verdict`. The transport has proved the network key already; HELLO binds it to the validator's
-//! consensus key, to one genesis and to one process: a second one with the same keys is turned away. Frames are at most [`HELLO_BYTES_MAX`] bytes; the whole exchange is
-//! timed by its caller.
+//! consensus key, to one genesis and to one process: a second one with the same keys is turned away. Frames are at
+//! most [`HELLO_BYTES_MAX`] bytes; the whole exchange is timed by its caller.
 
 use std::io;
 use std::time::Duration;
@@ -169,7 +169,7 @@ fn check_hello(bytes: &[u8], terms: &Terms<'_>) -> Result<Hello, Refusal> {
 /// A peer's code is believed only if it is one that a HELLO can end with.
 fn refused_by_peer(code: Code) -> Refusal {
     let code = match code {
-        Code::LockHeld => {
+        Code::KeyInTwoPlaces => {
             return Refusal::new(code, "it is connected with another process that has this node's keys");
         }
         Code::PeerOtherGenesis | Code::PeerVersion | Code::PeerNotAllowed => code,
@@ -230,7 +230,7 @@ mod tests {
             peer_network_key: peer_network,
             peer_consensus_key: peer_consensus,
             process: Digest::tagged(b"process", &[&side.network.to_be_bytes()]),
-            admit: &|_| if side.admits { Ok(()) } else { Err(Refusal::new(Code::LockHeld, "taken")) },
+            admit: &|_| if side.admits { Ok(()) } else { Err(Refusal::new(Code::KeyInTwoPlaces, "taken")) },
             sign: &sign,
         };
         exchange(io, &terms).await
@@ -267,7 +267,7 @@ mod tests {
     async fn a_second_process_is_refused_and_told_why() {
         let a = Side { admits: false, chain: chain("one"), consensus: 1, network: 11 };
         let b = Side { admits: true, chain: chain("one"), consensus: 2, network: 12 };
-        let want = Some(Code::LockHeld);
+        let want = Some(Code::KeyInTwoPlaces);
         assert_eq!(meet(a, b, 2, 1).await, (want, want));
     }
 

@@ -258,7 +258,8 @@ impl Hub {
         let mut pause = jitter(PAUSE_MIN);
         match end {
             End::Refused(refusal) => {
-                pause = jitter(if refusal.code == Code::LockHeld { PAUSE_TAKEN } else { PAUSE_REFUSED });
+                pause =
+                    jitter(if refusal.code == Code::KeyInTwoPlaces { PAUSE_TAKEN } else { PAUSE_REFUSED });
                 self.note_refusal(peer, refusal);
             }
             End::Malformed(reason) => {
@@ -296,7 +297,7 @@ impl Hub {
             tracing::warn!(%peer, name, refusal = text, "no connection with validator");
         }
         if self.shared.slot(peer).twin_is_news(Instant::now()) {
-            tracing::error!(code = %Code::LockHeld, %peer, name, "a second process has the keys of a validator; it is refused");
+            tracing::error!(code = %Code::KeyInTwoPlaces, %peer, name, "a second process has the keys of a validator; it is refused");
         }
     }
 

@@ -138,7 +138,7 @@ impl Slot {
     /// process at a time is shown what a quorum remembers of the validator, and votes.
     ///
     /// # Errors
-    /// `LOCK_HELD` while another process is connected and was heard a moment ago.
+    /// `KEY_IN_TWO_PLACES` while another process is connected and was heard a moment ago.
     pub(super) fn admit(&self, process: &Digest, now: Instant) -> Result<(), Refusal> {
         let mut state = self.lock();
         let holder = match &state.active {
@@ -149,7 +149,7 @@ impl Slot {
             Some(rival) => rival.last = now,
             None => state.rival = Some(Rival { holder, first: now, last: now, told: false }),
         }
-        Err(Refusal::new(Code::LockHeld, "another process with the same keys is connected"))
+        Err(Refusal::new(Code::KeyInTwoPlaces, "another process with the same keys is connected"))
     }
 
     /// Whether two processes have the validator's keys: one was turned away lately, and the other was still heard
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(slot.admit(&one, now), Ok(()), "the same process may connect again");
         assert!(!slot.twin(now), "nobody else asked");
         let refused = slot.admit(&two, now).map_err(|refusal| refusal.code);
-        assert_eq!(refused, Err(Code::LockHeld));
+        assert_eq!(refused, Err(Code::KeyInTwoPlaces));
         assert!(!slot.claim(&Arc::new(Active::new(true, two))), "nor may it if both were admitted at once");
         assert!(!slot.twin(now), "the first may just have died");
         std::thread::sleep(TWIN_SURE + Duration::from_millis(100));

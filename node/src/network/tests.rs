@@ -357,7 +357,7 @@ async fn a_second_process_with_the_same_keys_is_kept_out_until_the_first_is_gone
         let told = second.net.peers().into_iter().find(|one| one.validator == ix(0)).unwrap();
         let seen = zero.net.peers().into_iter().find(|one| one.validator == ix(1)).unwrap();
         assert!(!told.connected && seen.connected);
-        if seen.twin && told.refused.is_some_and(|refusal| refusal.code == Code::LockHeld) {
+        if seen.twin && told.refused.is_some_and(|refusal| refusal.code == Code::KeyInTwoPlaces) {
             break;
         }
         assert!(since.elapsed() < 3 * PATIENCE, "nobody notices two processes");

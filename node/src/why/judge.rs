@@ -203,10 +203,10 @@ fn twin(seen: &Seen) -> Option<Finding> {
         seen.name
     );
     let said = |state, reason: String| {
-        Some(Finding { state, code: Some(Code::LockHeld), reason, next: stop.clone() })
+        Some(Finding { state, code: Some(Code::KeyInTwoPlaces), reason, next: stop.clone() })
     };
     // What this node is told by its peers it says of itself; the others are well.
-    let taken = |refusal: &&Refusal| refusal.code == Code::LockHeld;
+    let taken = |refusal: &&Refusal| refusal.code == Code::KeyInTwoPlaces;
     if seen.twin {
         let whose = if seen.own {
             TWIN.to_owned()

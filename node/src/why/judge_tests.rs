@@ -80,7 +80,10 @@ fn both_of_two_processes_with_one_key_name_the_other() {
     let mut first = calm();
     first.validators[0].twin = true;
     let why = diagnose(&first);
-    assert_eq!((states(&why), why.validators[0].code), (vec![Stranger, Ok, Ok, Ok], Some(Code::LockHeld)));
+    assert_eq!(
+        (states(&why), why.validators[0].code),
+        (vec![Stranger, Ok, Ok, Ok], Some(Code::KeyInTwoPlaces))
+    );
     assert!(
         why.progress && why.verdict.contains("v0 (this node) is stranger: a second process"),
         "{}",
@@ -88,10 +91,10 @@ fn both_of_two_processes_with_one_key_name_the_other() {
     );
     assert!(why.next.starts_with("stop the second process with the keys of v0"), "{}", why.next);
     let mut second = calm();
-    says(&mut second.validators[0], Code::LockHeld, "another process has its keys");
+    says(&mut second.validators[0], Code::KeyInTwoPlaces, "another process has its keys");
     for seen in &mut second.validators[1..] {
         gone(seen);
-        seen.refused = Some(Refusal::new(Code::LockHeld, "it is connected with another process"));
+        seen.refused = Some(Refusal::new(Code::KeyInTwoPlaces, "it is connected with another process"));
     }
     let why = diagnose(&second);
     assert_eq!(states(&why), [Stranger, Unreachable, Unreachable, Unreachable]);
@@ -201,14 +204,20 @@ fn each_ailment_has_its_name_its_code_and_its_reason() {
             "a second process has its keys",
             |v| v.twin = true,
             Stranger,
-            Some(Code::LockHeld),
+            Some(Code::KeyInTwoPlaces),
             "a second process has its keys and is refused",
         ),
         (
             "it is connected with another process that has this node's keys",
-            |v| (gone(v), v.refused = Some(Refusal::new(Code::LockHeld, "it is connected with another"))).1,
+            |v| {
+                (
+                    gone(v),
+                    v.refused = Some(Refusal::new(Code::KeyInTwoPlaces, "it is connected with another")),
+                )
+                    .1
+            },
             Unreachable,
-            Some(Code::LockHeld),
+            Some(Code::KeyInTwoPlaces),
             "it is connected with another",
         ),
         (

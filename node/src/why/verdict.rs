@@ -28,7 +28,7 @@ pub(super) fn of(situation: &Situation, validators: &[ValidatorWhy], voters: usi
     let all_peers =
         |states: &[Condition]| peers().next().is_some() && peers().all(|one| states.contains(&one.state));
     let own = validators.iter().find(|one| one.own);
-    let second = own.filter(|own| own.code == Some(Code::LockHeld) && voters < quorum);
+    let second = own.filter(|own| own.code == Some(Code::KeyInTwoPlaces) && voters < quorum);
     let (progress, text, own_next) = if let Some(own) = second {
         let text = "No progress at this node: another process has its keys".to_owned();
         (false, text, Some(own.next.as_str()))

@@ -101,7 +101,7 @@ impl Watch {
         of.health = Some((health, mono_ms));
         if !known && state.twin(faults) {
             drop(state);
-            tracing::error!(code = %Code::LockHeld, "{TWIN}; stop it");
+            tracing::error!(code = %Code::KeyInTwoPlaces, "{TWIN}; stop it");
         }
     }
 
