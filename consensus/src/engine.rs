@@ -324,6 +324,9 @@ impl Engine {
         let executed = if at_base { restored.executed.as_base() } else { restored.executed };
         let committed =
             if restored.committed.height == executed.height { executed.clone() } else { restored.committed };
+        // The epoch begins with the base's execution owed, empty as the block is: it is what a snapshot is held against.
+        let covered = committed.header.as_ref().filter(|_| at_base).map(|header| header.exec_height);
+        let uncovered = covered.filter(|covered| *covered < executed.height).map(|_| (executed.height, 0));
         let mut chain = Chain::new(committed);
         chain.set_recent(restored.recent);
         let summaries: BTreeMap<Height, Digest> =
@@ -381,7 +384,7 @@ impl Engine {
             executed: executed.height,
             delivered: executed,
             summaries,
-            uncovered: None,
+            uncovered,
             no_room_ms: 0,
             behind_ms: 0,
             head: None,
@@ -700,8 +703,10 @@ impl Engine {
         if let Some(next) = scheduled {
             self.note_scheduled(summary.height, next);
         }
-        // What schedules the end of the epoch is to be certified soon, also when the block itself is empty.
-        if !empty || scheduled.is_some() {
+        // What schedules the end of the epoch is to be certified soon, also when the block itself is empty. What is
+        // executed again after a loss may long be certified.
+        let covered = self.chain.committed().header.as_ref().map(|header| header.exec_height);
+        if (!empty || scheduled.is_some()) && covered < Some(summary.height) {
             self.uncovered = Some((summary.height, now.mono_ms));
             let leader = self.leader();
             if Some(leader) != self.me {

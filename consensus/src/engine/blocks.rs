@@ -481,6 +481,7 @@ impl Engine {
         let (exec_before, root_before) =
             parent.header.as_ref().map_or((Height::ZERO, None), |one| (one.exec_height, Some(one.exec_root)));
         let exec = header.exec_height >= exec_before
+            && header.exec_height <= super::epoch::exec_bound(exec_before, &self.judge)
             && header.exec_height < header.height
             && (header.exec_height > exec_before || root_before.is_none_or(|root| root == header.exec_root));
         let lag = header.is_empty() || header.height.since(header.exec_height) <= self.params.exec_lag_max;

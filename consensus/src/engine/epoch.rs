@@ -66,6 +66,12 @@ pub(super) fn ends_by_bytes(header: &Header, parent: &Tip, judge: &Judge) -> boo
     }
 }
 
+/// How far the first header may certify execution whose parent certified this height: the base's own execution comes
+/// before any later one, so that a snapshot of the base can be held against a certified root.
+pub(super) fn exec_bound(covered: Height, judge: &Judge) -> Height {
+    if covered < judge.base_height { judge.base_height } else { Height::new(u64::MAX) }
+}
+
 impl Engine {
     /// Whether the epoch's closing block is final: nothing is proposed, voted for or given up any more.
     pub fn is_closed(&self) -> bool {

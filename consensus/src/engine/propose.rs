@@ -218,7 +218,9 @@ impl Engine {
     /// A burst has ended and its last execution is not certified yet.
     fn seal_due(&self, tip: &Tip) -> bool {
         let Some((height, _)) = self.uncovered else { return false };
-        tip.header.as_ref().is_none_or(|one| one.exec_height < height) && self.exec_for(tip).0 >= height
+        let covered = tip.header.as_ref().map(|one| one.exec_height);
+        let next = height.min(super::epoch::exec_bound(covered.unwrap_or(height), &self.judge));
+        covered.is_none_or(|covered| covered < height) && self.exec_for(tip).0 >= next
     }
 
     /// The execution height and root to certify (M16): the q-th largest executed height heard of, at least
@@ -242,6 +244,7 @@ impl Engine {
         heights.sort_unstable_by(|a, b| b.cmp(a));
         let q = self.judge.committee.quorum();
         let agreed = heights.get(q - 1).copied().unwrap_or(Height::ZERO).min(self.executed).min(tip.height);
+        let agreed = agreed.min(super::epoch::exec_bound(parent, &self.judge));
         match self.summaries.get(&agreed) {
             Some(root) if agreed >= parent => (agreed, Some(*root)),
             _ => (parent, tip.header.as_ref().map(|one| one.exec_root)),

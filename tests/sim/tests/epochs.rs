@@ -9,6 +9,7 @@ use chain_core::id::{Epoch, Height, View};
 use city_sim::kit::table::{Table, present};
 use city_sim::kit::{Kit, ix};
 use consensus::action::{Alarm, Write};
+use consensus::engine::Tip;
 use consensus::event::Event;
 use consensus::message::{Message, VoteEcho};
 
@@ -173,6 +174,38 @@ fn the_next_epoch_begins_on_the_closing_block_with_the_new_set() {
         assert_eq!((first.epoch, first.view), (Epoch::new(1), View::ZERO));
         assert_eq!(first.parent, closing.digest);
         assert!(seat.engine.voting() && seat.alarms.is_empty());
+        // Nobody files anything; the execution of the closing block is certified at once all the same.
+        let before = closing.header.as_ref().unwrap().exec_height;
+        let mut certified = seat.delivered.iter().map(|one| one.header.exec_height);
+        assert_eq!(certified.find(|height| *height != before), Some(closing.height));
+    }
+}
+
+#[test]
+fn the_execution_of_the_base_is_certified_before_any_later_one() {
+    let old = Kit::new(4);
+    let closing = old.propose(old.header(&old.genesis(), 0, Flags::SEAL.with(Flags::CLOSING)), None);
+    let closing = old.genesis().after(&closing);
+    // Validator 0 hears, so another one leads.
+    let on = |salt: u8| old.after(4, &Tip { digest: Digest::tagged(&[salt], &[]), ..closing.clone() });
+    let salt = (0..100).find(|salt| on(*salt).leader(0) != ix(0)).unwrap();
+    for (exec_height, voted) in [(0, true), (1, true), (2, false)] {
+        let (mut table, kit) = (Table::alone(on(salt)), on(salt));
+        let leader = kit.leader(0).get();
+        let first = kit.chain(&kit.genesis(), 0, 1).remove(0);
+        table.tell(leader, 0, Message::Propose(Box::new(first.clone())));
+        let commit = kit.cert_of(VoteKind::Commit, &first.header);
+        table.tell(leader, 0, Message::Certificate(Box::new(commit)));
+        assert_eq!(table.committed(0), 2);
+        let mut header = kit.header(&kit.genesis().after(&first), 0, Flags::SEAL);
+        header.exec_height = Height::new(exec_height);
+        if exec_height > 0 {
+            header.exec_root = city_sim::kit::table::summary(Height::new(exec_height)).root();
+        }
+        let digest = header.digest();
+        table.tell(leader, 0, Message::Propose(Box::new(kit.propose(header, None))));
+        let votes = |message: &&&Message| matches!(message, Message::Vote(vote, _) if vote.digest == digest);
+        assert_eq!(table.seats[0].signed(ix(0)).iter().any(|one| votes(&one)), voted, "{exec_height}");
     }
 }
 

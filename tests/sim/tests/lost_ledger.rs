@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
+use chain_core::block::Flags;
 use chain_core::certificate::VoteKind;
 use chain_core::crypto::Digest;
 use chain_core::id::{Epoch, Height};
@@ -114,4 +115,43 @@ fn own_unordered_batches_are_kept_however_far_execution_is_behind() {
     }
     let names: Vec<BatchRef> = own.iter().map(|batch| BatchRef::of(&batch.header)).collect();
     assert_eq!(pushed.get(..names.len()), Some(&names[..]));
+}
+
+/// What is executed again was certified before: no leader owes it once more, so none is given up for it.
+#[test]
+fn an_execution_that_is_certified_already_is_owed_by_nobody() {
+    let kit = Kit { fast: true, ..Kit::led_by(4, 1) };
+    let mut header = kit.header(&kit.genesis(), 0, Flags::NONE);
+    (header.n_batches, header.n_records) = (1, 1);
+    let first = kit.propose(header, None);
+    let tip = kit.genesis().after(&first);
+    let mut header = kit.header(&tip, 0, Flags::NONE);
+    (header.exec_height, header.exec_root) = (Height::new(1), summary(Height::new(1)).root());
+    let second = kit.propose(header, None);
+    let start = Restored {
+        committed: tip.after(&second),
+        certificate: Some(kit.cert_of(VoteKind::Commit, &second.header)),
+        recent: vec![first.header, second.header],
+        ..restored(&kit, present(kit.fresh_record(0)))
+    };
+    let mut engine = Engine::new(Params::default(), kit.judge(), Some((ix(0), kit.signer(0))), start);
+    let mut gave_up = false;
+    for at in 0..200 {
+        let now = Now { mono_ms: 1_000 + 100 * at, wall_ms: WALL_MS + 100 * at };
+        let mut out = Vec::new();
+        for from in (1..4).map(ix) {
+            let echo = VoteEcho { epoch: Epoch::ZERO, ..VoteEcho::default() };
+            for message in [Message::Echo(Box::new(echo)), Message::Executed(Height::new(2))] {
+                engine.handle(now, Event::Message { from, message: Box::new(message) }, &mut out);
+            }
+        }
+        if let Some(height) = [0, 10].iter().position(|one| *one == at) {
+            let summary = summary(Height::new(height as u64 + 1));
+            engine.handle(now, Event::Executed { summary, scheduled: None }, &mut out);
+        }
+        engine.handle(now, Event::Tick, &mut out);
+        let asks = |message: &Message| matches!(message, Message::ViewChange(_));
+        gave_up |= out.iter().any(|one| matches!(one, Action::Send { message, .. } if asks(message)));
+    }
+    assert!(engine.voting() && !gave_up);
 }

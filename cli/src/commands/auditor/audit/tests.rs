@@ -1,6 +1,7 @@
 //! A valid chain passes; with any one thing changed, the audit names the block, the thing and its weight.
 
 use chain_core::api::RawBlock;
+use chain_core::block::Header;
 use chain_core::code::Code;
 use chain_core::committee::Committee;
 use chain_core::crypto::{Digest, Signature};
@@ -8,6 +9,7 @@ use chain_core::epoch::{ClosingProof, HandOver};
 use chain_core::execute::Verdict;
 use chain_core::genesis::Genesis;
 use chain_core::id::{Height, ValidatorIx};
+use chain_core::merkle::{Frontier, leaf_hash};
 use chain_core::recovery::{Passage, SignedRecovery};
 
 use super::checkpoint::Cosigned;
@@ -175,6 +177,26 @@ fn lanes_begin_anew_with_an_epoch() {
     let got = (finding.refusal.code, finding.grade, finding.height);
     assert_eq!(got, (Code::ChainBroken, Grade::Wrong, Some(Height::new(11))), "{}", finding.refusal.detail);
     assert!(finding.refusal.detail.contains("wants 0"), "{}", finding.refusal.detail);
+}
+
+#[test]
+fn the_execution_of_an_epochs_base_is_certified_before_any_later_one() {
+    let chain = Chain::two_epochs(false);
+    let mut blocks = chain.blocks.clone();
+    let Header { exec_height, exec_root, .. } = blocks[8].header;
+    resigned(&mut blocks[9], |block| {
+        (block.header.exec_height, block.header.exec_root) = (exec_height, exec_root);
+    });
+    let mut history = Frontier::default();
+    blocks[..10].iter().for_each(|block| history.push(&leaf_hash(block.header.digest().as_bytes())));
+    let parent = blocks[9].header.digest();
+    resigned(&mut blocks[10], |block| {
+        (block.header.parent, block.header.history_root) = (parent, history.root());
+    });
+    let finding = audit_epochs(&chain, &chain.sets, &plan(2), blocks).unwrap_err();
+    let got = (finding.refusal.code, finding.height);
+    assert_eq!(got, (Code::ChainBroken, Some(Height::new(11))), "{}", finding.refusal.detail);
+    assert!(finding.refusal.detail.contains("before that of its epoch's base, 9"), "{finding:?}");
 }
 
 #[test]

@@ -402,6 +402,13 @@ impl<'g> Walk<'g> {
                     parent.exec_height, header.exec_height
                 ));
             }
+            let base = self.epoch.as_ref().map_or(Height::ZERO, |set| set.base.0);
+            if parent.exec_height < base && header.exec_height > base {
+                return broken(format!(
+                    "it certifies the execution of height {} before that of its epoch's base, {base}",
+                    header.exec_height
+                ));
+            }
             if header.exec_height == parent.exec_height && header.exec_root != parent.exec_root {
                 return broken(format!("two execution roots for height {}", header.exec_height));
             }
