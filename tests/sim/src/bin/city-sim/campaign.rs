@@ -113,7 +113,7 @@ pub(crate) fn run(args: &CampaignArgs, output: Output) -> Result<Outcome, Box<dy
         let plan = Plan { level, ..Plan::new(*n, args.minutes * 60_000) };
         let done = |seed: u64| entries.iter().any(|entry| entry.seed == seed && entry.plan == plan);
         let missing: Vec<u64> = args.seeds.clone().filter(|seed| !done(*seed)).collect();
-        for part in missing.chunks(super::cores() * 4) {
+        for part in missing.chunks(super::cores() * 16) {
             if limit.is_some_and(|limit| started.elapsed() >= limit) {
                 break;
             }

@@ -13,6 +13,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use consensus::mutant::Mutant;
 
+/// A run allocates a few times for each message; measured against the system's allocator.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Simulates the consensus of City Ledger
 #[derive(Debug, Parser)]
 #[command(name = "city-sim", version)]
