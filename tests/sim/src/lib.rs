@@ -2,7 +2,8 @@
 //! so that it compiles in seconds and runs many times faster than real time.
 //!
 //! [`sim`] is a network in one thread under a seed, [`kit`] makes signed evidence by hand, [`siege`] is one
-//! engine among liars, [`stage`] puts real engines among liars that do one thing for ever, [`campaign`] says how many seeds a test draws, [`mutate`] damages bytes.
+//! engine among liars, [`stage`] puts real engines among liars that do one thing for ever, [`campaign`] says how
+//! many seeds a test draws, [`mutate`] damages bytes.
 
 pub mod campaign;
 pub mod kit;

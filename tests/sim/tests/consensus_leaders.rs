@@ -477,3 +477,23 @@ fn c08_no_round_change_before_there_is_anything_to_decide() {
     assert!((0..4).all(|who| !asked(&stage, who)), "{:?}", stage.complaints(1));
     assert!(stage.view(1) > View::new(4) && stage.committed(1) > 25, "terms and heartbeats go on");
 }
+
+/// Links that are three times slower than the first timeout: a view needs three hops, 4.5 s, and gets them once the
+/// timeout has doubled four times. The simulator's networks heal, so they do not ask for this.
+#[test]
+fn a_network_slower_than_the_first_timeouts_is_waited_for() {
+    let mut stage = Stage::new(4, |_| Params::default());
+    stage.delay_ms = (1_500, 1_600);
+    for author in 0..4 {
+        stage.file_every(author, 5_000);
+    }
+    stage.run_ms(180_000);
+    for who in 0..4 {
+        assert!(
+            stage.timed_out(who).len() >= 3,
+            "the first timeouts are too short: {:?}",
+            stage.timed_out(who)
+        );
+        assert!(stage.committed(who) >= 5, "validator {who} has {} blocks", stage.committed(who));
+    }
+}

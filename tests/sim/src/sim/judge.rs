@@ -198,13 +198,10 @@ impl Observer {
     }
 
     /// What a validator with an old copy of its store signs against itself.
-    fn count_double_signs(&mut self, who: ValidatorIx, message: &Message) {
-        let Message::Vote(vote, _) = message else { return };
+    fn count_double_sign(&mut self, who: ValidatorIx, kind: Kind, slot: (u64, u64), digest: Digest) {
         if self.restored.contains_key(&who) {
-            let kind = if vote.kind == VoteKind::Prepare { Kind::Prepare } else { Kind::Commit };
-            let slot = (who, kind, vote.view.get(), vote.height.get());
-            let known = *self.signed.entry(slot).or_insert(vote.digest);
-            self.double_signed += u64::from(known != vote.digest);
+            let known = *self.signed.entry((who, kind, slot.0, slot.1)).or_insert(digest);
+            self.double_signed += u64::from(known != digest);
         }
     }
 
@@ -218,6 +215,7 @@ impl Observer {
     /// A batch left its author.
     pub fn pushed(&mut self, who: ValidatorIx, seq: u64, digest: Digest, durable: &Tables) {
         if self.lies(who) {
+            self.count_double_sign(who, Kind::Batch, (seq, 0), digest);
             return;
         }
         if let Some(stored) = self.silenced.get(&who) {
@@ -281,7 +279,10 @@ impl Observer {
             first_seen = self.see(header.digest(), header);
         }
         if self.lies(who) {
-            self.count_double_signs(who, message);
+            if let Message::Vote(vote, _) = message {
+                let kind = if vote.kind == VoteKind::Prepare { Kind::Prepare } else { Kind::Commit };
+                self.count_double_sign(who, kind, (vote.view.get(), vote.height.get()), vote.digest);
+            }
             return;
         }
         if self.silent(who) {

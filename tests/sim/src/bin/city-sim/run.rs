@@ -92,6 +92,10 @@ pub(crate) fn run(args: &RunArgs, output: Output) -> Result<Outcome, Box<dyn Err
     }
     let elapsed_ms = started.elapsed().as_millis().max(1);
     let speed = u128::from(total.virtual_ms) / elapsed_ms;
+    if let Some((seed, violation)) = &failed {
+        let (seconds, first) = (elapsed_ms as f64 / 1_000.0, violation.lines().next().unwrap_or_default());
+        eprintln!("seed {seed} failed after {seconds:.1} s: {first}; looking for its smallest form");
+    }
     let explained = failed.as_ref().map(|(seed, violation)| (*seed, plan.explain(*seed, violation)));
     match output {
         Output::Json => {
