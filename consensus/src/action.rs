@@ -63,11 +63,6 @@ pub struct Delivery {
 /// Something an operator must hear about.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Alarm {
-    /// A quorum certified another execution root than this node computed.
-    StateDivergence {
-        /// The height in question.
-        height: Height,
-    },
     /// A peer holds a vote of this validator that its safety record does not know.
     VoteEcho {
         /// Who holds it.
@@ -131,6 +126,12 @@ pub enum Suspicion {
     TermOverdue,
     /// T4: the leader signed what no leader may sign.
     Proof,
+    /// T4: the leader names another result of an execution than this validator computed. One of the two is wrong; when
+    /// a quorum makes the block final it is this validator, and the owner finds out when it is to execute the block.
+    OtherRoot {
+        /// The height executed.
+        height: Height,
+    },
     /// T6: f+1 others asked for it.
     Joined,
 }

@@ -23,6 +23,8 @@ enum Judged {
     Open,
     /// It breaks a rule that signed bytes alone prove (T4).
     Provably,
+    /// It names another result of executing this height than was computed here.
+    OtherRoot(Height),
     /// No vote, but it proves nothing against the leader.
     Refused,
 }
@@ -232,14 +234,18 @@ impl Engine {
                     best = Some(digest);
                 }
                 Judged::Open => {}
-                Judged::Refused | Judged::Provably => {
+                judged @ (Judged::Refused | Judged::Provably | Judged::OtherRoot(_)) => {
                     let Some(entry) = self.chain.get_mut(&digest) else { continue };
-                    let provable = entry.validity == Validity::Open
+                    let blamed = entry.validity == Validity::Open
                         && entry.header().view == self.view
                         && entry.certificate.is_none();
                     entry.validity = Validity::Invalid;
-                    if provable {
-                        self.on_invalid(now, &digest, out);
+                    match judged {
+                        Judged::OtherRoot(height) if blamed => {
+                            self.give_up(now, Suspicion::OtherRoot { height }, out);
+                        }
+                        _ if blamed => self.on_invalid(now, &digest, out),
+                        _ => {}
                     }
                 }
             }
@@ -402,10 +408,7 @@ impl Engine {
         if header.exec_height > parent_exec || parent.header.is_none() {
             match self.summaries.get(&header.exec_height) {
                 None => return Judged::Open,
-                Some(root) if *root != header.exec_root => {
-                    out.push(Action::Alarm(Alarm::StateDivergence { height: header.exec_height }));
-                    return Judged::Refused;
-                }
+                Some(root) if *root != header.exec_root => return Judged::OtherRoot(header.exec_height),
                 Some(_) => {}
             }
             if !self.closes_rightly(&header) {

@@ -16,10 +16,6 @@ fn name(committee: &Committee, who: ValidatorIx) -> &str {
 /// When the node must stop.
 pub(super) fn alarm(committee: &Committee, alarm: &Alarm) -> Result<(), Refusal> {
     match alarm {
-        Alarm::StateDivergence { height } => {
-            let detail = format!("height {height}: a quorum certified another execution root");
-            return Err(Refusal::new(Code::StateDivergence, detail));
-        }
         Alarm::Fork { ours, theirs } => {
             let proof = serde_json::json!({ "ours": ours, "theirs": theirs });
             return Err(Refusal::new(Code::ForkDetected, proof.to_string()));
@@ -96,6 +92,9 @@ pub(crate) fn in_words(why: Suspicion) -> String {
         Suspicion::Skipped => "it had been silent for long when its view began".to_owned(),
         Suspicion::TermOverdue => "its term is long over".to_owned(),
         Suspicion::Proof => "it signed what no leader may sign".to_owned(),
+        Suspicion::OtherRoot { height } => {
+            format!("it names another result of executing height {height} than was computed here")
+        }
         Suspicion::Joined => "others asked for it, at least one of them honest".to_owned(),
     }
 }

@@ -13,7 +13,8 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// A block was delivered: every node delivers the same block at a height, and never a Suffix.
+    /// A block was delivered: every node delivers the same block at a height, never a Suffix, and none that certifies
+    /// another execution than everybody's.
     ///
     /// # Errors
     /// In words.
@@ -21,6 +22,13 @@ impl Agreement {
         let (height, digest) = (header.height, header.digest());
         if header.flags.contains(Flags::SUFFIX) {
             return Err(format!("{who} delivered a Suffix at height {height}"));
+        }
+        let certified = self.chain.get(&header.exec_height).map(|(_, executed)| *executed);
+        if header.exec_height > Height::ZERO && certified != Some(Some(header.exec_root)) {
+            let (at, root) = (header.exec_height, header.exec_root);
+            return Err(format!(
+                "{who} delivered height {height}, which certifies {root} at {at}, not {certified:?}"
+            ));
         }
         let (known, _) = *self.chain.entry(height).or_insert((digest, None));
         if known == digest {

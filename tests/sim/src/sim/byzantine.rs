@@ -5,6 +5,7 @@
 
 mod claims;
 mod equivocate;
+mod forge;
 mod garbage;
 mod select;
 mod slow;
@@ -40,11 +41,13 @@ pub enum Lie {
     Claims,
     /// Answers requests for blocks wrongly.
     Sync,
+    /// Proposes blocks that break a rule.
+    Forge,
 }
 
 impl Lie {
     /// Every way.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Equivocate,
         Self::Withhold,
         Self::Select,
@@ -53,6 +56,7 @@ impl Lie {
         Self::Slow,
         Self::Claims,
         Self::Sync,
+        Self::Forge,
     ];
 
     /// A liar of this kind.
@@ -66,6 +70,7 @@ impl Lie {
             Self::Slow => Box::new(slow::Slow),
             Self::Claims => Box::new(claims::Claims),
             Self::Sync => Box::new(sync::Sync),
+            Self::Forge => Box::new(forge::Forge::default()),
         }
     }
 }
