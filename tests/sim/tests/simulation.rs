@@ -86,13 +86,13 @@ fn happened_often(total: &Report, most: u64) {
 }
 
 #[test]
-fn two_hundred_seeds_of_four_agree_and_progress_after_healing() {
-    happened_often(&run_all(&Plan::new(4, 10 * MINUTE_MS), 200), 600);
+fn six_hundred_seeds_of_four_agree_and_progress_after_healing() {
+    happened_often(&run_all(&Plan::new(4, 10 * MINUTE_MS), 600), 600);
 }
 
 #[test]
-fn two_hundred_seeds_of_five_agree_and_progress_after_healing() {
-    happened_often(&run_all(&Plan::new(5, 10 * MINUTE_MS), 200), 600);
+fn two_hundred_and_fifty_seeds_of_five_agree_and_progress_after_healing() {
+    happened_often(&run_all(&Plan::new(5, 10 * MINUTE_MS), 250), 600);
 }
 
 #[test]
