@@ -225,8 +225,7 @@ impl Observer {
             return;
         }
         self.once(who, Kind::Batch, (seq, 0), digest);
-        let later = |epoch: Epoch| durable.safety.as_ref().is_some_and(|record| record.epoch > epoch);
-        if self.epoch.is_some_and(later) {
+        if self.is_left(durable) {
             // It has lost its ledger and follows through an epoch that it has left: it signs nothing there, and
             // hands out what it stored.
             if durable.batches.keys().all(|batch| batch.digest != digest) {
@@ -254,6 +253,13 @@ impl Observer {
             }
             _ => {}
         }
+    }
+
+    /// Whether this disk's validator is in a later epoch: it has lost its ledger and follows through this one, where it
+    /// hands out what it signed before.
+    fn is_left(&self, durable: &Tables) -> bool {
+        let later = |epoch: Epoch| durable.safety.as_ref().is_some_and(|record| record.epoch > epoch);
+        self.epoch.is_some_and(later)
     }
 
     /// The record of this epoch on a disk.
@@ -303,6 +309,7 @@ impl Observer {
         let asked = record.map_or(View::ZERO, |record| record.vc_view);
         if let Some(view) = shown_claim(message, who)
             && asked < view
+            && !self.is_left(durable)
         {
             self.fail(format!("{who} showed its VIEW-CHANGE({view}) in a certificate before it was durable"));
         }
@@ -549,6 +556,22 @@ mod tests {
         assert!(violation.contains("an epoch that it has left"), "{violation}");
         court.disk.batches.insert(chain_core::lane::BatchRef::of(&batch.header), batch.into());
         court.observer.pushed(ix(1), 0, digest, &court.disk);
+        assert_eq!(court.observer.violation.take(), None);
+    }
+
+    #[test]
+    fn one_that_has_left_an_epoch_may_show_what_it_asked_for_there() {
+        let mut court = Court::new();
+        court.observer.epoch = Some(Epoch::ZERO);
+        let proof = EntryProof::Timeout(Box::new(court.kit.timeout_on_base(1)));
+        let mut record = court.kit.fresh_record(0);
+        court.disk.safety = Some(record.clone().into());
+        court.observer.sent(ix(0), &Message::Entry(proof.clone()), &court.disk);
+        let violation = court.observer.violation.take().unwrap();
+        assert!(violation.contains("VIEW-CHANGE(1) in a certificate before it was durable"), "{violation}");
+        record.epoch = Epoch::new(1);
+        court.disk.safety = Some(record.into());
+        court.observer.sent(ix(0), &Message::Entry(proof), &court.disk);
         assert_eq!(court.observer.violation.take(), None);
     }
 
