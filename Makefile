@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo clean-demo test check bench campaign slow setup
+.PHONY: help build demo clean-demo test check bench campaign seeded-bugs slow setup
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -31,6 +31,9 @@ bench: setup ## measure throughput, latency, memory and disk of four validators 
 
 campaign: setup ## simulate seeds not run yet for these sources (SEEDS=a..b, DIR=where results are kept, SECONDS=limit)
 	@.ci/campaign $(or $(DIR),campaign) $(or $(SEEDS),0..5000) $(SECONDS)
+
+seeded-bugs: setup ## put known bugs into a copy of the sources, one at a time, and let the simulator find them (BUGS='name...')
+	@.ci/seeded-bugs $(BUGS)
 
 slow: setup ## the same tests as `make test` with many seeds (SEEDS=n, FIRST=n)
 	@CITY_SEEDS=$(or $(SEEDS),5000) CITY_SEED_FIRST=$(or $(FIRST),0) .ci/test-summary -- --include-ignored

@@ -188,11 +188,14 @@ fn the_execution_of_an_epochs_base_is_certified_before_any_later_one() {
         (block.header.exec_height, block.header.exec_root) = (exec_height, exec_root);
     });
     let mut history = Frontier::default();
-    blocks[..10].iter().for_each(|block| history.push(&leaf_hash(block.header.digest().as_bytes())));
-    let parent = blocks[9].header.digest();
-    resigned(&mut blocks[10], |block| {
-        (block.header.parent, block.header.history_root) = (parent, history.root());
-    });
+    blocks[..9].iter().for_each(|block| history.push(&leaf_hash(block.header.digest().as_bytes())));
+    for at in 10..blocks.len() {
+        let parent = blocks[at - 1].header.digest();
+        history.push(&leaf_hash(parent.as_bytes()));
+        resigned(&mut blocks[at], |block| {
+            (block.header.parent, block.header.history_root) = (parent, history.root());
+        });
+    }
     let finding = audit_epochs(&chain, &chain.sets, &plan(2), blocks).unwrap_err();
     let got = (finding.refusal.code, finding.height);
     assert_eq!(got, (Code::ChainBroken, Some(Height::new(11))), "{}", finding.refusal.detail);
