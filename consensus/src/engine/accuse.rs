@@ -26,12 +26,11 @@ const LEFT_MAX: usize = 4;
 /// Offences told of one validator and epoch; more tell nothing new of it.
 const OFFENCES_MAX: usize = 64;
 
-/// What a vote says, and whether it is known to follow the vote below it.
+/// What a vote says.
 #[derive(Clone, Copy, Debug)]
 struct Said {
     digest: Digest,
     signature: Signature,
-    linked: bool,
 }
 
 /// What one validator said lately.
@@ -62,7 +61,10 @@ impl Statements {
 /// Everything remembered in order to accuse.
 #[derive(Debug, Default)]
 pub(super) struct Accuser {
-    peers: BTreeMap<ValidatorIx, Statements>,
+    /// By validator, as far as anybody was heard.
+    peers: Vec<Statements>,
+    /// PREPAREs of which it is not known yet whether they follow the one below.
+    open: BTreeSet<(ValidatorIx, Rank)>,
     headers: BTreeMap<Digest, Header>,
     order: VecDeque<Digest>,
     told: BTreeSet<Offence>,
@@ -70,9 +72,17 @@ pub(super) struct Accuser {
 }
 
 impl Accuser {
+    /// What a member of the committee said.
+    fn of(&mut self, signer: ValidatorIx) -> &mut Statements {
+        if self.peers.len() <= signer.index() {
+            self.peers.resize_with(signer.index() + 1, Statements::default);
+        }
+        &mut self.peers[signer.index()]
+    }
+
     /// Votes and VIEW-CHANGEs remembered.
     pub(super) fn len(&self) -> usize {
-        self.peers.values().map(|one| one.prepares.len() + one.commits.len() + one.left.len()).sum()
+        self.peers.iter().map(|one| one.prepares.len() + one.commits.len() + one.left.len()).sum()
     }
 }
 
@@ -187,8 +197,8 @@ impl Engine {
         if Some(signer) == self.me || !self.is_recent(rank) {
             return;
         }
-        let said = Said { digest: vote.digest, signature: vote.signature, linked: false };
-        let statements = self.accuser.peers.entry(signer).or_default();
+        let said = Said { digest: vote.digest, signature: vote.signature };
+        let statements = self.accuser.of(signer);
         match statements.votes(vote.kind).get(&rank).copied() {
             Some(held) if held.digest == vote.digest => return,
             Some(held) => {
@@ -212,10 +222,9 @@ impl Engine {
             VoteKind::Prepare => {
                 // The one above followed another vote until now.
                 let above = Rank { view: rank.view, height: Height::new(u64::MAX) };
-                let statements = self.accuser.peers.entry(signer).or_default();
-                if let Some((_, next)) = statements.prepares.range_mut(rank..=above).nth(1) {
-                    next.linked = false;
-                }
+                let statements = self.accuser.of(signer);
+                let next = statements.prepares.range(rank..=above).nth(1).map(|(next, _)| *next);
+                self.accuser.open.extend([Some(rank), next].into_iter().flatten().map(|one| (signer, one)));
                 self.weigh_chain(signer, rank, out);
             }
             VoteKind::Commit => self.weigh_memory(signer, out),
@@ -223,7 +232,7 @@ impl Engine {
     }
 
     fn remember_vote(&mut self, kind: VoteKind, signer: ValidatorIx, rank: Rank, said: Said) {
-        let votes = self.accuser.peers.entry(signer).or_default().votes(kind);
+        let votes = self.accuser.of(signer).votes(kind);
         votes.insert(rank, said);
         if votes.len() > VOTES_MAX {
             votes.pop_first();
@@ -239,8 +248,9 @@ impl Engine {
     /// R1b: the PREPARE of a rank follows the one below it in the same view.
     fn weigh_chain(&mut self, signer: ValidatorIx, rank: Rank, out: &mut Vec<Action>) {
         loop {
-            let Some(statements) = self.accuser.peers.get(&signer) else { return };
-            let Some(upper) = statements.prepares.get(&rank).copied() else { return };
+            let statements = self.accuser.peers.get(signer.index());
+            let upper = statements.and_then(|one| one.prepares.get(&rank).copied());
+            let (Some(statements), Some(upper)) = (statements, upper) else { break };
             let below = statements.below(rank);
             let link = below.map_or(Link::Sound, |lower| self.link(lower, (rank, upper)));
             match (link, below) {
@@ -250,7 +260,8 @@ impl Engine {
                     let forged = [(under, lower), (rank, upper)]
                         .into_iter()
                         .find(|(rank, said)| self.is_forged(VoteKind::Prepare, signer, *rank, *said));
-                    if let (Some((rank, _)), Some(statements)) = (forged, self.accuser.peers.get_mut(&signer))
+                    if let (Some((rank, _)), Some(statements)) =
+                        (forged, self.accuser.peers.get_mut(signer.index()))
                     {
                         statements.prepares.remove(&rank);
                         continue;
@@ -260,13 +271,9 @@ impl Engine {
                 }
                 _ => {}
             }
-            if let Some(said) =
-                self.accuser.peers.get_mut(&signer).and_then(|one| one.prepares.get_mut(&rank))
-            {
-                said.linked = true;
-            }
-            return;
+            break;
         }
+        self.accuser.open.remove(&(signer, rank));
     }
 
     fn link(&self, lower: (Rank, Said), upper: (Rank, Said)) -> Link {
@@ -308,7 +315,7 @@ impl Engine {
         if Some(signer) == self.me {
             return;
         }
-        let left = &mut self.accuser.peers.entry(signer).or_default().left;
+        let left = &mut self.accuser.of(signer).left;
         let lowest = left.get(&new_view).is_none_or(|(held, _)| claim.rank() < held.rank());
         if !lowest {
             return;
@@ -322,7 +329,7 @@ impl Engine {
 
     /// R2 and R3: who leaves a view claims at least what it committed to below, before and after.
     fn weigh_memory(&mut self, signer: ValidatorIx, out: &mut Vec<Action>) {
-        let Some(statements) = self.accuser.peers.get(&signer) else { return };
+        let Some(statements) = self.accuser.peers.get(signer.index()) else { return };
         let mut found = None;
         for (new_view, (claim, signature)) in &statements.left {
             let first = Rank { view: *new_view, height: Height::ZERO };
@@ -334,7 +341,7 @@ impl Engine {
         }
         let Some((rank, said, new_view, claim, signature)) = found else { return };
         if self.is_forged(VoteKind::Commit, signer, rank, said) {
-            if let Some(statements) = self.accuser.peers.get_mut(&signer) {
+            if let Some(statements) = self.accuser.peers.get_mut(signer.index()) {
                 statements.commits.remove(&rank);
             }
             return;
@@ -343,22 +350,17 @@ impl Engine {
         self.tell(Evidence::Amnesia { epoch: self.epoch(), signer, commit, new_view, claim, signature }, out);
     }
 
-    /// Links votes whose blocks have come meanwhile, and forgets what is out of the windows.
+    /// Links votes whose blocks have come meanwhile.
     pub(super) fn review_statements(&mut self, out: &mut Vec<Action>) {
-        let open: Vec<(ValidatorIx, Rank)> = self
-            .accuser
-            .peers
-            .iter()
-            .flat_map(|(signer, one)| {
-                let open = one.prepares.iter().filter(|(_, said)| !said.linked);
-                open.map(|(rank, _)| (*signer, *rank))
-            })
-            .collect();
-        for (signer, rank) in open {
+        for (signer, rank) in self.accuser.open.clone() {
             self.weigh_chain(signer, rank, out);
         }
+    }
+
+    /// Forgets what is out of the windows. There is a bound on each kind in between.
+    pub(super) fn forget_statements(&mut self) {
         let mut accuser = std::mem::take(&mut self.accuser);
-        for one in accuser.peers.values_mut() {
+        for one in &mut accuser.peers {
             one.prepares.retain(|rank, _| self.is_recent(*rank));
             // The highest COMMIT is what a later VIEW-CHANGE must not forget.
             let highest = one.commits.keys().next_back().copied();
@@ -373,11 +375,11 @@ impl Engine {
         if self.accuser.told.contains(&offence) || Some(offence.offender) == self.me {
             return;
         }
-        let told = self.accuser.peers.get(&offence.offender).map_or(0, |one| one.told);
+        let told = self.accuser.peers.get(offence.offender.index()).map_or(0, |one| one.told);
         if told >= OFFENCES_MAX || self.judge.evidence(&evidence).is_err() {
             return;
         }
-        self.accuser.peers.entry(offence.offender).or_default().told += 1;
+        self.accuser.of(offence.offender).told += 1;
         self.accuser.told.insert(offence);
         out.push(Action::Evidence(Box::new(evidence)));
     }

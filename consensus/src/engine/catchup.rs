@@ -366,6 +366,7 @@ impl Engine {
                 return;
             }
             let targets = (self.sync_target.take(), self.closing_target.take());
+            self.weigh_certificate(&certificate, out);
             self.accept(now, certificate, out);
             if let (Some(target), closing) = targets
                 && target.height > self.chain.committed().height

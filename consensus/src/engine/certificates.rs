@@ -76,6 +76,8 @@ impl Engine {
         if let Ok(cert) = self.judge.cert(cert, kind) {
             let digest = cert.digest;
             let height = cert.height;
+            // Of one formed here every vote was weighed when it came.
+            self.weigh_certificate(&cert, out);
             self.accept(now, cert, out);
             if height > self.chain.committed().height && !self.chain.contains(&digest) {
                 self.fetch_block(now, digest, vec![from], None, out);
@@ -89,7 +91,6 @@ impl Engine {
             let proof = EntryProof::Certificate(Box::new((*cert).clone()));
             self.on_entry(now, proof, out);
         }
-        self.weigh_certificate(&cert, out);
         match cert.kind {
             VoteKind::Prepare => self.on_prepared(now, &cert, out),
             VoteKind::Commit => self.on_committed(now, cert, out),

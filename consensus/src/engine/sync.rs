@@ -371,6 +371,7 @@ impl Engine {
         self.review_statements(out);
         if now.mono_ms >= self.next_status_ms {
             self.next_status_ms = now.mono_ms + self.params.status_ms;
+            self.forget_statements();
             self.send(Peers::All, self.status(), None, out);
             self.request_sync(now, out);
         }
