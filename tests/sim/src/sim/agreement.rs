@@ -10,6 +10,8 @@ use chain_core::id::Height;
 #[derive(Debug, Default)]
 pub struct Agreement {
     chain: BTreeMap<Height, (Digest, Option<Digest>)>,
+    /// The execution roots that final blocks certify.
+    certified: BTreeMap<Height, Digest>,
 }
 
 impl Agreement {
@@ -23,11 +25,12 @@ impl Agreement {
         if header.flags.contains(Flags::SUFFIX) {
             return Err(format!("{who} delivered a Suffix at height {height}"));
         }
-        let certified = self.chain.get(&header.exec_height).map(|(_, executed)| *executed);
-        if header.exec_height > Height::ZERO && certified != Some(Some(header.exec_root)) {
-            let (at, root) = (header.exec_height, header.exec_root);
+        let (at, root) = (header.exec_height, header.exec_root);
+        let certified = *self.certified.entry(at).or_insert(root);
+        let executed = self.chain.get(&at).and_then(|(_, executed)| *executed);
+        if let Some(other) = [Some(certified), executed].into_iter().flatten().find(|one| *one != root) {
             return Err(format!(
-                "{who} delivered height {height}, which certifies {root} at {at}, not {certified:?}"
+                "{who} delivered height {height}, which certifies {root} at {at}, not {other}"
             ));
         }
         let (known, _) = *self.chain.entry(height).or_insert((digest, None));
@@ -48,7 +51,7 @@ impl Agreement {
             return Err(format!("{who} executed height {height}, which nobody delivered"));
         };
         let first = known.is_none();
-        let known = *known.get_or_insert(root);
+        let known = *known.get_or_insert(*self.certified.get(&height).unwrap_or(&root));
         if known == root {
             Ok(first)
         } else {
