@@ -153,8 +153,8 @@ fn one_that_missed_the_end_is_told_and_fetches_it() {
     }
 }
 
-#[test]
-fn the_next_epoch_begins_on_the_closing_block_with_the_new_set() {
+/// Five validators who have executed the closing block of four, and know nothing of each other yet.
+fn next_epoch() -> (Table, Tip) {
     let old = close_through_suffixes(1);
     let closing = old.seats[0].engine.committed().clone();
     let kit = old.kit.after(5, &closing);
@@ -164,7 +164,12 @@ fn the_next_epoch_begins_on_the_closing_block_with_the_new_set() {
             present(record.enter(Epoch::new(1), kit.base()).unwrap())
         })
         .collect();
-    let mut table = Table::with(kit, starts);
+    (Table::with(kit, starts), closing)
+}
+
+#[test]
+fn the_next_epoch_begins_on_the_closing_block_with_the_new_set() {
+    let (mut table, closing) = next_epoch();
     table.connect();
     table.pass_ms(5_000);
     for seat in &table.seats {
@@ -174,10 +179,34 @@ fn the_next_epoch_begins_on_the_closing_block_with_the_new_set() {
         assert_eq!((first.epoch, first.view), (Epoch::new(1), View::ZERO));
         assert_eq!(first.parent, closing.digest);
         assert!(seat.engine.voting() && seat.alarms.is_empty());
-        // Nobody files anything; the execution of the closing block is certified at once all the same.
+    }
+}
+
+/// The leader opens the epoch before it knows what the others have executed. Whether records follow at once, so that a
+/// quorum has executed more when it next names a height, or nothing at all: the closing block comes first, and soon.
+#[test]
+fn a_leader_certifies_the_execution_of_the_base_first() {
+    for filed in [false, true] {
+        let (mut table, closing) = next_epoch();
+        let leader = table.kit.leader(0).get();
+        table.meet();
+        if filed {
+            let batch = table.kit.batch((leader + 1) % 5, 0, Digest::ZERO, 1);
+            (0..5).for_each(|me| table.feed(me, Event::BatchStored(batch.clone())));
+        }
+        table.pass_ms_by(5_000, |_, _, message| !matches!(message, Message::Status(_)));
         let before = closing.header.as_ref().unwrap().exec_height;
-        let mut certified = seat.delivered.iter().map(|one| one.header.exec_height);
-        assert_eq!(certified.find(|height| *height != before), Some(closing.height));
+        for seat in &table.seats {
+            let certified = seat.delivered.iter().map(|one| one.header.exec_height);
+            let certified: Vec<Height> = certified.skip_while(|height| *height == before).collect();
+            assert_eq!(certified.first(), Some(&closing.height), "{filed}");
+            assert_eq!(
+                seat.delivered[0].header.exec_height, before,
+                "it knew nothing when it opened the epoch"
+            );
+            assert_eq!(seat.engine.view(), View::ZERO, "{filed}");
+            assert_eq!(certified.len() > 1, filed, "{certified:?}");
+        }
     }
 }
 
