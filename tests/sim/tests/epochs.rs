@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
-use chain_core::block::Flags;
+use chain_core::block::{Flags, Header};
 use chain_core::certificate::VoteKind;
 use chain_core::crypto::Digest;
 use chain_core::id::{Epoch, Height, View};
@@ -135,7 +135,7 @@ fn one_that_missed_the_end_is_told_and_fetches_it() {
             table.queue.iter().any(|(_, _, message)| matches!(message, Message::GetBlocks { .. }))
         };
         assert!(asks(&late), "it asks for the blocks");
-        let answer = |suffixes: Vec<chain_core::block::Header>| Message::Blocks {
+        let answer = |suffixes: Vec<Header>| Message::Blocks {
             blocks: blocks.clone(),
             suffixes,
             certificate: Box::new(proof.certificate.clone()),
@@ -210,16 +210,45 @@ fn a_leader_certifies_the_execution_of_the_base_first() {
     }
 }
 
-#[test]
-fn the_execution_of_the_base_is_certified_before_any_later_one() {
+/// Four validators of epoch 1, on a closing block at height 1 that certifies the genesis; validator 0 leads or does not.
+fn on_the_first_block(leads: bool) -> Kit {
     let old = Kit::new(4);
     let closing = old.propose(old.header(&old.genesis(), 0, Flags::SEAL.with(Flags::CLOSING)), None);
     let closing = old.genesis().after(&closing);
-    // Validator 0 hears, so another one leads.
-    let on = |salt: u8| old.after(4, &Tip { digest: Digest::tagged(&[salt], &[]), ..closing.clone() });
-    let salt = (0..100).find(|salt| on(*salt).leader(0) != ix(0)).unwrap();
+    (0..100_u8)
+        .map(|salt| old.after(4, &Tip { digest: Digest::tagged(&[salt], &[]), ..closing.clone() }))
+        .find(|kit| (kit.leader(0) == ix(0)) == leads)
+        .unwrap()
+}
+
+/// It heard of no execution but one above the base.
+#[test]
+fn a_leader_names_the_base_though_all_have_executed_more() {
+    let mut table = Table::alone(on_the_first_block(true));
+    let proposed = |table: &Table| -> Vec<Header> {
+        let sent = table.seats[0].sent.iter().filter_map(|(_, message)| match message {
+            Message::Propose(proposal) => Some(proposal.header.clone()),
+            _ => None,
+        });
+        sent.collect()
+    };
+    table.pass_ms_by(50, |_, _, _| false);
+    let first = proposed(&table).remove(0);
+    assert_eq!(first.exec_height, Height::ZERO);
+    for kind in [VoteKind::Prepare, VoteKind::Commit] {
+        (1..4).for_each(|signer| table.tell(signer, 0, table.kit.vote_on(kind, &first, signer)));
+    }
+    assert_eq!(table.committed(0), 2);
+    (1..4).for_each(|from| table.tell(from, 0, Message::Executed(Height::new(2))));
+    table.pass_ms_by(200, |_, _, _| false);
+    let next = proposed(&table).into_iter().find(|header| header.height > first.height);
+    assert_eq!(next.map(|header| header.exec_height), Some(Height::new(1)));
+}
+
+#[test]
+fn the_execution_of_the_base_is_certified_before_any_later_one() {
     for (exec_height, voted) in [(0, true), (1, true), (2, false)] {
-        let (mut table, kit) = (Table::alone(on(salt)), on(salt));
+        let (mut table, kit) = (Table::alone(on_the_first_block(false)), on_the_first_block(false));
         let leader = kit.leader(0).get();
         let first = kit.chain(&kit.genesis(), 0, 1).remove(0);
         table.tell(leader, 0, Message::Propose(Box::new(first.clone())));
@@ -341,7 +370,7 @@ fn a_vote_of_mine_in_a_later_epoch_ends_my_voting() {
 fn a_block_that_ends_the_epoch_wrongly_gets_no_vote() {
     let next = Kit::on("kit", Epoch::new(1), 5).committee.hash();
     // What the leader proposes as block 2 after block 1 was final and executed, and whether it gets a vote.
-    type Edit = fn(&mut chain_core::block::Header, Digest);
+    type Edit = fn(&mut Header, Digest);
     let closing = Flags::SEAL.with(Flags::CLOSING);
     let cases: [(&str, Edit, bool); 6] = [
         ("the right closing block", |header, next| header.next_validators_hash = next, true),
