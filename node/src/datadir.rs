@@ -6,6 +6,7 @@
 //! high-water    how far the safety record went
 //! consensus/    safety record, blocks, certificates, batches: the truth
 //! ledger/       what follows from them; may be deleted while the node is stopped
+//! snapshots/    the ledger as it was when an epoch began: see [`crate::snapshots`]
 //! vault/        encrypted bodies about persons, if this node keeps them
 //! ```
 //!
@@ -255,7 +256,8 @@ pub fn take<'l>(lock: &'l mut RwLock<File>, path: &Path) -> Result<RwLockWriteGu
     lock.try_write().map_err(|_| Refusal::new(Code::LockHeld, path.display().to_string()))
 }
 
-fn write_synced(path: &Path, text: &str) -> Result<(), Refusal> {
+/// Writes a small file that must be on disk when this returns.
+pub(crate) fn write_synced(path: &Path, text: &str) -> Result<(), Refusal> {
     use std::io::Write as _;
     let written = OpenOptions::new()
         .create(true)
@@ -267,12 +269,38 @@ fn write_synced(path: &Path, text: &str) -> Result<(), Refusal> {
     written.map_err(|error| file_error("writing", path, error))
 }
 
-fn sync_directory(path: &Path) -> Result<(), Refusal> {
+/// Makes the names in a folder durable.
+pub(crate) fn sync_directory(path: &Path) -> Result<(), Refusal> {
     let synced = File::open(path).and_then(|directory| directory.sync_all());
     synced.map_err(|error| file_error("syncing", path, error))
 }
 
-fn file_error(what: &'static str, path: &Path, source: std::io::Error) -> Refusal {
+/// Makes the files in a folder durable, and their names.
+pub(crate) fn sync_files(folder: &Path) -> Result<(), Refusal> {
+    for entry in fs::read_dir(folder).map_err(|error| file_error("reading", folder, error))? {
+        let path = entry.map_err(|error| file_error("reading", folder, error))?.path();
+        let synced = File::open(&path).and_then(|file| file.sync_all());
+        synced.map_err(|error| file_error("syncing", &path, error))?;
+    }
+    sync_directory(folder)
+}
+
+/// Removes a folder with everything in it, if it is there.
+pub(crate) fn remove_folder(path: &Path) -> Result<(), Refusal> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(file_error("removing", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a file or a folder another name; durable once the folder it is in is.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Refusal> {
+    fs::rename(from, to).map_err(|error| file_error("renaming", from, error))
+}
+
+pub(crate) fn file_error(what: &'static str, path: &Path, source: std::io::Error) -> Refusal {
     StorageError::File { what, path: path.to_owned(), source }.refusal()
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Executor<'a> {
     state: ExecState,
     /// Summaries of recent heights, for the roots that headers certify.
     recent: VecDeque<ExecSummary>,
+    /// The last base of an epoch of which a snapshot was taken, or could not be.
+    snapshot: Height,
 }
 
 impl<'a> Executor<'a> {
@@ -99,6 +101,7 @@ impl<'a> Executor<'a> {
             tip,
             state: ExecState { summary, log },
             recent,
+            snapshot: Height::ZERO,
         })
     }
 
@@ -131,13 +134,34 @@ impl<'a> Executor<'a> {
 
     /// Runs until the driver hangs up or something fails.
     pub(crate) fn run(mut self, deliveries: &Receiver<Delivery>) {
-        for delivery in deliveries {
-            if let Err(refusal) = self.deliver(&delivery) {
-                self.core.stop.fail(refusal);
-                return;
-            }
+        let result = self
+            .snapshot_at_start()
+            .and_then(|()| deliveries.iter().try_for_each(|delivery| self.deliver(&delivery)));
+        match result {
+            Ok(()) => drop(self.core.guard(self.core.ledger.flush())),
+            Err(refusal) => self.core.stop.fail(refusal),
         }
-        self.core.guard(self.core.ledger.flush());
+    }
+
+    /// Takes a snapshot if the ledger stands at the base of an epoch: the last process may have ended before it could.
+    fn snapshot_at_start(&mut self) -> Result<(), Refusal> {
+        let tip = (self.tip.height, self.tip.digest);
+        let closed = self.tip.header.as_ref().is_some_and(|header| header.flags.contains(Flags::CLOSING));
+        if closed || !self.core.consensus.acts_at(self.epoch(), tip).map_err(refuse)?.is_empty() {
+            self.snapshot_base()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the snapshot of the base of an epoch, at which the ledger stands, once. It is this thread that does it, so
+    /// nothing of the next epoch can be executed meanwhile, and the engine does not wait. Genesis needs none.
+    fn snapshot_base(&mut self) -> Result<(), Refusal> {
+        let base = self.tip.height;
+        if base == self.snapshot {
+            return Ok(());
+        }
+        self.snapshot = base;
+        self.core.snapshots.keep(&self.core.ledger, base).map_err(refuse)
     }
 
     fn deliver(&mut self, delivery: &Delivery) -> Result<(), Refusal> {
@@ -162,7 +186,7 @@ impl<'a> Executor<'a> {
         {
             self.core.checkpoints.make(self.core, &summary);
         }
-        Ok(())
+        if closing { self.snapshot_base() } else { Ok(()) }
     }
 
     /// Executes and writes one block. Gives the hash of the next validator set too, when it scheduled one.
@@ -177,6 +201,11 @@ impl<'a> Executor<'a> {
             return Err(internal(format!("block {} does not follow {}", header.height, self.tip.height)));
         }
         self.check_certified(header)?;
+        let newest = self.tip.header.as_ref().map_or(Epoch::ZERO, |newest| newest.epoch);
+        if header.epoch > newest {
+            // At a closing block that was just executed it is there already, but not in a replay, nor after an act.
+            self.snapshot_base()?;
+        }
         let ordered = batches.iter().map(|one| OrderedBatch {
             batch: &one.batch,
             signatures_ok: &one.signatures_ok,

@@ -21,6 +21,7 @@ pub mod network;
 pub mod recovery;
 #[cfg(test)]
 mod samples;
+pub mod snapshots;
 pub mod start;
 pub mod stopped;
 pub mod storage;

@@ -1,9 +1,13 @@
 //! The program `city-node`.
 //!
 //! Exit codes: 0 stopped as told · 1 failed, a restart may help · 2 wrong usage · 3 configuration, key or
-//! genesis does not fit · 4 storage · 5 stopped for safety (divergence, fork): do not restart · 6 another
-//! process holds the directory or the port. For systemd: `Restart=on-failure`,
+//! genesis does not fit · 4 storage, or a snapshot that is not what was certified · 5 stopped for safety
+//! (divergence, fork): do not restart · 6 another process holds the directory or the port · 7 a snapshot in which
+//! nothing is wrong, and which no quorum has certified. For systemd: `Restart=on-failure`,
 //! `RestartPreventExitStatus=2 3 5`.
+
+#[path = "main/snapshot.rs"]
+mod snapshot;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -65,6 +69,11 @@ enum NodeCommand {
         #[arg(value_name = "ACT")]
         act: PathBuf,
     },
+    /// Look at, verify or put back snapshots of the ledger of a stopped node
+    Snapshot {
+        #[command(subcommand)]
+        command: snapshot::SnapshotCommand,
+    },
     /// Check configuration, keys, genesis and data directory of a stopped node
     Check {
         /// The node's configuration
@@ -92,13 +101,14 @@ fn main() -> ExitCode {
         return ExitCode::from(1);
     }
     let result = match Args::parse().command {
-        NodeCommand::Init { config } => init(&config),
-        NodeCommand::Start { config } => start(&config),
-        NodeCommand::Recover { config, act } => recover(&config, &act),
-        NodeCommand::Check { config } => check(&config),
+        NodeCommand::Init { config } => init(&config).map(|()| ExitCode::SUCCESS),
+        NodeCommand::Start { config } => start(&config).map(|()| ExitCode::SUCCESS),
+        NodeCommand::Recover { config, act } => recover(&config, &act).map(|()| ExitCode::SUCCESS),
+        NodeCommand::Snapshot { command } => snapshot::run(&command),
+        NodeCommand::Check { config } => check(&config).map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(refusal) => {
             let code = refusal.code;
             eprintln!("city-node: {refusal}\n  {}\n  hint: {}", code.meaning(), code.hint());
@@ -112,6 +122,7 @@ fn exit_code(code: Code) -> u8 {
         Code::StateDivergence | Code::ForkDetected | Code::RecoveryOtherBlock => 5,
         Code::LockHeld | Code::PortInUse => 6,
         Code::GenesisMismatch => 3,
+        Code::StateMismatch | Code::ChainBroken | Code::CertificateInvalid => 4,
         _ => match code.number() / 100 {
             8 => 4,
             9 if code != Code::Internal => 3,

@@ -28,6 +28,7 @@ use crate::handle::NodeHandle;
 use crate::keys::{read_key, read_passphrase};
 use crate::link::{Inbox, Network};
 use crate::local::Local;
+use crate::snapshots::{Snapshots, restore};
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
@@ -267,6 +268,13 @@ impl Prepared {
             Vault::open(&setup.data.vault(), &vault.key, &agency)
         };
         let vault = setup.vault.as_ref().map(open).transpose()?;
+        if restore::settle(&setup.data)? {
+            tracing::warn!(
+                "the restoring of the ledger from a snapshot had been cut off; it is complete now"
+            );
+        }
+        let snapshots = Snapshots::of(&setup.data);
+        snapshots.tidy()?;
         let key = setup.keys.consensus.public();
         let log_key = SecretKey::from_seed(*setup.keys.log.seed());
         let core = Core::new(Parts {
@@ -277,6 +285,7 @@ impl Prepared {
             part: Part::of_genesis(genesis, &key),
             consensus,
             ledger: LedgerStore::open(&setup.data.ledger()).map_err(refuse)?,
+            snapshots,
             vault,
             checkpoints: Checkpoints::new(genesis.origin(), Some(log_key)),
             runtime: tokio::runtime::Handle::current(),

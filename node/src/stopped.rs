@@ -6,7 +6,7 @@ use chain_core::recovery::SignedRecovery;
 use consensus::engine::SafetyAtStart;
 use serde_json::{Value, json};
 
-use crate::datadir::take;
+use crate::datadir::{Identity, take};
 use crate::epoch::Part;
 use crate::recovery::{Effect, Standing};
 use crate::start::Setup;
@@ -26,17 +26,29 @@ pub struct Taken {
 }
 
 impl Setup {
+    /// Does something with the data directory while nobody else can.
+    ///
+    /// # Errors
+    /// `LOCK_HELD` while the node runs; when the directory is another node's; and what `work` refuses.
+    pub(crate) fn held<T>(&self, work: impl FnOnce(&Identity) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let identity = self.identity();
+        let mut lock = self.data.lock_file()?;
+        let _held = take(&mut lock, self.data.path())?;
+        self.data.check(&identity)?;
+        work(&identity)
+    }
+
     /// Looks at the data directory of a stopped node without changing it.
     ///
     /// # Errors
     /// The first thing that would keep the node from starting.
     pub fn inspect(&self) -> Result<Value, Refusal> {
-        let identity = self.identity();
-        let mut lock = self.data.lock_file()?;
-        let _held = take(&mut lock, self.data.path())?;
-        self.data.check(&identity)?;
+        self.held(|identity| self.inspect_held(identity))
+    }
+
+    fn inspect_held(&self, identity: &Identity) -> Result<Value, Refusal> {
         let store = ConsensusStore::open(&self.data.consensus()).map_err(refuse)?;
-        let (safety, _) = self.data.safety(&store, &identity)?;
+        let (safety, _) = self.data.safety(&store, identity)?;
         let standing = Standing::read(&store, identity.chain_id).map_err(refuse)?;
         let (mut executed, mut in_force) = (None, None);
         if self.data.ledger().exists() {
@@ -83,10 +95,10 @@ impl Setup {
     /// # Errors
     /// As [`Standing::judge`]; `LOCK_HELD` while the node runs.
     pub fn recover(&self, recovery: &SignedRecovery) -> Result<Taken, Refusal> {
-        let identity = self.identity();
-        let mut lock = self.data.lock_file()?;
-        let _held = take(&mut lock, self.data.path())?;
-        self.data.check(&identity)?;
+        self.held(|identity| self.recover_held(identity, recovery))
+    }
+
+    fn recover_held(&self, identity: &Identity, recovery: &SignedRecovery) -> Result<Taken, Refusal> {
         let store = ConsensusStore::open(&self.data.consensus()).map_err(refuse)?;
         let standing = Standing::read(&store, identity.chain_id).map_err(refuse)?;
         let known = store.act(recovery.act.epoch).map_err(refuse)?;

@@ -114,11 +114,24 @@ pub(crate) enum Recovery {
     Repetition,
 }
 
-/// Opens a store. No option here is exotic: reliability counts more than the last per cent.
+/// Opens a store, creating it when the directory is new.
 pub(crate) fn open(path: &Path, families: &[Family], budget: Budget) -> Result<DB, StorageError> {
-    let mut options = Options::default();
+    let mut options = options(budget);
     options.create_if_missing(true);
     options.create_missing_column_families(true);
+    DB::open_cf_descriptors(&options, path, descriptors(families, budget))
+        .map_err(StorageError::failed(format!("opening the store {}", path.display())))
+}
+
+/// Opens a store for reading alone: nothing in it changes, not even by its being opened.
+pub(crate) fn open_read_only(path: &Path, families: &[Family], budget: Budget) -> Result<DB, StorageError> {
+    DB::open_cf_descriptors_read_only(&options(budget), path, descriptors(families, budget), false)
+        .map_err(StorageError::failed(format!("opening the store {}", path.display())))
+}
+
+/// No option here is exotic: reliability counts more than the last per cent.
+fn options(budget: Budget) -> Options {
+    let mut options = Options::default();
     // A torn last record is a write that was never acknowledged; damage anywhere else must not be skipped.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_track_and_verify_wals_in_manifest(true);
@@ -133,6 +146,10 @@ pub(crate) fn open(path: &Path, families: &[Family], budget: Budget) -> Result<D
     }
     options.set_max_background_jobs(2);
     options.set_bytes_per_sync(1024 * 1024);
+    options
+}
+
+fn descriptors(families: &[Family], budget: Budget) -> Vec<ColumnFamilyDescriptor> {
     let cache = Cache::new_lru_cache(budget.cache);
     let descriptors = families.iter().map(|family| {
         let mut blocks = BlockBasedOptions::default();
@@ -180,8 +197,7 @@ pub(crate) fn open(path: &Path, families: &[Family], budget: Budget) -> Result<D
         }
         ColumnFamilyDescriptor::new(family.name, options)
     });
-    DB::open_cf_descriptors(&options, path, descriptors)
-        .map_err(StorageError::failed(format!("opening the store {}", path.display())))
+    descriptors.collect()
 }
 
 /// One column family.

@@ -29,6 +29,7 @@ use super::tracker::Tracker;
 use crate::checkpoints::Checkpoints;
 use crate::epoch::{GUESTS_MAX, Part};
 use crate::link::{Frame, Inbox, Network, PeerConnection, SyncRequest, SyncResponse};
+use crate::snapshots::Snapshots;
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
@@ -52,6 +53,8 @@ pub struct Core {
     pub consensus: ConsensusStore,
     /// What follows from them.
     pub ledger: LedgerStore,
+    /// The ledger as it was when epochs began.
+    pub(crate) snapshots: Snapshots,
     /// Bodies of persons' records of this node's agency.
     pub vault: Option<Vault>,
     /// Checkpoints and their cosignatures.
@@ -96,6 +99,7 @@ pub(crate) struct Parts {
     pub(crate) part: Part,
     pub(crate) consensus: ConsensusStore,
     pub(crate) ledger: LedgerStore,
+    pub(crate) snapshots: Snapshots,
     pub(crate) vault: Option<Vault>,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) runtime: tokio::runtime::Handle,
@@ -278,8 +282,19 @@ impl Core {
     /// # Errors
     /// When the system has no more threads.
     pub(crate) fn new(parts: Parts) -> std::io::Result<Self> {
-        let Parts { chain, params, key, recovery_keys, part, consensus, ledger, vault, checkpoints, runtime } =
-            parts;
+        let Parts {
+            chain,
+            params,
+            key,
+            recovery_keys,
+            part,
+            consensus,
+            ledger,
+            snapshots,
+            vault,
+            checkpoints,
+            runtime,
+        } = parts;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             chain,
@@ -290,6 +305,7 @@ impl Core {
             peers_changed: watch::Sender::new(0),
             consensus,
             ledger,
+            snapshots,
             vault,
             checkpoints,
             intake: Intake::default(),

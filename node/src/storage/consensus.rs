@@ -32,7 +32,7 @@ use consensus::safety::SafetyRecord;
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
 use serde::{Deserialize, Serialize};
 
-use super::{Budget, Family, Recovery, StorageError, family, healthy, keys, open, synced};
+use super::{Budget, Family, Recovery, StorageError, family, healthy, keys, open, open_read_only, synced};
 
 const FAMILIES: &[Family] = &[
     Family::ordered("safety"),
@@ -110,6 +110,14 @@ impl ConsensusStore {
     /// When the directory cannot be opened or its log is damaged other than at its very end.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         Ok(Self { db: open(path, FAMILIES, BUDGET)? })
+    }
+
+    /// Opens the store for reading alone: whoever only looks must not be able to change what this node signed.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be opened.
+    pub fn open_read_only(path: &Path) -> Result<Self, StorageError> {
+        Ok(Self { db: open_read_only(path, FAMILIES, BUDGET)? })
     }
 
     /// The safety record, if there is one.
@@ -532,4 +540,4 @@ pub(crate) fn digest(bytes: &[u8]) -> Result<Digest, StorageError> {
 
 #[cfg(test)]
 #[path = "consensus_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -81,8 +81,18 @@ fn write(store: &ConsensusStore, entries: &[Write]) {
 /// Makes blocks final, as the engine's write does, by a certificate over this one.
 fn make_final(store: &ConsensusStore, blocks: &[Proposal], certified: &Proposal, suffixes: &[Header]) {
     let headers: Vec<Header> = blocks.iter().map(|block| block.header.clone()).collect();
+    write_final(store, &certificate(certified), &headers, suffixes);
+}
+
+/// Makes stored blocks final, as an engine has it done.
+pub(crate) fn write_final(
+    store: &ConsensusStore,
+    certificate: &Cert,
+    blocks: &[Header],
+    suffixes: &[Header],
+) {
     let mut write = SyncedWrite::default();
-    store.add_commit(&mut write, &certificate(certified), &headers, suffixes).unwrap();
+    store.add_commit(&mut write, certificate, blocks, suffixes).unwrap();
     store.commit(write).unwrap();
 }
 

@@ -44,9 +44,11 @@ use super::{Budget, Family, Recovery, StorageError, family, healthy, keys, log, 
 
 mod read;
 mod snapshot;
+mod whole;
 
 pub use read::ExecutionView;
 pub use snapshot::Snapshot;
+pub use whole::Contents;
 
 const FAMILIES: &[Family] = &[
     Family::ordered("leaves"),

@@ -15,12 +15,15 @@ use chain_core::merkle::{RangeError, Subtrees, inclusion_path, node_hash};
 use chain_core::proof::InclusionPath;
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, OwnedValue, Version};
-use rocksdb::{DB, DBPinnableSlice, Direction, IteratorMode};
+use rocksdb::{DB, DBPinnableSlice, Direction, IteratorMode, ReadOptions};
 
 use super::super::consensus::{digest, number};
 use super::super::keys::List;
 use super::super::{StorageError, family, keys};
 use super::{Batches, Outcomes, Place, read};
+
+/// A key and its value.
+type Entry = (Box<[u8]>, Box<[u8]>);
 
 /// The ledger at one executed height. Later blocks do not show.
 pub struct Snapshot<'a> {
@@ -284,6 +287,15 @@ impl<'a> Snapshot<'a> {
             }
         }
         Ok(found)
+    }
+
+    /// Every entry of a family, in the order of their keys. What is read once is not worth a place in the cache.
+    pub(super) fn entries(&self, name: &'static str) -> impl Iterator<Item = Result<Entry, StorageError>> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        self.snapshot
+            .iterator_cf_opt(family(self.db, name), options, IteratorMode::Start)
+            .map(move |entry| entry.map_err(StorageError::failed(format!("reading {name}"))))
     }
 
     fn bytes(&self, name: &'static str, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StorageError> {

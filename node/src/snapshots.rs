@@ -1,0 +1,154 @@
+//! Snapshots of the ledger store: what they are, when one is taken, how many are kept.
+//!
+//! A snapshot is the ledger store as the base of an epoch left it: after the closing block, or after the block that an
+//! act of recovery names. Nothing of the next epoch is in it. The first header of that epoch to certify an execution
+//! that far certifies exactly this one (docs/protocol.md, section 10), so a snapshot can be held against a root that a
+//! quorum signed: [`verify`] does that, and [`restore`] puts one in the place of a lost ledger.
+//!
+//! ```text
+//! snapshots/<height>            a snapshot: a RocksDB store whose large files are linked with the ledger's
+//! snapshots/taking-<height>     one that is being taken
+//! snapshots/removing-<height>   one that is being removed
+//! snapshots/last-failure        why the last one could not be taken
+//! ```
+
+pub mod restore;
+pub mod stopped;
+pub mod verify;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use chain_core::code::Refusal;
+use chain_core::id::Height;
+
+use crate::datadir::{DataDir, file_error, remove_folder, rename, sync_directory, sync_files, write_synced};
+use crate::storage::StorageError;
+use crate::storage::ledger::LedgerStore;
+
+/// How many are kept: should the newest one not be certified yet, or be damaged, there is the one before.
+pub const KEPT: usize = 2;
+const TAKING: &str = "taking-";
+const REMOVING: &str = "removing-";
+const FAILURE: &str = "last-failure";
+
+/// The snapshots of a data directory.
+#[derive(Clone, Debug)]
+pub struct Snapshots(PathBuf);
+
+impl Snapshots {
+    /// Those of a data directory, which may have none yet.
+    pub fn of(data: &DataDir) -> Self {
+        Self(data.path().join("snapshots"))
+    }
+
+    /// Where the snapshot of a height is, if there is one.
+    pub fn path(&self, height: Height) -> PathBuf {
+        self.0.join(height.to_string())
+    }
+
+    /// The heights of all complete ones, ascending.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn heights(&self) -> Result<Vec<Height>, Refusal> {
+        let names = self.names()?;
+        let mut heights: Vec<Height> =
+            names.iter().filter_map(|name| name.parse().ok().map(Height::new)).collect();
+        heights.sort_unstable();
+        Ok(heights)
+    }
+
+    /// Why the last snapshot could not be taken, if so.
+    pub fn last_failure(&self) -> Option<String> {
+        fs::read_to_string(self.0.join(FAILURE)).ok()
+    }
+
+    /// Takes the snapshot of a height at which the store stands, unless there is one. A failure is said, and left for
+    /// whoever lists the snapshots; the node goes on without one.
+    ///
+    /// # Errors
+    /// When the store itself takes no writes any more.
+    pub(crate) fn keep(&self, ledger: &LedgerStore, height: Height) -> Result<(), StorageError> {
+        let start = Instant::now();
+        match self.take(ledger, height) {
+            Ok(false) => {}
+            Ok(true) => {
+                let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(height = height.get(), ms, "took a snapshot of the ledger");
+            }
+            Err(refusal) => {
+                ledger.healthy()?;
+                let (code, detail) = (refusal.code.name(), &refusal.detail);
+                tracing::warn!(height = height.get(), code, detail, "no snapshot of the ledger was taken");
+                let told = write_synced(&self.0.join(FAILURE), &format!("block {height}: {refusal}\n"));
+                if let Err(refusal) = told {
+                    tracing::warn!(detail = refusal.detail, "nor could this be written down");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the snapshot of a height and removes old ones; false when there was one already.
+    fn take(&self, ledger: &LedgerStore, height: Height) -> Result<bool, Refusal> {
+        let path = self.path(height);
+        if path.exists() {
+            return Ok(false);
+        }
+        fs::create_dir_all(&self.0).map_err(|error| file_error("making", &self.0, error))?;
+        let taking = self.0.join(format!("{TAKING}{height}"));
+        remove_folder(&taking)?;
+        ledger.copy_to(&taking).map_err(|error| error.refusal())?;
+        sync_files(&taking)?;
+        rename(&taking, &path)?;
+        sync_directory(&self.0)?;
+        let failure = self.0.join(FAILURE);
+        if failure.exists() {
+            fs::remove_file(&failure).map_err(|error| file_error("removing", &failure, error))?;
+        }
+        self.remove_old()?;
+        Ok(true)
+    }
+
+    /// Removes all but the newest [`KEPT`]. One that is half removed must not pass for a snapshot.
+    fn remove_old(&self) -> Result<(), Refusal> {
+        let heights = self.heights()?;
+        for height in heights.iter().rev().skip(KEPT) {
+            let removing = self.0.join(format!("{REMOVING}{height}"));
+            rename(&self.path(*height), &removing)?;
+            remove_folder(&removing)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a crash left of a snapshot that was being taken or removed.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub(crate) fn tidy(&self) -> Result<(), Refusal> {
+        for name in self.names()? {
+            if name.starts_with(TAKING) || name.starts_with(REMOVING) {
+                remove_folder(&self.0.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> Result<Vec<String>, Refusal> {
+        let failed = |error| file_error("reading", &self.0, error);
+        let entries = match fs::read_dir(&self.0) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let name = |entry: std::io::Result<fs::DirEntry>| {
+            Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())
+        };
+        entries.map(name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! The store as a whole: making a copy of it, and reading and hashing everything in a copy.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use chain_core::block::ExecSummary;
+use chain_core::crypto::Digest;
+use chain_core::execute::outcomes_root;
+use chain_core::id::Height;
+use chain_core::merkle::tile::HEIGHT;
+use chain_core::merkle::{Frontier, leaf_hash};
+use chain_core::state::{key, tree};
+use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
+use jmt::{KeyHash, OwnedValue, Version};
+use rocksdb::checkpoint::Checkpoint;
+
+use super::super::{StorageError, keys, open_read_only};
+use super::{BUDGET, FAMILIES, LedgerStore, Snapshot};
+
+/// Families whose every entry is hashed anew, or compared with what was.
+const HASHED: [&str; 3] = ["leaves", "hashes", "state"];
+/// Nibbles by which the entries of the state are parted, so that only one part of their tree is in memory at a time.
+const PART_NIBBLES: usize = 2;
+
+/// Everything that a ledger holds at one height, read and hashed anew.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// The roots that follow from the entries themselves.
+    pub summary: ExecSummary,
+    /// The record log after its last leaf.
+    pub log: Frontier,
+    /// Entries of the state that stand under its root.
+    pub entries: u64,
+    /// Nodes of the stored state tree at this height, each with the hash that its parent names.
+    pub nodes: u64,
+    /// Stored hashes of the record log, each the one that its leaves give.
+    pub hashes: u64,
+    /// Entries under no root, which were read for the disk's checksums alone.
+    pub unrooted: u64,
+}
+
+impl LedgerStore {
+    /// Opens a store for reading alone.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be opened.
+    pub fn open_read_only(path: &Path) -> Result<Self, StorageError> {
+        Ok(Self {
+            db: open_read_only(path, FAMILIES, BUDGET)?,
+            stale_from: AtomicU64::new(0),
+            writing: AtomicBool::new(false),
+        })
+    }
+
+    /// Makes a copy of the store as it stands, in a folder that does not exist yet. What is in memory is flushed first,
+    /// files that never change are linked, the others copied.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn copy_to(&self, path: &Path) -> Result<(), StorageError> {
+        Checkpoint::new(&self.db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(path))
+            .map_err(StorageError::failed("copying the ledger store"))
+    }
+}
+
+impl Snapshot<'_> {
+    /// Reads everything and computes every root from the entries themselves.
+    ///
+    /// # Errors
+    /// `STORAGE_CORRUPT` where a leaf is missing, or a hash or a node of a tree is not the one that follows from what is
+    /// below it.
+    pub fn recompute(&self) -> Result<Contents, StorageError> {
+        let (log, hashes) = self.recompute_log()?;
+        let (state_root, entries, derived) = self.recompute_state()?;
+        let nodes = self.walk_tree(&state_root, entries)?;
+        let mut unrooted = derived;
+        for family in FAMILIES.iter().filter(|family| !HASHED.contains(&family.name)) {
+            for entry in self.entries(family.name) {
+                entry?;
+                unrooted += 1;
+            }
+        }
+        let summary = ExecSummary {
+            height: self.height(),
+            log_size: log.size(),
+            log_root: log.root(),
+            outcomes_root: outcomes_root(&self.block_outcomes(self.height())?),
+            state_root,
+        };
+        Ok(Contents { summary, log, entries, nodes, hashes, unrooted })
+    }
+
+    /// The record log from its leaves. The hashes that are stored beside them, from which receipts are made, must be the
+    /// same.
+    fn recompute_log(&self) -> Result<(Frontier, u64), StorageError> {
+        let mut log = Frontier::default();
+        let mut stored = self.entries("hashes");
+        let mut expect = |level: u8, index: u64, hash: &Digest| match stored.next().transpose()? {
+            Some((key, found))
+                if key[..] == keys::log_hash(level, index) && found[..] == hash.as_bytes()[..] =>
+            {
+                Ok(())
+            }
+            _ => {
+                let why =
+                    format!("the hash of level {level}, position {index} does not follow from the leaves");
+                Err(StorageError::corrupt("record log", why))
+            }
+        };
+        let mut above = BTreeMap::new();
+        for entry in self.entries("leaves") {
+            let (key, leaf) = entry?;
+            let index = log.size();
+            if key[..] != keys::leaf(index) {
+                return Err(StorageError::corrupt("record log", format!("leaf {index} is missing")));
+            }
+            let hash = leaf_hash(&leaf);
+            expect(0, index, &hash)?;
+            log.push_each(&hash, |level, index, hash| {
+                if level > 0 && level % HEIGHT == 0 {
+                    above.insert((level / HEIGHT, index), *hash);
+                }
+            });
+        }
+        for ((level, index), hash) in &above {
+            expect(*level, *index, hash)?;
+        }
+        if stored.next().is_some() {
+            return Err(StorageError::corrupt(
+                "record log",
+                "there are hashes of more leaves than there are",
+            ));
+        }
+        Ok((log.clone(), log.size() + above.len() as u64))
+    }
+
+    /// The root of the state from its entries, as if all of them were written to an empty tree; how many they are, and
+    /// how many entries stand in no tree.
+    fn recompute_state(&self) -> Result<(Digest, u64, u64), StorageError> {
+        let mut parts: Vec<Vec<(KeyHash, Digest)>> = vec![Vec::new(); 1 << (4 * PART_NIBBLES)];
+        let (mut entries, mut derived) = (0, 0);
+        for entry in self.entries("state") {
+            let (key, value) = entry?;
+            if key::is_in_tree(&key) {
+                let place = tree::key_hash(&key);
+                parts[usize::from(place.0[0])].push((place, tree::tree_value(&value)));
+                entries += 1;
+            } else {
+                derived += 1;
+            }
+        }
+        let mut upper = Upper::default();
+        let mut root = tree::EMPTY_ROOT;
+        for (version, part) in (0..).zip(parts.into_iter().filter(|part| !part.is_empty())) {
+            let (after, batch) = tree::update(&upper, Height::new(version), part)
+                .map_err(|error| StorageError::corrupt("state", error.to_string()))?;
+            root = after;
+            upper.take(batch.node_batch.nodes());
+        }
+        Ok((root, entries, derived))
+    }
+
+    /// Walks the stored state tree of this height from its root down to every leaf; gives the number of nodes. The next
+    /// block is executed on these nodes.
+    fn walk_tree(&self, root: &Digest, entries: u64) -> Result<u64, StorageError> {
+        let top = NodeKey::new(self.height().get(), std::iter::empty().collect());
+        // Each with what stands above it: its hash, and how many leaves are below it.
+        let mut open = vec![(top, *root, usize::try_from(entries).unwrap_or(usize::MAX))];
+        let mut nodes = 0;
+        while let Some((node_key, hash, leaves)) = open.pop() {
+            let corrupt = |why: String| {
+                StorageError::corrupt("state tree", format!("node {:?}: {why}", node_key.nibble_path()))
+            };
+            let node = self.get_node_option(&node_key).map_err(|error| corrupt(error.to_string()))?;
+            let (got, below) = match &node {
+                None => return Err(corrupt("missing".to_owned())),
+                Some(Node::Null) => (tree::EMPTY_ROOT, 0),
+                Some(Node::Leaf(leaf)) => (Digest::new(leaf.hash::<tree::TreeHasher>()), 1),
+                Some(Node::Internal(inner)) => {
+                    let mut below = 0_usize;
+                    for (nibble, child) in inner.children_sorted() {
+                        let path = node_key.nibble_path().nibbles().chain(std::iter::once(nibble)).collect();
+                        open.push((
+                            NodeKey::new(child.version, path),
+                            Digest::new(child.hash),
+                            child.leaf_count(),
+                        ));
+                        below = below.saturating_add(child.leaf_count());
+                    }
+                    if below != inner.leaf_count() {
+                        return Err(corrupt(format!("{} leaves, below it are {below}", inner.leaf_count())));
+                    }
+                    (Digest::new(inner.hash::<tree::TreeHasher>()), below)
+                }
+            };
+            if (got, below) != (hash, leaves) {
+                let why =
+                    format!("hash {got} of {below} leaves, what stands above it says {hash} of {leaves}");
+                return Err(corrupt(why));
+            }
+            nodes += 1;
+        }
+        Ok(nodes)
+    }
+}
+
+/// The upper nodes of a state tree that grows part by part: what the entries of one part have in common with those of
+/// another. Nodes further down are read by nobody once their part is written.
+#[derive(Debug, Default)]
+struct Upper(BTreeMap<NodeKey, Node>);
+
+impl Upper {
+    fn take(&mut self, nodes: &BTreeMap<NodeKey, Node>) {
+        let upper = nodes.iter().filter(|(key, _)| key.nibble_path().num_nibbles() <= PART_NIBBLES);
+        self.0.extend(upper.map(|(key, node)| (key.clone(), node.clone())));
+    }
+}
+
+impl TreeReader for Upper {
+    fn get_node_option(&self, node_key: &NodeKey) -> anyhow::Result<Option<Node>> {
+        Ok(self.0.get(node_key).cloned())
+    }
+
+    fn get_value_option(&self, _: Version, _: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
+        Ok(None)
+    }
+
+    fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
+        Ok(None)
+    }
+}
