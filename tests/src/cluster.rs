@@ -2,10 +2,11 @@
 //!
 //! Everything listens on loopback, every wait is bounded, and dropping a [`Cluster`] kills each process it
 //! started, by its own handle. [`judge`] reads what the vote recorders wrote; [`sheet`] makes spreadsheets;
-//! [`clerk`] signs transactions, also wrong ones; [`load`] files records while something happens.
+//! [`clerk`] signs transactions, also wrong ones; [`council`] changes the validators; [`load`] files records while something happens.
 
 pub mod clerk;
 mod copies;
+pub mod council;
 pub mod http;
 pub mod judge;
 pub mod load;
@@ -170,7 +171,7 @@ impl Node {
         }
     }
 
-    /// Runs another command of `city-node` on its configuration, e.g. `init` or `check`.
+    /// Runs another command of `city-node` on its configuration, e.g. `init` or `snapshot verify`.
     ///
     /// # Panics
     /// When the program cannot be started.
@@ -184,7 +185,7 @@ impl Node {
     /// When the program cannot be started.
     pub fn run_with(&self, command: &str, args: &[&Path]) -> Output {
         let mut program = Command::new(&self.program);
-        program.arg(command).arg("--config").arg(&self.config).args(args);
+        program.args(command.split(' ')).arg("--config").arg(&self.config).args(args);
         program.output().expect("city-node starts")
     }
 

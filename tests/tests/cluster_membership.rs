@@ -14,6 +14,7 @@ use chain_core::api::{Stage, ValidatorsView};
 use chain_core::execute::Verdict;
 use chain_core::record::RecordType;
 use city_tests::cluster::clerk::{Officer, officers};
+use city_tests::cluster::council::Council;
 use city_tests::cluster::{Cluster, done, http, judge, said, wait_for};
 
 /// Longest wait for a step of the membership: several commands, a node that catches up, an end of an epoch.
@@ -88,19 +89,15 @@ impl Drop for Client {
 /// A cluster with its council.
 struct City {
     cluster: Cluster,
-    council: Vec<String>,
-    agency: String,
+    council: Council,
     started: Instant,
 }
 
 impl City {
     fn up() -> Self {
         let cluster = Cluster::up();
-        let keys = done(&cluster.city(&["key", "list", "-o", "json"]));
-        let council = keys["items"].as_array().unwrap().iter().filter(|key| key["role"] == "council_member");
-        let council = council.map(|key| key["name"].as_str().unwrap().to_owned()).collect();
-        let agency = cluster.genesis.document().agencies[0].id.clone();
-        Self { cluster, council, agency, started: Instant::now() }
+        let council = Council::of(&cluster);
+        Self { cluster, council, started: Instant::now() }
     }
 
     fn step(&self, what: &str) {
@@ -108,46 +105,17 @@ impl City {
     }
 
     fn validator(&self, args: &[&str]) -> Output {
-        self.cluster.city(&[&["validator"], args, &["-o", "json", "--timeout", "100s"]].concat())
+        self.council.validator(&self.cluster, args)
     }
 
     /// Proposes a change and has the council approve it.
     fn decide(&self, propose: &[&str]) {
-        let propose = [&["propose"], propose, &["--key", &self.council[0]]].concat();
-        let filed = done(&self.validator(&propose));
-        let record = filed["items"][0]["record"].as_str().unwrap().to_owned();
-        let threshold = usize::from(self.cluster.genesis.document().council.threshold);
-        for key in &self.council[1..threshold] {
-            let open = done(&self.validator(&["proposals"]));
-            let waiting =
-                open["items"].as_array().unwrap().iter().any(|row| row["record"] == record.as_str());
-            assert!(waiting, "{record} waits: {open}");
-            done(&self.validator(&["approve", &record, "--key", key]));
-        }
-        let open = done(&self.validator(&["proposals"]));
-        assert!(
-            open["items"].as_array().unwrap().iter().all(|row| row["record"] != record.as_str()),
-            "{open}"
-        );
+        self.council.decide(&self.cluster, propose);
     }
 
     /// Writes the proof of a validator's keys.
     fn prove(&self, name: &str, keys: &str, p2p_port: u16) -> String {
-        let (file, address) = (format!("{keys}.json"), format!("/ip4/127.0.0.1/tcp/{p2p_port}"));
-        let args = [
-            "prove",
-            name,
-            "--keys-of",
-            keys,
-            "--agency",
-            &self.agency,
-            "--address",
-            &address,
-            "--out",
-            &file,
-        ];
-        done(&self.validator(&args));
-        file
+        self.council.prove(&self.cluster, (name, keys), p2p_port, None)
     }
 
     fn view(&self, node: usize) -> ValidatorsView {
@@ -171,8 +139,7 @@ impl City {
 
     /// Waits until a node has said that it is ready and the ledger has taken its word.
     fn ready(&self, node: usize) {
-        let node = &self.cluster.nodes[node];
-        done(&self.validator(&["ready", &node.name, "--from", &node.url()]));
+        self.council.ready(&self.cluster, &self.cluster.nodes[node]);
     }
 }
 
@@ -229,7 +196,7 @@ fn validators_come_go_and_change_keys_while_records_are_filed() {
     city.step("the fourth follows without a vote");
 
     // No fewer than four.
-    let too_few = city.validator(&["propose", "remove", c, "--key", &city.council[0]]);
+    let too_few = city.validator(&["propose", "remove", c, "--key", city.council.first()]);
     assert!(said(&too_few).contains("VALIDATOR_SET_SIZE"), "{}", said(&too_few));
 
     // The third is replaced: it goes once its successor is ready.
@@ -328,10 +295,6 @@ impl City {
     fn prove_for(&self, name: &str, keys: &str, p2p_port: u16) -> String {
         let set = self.cluster.genesis.committee().validators();
         let agency = set.iter().find(|one| one.name == name).unwrap().agency.clone();
-        let (file, address) = (format!("{keys}.json"), format!("/ip4/127.0.0.1/tcp/{p2p_port}"));
-        let args =
-            ["prove", name, "--keys-of", keys, "--agency", &agency, "--address", &address, "--out", &file];
-        done(&self.validator(&args));
-        file
+        self.council.prove(&self.cluster, (name, keys), p2p_port, Some(&agency))
     }
 }

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use chain_core::api::TransactionStatus;
 use chain_core::build::Filed;
 use chain_core::crypto::Digest;
+use chain_core::execute::Verdict;
 use chain_core::genesis::Genesis;
 use chain_core::operation::Operation;
 use chain_core::transaction::{Body, Submission};
@@ -20,6 +22,17 @@ const VALID_MS: u64 = 60 * 60 * 1000;
 /// When the ring cannot be read.
 pub fn officers(genesis: &Genesis, keys: &Path, role: &str, most: usize) -> Vec<Officer> {
     officer::officers(genesis, keys, role, |found, _| found.len() < most).expect("a key ring")
+}
+
+/// The record that an executed filing made.
+///
+/// # Panics
+/// When it was refused.
+pub fn record_of(status: &TransactionStatus) -> String {
+    match &status.outcomes[0].verdict {
+        Verdict::Accepted { record, .. } => record.to_string(),
+        Verdict::Refused(refusal) => panic!("{refusal}"),
+    }
 }
 
 impl Officer {
