@@ -343,6 +343,8 @@ fn the_agencies_act_carries_the_chain_on_after_two_of_four_are_gone() {
         for record in &wanted {
             assert_eq!(found.get(*record), Some(&1), "{}: record {record}", node.name);
         }
+        let snapshot = node.data().join("snapshots").join(act.height.to_string());
+        assert!(snapshot.exists(), "{}: whoever learned of the act, and when", node.name);
         let status = node.status().unwrap();
         assert_eq!(status.epoch.get(), 1, "{}", node.name);
         let note = status.recovery.unwrap();

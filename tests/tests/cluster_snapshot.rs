@@ -270,6 +270,21 @@ fn a_lost_ledger_comes_back_from_a_snapshot_that_a_quorum_certified() {
     let item = report.get("item").unwrap_or(&report);
     assert_eq!((&item["verdict"], &item["epoch"]), (&"PASS".into(), &2.into()), "{report}");
     city.step("audited");
+
+    // A ledger that is executed anew from genesis leaves the same snapshots on its way.
+    let node = &mut city.cluster.nodes[a];
+    node.kill();
+    node.delete_ledger();
+    std::fs::remove_dir_all(node.data().join("snapshots")).unwrap();
+    assert_eq!(executed_from(node), 0);
+    wait_for("the snapshots are there again", PATIENCE, || (snapshots(node) == [base, next]).then_some(()));
+    node.kill();
+    for height in [base, next] {
+        let report = node.run_with("snapshot verify", &[Path::new(&height.to_string())]);
+        assert!(report.status.success(), "{}", said(&report));
+        assert!(height != base || line(&said(&report), "root") == roots[0].1, "{}", said(&report));
+    }
+    city.step("executed anew");
 }
 
 /// How long the last snapshot of a node took, by its log.

@@ -13,7 +13,7 @@ use chain_core::execute::{AppendedLeaf, BlockResult, Outcome, outcomes_root};
 use chain_core::id::{ChainId, Epoch, RecordId, TxId, ValidatorIx, View};
 use chain_core::lane::BatchRef;
 use chain_core::layout::Layout as _;
-use chain_core::merkle::leaf_hash;
+use chain_core::merkle::{Frontier, leaf_hash};
 use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
 use chain_core::state::{EpochEntry, key, tree};
 use consensus::Write;
@@ -32,6 +32,17 @@ pub(super) enum End {
     Closed,
     /// By an act of recovery.
     Act,
+}
+
+/// What is not as it was agreed, in a ledger that is whole in itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Forged {
+    /// It is.
+    Nothing,
+    /// The leaves of the record log.
+    Leaves,
+    /// The values of the state.
+    State,
 }
 
 /// What is agreed after the base, and who signed it.
@@ -105,6 +116,11 @@ impl World {
 
     /// With so many records in each block.
     pub(super) fn of(end: End, records: u64) -> Self {
+        Self::made(end, records, Forged::Nothing)
+    }
+
+    /// With something else in the ledger than what was filed.
+    pub(super) fn made(end: End, records: u64, forged: Forged) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::at(dir.path());
         let savers = (0..3).map(|at| RecoveryKey {
@@ -127,7 +143,7 @@ impl World {
         let ledger = LedgerStore::open(&world.data.ledger()).unwrap();
         for height in 0..=NEWEST {
             let tip = world.tip(height);
-            let result = execute(&ledger, &tip, records, world.entry_at(height));
+            let result = execute(&ledger, &tip, records, world.entry_at(height), forged);
             world.summaries.push(result.summary);
             write(&ledger, &tip, &result);
             if height == 0 {
@@ -162,19 +178,18 @@ impl World {
     }
 
     fn entry_at(&self, height: u64) -> Option<EpochEntry> {
-        let entry = |current, base: &Tip| EpochEntry {
+        let entry = |current| EpochEntry {
             current,
-            base_height: base.height,
-            base_digest: base.digest,
+            base_height: Height::new(height),
+            // Ledgers that differ in one thing must not differ in this one.
+            base_digest: Digest::ZERO,
             scheduled: None,
             names: Vec::new(),
             changes: 0,
         };
         match (height, self.end) {
-            (0, _) => Some(entry(self.first.clone(), &self.tips[0])),
-            (BASE, End::Closed) => {
-                Some(entry(Plan::default().second, &self.tips[usize::try_from(BASE).unwrap()]))
-            }
+            (0, _) => Some(entry(self.first.clone())),
+            (BASE, End::Closed) => Some(entry(Plan::default().second)),
             _ => None,
         }
     }
@@ -275,21 +290,40 @@ impl World {
 }
 
 /// What a block of so many records gives, each with an entry of the state and one of an index.
-fn execute(ledger: &LedgerStore, tip: &Tip, records: u64, entry: Option<EpochEntry>) -> BlockResult {
-    let view = ledger.execution_view();
+fn execute(
+    ledger: &LedgerStore,
+    tip: &Tip,
+    records: u64,
+    entry: Option<EpochEntry>,
+    forged: Forged,
+) -> BlockResult {
+    let leaf = if forged == Forged::Leaves { "forged" } else { "leaf" };
+    let repeated = if forged == Forged::State { 11 } else { 12 };
     let mut log = ledger.log_frontier().unwrap();
     let first = log.size();
     let record = |at: u64| RecordId::new(Digest::tagged(b"record", &[&at.to_be_bytes()]));
     let leaves: Vec<AppendedLeaf> = (first..first + records)
-        .map(|at| AppendedLeaf { bytes: format!("leaf {at}").into_bytes(), record: Some(record(at)) })
+        .map(|at| AppendedLeaf { bytes: format!("{leaf} {at}").into_bytes(), record: Some(record(at)) })
         .collect();
     leaves.iter().for_each(|leaf| log.push(&leaf_hash(&leaf.bytes)));
     let mut state = Vec::new();
     for at in first..first + records {
-        state.push((key::record(&record(at)), Some(at.to_be_bytes().repeat(12))));
+        state.push((key::record(&record(at)), Some(at.to_be_bytes().repeat(repeated))));
         state.push((vec![&[0x81], &record(at).digest().as_bytes()[..]].concat(), Some(Vec::new())));
     }
     state.extend(entry.map(|entry| (key::epoch(), Some(entry.to_canonical()))));
+    result_of(ledger, tip, state, leaves, log)
+}
+
+/// What follows from entries of the state and leaves.
+fn result_of(
+    ledger: &LedgerStore,
+    tip: &Tip,
+    state: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    leaves: Vec<AppendedLeaf>,
+    log: Frontier,
+) -> BlockResult {
+    let view = ledger.execution_view();
     let (state_root, tree) = tree::update(&view, tip.height, tree::entries(&state)).unwrap();
     let outcomes = vec![Outcome {
         tx: TxId::new(Digest::tagged(b"tx", &[&tip.height.get().to_be_bytes()])),
@@ -345,7 +379,7 @@ fn the_newest_two_are_kept_and_none_is_taken_twice() {
     let mut tip = Tip::genesis(ChainId::new(Digest::ZERO), 0);
     for height in 0..=11 {
         tip.height = Height::new(height);
-        let result = execute(&ledger, &tip, 3, None);
+        let result = execute(&ledger, &tip, 3, None, Forged::Nothing);
         write(&ledger, &tip, &result);
         if height < 8 {
             continue;
@@ -391,4 +425,34 @@ fn a_snapshot_that_cannot_be_taken_stops_nothing_and_is_told() {
     fs::remove_file(folder.join("taking-7")).unwrap();
     snapshots.keep(&ledger, Height::new(7)).unwrap();
     assert_eq!((snapshots.heights(), snapshots.last_failure()), (Ok(vec![Height::new(7)]), None));
+}
+
+#[test]
+fn what_the_state_forgets_and_its_tree_does_not_is_counted_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = LedgerStore::open(dir.path()).unwrap();
+    let mut tip = Tip::genesis(ChainId::new(Digest::ZERO), 0);
+    let mut root = tree::EMPTY_ROOT;
+    // As execution does: the sets of the last two epochs stand in the state, and nothing leaves the tree.
+    for epoch in 0..5_u64 {
+        tip.height = Height::new(epoch);
+        let current = set(epoch, 0..4);
+        let mut state = vec![(key::set_of(Epoch::new(epoch)), Some(current.to_canonical()))];
+        if let Some(past) = epoch.checked_sub(2) {
+            state.push((key::set_of(Epoch::new(past)), None));
+        }
+        let (base_height, base_digest) = (tip.height, tip.digest);
+        let entry =
+            EpochEntry { current, base_height, base_digest, scheduled: None, names: Vec::new(), changes: 0 };
+        state.push((key::epoch(), Some(entry.to_canonical())));
+        let result = result_of(&ledger, &tip, state, Vec::new(), Frontier::default());
+        write(&ledger, &tip, &result);
+        root = result.summary.state_root;
+    }
+    let snapshot = ledger.snapshot().unwrap();
+    let contents = snapshot.recompute(&root, |epoch| snapshot.validator_set(epoch)).unwrap();
+    assert_eq!((contents.summary.state_root, contents.entries, contents.past), (root, 3, 3));
+    let wrong = snapshot.recompute(&root, |epoch| Ok(Some(set(epoch.get(), 1..5)))).unwrap();
+    assert_ne!(wrong.summary.state_root, root, "another set of a past epoch");
+    assert!(snapshot.recompute(&root, |_| Ok(None)).is_err(), "nobody knows them");
 }

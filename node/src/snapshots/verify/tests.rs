@@ -1,7 +1,8 @@
 //! What a snapshot is held against, and that nothing else passes.
 
 use super::*;
-use crate::snapshots::tests::{BASE, End, NEWEST, Plan, World, set};
+use crate::snapshots::tests::{BASE, End, Forged, NEWEST, Plan, World, set};
+use crate::storage::keys;
 use chain_core::codec::encode;
 use chain_core::state::key;
 use rocksdb::{ColumnFamily, DB, IteratorMode, Options};
@@ -121,7 +122,7 @@ fn anything_changed_in_a_snapshot_is_noticed_and_named() {
     let height = BASE.to_be_bytes();
     let in_tree = |key: &[u8]| key::is_in_tree(key);
     let last_leaf = World::RECORDS * (BASE + 1) - 1;
-    let damages: [(&str, &str, &str, Damage); 16] = [
+    let damages: [(&str, &str, &str, Damage); 17] = [
         ("a byte of a state entry", "state", "state", Box::new(move |db, cf| flip(db, cf, in_tree))),
         ("a state entry removed", "state", "state", Box::new(move |db, cf| remove(db, cf, in_tree))),
         ("a state entry added", "state", "state", Box::new(|db, cf| db.put_cf(cf, [1, 2, 3], [4]).unwrap())),
@@ -142,6 +143,14 @@ fn anything_changed_in_a_snapshot_is_noticed_and_named() {
             Box::new(move |db, cf| remove(db, cf, is(last_leaf))),
         ),
         ("a hash", "hashes", "position 5", Box::new(|db, cf| flip(db, cf, |key| is(5)(&key[1..])))),
+        (
+            "a hash too many",
+            "hashes",
+            "more leaves",
+            Box::new(|db, cf| {
+                db.put_cf(cf, keys::log_hash(1, 1), [0; 32]).unwrap();
+            }),
+        ),
         ("the frontier", "meta", "continues", Box::new(|db, cf| flip(db, cf, |key| key == b"log"))),
         ("a summary of another height", "summaries", "of height 5", Box::new(move |db, cf| exchange(db, cf))),
         (
@@ -180,6 +189,25 @@ fn a_summary_that_fits_a_changed_state_is_not_what_was_certified() {
     });
     let root = forged.root().to_string();
     refused(check(&world, &Plan::default()), Code::StateMismatch, &root, "a forged summary");
+}
+
+#[test]
+fn a_ledger_that_is_whole_and_another_one_is_refused() {
+    let honest = World::new(End::Closed);
+    for (forged, words) in [(Forged::State, "state tree"), (Forged::Leaves, "record log: its entries")] {
+        let world = World::made(End::Closed, World::RECORDS, forged);
+        // It passes itself off as the honest one: trees, hashes and frontier fit what it holds.
+        for family in ["summaries", "tips"] {
+            let mut entry = None;
+            tamper(&honest, family, |db, cf| entry = Some(first(db, cf, is(BASE))));
+            let (key, value) = entry.unwrap();
+            tamper(&world, family, |db, cf| db.put_cf(cf, key, value).unwrap());
+        }
+        let (_dir, consensus) = honest.consensus(&Plan::default());
+        let trust = Trust { chain_id: world.chain_id, committee: &world.first, recovery_keys: None };
+        let found = verify(&world.snapshot(), Height::new(BASE), &consensus, &trust);
+        refused(found, Code::StorageCorrupt, words, words);
+    }
 }
 
 #[test]
