@@ -309,7 +309,7 @@ fn execute(
     let mut state = Vec::new();
     for at in first..first + records {
         state.push((key::record(&record(at)), Some(at.to_be_bytes().repeat(repeated))));
-        state.push((vec![&[0x81], &record(at).digest().as_bytes()[..]].concat(), Some(Vec::new())));
+        state.push(([&[0x81], &record(at).digest().as_bytes()[..]].concat(), Some(Vec::new())));
     }
     state.extend(entry.map(|entry| (key::epoch(), Some(entry.to_canonical()))));
     result_of(ledger, tip, state, leaves, log)

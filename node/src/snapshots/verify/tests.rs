@@ -152,14 +152,14 @@ fn anything_changed_in_a_snapshot_is_noticed_and_named() {
             }),
         ),
         ("the frontier", "meta", "continues", Box::new(|db, cf| flip(db, cf, |key| key == b"log"))),
-        ("a summary of another height", "summaries", "of height 5", Box::new(move |db, cf| exchange(db, cf))),
+        ("a summary of another height", "summaries", "of height 5", Box::new(exchange)),
         (
             "an outcome",
             "outcomes",
             "outcomes",
             Box::new(move |db, cf| remove(db, cf, |key| key[..8] == height)),
         ),
-        ("a block of another height", "tips", "block at height 6", Box::new(move |db, cf| exchange(db, cf))),
+        ("a block of another height", "tips", "block at height 6", Box::new(exchange)),
         ("no block", "tips", "is missing", Box::new(|db, cf| remove(db, cf, is(BASE)))),
         (
             "another height",
