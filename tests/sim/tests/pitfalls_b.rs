@@ -12,7 +12,7 @@ use city_sim::kit::table::{self, Table, present, summary};
 use city_sim::kit::town::Town;
 use city_sim::kit::{Kit, ix, propose};
 use consensus::Engine;
-use consensus::action::{Action, Alarm, Peers};
+use consensus::action::{Action, Peers};
 use consensus::event::{Event, Now};
 use consensus::message::{EntryProof, HighQc, Justification, Message, Proposal, TimeoutCert, Vote};
 
