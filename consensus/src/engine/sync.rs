@@ -339,7 +339,8 @@ impl Engine {
         let len = ordered.len().max(1);
         ordered.rotate_left(turn % len);
         ordered.sort_by_key(|holder| {
-            self.peers[holder.index()].heard_ms.is_none_or(|at| now.mono_ms > at + FETCH_MS)
+            let heard_ms = self.peers.get(holder.index()).and_then(|peer| peer.heard_ms);
+            heard_ms.is_none_or(|at| now.mono_ms > at + FETCH_MS)
         });
         out.push(Action::FetchBatches { from: gap.from, tip: gap.tip, holders: ordered });
     }
