@@ -26,7 +26,6 @@ pub struct MemoryLedger {
     at: ExecState,
     state: BTreeMap<Vec<u8>, Vec<u8>>,
     nodes: BTreeMap<NodeKey, Node>,
-    values: BTreeMap<KeyHash, OwnedValue>,
     leaves: Vec<AppendedLeaf>,
     keep_leaves: bool,
 }
@@ -44,7 +43,6 @@ impl MemoryLedger {
             at,
             state: BTreeMap::new(),
             nodes: BTreeMap::new(),
-            values: BTreeMap::new(),
             leaves: Vec::new(),
             keep_leaves: true,
         };
@@ -125,12 +123,6 @@ impl MemoryLedger {
         for (key, node) in result.tree.node_batch.nodes() {
             self.nodes.insert(key.clone(), node.clone());
         }
-        for ((_, key), value) in result.tree.node_batch.values() {
-            match value {
-                Some(value) => self.values.insert(*key, value.clone()),
-                None => self.values.remove(key),
-            };
-        }
         if self.keep_leaves {
             self.leaves.extend(result.leaves);
         }
@@ -161,9 +153,9 @@ impl TreeReader for MemoryLedger {
         Ok(self.nodes.get(key).cloned())
     }
 
-    /// The newest value: earlier ones are not kept.
-    fn get_value_option(&self, _: Version, key: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
-        Ok(self.values.get(&key).cloned())
+    /// Values are not kept beside the tree.
+    fn get_value_option(&self, _: Version, _: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
+        Ok(None)
     }
 
     fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {

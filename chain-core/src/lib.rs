@@ -45,6 +45,7 @@ pub mod record;
 pub mod recovery;
 pub mod rules;
 pub mod state;
+pub mod state_proof;
 pub mod text;
 pub mod transaction;
 pub mod trust;

@@ -216,7 +216,7 @@ impl Receipt {
         if self.schema != SCHEMA {
             return Err(malformed(format!("schema {:?}, wanted {SCHEMA:?}", self.schema)));
         }
-        self.check_chain(policy)?;
+        policy.check_chain(&self.chain_id, self.epoch)?;
         let leaf = self.leaf_bytes()?;
         let checkpoint = self.signed_checkpoint()?;
         if self.inclusion.size != checkpoint.checkpoint.size {
@@ -240,28 +240,6 @@ impl Receipt {
             verified.content = self.check_content(facts)?;
         }
         Ok(verified)
-    }
-
-    fn check_chain(&self, policy: &TrustPolicy) -> Result<(), Refusal> {
-        if let Some(chain_id) = policy.chain_id()
-            && chain_id != self.chain_id
-        {
-            let detail = format!("receipt of chain {}, trusted is chain {chain_id}", self.chain_id);
-            return Err(Refusal::new(Code::ProofInvalid, detail));
-        }
-        // A policy that was read from text knows the first 16 digits only, through its origin.
-        if !policy.origin().ends_with(&format!("/{}", &self.chain_id.to_string()[..16])) {
-            let detail = format!("receipt of chain {}, trusted is {}", self.chain_id, policy.origin());
-            return Err(Refusal::new(Code::ProofInvalid, detail));
-        }
-        match policy.epoch() {
-            Some(epoch) if epoch != self.epoch => {
-                let detail =
-                    format!("receipt of epoch {}, the trust file names validators of {epoch}", self.epoch);
-                Err(Refusal::new(Code::TrustMissing, detail))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn check_content(&self, facts: &LeafFacts) -> Result<Content, Refusal> {

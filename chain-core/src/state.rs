@@ -26,6 +26,7 @@
 
 mod accuse;
 mod membership;
+mod name;
 pub mod tree;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,7 @@ use crate::org::OrgId;
 use crate::record::governance::{BasisDetails, LIST_MAX, Role};
 pub use accuse::{OffenceEntry, OffenderEntry, author_of_frozen_lane};
 pub use membership::{EpochEntry, NAMES_MAX, ReadyEntry, Scheduled, ValidatorEntry};
+pub use name::EntryName;
 
 use crate::record::{
     BasisRef, CODE_BYTES_MAX, Class, Header, NAME_BYTES_MAX, OFFICERS_MAX, RecordType, SubjectKind,
@@ -234,6 +236,12 @@ impl Needs {
     }
 }
 
+impl Serialize for Needs {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.names().serialize(serializer)
+    }
+}
+
 impl Layout for Needs {
     fn write(&self, writer: &mut Writer) {
         writer.u8(self.roles).u16(self.council);
@@ -249,7 +257,7 @@ impl Layout for Needs {
 }
 
 /// Who signed a version, or a pending step, in which role.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Signer {
     /// The member's key.
     pub key: PublicKey,
@@ -275,7 +283,7 @@ impl Layout for Signer {
 pub const SIGNERS_MAX: usize = 256;
 
 /// What the ledger remembers of one version.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct VersionHead {
     /// The version.
     pub version: u32,
@@ -346,7 +354,7 @@ impl Layout for VersionHead {
 }
 
 /// A step that waits for more approvals: revoke, suspend or resume.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Pending {
     /// The step.
     pub step: Step,
@@ -377,7 +385,7 @@ impl Layout for Pending {
 }
 
 /// What the ledger remembers of a record; the value that state proofs are about.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct RecordHead {
     /// Its type.
     pub record_type: RecordType,

@@ -131,6 +131,32 @@ impl TrustPolicy {
         self.witnesses.iter().map(|witness| &witness.key)
     }
 
+    /// Whether this is the trust for a proof of a chain and an epoch.
+    ///
+    /// # Errors
+    /// `PROOF_INVALID` for another chain; `TRUST_MISSING` for another epoch.
+    pub fn check_chain(&self, chain_id: &ChainId, epoch: Epoch) -> Result<(), Refusal> {
+        if let Some(trusted) = self.chain_id()
+            && trusted != *chain_id
+        {
+            let detail = format!("receipt of chain {chain_id}, trusted is chain {trusted}");
+            return Err(Refusal::new(Code::ProofInvalid, detail));
+        }
+        // A policy that was read from text knows the first 16 digits only, through its origin.
+        if !self.origin().ends_with(&format!("/{}", &chain_id.to_string()[..16])) {
+            let detail = format!("receipt of chain {chain_id}, trusted is {}", self.origin());
+            return Err(Refusal::new(Code::ProofInvalid, detail));
+        }
+        match self.epoch() {
+            Some(trusted) if trusted != epoch => {
+                let detail =
+                    format!("receipt of epoch {epoch}, the trust file names validators of {trusted}");
+                Err(Refusal::new(Code::TrustMissing, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Judges a checkpoint: a log line of a known log, and cosignatures that meet the quorum. Lines of
     /// unknown keys are passed over, as `c2sp.org/signed-note` asks; a line of a known key that does not
     /// verify condemns the note.

@@ -108,6 +108,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Block(auditor::block::BlockCommand),
     #[command(subcommand)]
+    State(auditor::state::StateCommand),
+    #[command(subcommand)]
     Audit(auditor::audit::AuditCommand),
 
     // General

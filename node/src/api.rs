@@ -16,6 +16,7 @@ mod problem;
 mod record;
 mod request;
 mod server;
+mod state;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -178,6 +179,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/records/{id}", get(record::one))
         .route("/v1/records/{id}/history", get(record::history))
         .route("/v1/records/{id}/receipt", get(record::receipt))
+        .route("/v1/state/{entry}/proof", get(state::proof))
         .route("/v1/agencies", get(record::agencies))
         .route("/v1/members", get(record::members))
         .route("/v1/legal-bases", get(record::legal_bases))

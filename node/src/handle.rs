@@ -14,6 +14,8 @@ use chain_core::api::{
 use chain_core::code::Refusal;
 use chain_core::crypto::Digest;
 use chain_core::id::{Epoch, Height, RecordId, TxId};
+use chain_core::state::EntryName;
+use chain_core::state_proof::StateProof;
 use chain_core::transaction::Submission;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -94,6 +96,14 @@ pub trait Node: Send + Sync + 'static {
     /// # Errors
     /// `RECORD_NOT_FOUND`; `RECEIPT_PENDING` while fewer than a quorum have cosigned a covering checkpoint.
     fn receipt(&self, record: RecordId, version: Option<u32>, form: ReceiptForm) -> Result<Vec<u8>, Refusal>;
+
+    /// What stood under a name of the state after a block, or that nothing did; at the newest block that can be proved,
+    /// unless a height is given.
+    ///
+    /// # Errors
+    /// `NOT_YET_EXECUTED` above the executed height; `STATE_PRUNED` below what this node keeps; `NOT_FOUND` before the
+    /// first block with records; `RECEIPT_PENDING` while no checkpoint is cosigned.
+    fn state_proof(&self, entry: EntryName, at: Option<Height>) -> Result<StateProof, Refusal>;
 
     /// One executed block.
     ///

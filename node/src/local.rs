@@ -4,6 +4,7 @@ mod blocks;
 mod evidence;
 mod proofs;
 mod records;
+mod state;
 mod status;
 mod submit;
 mod validators;
@@ -19,6 +20,8 @@ use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::read::Reader;
+use chain_core::state::EntryName;
+use chain_core::state_proof::StateProof;
 use chain_core::transaction::Submission;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -128,6 +131,10 @@ impl Node for Local {
 
     fn receipt(&self, record: RecordId, version: Option<u32>, form: ReceiptForm) -> Result<Vec<u8>, Refusal> {
         self.receipt_of(&record, version, form)
+    }
+
+    fn state_proof(&self, entry: EntryName, at: Option<Height>) -> Result<StateProof, Refusal> {
+        self.proved_state(entry, at)
     }
 
     fn block(&self, height: Height) -> Result<BlockView, Refusal> {

@@ -120,6 +120,8 @@ catalogue! {
     NotYetExecuted = 610, "NOT_YET_EXECUTED", "The height is not executed at this node yet.", "Wait or ask another node.";
     ReceiptPending = 611, "RECEIPT_PENDING", "The checkpoint that covers the record has too few cosignatures yet.", "Ask again in a moment.";
 
+    StatePruned = 612, "STATE_PRUNED", "The state after that block is no longer kept at this node.", "Ask for a later block, or execute the chain again up to that one.";
+
     // 7 network: between validators
     PeerNotAllowed = 701, "PEER_NOT_ALLOWED", "The peer is not in the validator set.", "Check the network key against the genesis.";
     PeerOtherGenesis = 702, "PEER_OTHER_GENESIS", "The peer runs another genesis.", "Compare the genesis hashes.";

@@ -1,5 +1,7 @@
 //! What the state holds of validators: what governance wants, and the set of the epoch.
 
+use serde::Serialize;
+
 use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::committee::{Committee, VALIDATORS_MAX, Validator};
 use crate::crypto::Digest;
@@ -44,7 +46,7 @@ impl Layout for Committee {
 }
 
 /// A validator's word that it is ready.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct ReadyEntry {
     /// The epoch in which it said so.
     pub epoch: Epoch,
@@ -63,7 +65,7 @@ impl Layout for ReadyEntry {
 }
 
 /// A validator as governance wants it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct ValidatorEntry {
     /// Its keys and address in the version in effect.
     pub validator: Validator,
@@ -114,7 +116,7 @@ impl Layout for ValidatorEntry {
 }
 
 /// The set of the next epoch, once it is settled.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Scheduled {
     /// The height whose execution settled it: the epoch's closing block is the first that certifies it.
     pub height: Height,
@@ -137,7 +139,7 @@ impl Layout for Scheduled {
 pub const NAMES_MAX: usize = 3 * VALIDATORS_MAX;
 
 /// The epoch: who votes, since which block, and who will.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct EpochEntry {
     /// The set in force.
     pub current: Committee,

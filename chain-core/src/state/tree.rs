@@ -1,16 +1,20 @@
 //! The state tree: a jellyfish Merkle tree over everything below key kind 0x80.
 //!
 //! Version = height. A key's place is SHA-256 of tag and key; the value in the tree is SHA-256 of the state
-//! value, so the tree stores 32 bytes where the ledger stores the value itself. Entries of the tree are
-//! written and overwritten, never removed.
+//! value, so the tree stores 32 bytes where the ledger stores the value itself. The tree holds exactly what the
+//! state holds: an entry that is removed there is removed here, and the root depends on the entries alone, not on
+//! the way they came about.
 
-use jmt::storage::{NodeKey, StaleNodeIndex, TreeReader, TreeUpdateBatch};
-use jmt::{JellyfishMerkleTree, KeyHash, RootHash, SimpleHasher};
+mod path;
+
+use jmt::storage::{LeafNode, Node, NodeKey, StaleNodeIndex, TreeReader, TreeUpdateBatch};
+use jmt::{JellyfishMerkleTree, KeyHash, OwnedValue, SimpleHasher, Version};
 use sha2::{Digest as _, Sha256};
 
 use crate::crypto::Digest;
 use crate::execute::ReadError;
 use crate::id::Height;
+pub use path::{SIBLINGS_MAX, TreeLeaf, TreePath};
 
 /// SHA-256 as the tree uses it.
 #[derive(Clone, Debug)]
@@ -30,9 +34,6 @@ impl SimpleHasher for TreeHasher {
     }
 }
 
-/// A path from one key to the root, showing its value or its absence.
-pub type StateProof = jmt::proof::SparseMerkleProof<TreeHasher>;
-
 /// Where a state key stands in the tree.
 pub fn key_hash(key: &[u8]) -> KeyHash {
     KeyHash(*Digest::tagged(b"cityledger/state-key/1", &[key]).as_bytes())
@@ -50,60 +51,75 @@ fn failed(error: &dyn std::fmt::Display) -> ReadError {
 /// Root of the empty tree, as jmt defines it.
 pub const EMPTY_ROOT: Digest = Digest::new(*b"SPARSE_MERKLE_PLACEHOLDER_HASH__");
 
-/// What state writes put into the tree: everything that is not a derived index.
-pub fn entries(writes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Vec<(KeyHash, Digest)> {
+/// One change of the tree: a place and its new value, or none where the entry goes.
+pub type TreeWrite = (KeyHash, Option<Digest>);
+
+/// What state writes change in the tree: everything that is not a derived index.
+pub fn entries(writes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Vec<TreeWrite> {
     writes
         .iter()
         .filter(|(key, _)| super::key::is_in_tree(key))
-        .filter_map(|(key, value)| Some((key_hash(key), tree_value(value.as_ref()?))))
+        .map(|(key, value)| (key_hash(key), value.as_deref().map(tree_value)))
         .collect()
 }
 
-/// Writes entries as the tree of a height; gives the root and the nodes written and made stale. Without
-/// entries the root stays and its node is carried over, so that every height has one.
+/// Changes the tree of the height before into the tree of a height; gives the root and the nodes written and made
+/// stale. Without a change the root stays and its node is carried over, so that every height has one.
 ///
 /// # Errors
 /// When the ledger cannot give a node.
 pub fn update<R: TreeReader>(
     ledger: &R,
     height: Height,
-    entries: Vec<(KeyHash, Digest)>,
+    entries: Vec<TreeWrite>,
 ) -> Result<(Digest, TreeUpdateBatch), ReadError> {
     let tree = JellyfishMerkleTree::<_, TreeHasher>::new(ledger);
-    if !entries.is_empty() {
-        let values = entries.into_iter().map(|(key, value)| (key, value.as_bytes().to_vec())).collect();
+    let value = |digest: Digest| digest.as_bytes().to_vec();
+    let (root, mut batch) = if entries.is_empty() || entries.iter().any(|(_, value)| value.is_none()) {
+        // One by one, each with all the nodes above it: the only way that knows removals.
+        let entries = entries.into_iter().map(|(key, digest)| (key, digest.map(value)));
+        tree.put_value_set(entries, height.get()).map_err(|error| failed(&error))?
+    } else {
+        let values = entries.into_iter().filter_map(|(key, digest)| Some((key, value(digest?)))).collect();
         let (roots, batch) =
             tree.batch_put_value_sets(vec![values], None, height.get()).map_err(|error| failed(&error))?;
-        return Ok((roots.first().map_or(EMPTY_ROOT, |root| Digest::new(root.0)), batch));
-    }
-    let (root, mut batch) =
-        tree.put_value_set(std::iter::empty(), height.get()).map_err(|error| failed(&error))?;
-    // jmt copies the root node but leaves the old one behind.
-    let copied = batch.node_batch.nodes().keys().next().map(|node| node.nibble_path().clone());
-    if let (Some(path), Some(before)) = (copied, height.previous()) {
-        let node_key = NodeKey::new(before.get(), path);
+        let root = roots.into_iter().next();
+        (root.ok_or_else(|| ReadError("the state tree gave no root".to_owned()))?, batch)
+    };
+    if let Some(before) = height.previous()
+        && batch.stale_node_index_batch.is_empty()
+    {
+        // jmt copies the root node where nothing changed, but leaves the old one behind.
+        let node_key = NodeKey::new(before.get(), std::iter::empty().collect());
         batch.stale_node_index_batch.insert(StaleNodeIndex { stale_since_version: height.get(), node_key });
     }
     Ok((Digest::new(root.0), batch))
 }
 
-/// The proof about a key at a height whose nodes the ledger still has.
+/// The path of a key in the tree of a height whose nodes the ledger still has.
 ///
 /// # Errors
-/// When nodes or the value are missing.
-pub fn prove<R: TreeReader>(ledger: &R, height: Height, key: &[u8]) -> Result<StateProof, ReadError> {
-    JellyfishMerkleTree::<_, TreeHasher>::new(ledger)
+/// When nodes are missing.
+pub fn prove<R: TreeReader>(ledger: &R, height: Height, key: &[u8]) -> Result<TreePath, ReadError> {
+    JellyfishMerkleTree::<_, TreeHasher>::new(&Nodes(ledger))
         .get_with_proof(key_hash(key), height.get())
-        .map(|(_, proof)| proof)
+        .and_then(|(_, proof)| Ok(path::of_proof(&proof)?))
         .map_err(|error| failed(&error))
 }
 
-/// Whether a proof shows that the state with this root holds `value` under `key`.
-pub fn proves_presence(proof: &StateProof, root: &Digest, key: &[u8], value: &[u8]) -> bool {
-    proof.verify_existence(RootHash(*root.as_bytes()), key_hash(key), tree_value(value).as_bytes()).is_ok()
-}
+/// A tree's nodes alone. jmt wants to give the value beside the proof; the ledger keeps it under its own key.
+struct Nodes<'a, R>(&'a R);
 
-/// Whether a proof shows that the state with this root holds nothing under `key`.
-pub fn proves_absence(proof: &StateProof, root: &Digest, key: &[u8]) -> bool {
-    proof.verify_nonexistence(RootHash(*root.as_bytes()), key_hash(key)).is_ok()
+impl<R: TreeReader> TreeReader for Nodes<'_, R> {
+    fn get_node_option(&self, node_key: &NodeKey) -> anyhow::Result<Option<Node>> {
+        self.0.get_node_option(node_key)
+    }
+
+    fn get_value_option(&self, _: Version, _: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
+        Ok(Some(OwnedValue::new()))
+    }
+
+    fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
+        Ok(None)
+    }
 }

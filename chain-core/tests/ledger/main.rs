@@ -15,6 +15,7 @@ mod reading;
 mod recovery;
 mod replay;
 mod rights;
+mod state_proof;
 mod state_tree;
 mod transactions;
 mod validators;

@@ -59,6 +59,12 @@ pub(crate) fn receipt(record: &RecordId, version: Option<u32>, form: &str) -> St
     format!("/v1/records/{record}/receipt?form={form}{version}")
 }
 
+/// The proof of an entry of the state, after a block or the newest one.
+pub(crate) fn state_proof(entry: &str, at: Option<Height>) -> String {
+    let at = at.map_or_else(String::new, |at| format!("?at={at}"));
+    format!("/v1/state/{}/proof{at}", encode(entry))
+}
+
 /// A page of records; the filters are already encoded.
 pub(crate) fn records(filters: &[(&str, &str)], limit: usize, cursor: Option<&str>) -> String {
     let mut path = format!("/v1/records?limit={limit}");

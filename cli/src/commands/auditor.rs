@@ -1,3 +1,4 @@
 //! Commands.
 pub(crate) mod audit;
 pub(crate) mod block;
+pub(crate) mod state;

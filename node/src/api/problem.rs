@@ -79,6 +79,7 @@ fn status_of(code: Code) -> StatusCode {
         Code::QueueFull => StatusCode::TOO_MANY_REQUESTS,
         Code::NotReady | Code::NotFinal | Code::ReceiptPending => StatusCode::SERVICE_UNAVAILABLE,
         Code::NotFound | Code::RecordNotFound | Code::NotYetExecuted => StatusCode::NOT_FOUND,
+        Code::StatePruned => StatusCode::GONE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NotDisclosed | Code::NotOwnNode => StatusCode::FORBIDDEN,
         Code::IdempotencyConflict

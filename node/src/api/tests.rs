@@ -13,6 +13,8 @@ use chain_core::code::{Code, Refusal};
 use chain_core::codec;
 use chain_core::crypto::{Digest, SecretKey};
 use chain_core::id::{ChainId, Epoch, Height, RecordId, TxId, View};
+use chain_core::state::EntryName;
+use chain_core::state_proof::StateProof;
 use chain_core::transaction::{Submission, Transaction};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -93,6 +95,10 @@ impl Node for Constants {
             Some(9) => refuse(Code::ReceiptPending, "2 of 3 cosignatures"),
             _ => Ok(format!("{form:?}").into_bytes()),
         }
+    }
+
+    fn state_proof(&self, entry: EntryName, at: Option<Height>) -> Result<StateProof, Refusal> {
+        refuse(Code::StatePruned, &format!("{entry} at {at:?}"))
     }
 
     fn block(&self, height: Height) -> Result<BlockView, Refusal> {
@@ -357,6 +363,9 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
         ("/v1/records/xyz".into(), 400, "BAD_PARAMETER"),
         ("/v1/records/%ff".into(), 404, "NOT_FOUND"),
         (format!("{}/history?limit=501", record(9)), 400, "BAD_PARAMETER"),
+        (format!("/v1/state/record:{}/proof?at=7", Digest::ZERO), 410, "STATE_PRUNED"),
+        ("/v1/state/records/proof".to_owned(), 400, "BAD_PARAMETER"),
+        ("/v1/state/epoch/proof?at=-1".to_owned(), 400, "BAD_PARAMETER"),
         (format!("{}/receipt?version=9", record(9)), 503, "RECEIPT_PENDING"),
         (format!("{}/receipt?form=pdf", record(9)), 400, "BAD_PARAMETER"),
         ("/v1/records?limit=0".into(), 400, "BAD_PARAMETER"),

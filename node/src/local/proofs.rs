@@ -185,7 +185,11 @@ impl Local {
     }
 
     /// The validators that cosigned a checkpoint: mostly those of this epoch, else those of one not long ago.
-    fn policy_of(&self, snapshot: &Snapshot<'_>, signed: &SignedCheckpoint) -> Result<TrustPolicy, Refusal> {
+    pub(super) fn policy_of(
+        &self,
+        snapshot: &Snapshot<'_>,
+        signed: &SignedCheckpoint,
+    ) -> Result<TrustPolicy, Refusal> {
         let mut epoch = Some(self.core.committee().epoch());
         let mut newest = None;
         for _ in 0..EPOCHS_MAX {

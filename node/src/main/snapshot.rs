@@ -111,8 +111,8 @@ fn print(report: &Report) {
     println!("snapshot {height}: block {block}");
     println!("root {}", summary.root());
     println!(
-        "state {}: {} entries, {} sets of past validators, {} nodes of the stored tree",
-        summary.state_root, contents.entries, contents.past, contents.nodes
+        "state {}: {} entries, {} nodes of the stored tree",
+        summary.state_root, contents.entries, contents.nodes
     );
     println!(
         "record log {}: {} leaves, {} stored hashes",

@@ -119,11 +119,7 @@ pub fn verify(
     if let Standing::Certified(by) = &standing {
         check_certified(height, &stored, by)?;
     }
-    let set_of = |epoch: Epoch| match (snapshot.validator_set(epoch)?, epoch.previous()) {
-        (None, Some(ended)) => Ok(consensus.act(ended)?.map(|recovery| recovery.act.next)),
-        (found, _) => Ok(found),
-    };
-    let contents = snapshot.recompute(&stored.state_root, set_of).map_err(refuse)?;
+    let contents = snapshot.recompute(&stored.state_root).map_err(refuse)?;
     check_contents(&contents, &stored)?;
     if store.log_frontier().map_err(refuse)? != contents.log {
         return Err(corrupt(

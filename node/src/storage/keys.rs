@@ -111,3 +111,15 @@ pub fn tree_node(mut borsh: Vec<u8>) -> Vec<u8> {
     }
     borsh
 }
+
+/// What all values that a state key had earlier start with. Its length comes first, so that no key is the beginning of
+/// another.
+pub fn replaced_of(state_key: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(state_key.len()).unwrap_or(u16::MAX);
+    [&length.to_be_bytes(), state_key].concat()
+}
+
+/// The value of a state key that a height replaced.
+pub fn replaced(state_key: &[u8], by: Height) -> Vec<u8> {
+    [&replaced_of(state_key)[..], &height(by)].concat()
+}

@@ -7,7 +7,8 @@
 //! | `outcomes` | height, batch, position | outcomes of one transaction |
 //! | `state` | state key | value |
 //! | `tree` | version, path | node of the state tree |
-//! | `stale` | height | the nodes of the state tree that it made stale, each key after its length |
+//! | `stale` | height | what it replaced: [names](history) of nodes of the state tree and of entries of the state |
+//! | `replaced` | state key, height | the value that this height replaced |
 //! | `records` | record, position | nothing: the leaves of a record |
 //! | `lists` | list, position | record first accepted there, in the list of all; nothing in [other lists](super::keys::List) |
 //! | `txs` | half a transaction id | height, batch, position |
@@ -22,7 +23,7 @@
 //! since the last flush, which are executed again.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::consensus::engine::Tip;
 use chain_core::block::ExecSummary;
@@ -42,10 +43,13 @@ use super::consensus::{encoded, number};
 use super::keys::List;
 use super::{Budget, Family, Recovery, StorageError, family, healthy, keys, log, open};
 
+mod history;
 mod read;
 mod snapshot;
 mod whole;
 
+use history::Kept;
+pub use history::Retention;
 pub use read::ExecutionView;
 pub use snapshot::Snapshot;
 pub use whole::Contents;
@@ -57,6 +61,7 @@ const FAMILIES: &[Family] = &[
     Family::hashed("state"),
     Family::versioned("tree"),
     Family::ordered("stale"),
+    Family::scattered("replaced"),
     Family::hashes("records"),
     Family::scattered("lists"),
     Family::hashes("txs"),
@@ -81,8 +86,6 @@ pub const TIPS_KEPT: u64 = 64;
 pub const SUMMARIES_AT_START: u64 = 256;
 /// Blocks after which the ledger is flushed even if they are small: what a crash may cost to execute again.
 const BLOCKS_PER_FLUSH: u64 = 2_048;
-/// Stale nodes deleted with one block: what one more height made stale waits for the next.
-const PRUNED_PER_BLOCK: usize = 20_000;
 
 /// Where a transaction was ordered.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -139,7 +142,7 @@ pub struct Executed<'a> {
     pub transactions: &'a [(TxId, Place)],
     /// Records first accepted here.
     pub listed: &'a [Listed],
-    /// The newest height whose execution is certified: versions of the state tree before it are pruned.
+    /// The newest height whose execution is certified: some of the versions of the state before it are kept.
     pub certified: Height,
 }
 
@@ -168,8 +171,8 @@ impl Wire for LogFrontier {
 #[derive(Debug)]
 pub struct LedgerStore {
     db: DB,
-    /// Where the stale nodes that are not pruned begin. What was deleted before would have to be passed over.
-    stale_from: AtomicU64,
+    /// Which versions of the state are kept besides the newest.
+    kept: Kept,
     /// Whether there is a [`LedgerWriter`].
     writing: AtomicBool,
 }
@@ -201,11 +204,16 @@ impl LedgerStore {
     /// # Errors
     /// When the directory cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        Ok(Self {
-            db: open(path, FAMILIES, BUDGET)?,
-            stale_from: AtomicU64::new(0),
-            writing: AtomicBool::new(false),
-        })
+        Self::keeping(path, Retention::default())
+    }
+
+    /// Opens the store as [`Self::open`] does, with another share of the past.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened.
+    pub fn keeping(path: &Path, retention: Retention) -> Result<Self, StorageError> {
+        let db = open(path, FAMILIES, BUDGET)?;
+        Ok(Self { kept: Kept::of(&db, retention)?, db, writing: AtomicBool::new(false) })
     }
 
     /// A consistent view of the newest executed height.
@@ -249,6 +257,7 @@ impl LedgerStore {
     fn write(&self, block: &Executed<'_>) -> Result<(), StorageError> {
         let mut batch = WriteBatch::default();
         self.put_log(&mut batch, block)?;
+        self.put_history(&mut batch, block.result)?;
         self.put_state(&mut batch, block.result)?;
         self.prune(&mut batch, block.certified)?;
         self.put_indexes(&mut batch, block)?;
@@ -319,45 +328,6 @@ impl LedgerStore {
         let tree = family(&self.db, "tree");
         for (key, node) in result.tree.node_batch.nodes() {
             batch.put_cf(tree, keys::tree_node(borsh(key)?), borsh(node)?);
-        }
-        let stale = family(&self.db, "stale");
-        let mut old = Vec::new();
-        for index in &result.tree.stale_node_index_batch {
-            let key = keys::tree_node(borsh(&index.node_key)?);
-            let length = u8::try_from(key.len())
-                .map_err(|_| StorageError::corrupt("state tree", "a node's key of over 255 bytes"))?;
-            old.push(length);
-            old.extend_from_slice(&key);
-        }
-        let height = result.summary.height;
-        if !old.is_empty() {
-            batch.put_cf(stale, keys::height(height), old);
-        }
-        Ok(())
-    }
-
-    /// Deletes the nodes of the state tree that only versions before this one needed. Open snapshots keep them.
-    fn prune(&self, batch: &mut WriteBatch, certified: Height) -> Result<(), StorageError> {
-        let (tree, stale) = (family(&self.db, "tree"), family(&self.db, "stale"));
-        let mut pruned = 0;
-        let from = keys::height(Height::new(self.stale_from.load(Ordering::Relaxed)));
-        for entry in self.db.iterator_cf(stale, IteratorMode::From(&from, Direction::Forward)) {
-            let (key, old) = entry.map_err(StorageError::failed("reading stale nodes"))?;
-            let height = number(&key)?;
-            if height > certified.get() || pruned > PRUNED_PER_BLOCK {
-                break;
-            }
-            let mut rest = &old[..];
-            while let Some((length, after)) = rest.split_first() {
-                let (node, after) = after
-                    .split_at_checked(usize::from(*length))
-                    .ok_or_else(|| StorageError::corrupt("stale nodes", "the last one is cut short"))?;
-                batch.delete_cf(tree, node);
-                rest = after;
-                pruned += 1;
-            }
-            batch.delete_cf(stale, &key);
-            self.stale_from.store(height + 1, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -200,11 +200,12 @@ fn proves(tree: &impl TreeReader, version: u64, root: Digest) {
     }
 }
 
-/// Versions from the certified one on are whole, for a reader those before too, and else nothing is left of them.
+/// Versions that are kept are whole, for a reader those before too, and else nothing is left of them.
 #[test]
-fn old_tree_versions_are_pruned_and_recent_ones_prove() {
+fn old_versions_of_the_state_are_pruned_and_recent_ones_prove() {
     let dir = tempfile::tempdir().unwrap();
-    let store = LedgerStore::open(dir.path()).unwrap();
+    let retention = Retention { heights: 5, replaced: 1_000_000 };
+    let store = LedgerStore::keeping(dir.path(), retention).unwrap();
     let mut tip = Tip::genesis(ChainId::new(Digest::ZERO), 0);
     let mut roots = BTreeMap::new();
     let mut reader = None;
@@ -217,21 +218,69 @@ fn old_tree_versions_are_pruned_and_recent_ones_prove() {
             reader = Some(store.snapshot().unwrap());
         }
     }
-    // What a block makes stale is pruned with a later one.
-    for version in 50..=60 {
-        proves(&store.snapshot().unwrap(), version, roots[&version]);
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!(snapshot.oldest_state().unwrap(), Height::new(45), "five before the certified block 50");
+    for version in 45..=60 {
+        proves(&snapshot, version, roots[&version]);
+        let value = snapshot.state_at(b"key007", Height::new(version)).unwrap();
+        assert_eq!(value, Some(version.to_be_bytes().to_vec()));
+        assert_eq!(
+            snapshot.state_at(b"key00", Height::new(version)).unwrap(),
+            None,
+            "no key is part of another"
+        );
     }
-    assert_eq!(root_in(&store.execution_view(), 49), None, "nobody needs it");
-    for version in 30..=40 {
-        proves(reader.as_ref().unwrap(), version, roots[&version]);
+    assert_eq!(root_in(&store.execution_view(), 44), None, "nobody needs it");
+    let reader = reader.unwrap();
+    assert_eq!(reader.oldest_state().unwrap(), Height::new(25));
+    for version in 25..=40 {
+        proves(&reader, version, roots[&version]);
+        let value = reader.state_at(b"key007", Height::new(version)).unwrap();
+        assert_eq!(value, Some(version.to_be_bytes().to_vec()));
     }
     let (next, result, listed) = block(&store, &tip, 20);
     write(&store, &next, &result, &listed, 1);
-    let count = |name| store.db.iterator_cf(family(&store.db, name), IteratorMode::Start).count();
-    let nodes = result.tree.node_batch.nodes().len();
-    assert_eq!(count("tree"), 2 * nodes, "each block writes the same 20 keys, so versions share no node");
-    assert_eq!(count("stale"), 1);
+    let count = |name| store.db.iterator_cf(family(&store.db, name), IteratorMode::Start).count() as u64;
+    let nodes = result.tree.node_batch.nodes().len() as u64;
+    assert_eq!(count("tree"), 7 * nodes, "each block writes the same 20 keys, so versions share no node");
+    assert_eq!((count("stale"), count("replaced")), (6, 6 * 20));
+    assert_eq!(store.kept.names.load(Ordering::Relaxed), 6 * (nodes + 20));
     assert!(store.execution_view().get_rightmost_leaf().unwrap().is_none());
+}
+
+/// However much a block replaces, and how seldom blocks are certified: what is kept has its bound, but for what nobody
+/// certified yet. A store that is opened again counts the same.
+#[test]
+fn what_is_kept_of_the_past_is_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let retention = Retention { heights: 1_000, replaced: 500 };
+    let mut store = LedgerStore::keeping(dir.path(), retention).unwrap();
+    let mut tip = Tip::genesis(ChainId::new(Digest::ZERO), 0);
+    let names = |store: &LedgerStore| store.kept.names.load(Ordering::Relaxed);
+    let mut one = 0;
+    for height in 1..=60 {
+        let (next, result, listed) = block(&store, &tip, 20);
+        write(&store, &next, &result, &listed, if height <= 40 { 100 } else { 1 });
+        tip = next;
+        one = result.tree.stale_node_index_batch.len() as u64 + 20;
+        if height == 40 {
+            assert_eq!(
+                store.snapshot().unwrap().oldest_state().unwrap(),
+                Height::new(1),
+                "none is certified"
+            );
+            store.flush().unwrap();
+            let counted = names(&store);
+            drop(store);
+            store = LedgerStore::keeping(dir.path(), retention).unwrap();
+            assert!(names(&store) == counted && counted == 39 * one, "{counted}");
+        }
+    }
+    let held = names(&store);
+    assert!(held <= 500 && held + one > 500, "{held} of 500, {one} with each block");
+    let oldest = store.snapshot().unwrap().oldest_state().unwrap().get();
+    assert_eq!(60 - oldest, held / one);
+    proves(&store.snapshot().unwrap(), oldest, root_in(&store.execution_view(), oldest).unwrap());
 }
 
 /// What a crash leaves is the folder as it is: nothing that is in memory only.

@@ -298,6 +298,24 @@ impl<'a> Snapshot<'a> {
             .map(move |entry| entry.map_err(StorageError::failed(format!("reading {name}"))))
     }
 
+    /// The first entry of a family.
+    pub(super) fn first(&self, name: &'static str) -> Result<Option<Entry>, StorageError> {
+        let mut entries = self.snapshot.iterator_cf(family(self.db, name), IteratorMode::Start);
+        entries.next().transpose().map_err(StorageError::failed(format!("reading {name}")))
+    }
+
+    /// The first entry of a family at or after a key.
+    pub(super) fn next(&self, name: &'static str, from: &[u8]) -> Result<Option<Entry>, StorageError> {
+        let mode = IteratorMode::From(from, Direction::Forward);
+        let mut entries = self.snapshot.iterator_cf(family(self.db, name), mode);
+        entries.next().transpose().map_err(StorageError::failed(format!("reading {name}")))
+    }
+
+    /// The value of a state key at this height.
+    pub(super) fn state(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.bytes("state", key)?.map(|bytes| bytes.to_vec()))
+    }
+
     fn bytes(&self, name: &'static str, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StorageError> {
         self.snapshot
             .get_pinned_cf(family(self.db, name), key)
@@ -327,8 +345,7 @@ impl Subtrees for Snapshot<'_> {
 
 impl LedgerRead for Snapshot<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        let found = self.bytes("state", key).map_err(|error| ReadError(error.to_string()))?;
-        Ok(found.map(|bytes| bytes.to_vec()))
+        self.state(key).map_err(|error| ReadError(error.to_string()))
     }
 
     fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 
 use chain_core::block::ExecSummary;
-use chain_core::committee::Committee;
 use chain_core::crypto::Digest;
-use chain_core::execute::{LedgerRead as _, ReadError, epoch, outcomes_root};
-use chain_core::id::{Epoch, Height};
-use chain_core::layout::Layout as _;
+use chain_core::execute::outcomes_root;
+use chain_core::id::Height;
 use chain_core::merkle::tile::HEIGHT;
 use chain_core::merkle::{Frontier, leaf_hash};
 use chain_core::state::{key, tree};
@@ -18,7 +16,7 @@ use jmt::{KeyHash, OwnedValue, Version};
 use rocksdb::checkpoint::Checkpoint;
 
 use super::super::{StorageError, keys, open_read_only};
-use super::{BUDGET, FAMILIES, LedgerStore, Snapshot};
+use super::{BUDGET, FAMILIES, Kept, LedgerStore, Retention, Snapshot};
 
 /// Families whose every entry is hashed anew, or compared with what was.
 const HASHED: [&str; 3] = ["leaves", "hashes", "state"];
@@ -34,8 +32,6 @@ pub struct Contents {
     pub log: Frontier,
     /// Entries of the state that stand under its root.
     pub entries: u64,
-    /// Validator sets of past epochs that stand under it for ever, and that the state itself has forgotten.
-    pub past: usize,
     /// Nodes of the stored state tree at this height, each with the hash that its parent names.
     pub nodes: u64,
     /// Stored hashes of the record log, each the one that its leaves give.
@@ -50,11 +46,8 @@ impl LedgerStore {
     /// # Errors
     /// When it is not there or cannot be opened.
     pub fn open_read_only(path: &Path) -> Result<Self, StorageError> {
-        Ok(Self {
-            db: open_read_only(path, FAMILIES, BUDGET)?,
-            stale_from: AtomicU64::new(0),
-            writing: AtomicBool::new(false),
-        })
+        let db = open_read_only(path, FAMILIES, BUDGET)?;
+        Ok(Self { kept: Kept::of(&db, Retention::default())?, db, writing: AtomicBool::new(false) })
     }
 
     /// Makes a copy of the store as it stands, in a folder that does not exist yet. What is in memory is flushed first,
@@ -71,29 +64,15 @@ impl LedgerStore {
 
 impl Snapshot<'_> {
     /// Reads everything and computes every root from the entries themselves. `state_root` is the one that the stored tree
-    /// should have, and `set_of` knows the validators of ended epochs.
+    /// should have.
     ///
     /// # Errors
     /// `STORAGE_CORRUPT` where a leaf is missing, or a hash or a node of a tree is not the one that follows from what is
     /// below it.
-    pub fn recompute(
-        &self,
-        state_root: &Digest,
-        set_of: impl Fn(Epoch) -> Result<Option<Committee>, StorageError>,
-    ) -> Result<Contents, StorageError> {
+    pub fn recompute(&self, state_root: &Digest) -> Result<Contents, StorageError> {
         let (log, hashes) = self.recompute_log()?;
-        let tree = self.walk_tree(state_root)?;
-        let mut past = Vec::new();
-        for epoch in tree.forgotten {
-            let set = set_of(epoch)?.ok_or_else(|| {
-                StorageError::corrupt(
-                    "state",
-                    format!("who voted in epoch {epoch} is under its root, and unknown"),
-                )
-            })?;
-            past.push((key::set_of(epoch), set.to_canonical()));
-        }
-        let (state_root, entries, derived) = self.recompute_state(&past)?;
+        let nodes = self.walk_tree(state_root)?;
+        let (state_root, entries, derived) = self.recompute_state()?;
         let mut unrooted = derived;
         for family in FAMILIES.iter().filter(|family| !HASHED.contains(&family.name)) {
             for entry in self.entries(family.name) {
@@ -108,7 +87,7 @@ impl Snapshot<'_> {
             outcomes_root: outcomes_root(&self.block_outcomes(self.height())?),
             state_root,
         };
-        Ok(Contents { summary, log, entries, past: past.len(), nodes: tree.nodes, hashes, unrooted })
+        Ok(Contents { summary, log, entries, nodes, hashes, unrooted })
     }
 
     /// The record log from its leaves. The hashes that are stored beside them, from which receipts are made, must be the
@@ -155,25 +134,21 @@ impl Snapshot<'_> {
         Ok((log.clone(), log.size() + above.len() as u64))
     }
 
-    /// The root of the state from its entries, as if all of them were written to an empty tree, and those that it has
-    /// forgotten with them; how many entries of it stand in the tree, and how many in none.
-    fn recompute_state(&self, past: &[(Vec<u8>, Vec<u8>)]) -> Result<(Digest, u64, u64), StorageError> {
-        let mut parts: Vec<Vec<(KeyHash, Digest)>> = vec![Vec::new(); 1 << (4 * PART_NIBBLES)];
-        let mut put = |key: &[u8], value: &[u8]| {
-            let place = tree::key_hash(key);
-            parts[usize::from(place.0[0])].push((place, tree::tree_value(value)));
-        };
+    /// The root of the state from its entries, as if all of them were written to an empty tree; how many entries of it
+    /// stand in the tree, and how many in none.
+    fn recompute_state(&self) -> Result<(Digest, u64, u64), StorageError> {
+        let mut parts: Vec<Vec<tree::TreeWrite>> = vec![Vec::new(); 1 << (4 * PART_NIBBLES)];
         let (mut entries, mut derived) = (0, 0);
         for entry in self.entries("state") {
             let (key, value) = entry?;
             if key::is_in_tree(&key) {
-                put(&key, &value);
+                let place = tree::key_hash(&key);
+                parts[usize::from(place.0[0])].push((place, Some(tree::tree_value(&value))));
                 entries += 1;
             } else {
                 derived += 1;
             }
         }
-        past.iter().for_each(|(key, value)| put(key, value));
         let mut upper = Upper::default();
         let mut root = tree::EMPTY_ROOT;
         for (version, part) in (0..).zip(parts.into_iter().filter(|part| !part.is_empty())) {
@@ -185,28 +160,10 @@ impl Snapshot<'_> {
         Ok((root, entries, derived))
     }
 
-    /// Where the tree may have an entry that the state has not: the validators of an epoch are forgotten once no offence
-    /// in it can be filed any more, and nothing is ever removed from the tree.
-    fn may_be_forgotten(&self) -> Result<BTreeMap<KeyHash, Epoch>, StorageError> {
-        let corrupt = |error: ReadError| StorageError::corrupt("state", error.to_string());
-        let entry = epoch(self).map_err(corrupt)?;
-        // Those of this epoch and the one before are still of use. No epoch is without a block, unless by an act.
-        let ended = entry.map_or(0, |entry| entry.current.epoch().get().saturating_sub(1));
-        let mut places = BTreeMap::new();
-        for epoch in (0..ended.min(self.height().get())).map(Epoch::new) {
-            let key = key::set_of(epoch);
-            if self.get(&key).map_err(corrupt)?.is_none() {
-                places.insert(tree::key_hash(&key), epoch);
-            }
-        }
-        Ok(places)
-    }
-
-    /// Walks the stored state tree of this height from its root down to every leaf. The next block is executed on these
-    /// nodes.
-    fn walk_tree(&self, root: &Digest) -> Result<Walked, StorageError> {
-        let places = self.may_be_forgotten()?;
-        let mut walked = Walked::default();
+    /// Walks the stored state tree of this height from its root down to every leaf; gives the number of its nodes. The
+    /// next block is executed on these nodes.
+    fn walk_tree(&self, root: &Digest) -> Result<u64, StorageError> {
+        let mut walked = 0;
         let top = NodeKey::new(self.height().get(), std::iter::empty().collect());
         // Each with what stands above it: its hash, and how many leaves are below it.
         let mut open = vec![(top, *root, None)];
@@ -218,10 +175,7 @@ impl Snapshot<'_> {
             let (got, below) = match &node {
                 None => return Err(corrupt("missing".to_owned())),
                 Some(Node::Null) => (tree::EMPTY_ROOT, 0),
-                Some(Node::Leaf(leaf)) => {
-                    walked.forgotten.extend(places.get(&leaf.key_hash()));
-                    (Digest::new(leaf.hash::<tree::TreeHasher>()), 1)
-                }
+                Some(Node::Leaf(leaf)) => (Digest::new(leaf.hash::<tree::TreeHasher>()), 1),
                 Some(Node::Internal(inner)) => {
                     let mut below = 0_usize;
                     for (nibble, child) in inner.children_sorted() {
@@ -240,18 +194,10 @@ impl Snapshot<'_> {
                 let why = format!("its hash is {got}, with {below} leaves; what stands above it says {hash}");
                 return Err(corrupt(why));
             }
-            walked.nodes += 1;
+            walked += 1;
         }
         Ok(walked)
     }
-}
-
-/// A state tree in which every hash is right.
-#[derive(Debug, Default)]
-struct Walked {
-    nodes: u64,
-    /// Epochs whose validators stand in it and no longer in the state.
-    forgotten: Vec<Epoch>,
 }
 
 /// The upper nodes of a state tree that grows part by part: what the entries of one part have in common with those of
