@@ -21,6 +21,7 @@ use crate::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use crate::lane::LaneAdvance;
 use crate::recovery::{Passage, RecoveryAct, SignedRecovery};
 use crate::state::OffenceEntry;
+use crate::subject::IndexEntry;
 use crate::transaction::Batch;
 
 pub use why::{Condition, GaveUp, ValidatorWhy, WaitingFor, Why, span};
@@ -134,6 +135,8 @@ pub struct RawBlock {
     pub suffixes: Vec<Header>,
     /// `exec_root` that this node computed for this height.
     pub exec_root: Digest,
+    /// The index of subjects after this block, where the block changed it: under the state's root.
+    pub index: Option<IndexEntry>,
 }
 
 impl Wire for RawBlock {

@@ -9,11 +9,13 @@ mod automatic;
 mod content;
 mod genesis;
 mod governance;
+mod index;
 mod membership;
 mod overlay;
 mod recovery;
 mod steps;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use jmt::storage::{TreeReader, TreeUpdateBatch};
@@ -35,6 +37,7 @@ use crate::record::governance::{AgencyDetails, BasisDetails, MemberDetails};
 use crate::record::validator::ValidatorDetails;
 use crate::recovery::RecoveryKeys;
 use crate::state::{AgencyEntry, MemberEntry, Status, key, tree};
+use crate::subject::Index;
 use crate::transaction::{
     Batch, Body, OPERATIONS_MAX, Submission, TRANSACTION_VERSION, Transaction, VALIDITY_MS_MAX,
 };
@@ -136,7 +139,7 @@ pub struct BlockResult {
     pub log: Frontier,
     /// State entries written (`Some`) or removed (`None`), by ascending key.
     pub state: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// Nodes of the state tree written and made stale.
+    /// Nodes of the state tree, and of the index of subjects, written and made stale.
     pub tree: TreeUpdateBatch,
     /// The next epoch's validators, when this block settled them: the epoch's closing block is the first whose
     /// header certifies this height. [`epoch`] reads them again after a restart.
@@ -152,6 +155,8 @@ pub struct OrderedBlock<'a> {
     pub header: &'a Header,
     /// Every batch it orders, in execution order.
     pub batches: Vec<OrderedBatch<'a>>,
+    /// Where the index of subjects comes from.
+    pub index: Index<'a>,
 }
 
 /// What execution needs to know of the chain; fixed by genesis.
@@ -187,6 +192,8 @@ pub struct GenesisState {
     pub validators: Vec<ValidatorDetails>,
     /// The agencies' keys for the day when no quorum is left; none, if the city has not set any.
     pub recovery: Option<RecoveryKeys>,
+    /// The public key of the index of subjects; none, if the ledger keeps no such index.
+    pub index: Option<PublicKey>,
 }
 
 /// Most automatic steps of one block; the rest follow in the next ones. Readers see dates, not steps, so
@@ -231,7 +238,7 @@ pub fn execute_block<L: LedgerRead>(
     previous: &ExecState,
     block: &OrderedBlock<'_>,
 ) -> Result<BlockResult, ReadError> {
-    execute_ordered(Execution::new(ledger, chain, previous, block.header), block)
+    execute_ordered(Execution::new(ledger, chain, previous, block), block)
 }
 
 fn execute_ordered<L: LedgerRead>(
@@ -239,6 +246,7 @@ fn execute_ordered<L: LedgerRead>(
     block: &OrderedBlock<'_>,
 ) -> Result<BlockResult, ReadError> {
     execution.automatic_steps()?;
+    execution.begin_publications()?;
     execution.forget_transactions()?;
     for ordered in &block.batches {
         let author = ordered.batch.signed.header.author;
@@ -302,10 +310,14 @@ struct Execution<'a, L> {
     membership_touched: bool,
     scheduled: Option<Committee>,
     frozen: Vec<ValidatorIx>,
+    index: Index<'a>,
+    /// Records whose place in the index may have changed.
+    touched: BTreeSet<RecordId>,
 }
 
 impl<'a, L: LedgerRead> Execution<'a, L> {
-    fn new(ledger: &'a L, chain: &'a ChainParams, previous: &'a ExecState, header: &Header) -> Self {
+    fn new(ledger: &'a L, chain: &'a ChainParams, previous: &'a ExecState, block: &OrderedBlock<'a>) -> Self {
+        let header = block.header;
         Self {
             chain,
             epoch: header.epoch,
@@ -320,6 +332,8 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             membership_touched: false,
             scheduled: None,
             frozen: Vec::new(),
+            index: block.index,
+            touched: BTreeSet::new(),
         }
     }
 
@@ -492,17 +506,24 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
     }
 
     fn finish(mut self, header: &Header) -> Result<BlockResult, ReadError> {
+        let index = self.settle_index()?;
+        // A publication that begins changes what can be shown, and is no step in a record's life.
+        let sealed = !self.leaves.is_empty() || index.is_some();
         let state = self.state.take_writes();
         let entries = tree::entries(&state);
         let unchanged = entries.is_empty();
-        let (state_root, tree) = tree::update(self.state.ledger(), self.height, entries)?;
+        let (state_root, mut tree) = tree::update(self.state.ledger(), self.height, entries)?;
+        if let Some(index) = index {
+            tree.node_batch.extend(index.node_batch.nodes().clone(), index.node_batch.values().clone());
+            tree.stale_node_index_batch.extend(index.stale_node_index_batch);
+        }
         if unchanged && state_root != self.previous.state_root {
             return Err(ReadError(format!(
                 "the state tree below height {} is not the ledger's",
                 self.height
             )));
         }
-        if !self.leaves.is_empty() {
+        if sealed {
             let seal = SealLeaf {
                 height: self.height,
                 header_digest: header.digest(),

@@ -56,6 +56,7 @@ layout!(Digest, |value, writer| writer.digest(value), |reader| reader.digest());
 layout!(PublicKey, |value, writer| writer.public_key(value), |reader| reader.public_key());
 layout!(Signature, |value, writer| writer.signature(value), |reader| reader.signature());
 layout!(RecordId, |value, writer| writer.digest(value.digest()), |reader| reader.digest().map(Self::new));
+layout!(u32, |value, writer| writer.u32(*value), |reader| reader.u32());
 layout!(TxId, |value, writer| writer.digest(value.digest()), |reader| reader.digest().map(Self::new));
 
 /// Writes an optional value after its 0/1 byte.

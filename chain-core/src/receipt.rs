@@ -8,6 +8,7 @@
 //! [`Receipt::verify`] compares those with what the bundle shows.
 
 mod explain;
+mod seal;
 mod tlog_proof;
 
 use base64::Engine as _;

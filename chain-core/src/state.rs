@@ -18,11 +18,16 @@
 //! | 0x08 | 3, epoch, place in the set | height from which on that lane is frozen |
 //! | 0x08 | 4, epoch | the validator set of this epoch, and of the one before |
 //! | 0x09 | nothing | [`crate::recovery::RecoveryKeys`] |
+//! | 0x0a | nothing | [`crate::subject::IndexEntry`] |
 //! | 0x81 | transaction id | `valid_until_ms` |
 //! | 0x82 | `valid_until_ms`, transaction id | nothing; the queue of ids to forget |
 //! | 0x83 | due day, record id, step | nothing; the queue of automatic steps |
 //! | 0x84 | type, agency, natural key | record id |
 //! | 0x85 | nothing | time up to which transaction ids are forgotten |
+//! | 0x86 | record id, version | [`crate::subject::Listing`] of a version that is or will be published |
+//! | 0x87 | first day of publication, record id | nothing; the queue of records to list |
+//! | 0x88 | record id | version that the index of subjects lists |
+//! | 0x89 | subject tag, record id | the same |
 
 mod accuse;
 mod membership;
@@ -558,6 +563,7 @@ impl Layout for BasisEntry {
 /// State keys.
 pub mod key {
     use super::{BasisRef, Date, Digest, Layout, OrgId, PublicKey, RecordId, RecordType, Step, TxId, Writer};
+    use crate::subject::SubjectTag;
 
     pub use super::accuse::key::*;
 
@@ -618,6 +624,59 @@ pub mod key {
     /// Of the [`crate::recovery::RecoveryKeys`].
     pub fn recovery() -> Vec<u8> {
         vec![0x09]
+    }
+
+    /// Of the [`crate::subject::IndexEntry`].
+    pub fn index() -> Vec<u8> {
+        vec![0x0a]
+    }
+
+    /// Of a [`crate::subject::Listing`].
+    pub fn listing(record: &RecordId, version: u32) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(40);
+        writer.u8(0x86).digest(record.digest()).u32(version);
+        writer.finish()
+    }
+
+    /// In the queue of records to list.
+    pub fn to_list(day: Date, record: &RecordId) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(40);
+        writer.u8(0x87).u32(day.day_number()).digest(record.digest());
+        writer.finish()
+    }
+
+    /// First key of the queue of records to list on or after a day.
+    pub fn to_list_from(day: Date) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(8);
+        writer.u8(0x87).u32(day.day_number());
+        writer.finish()
+    }
+
+    /// Of the version that the index lists.
+    pub fn listed(record: &RecordId) -> Vec<u8> {
+        of(0x88, record)
+    }
+
+    /// Of the version of a record that the index lists under a subject's tag.
+    pub fn listed_under(tag: &SubjectTag, record: &RecordId) -> Vec<u8> {
+        [&all_listed_under(tag)[..], record.digest().as_bytes()].concat()
+    }
+
+    /// What all keys of a subject's listed records begin with.
+    pub fn all_listed_under(tag: &SubjectTag) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(72);
+        writer.u8(0x89).digest(tag.digest());
+        writer.finish()
+    }
+
+    /// Whether earlier values of an entry are of use: for proofs of how things stood.
+    pub fn has_history(key: &[u8]) -> bool {
+        key.first().is_some_and(|&kind| kind < DERIVED || matches!(kind, 0x86 | 0x89))
+    }
+
+    /// First and last possible key of every record that the index lists.
+    pub fn all_listed() -> (Vec<u8>, Vec<u8>) {
+        (vec![0x88], vec![0x89])
     }
 
     /// First and last possible key of every validator, revoked ones included.

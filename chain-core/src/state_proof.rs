@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::id::{ChainId, Epoch, Height};
-use crate::leaf::{Leaf, SealLeaf};
+use crate::leaf::SealLeaf;
 use crate::receipt::{TlogProof, Verified};
 use crate::state::EntryName;
 use crate::state::tree::TreePath;
@@ -82,7 +82,7 @@ impl StateProof {
         let (Some(chain_id), Some(epoch)) = (policy.chain_id(), policy.epoch()) else {
             return Err(Refusal::new(Code::TrustMissing, "the policy names no chain or no epoch"));
         };
-        let height = seal_of(seal)?.height;
+        let height = SealLeaf::of_proof(seal)?.height;
         let decoded = value.map_or(Ok(Value::Null), |value| entry.decode(value)).map_err(malformed)?;
         let proof = Self {
             schema: SCHEMA.to_owned(),
@@ -135,7 +135,7 @@ impl StateProof {
         policy.check_chain(&self.chain_id, self.epoch)?;
         let seal_proof = TlogProof::parse(&self.seal)?;
         let vouched = seal_proof.verify(None, policy)?;
-        let seal = seal_of(&seal_proof)?;
+        let seal = SealLeaf::of_proof(&seal_proof)?;
         if seal.height != self.height {
             let detail =
                 format!("the proof says block {}, its seal is of block {}", self.height, seal.height);
@@ -159,14 +159,5 @@ impl StateProof {
             return Err(Refusal::new(Code::LeafMismatch, detail));
         }
         Ok(Shown { height: self.height, state_root: seal.state_root, value, vouched })
-    }
-}
-
-fn seal_of(proof: &TlogProof) -> Result<SealLeaf, Refusal> {
-    let leaf = proof.extra.as_deref().ok_or_else(|| malformed("the seal carries no leaf"))?;
-    match Leaf::decode(leaf) {
-        Ok(Leaf::Seal(seal)) => Ok(seal),
-        Ok(_) => Err(malformed("the leaf is no seal")),
-        Err(error) => Err(malformed(format!("the seal: {error}"))),
     }
 }

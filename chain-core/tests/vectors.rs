@@ -59,6 +59,7 @@ fn genesis() -> Genesis {
         parameters: Parameters::default(),
         council: Council { threshold: 3 },
         recovery: None,
+        subject_key: None,
         validators: Vec::new(),
         agencies: Vec::new(),
         members: Vec::new(),

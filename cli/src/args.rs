@@ -110,6 +110,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     State(auditor::state::StateCommand),
     #[command(subcommand)]
+    Subject(auditor::subject::SubjectCommand),
+    #[command(subcommand)]
     Audit(auditor::audit::AuditCommand),
 
     // General

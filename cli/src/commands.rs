@@ -27,6 +27,7 @@ pub(crate) fn run(command: Command, city: &City) -> CliResult {
         Command::Receipt(command) => clerk::receipt::run(command, city),
         Command::Block(command) => auditor::block::run(command, city),
         Command::State(command) => auditor::state::run(command, city),
+        Command::Subject(command) => auditor::subject::run(command, city),
         Command::Audit(command) => auditor::audit::run(command, city),
         Command::Context(command) => general::context::run(command, city),
         Command::Completions(args) => general::completions::run(&args, city),

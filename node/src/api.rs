@@ -180,6 +180,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/records/{id}/history", get(record::history))
         .route("/v1/records/{id}/receipt", get(record::receipt))
         .route("/v1/state/{entry}/proof", get(state::proof))
+        .route("/v1/subjects/{subject}/proof", get(state::subject))
         .route("/v1/agencies", get(record::agencies))
         .route("/v1/members", get(record::members))
         .route("/v1/legal-bases", get(record::legal_bases))

@@ -43,6 +43,9 @@ pub struct Keys {
     pub network: PathBuf,
     /// Cosigns checkpoints.
     pub log: PathBuf,
+    /// Of the index of subjects, where the genesis names one; every validator has the same.
+    #[serde(default)]
+    pub subjects: Option<PathBuf>,
     /// One line that opens them; may be a systemd credential. Absent for keys without a passphrase.
     #[serde(default)]
     pub passphrase_file: Option<PathBuf>,
@@ -154,7 +157,8 @@ impl Config {
     fn resolve(&mut self, base: &Path) {
         let Self { genesis, data_dir, keys, api, vault, .. } = self;
         let paths = [genesis, data_dir, &mut keys.consensus, &mut keys.network, &mut keys.log];
-        let optional = [&mut keys.passphrase_file, &mut api.tls_certificate, &mut api.tls_key];
+        let optional =
+            [&mut keys.subjects, &mut keys.passphrase_file, &mut api.tls_certificate, &mut api.tls_key];
         let optional = optional.into_iter().flatten().chain(vault.as_mut().map(|vault| &mut vault.key));
         for path in paths.into_iter().chain(optional) {
             if path.is_relative() {

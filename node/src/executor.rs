@@ -23,6 +23,7 @@ use chain_core::lane::{BatchRef, LaneFrontier};
 use chain_core::leaf::Leaf;
 use chain_core::merkle::Frontier;
 use chain_core::state::key;
+use chain_core::subject::Index;
 use consensus::action::Delivery;
 use consensus::engine::Tip;
 use consensus::message::Proposal;
@@ -211,7 +212,8 @@ impl<'a> Executor<'a> {
             signatures_ok: &one.signatures_ok,
             recorded: None,
         });
-        let block = OrderedBlock { header, batches: ordered.collect() };
+        let index = self.core.subjects.as_ref().map_or(Index::None, Index::Computed);
+        let block = OrderedBlock { header, batches: ordered.collect(), index };
         let acts = self.core.consensus.acts_between(self.epoch(), header.epoch).map_err(refuse)?;
         let result = if acts.is_empty() {
             execute_block(&self.view, &self.core.chain, &self.state, &block)

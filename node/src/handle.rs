@@ -14,8 +14,10 @@ use chain_core::api::{
 use chain_core::code::Refusal;
 use chain_core::crypto::Digest;
 use chain_core::id::{Epoch, Height, RecordId, TxId};
+use chain_core::org::OrgId;
 use chain_core::state::EntryName;
 use chain_core::state_proof::StateProof;
+use chain_core::subject::proof::SubjectProof;
 use chain_core::transaction::Submission;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -104,6 +106,13 @@ pub trait Node: Send + Sync + 'static {
     /// `NOT_YET_EXECUTED` above the executed height; `STATE_PRUNED` below what this node keeps; `NOT_FOUND` before the
     /// first block with records; `RECEIPT_PENDING` while no checkpoint is cosigned.
     fn state_proof(&self, entry: EntryName, at: Option<Height>) -> Result<StateProof, Refusal>;
+
+    /// All published records of an organisation after a block; at the newest block that can be proved, unless a height is
+    /// given.
+    ///
+    /// # Errors
+    /// As [`Node::state_proof`]; `NO_SUBJECT_INDEX`; `SIZE_LIMIT` when it has more records than a proof may.
+    fn subject_proof(&self, subject: OrgId, at: Option<Height>) -> Result<SubjectProof, Refusal>;
 
     /// One executed block.
     ///

@@ -19,9 +19,11 @@ use chain_core::api::{
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
 use chain_core::id::{Epoch, Height, RecordId, TxId};
+use chain_core::org::OrgId;
 use chain_core::read::Reader;
 use chain_core::state::EntryName;
 use chain_core::state_proof::StateProof;
+use chain_core::subject::proof::SubjectProof;
 use chain_core::transaction::Submission;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -135,6 +137,10 @@ impl Node for Local {
 
     fn state_proof(&self, entry: EntryName, at: Option<Height>) -> Result<StateProof, Refusal> {
         self.proved_state(entry, at)
+    }
+
+    fn subject_proof(&self, subject: OrgId, at: Option<Height>) -> Result<SubjectProof, Refusal> {
+        self.proved_subject(subject, at)
     }
 
     fn block(&self, height: Height) -> Result<BlockView, Refusal> {

@@ -8,10 +8,12 @@ use std::thread::JoinHandle;
 
 use chain_core::code::{Code, Refusal};
 use chain_core::committee::Validator;
-use chain_core::crypto::SecretKey;
+use chain_core::crypto::{PublicKey, SecretKey};
 use chain_core::genesis::{self, Genesis, KeyRole};
 use chain_core::id::Epoch;
 use chain_core::read::Reader;
+use chain_core::subject::SubjectKey;
+use chain_core::vrf::VrfSecret;
 use consensus::Params;
 use consensus::engine::SafetyAtStart;
 use tokio::sync::watch;
@@ -44,6 +46,8 @@ pub struct NodeKeys {
     pub network: SecretKey,
     /// Cosigns checkpoints.
     pub log: SecretKey,
+    /// Of the index of subjects, where the genesis names one.
+    pub subjects: Option<SecretKey>,
 }
 
 /// Everything a node starts from.
@@ -79,7 +83,14 @@ impl Setup {
             consensus: read_key(&config.keys.consensus, KeyRole::Consensus, passphrase)?,
             network: read_key(&config.keys.network, KeyRole::Network, passphrase)?,
             log: read_key(&config.keys.log, KeyRole::Log, passphrase)?,
+            subjects: config
+                .keys
+                .subjects
+                .as_deref()
+                .map(|path| read_key(path, KeyRole::Subjects, passphrase))
+                .transpose()?,
         };
+        check_subjects(&genesis, keys.subjects.as_ref())?;
         let named = named_in(&genesis, &keys)?;
         let data = DataDir::at(&config.data_dir);
         let reader = match config.api.reader {
@@ -284,6 +295,11 @@ impl Prepared {
             params: setup.params(),
             key,
             recovery_keys: genesis.recovery_keys().cloned(),
+            subjects: setup
+                .keys
+                .subjects
+                .as_ref()
+                .map(|key| SubjectKey::new(genesis.chain_id(), VrfSecret::from_seed(&key.seed()))),
             part: Part::of_genesis(genesis, &key),
             consensus,
             ledger: LedgerStore::open(&setup.data.ledger()).map_err(refuse)?,
@@ -347,6 +363,21 @@ impl Prepared {
             Arc::new(Local::new(core.clone(), Arc::from(setup.genesis_text), network, setup.reader));
         Ok(Running { core, handle, data: setup.data, own, driver: Some(driver), executor: Some(executor) })
     }
+}
+
+/// The key of the index of subjects must be the one that the genesis names, if it names one.
+fn check_subjects(genesis: &Genesis, key: Option<&SecretKey>) -> Result<(), Refusal> {
+    let (want, have) = (genesis.document().subject_key, key.map(SecretKey::public));
+    if want == have {
+        return Ok(());
+    }
+    let name = |key: Option<PublicKey>| key.map_or_else(|| "none".to_owned(), |key| key.to_string());
+    let detail = format!(
+        "`keys.subjects` is {}, the genesis has {}; every validator keeps the same key, get it from another agency",
+        name(have),
+        name(want)
+    );
+    Err(Refusal::new(Code::ConfigInvalid, detail))
 }
 
 /// The validator of the genesis with this node's consensus key, whose other keys must be this node's too.

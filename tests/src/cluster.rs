@@ -407,6 +407,7 @@ impl Cluster {
              consensus = {consensus:?}\n\
              network = {network:?}\n\
              log = {log:?}\n\
+             subjects = {subjects:?}\n\
              passphrase_file = {passphrase:?}\n\
              [p2p]\n\
              listen = \"/ip4/127.0.0.1/tcp/{p2p}\"\n\
@@ -417,6 +418,7 @@ impl Cluster {
             consensus = ring.join(format!("{keys}-consensus.pem")),
             network = ring.join(format!("{keys}-network.pem")),
             log = ring.join(format!("{keys}-log.pem")),
+            subjects = ring.join("subjects.pem"),
             passphrase = ring.join("passphrase"),
             p2p = api + 1,
         );

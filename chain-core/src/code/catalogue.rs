@@ -121,6 +121,7 @@ catalogue! {
     ReceiptPending = 611, "RECEIPT_PENDING", "The checkpoint that covers the record has too few cosignatures yet.", "Ask again in a moment.";
 
     StatePruned = 612, "STATE_PRUNED", "The state after that block is no longer kept at this node.", "Ask for a later block, or execute the chain again up to that one.";
+    NoSubjectIndex = 613, "NO_SUBJECT_INDEX", "The ledger of this network keeps no index of subjects.", "Only a genesis can name its key; list records with GET /v1/records, which proves nothing about completeness.";
 
     // 7 network: between validators
     PeerNotAllowed = 701, "PEER_NOT_ALLOWED", "The peer is not in the validator set.", "Check the network key against the genesis.";

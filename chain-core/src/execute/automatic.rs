@@ -27,8 +27,7 @@ impl<L: LedgerRead> Execution<'_, L> {
     }
 
     fn automatic_step(&mut self, due: Date, record: RecordId, step: Step) -> Result<(), ReadError> {
-        let head_key = key::record(&record);
-        let Some(mut head) = self.state.read::<RecordHead>(&head_key)? else {
+        let Some(mut head) = self.state.read::<RecordHead>(&key::record(&record))? else {
             return Ok(());
         };
         // The queue remembers what was once planned; the head knows what still holds.
@@ -55,7 +54,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             due,
         });
         self.append(Some(record), leaf.to_canonical());
-        self.state.put(head_key, head.to_canonical());
+        self.put_head(record, &head);
         Ok(())
     }
 

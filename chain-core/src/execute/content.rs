@@ -1,12 +1,13 @@
 //! Filing content: submit and amend.
 
+use super::index::Subject;
 use super::overlay::Fail;
 use super::{Call, Done, Execution, LedgerRead, Verdict};
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::operation::{Operation, Step};
 use crate::record::governance::Role;
-use crate::record::{Details, Header, Lifecycle, OPERATION_BYTES_MAX, RecordType};
+use crate::record::{Details, Header, Lifecycle, OPERATION_BYTES_MAX, RecordType, SubjectKind};
 use crate::rules;
 use crate::state::{Needs, RecordHead, Signer, Status, VersionHead, key};
 
@@ -23,7 +24,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         if let Some(head) = self.state.read::<RecordHead>(&head_key)? {
             return repeated(header, &head, digest).map_err(Fail::from);
         }
-        let needs = self.check_content(call, header)?;
+        let (needs, subject) = self.check_content(call, header)?;
         self.take_natural_key(header)?;
         if header.record_type.is_governance() {
             self.check_governance(header, None)?;
@@ -33,6 +34,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         let head = RecordHead::first(header, version, self.height);
         let done = self.record_step(call, &head, header.version, status)?;
         self.file_governance(header)?;
+        self.keep_listing(header, subject);
         if status == Status::Effective {
             self.made_effective(&header.record, &head, None)?;
         }
@@ -71,7 +73,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             let detail = format!("the record is about {} in class {}", head.subject_kind, head.class);
             return Err(Refusal::new(Code::ClassNotPermitted, detail).into());
         }
-        let needs = self.check_content(call, header)?;
+        let (needs, subject) = self.check_content(call, header)?;
         if header.natural_key != head.current.natural_key {
             self.take_natural_key(header)?;
         }
@@ -83,6 +85,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         head.changed_at = self.height;
         let done = self.record_step(call, &head, header.version, status)?;
         self.file_governance(header)?;
+        self.keep_listing(header, subject);
         if status == Status::Effective {
             self.take_over_next(header.record, &mut head)?;
         }
@@ -128,16 +131,16 @@ impl<L: LedgerRead> Execution<'_, L> {
         Ok(())
     }
 
-    /// Body, header, basis, officers and references; gives the approvals that the record needs.
-    fn check_content(&mut self, call: &Call<'_>, header: &Header) -> Result<Needs, Fail> {
+    /// Body, header, basis, officers and references; gives the approvals that the record needs, and whom it is about.
+    fn check_content(&mut self, call: &Call<'_>, header: &Header) -> Result<(Needs, Option<Subject>), Fail> {
         if let Details::Member(details) = &header.details {
             let council = details.role.is_granted_by_council();
-            return Ok(if council { self.council_needs() } else { Needs::SECOND_ADMIN });
+            return Ok((if council { self.council_needs() } else { Needs::SECOND_ADMIN }, None));
         }
         if header.record_type.is_governance() {
-            return Ok(self.council_needs());
+            return Ok((self.council_needs(), None));
         }
-        self.check_shared_body(call, header)?;
+        let subject = self.check_shared_body(call, header)?;
         rules::check_header_content(header)?;
         let needs = self.check_legal_basis(header)?;
         self.check_officers(call, header)?;
@@ -150,13 +153,14 @@ impl<L: LedgerRead> Execution<'_, L> {
                 return Err(Refusal::new(Code::ReferenceNotFound, detail).into());
             }
         }
-        Ok(needs)
+        Ok((needs, subject))
     }
 
-    /// Judges a body of class P0 or P1 once; where it was erased, the first outcome decides.
-    fn check_shared_body(&self, call: &Call<'_>, header: &Header) -> Result<(), Fail> {
+    /// Judges a body of class P0 or P1 once, and gives the organisation it is about; where it was erased, the first
+    /// outcome decides.
+    fn check_shared_body(&self, call: &Call<'_>, header: &Header) -> Result<Option<Subject>, Fail> {
         if !header.class.body_is_shared() {
-            return Ok(());
+            return Ok(None);
         }
         match (call.body, call.recorded) {
             (Some(body), _) => {
@@ -166,9 +170,12 @@ impl<L: LedgerRead> Execution<'_, L> {
                     let detail = "origin.captured lies after block time".to_owned();
                     return Err(Refusal::new(Code::DateOrder, detail).into());
                 }
-                Ok(())
+                let organisation =
+                    derived.subject.filter(|_| header.subject_kind == SubjectKind::Organisation);
+                let salt = derived.subject_salt;
+                Ok(organisation.map(|organisation| Subject { organisation, salt }))
             }
-            (None, Some(Verdict::Accepted { .. })) => Ok(()),
+            (None, Some(Verdict::Accepted { .. })) => Ok(None),
             (None, Some(Verdict::Refused(refusal))) => Err(refusal.clone().into()),
             (None, None) => Err(Refusal::new(Code::BodyMissing, "the body is absent").into()),
         }

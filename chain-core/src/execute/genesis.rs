@@ -1,5 +1,7 @@
 //! The state of height 0.
 
+use std::collections::BTreeSet;
+
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, OwnedValue, Version};
 
@@ -20,6 +22,7 @@ use crate::merkle::{self, Frontier};
 use crate::org::OrgId;
 use crate::record::{Details, Header};
 use crate::state::{Needs, RecordHead, Status, VersionHead, key, tree};
+use crate::subject::{Index, IndexEntry};
 
 /// The ledger before anything.
 struct Nothing;
@@ -92,6 +95,8 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         membership_touched: false,
         scheduled: None,
         frozen: Vec::new(),
+        index: Index::None,
+        touched: BTreeSet::new(),
     };
     for agency in &genesis.agencies {
         agency.check(None).map_err(|error| invalid(format!("agency {}: {error}", agency.id)))?;
@@ -119,6 +124,10 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
     }
     if let Some(keys) = &genesis.recovery {
         execution.state.put(key::recovery(), keys.to_canonical());
+    }
+    if let Some(index_key) = genesis.index {
+        index_key.check().map_err(|error| invalid(format!("key of the index of subjects: {error}")))?;
+        execution.state.put(key::index(), IndexEntry::empty(index_key).to_canonical());
     }
     execution.close_genesis().map_err(|error| invalid(error.to_string()))
 }

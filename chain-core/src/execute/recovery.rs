@@ -49,7 +49,7 @@ pub fn execute_recovered_block<L: LedgerRead>(
     recoveries: &[SignedRecovery],
 ) -> Result<BlockResult, ReadError> {
     let header = block.header;
-    let mut execution = Execution::new(ledger, chain, previous, header);
+    let mut execution = Execution::new(ledger, chain, previous, block);
     for recovery in recoveries {
         execution.recover(header, recovery)?;
     }

@@ -69,6 +69,7 @@ impl<L: LedgerRead> Execution<'_, L> {
 
     pub(super) fn put_head(&mut self, record: RecordId, head: &RecordHead) {
         self.state.put(key::record(&record), head.to_canonical());
+        self.touch(record, head);
     }
 
     /// Appends the leaf of an accepted step.

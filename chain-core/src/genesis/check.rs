@@ -61,6 +61,13 @@ pub(super) fn common(document: &Document) -> Result<(), Refusal> {
     agencies(document)?;
     members(document)?;
     recovery(document)?;
+    if let Some(key) = &document.subject_key {
+        key.check().map_err(|error| invalid("subject_key", key, error))?;
+        let taken = document.validators.iter().flat_map(|one| one.keys().map(|(_, key, _)| key));
+        if taken.chain(document.members.iter().map(|member| member.key)).any(|other| other == *key) {
+            return Err(invalid("subject_key", "the key of a validator or member", "a key of its own"));
+        }
+    }
     legal_bases(document)
 }
 

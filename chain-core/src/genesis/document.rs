@@ -35,6 +35,10 @@ pub struct Document {
     /// Who may carry the chain on when no quorum is left; absent means nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// Public key of the index of subjects, which shows all that is published about an organisation; absent means that the
+    /// ledger keeps no such index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_key: Option<PublicKey>,
     /// Who orders and checks blocks, in order of name.
     #[serde(default, rename = "validator", skip_serializing_if = "Vec::is_empty")]
     pub validators: Vec<ValidatorEntry>,
@@ -355,6 +359,10 @@ impl Document {
         if let Some(recovery) = &self.recovery {
             writer.u16(recovery.threshold);
             list(&mut writer, &recovery.keys, RecoveryKeyEntry::write);
+        }
+        if let Some(key) = &self.subject_key {
+            // No threshold is 0, so this is no beginning of recovery keys.
+            writer.text("subject_key").public_key(key);
         }
         writer.finish()
     }

@@ -17,11 +17,14 @@ pub enum KeyRole {
     Member,
     /// An agency's part in the way out of a lost quorum.
     Recovery,
+    /// The index of subjects; every validator has the same.
+    Subjects,
 }
 
 impl KeyRole {
     /// Every role.
-    pub const ALL: [Self; 5] = [Self::Consensus, Self::Network, Self::Log, Self::Member, Self::Recovery];
+    pub const ALL: [Self; 6] =
+        [Self::Consensus, Self::Network, Self::Log, Self::Member, Self::Recovery, Self::Subjects];
 
     /// Its name in key files and messages.
     pub const fn text(self) -> &'static str {
@@ -31,6 +34,7 @@ impl KeyRole {
             Self::Log => "log",
             Self::Member => "member",
             Self::Recovery => "recovery",
+            Self::Subjects => "subjects",
         }
     }
 
@@ -47,6 +51,7 @@ impl KeyRole {
             Self::Log => 3,
             Self::Member => 4,
             Self::Recovery => 5,
+            Self::Subjects => 6,
         }
     }
 }

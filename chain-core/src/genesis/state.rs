@@ -53,6 +53,7 @@ impl Genesis {
             bases: document.legal_bases.iter().map(basis).collect::<Result<_, _>>()?,
             validators: document.validators.iter().map(validator).collect::<Result<_, _>>()?,
             recovery: document.recovery.as_ref().map(recovery).transpose()?,
+            index: document.subject_key,
         };
         // Lays it down once, so that a genesis that passes here starts on every validator.
         let laid = genesis_block(&self.chain_params(), &state)

@@ -84,6 +84,7 @@ fn empty() -> Document {
         parameters: Parameters::default(),
         council: Council { threshold: 3 },
         recovery: None,
+        subject_key: None,
         validators: Vec::new(),
         agencies: Vec::new(),
         members: Vec::new(),

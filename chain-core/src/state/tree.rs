@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::crypto::Digest;
 use crate::execute::ReadError;
 use crate::id::Height;
-pub use path::{SIBLINGS_MAX, TreeLeaf, TreePath};
+pub use path::{SIBLINGS_MAX, TreeLeaf, TreePath, subtree};
 
 /// SHA-256 as the tree uses it.
 #[derive(Clone, Debug)]
@@ -73,19 +73,8 @@ pub fn update<R: TreeReader>(
     height: Height,
     entries: Vec<TreeWrite>,
 ) -> Result<(Digest, TreeUpdateBatch), ReadError> {
-    let tree = JellyfishMerkleTree::<_, TreeHasher>::new(ledger);
-    let value = |digest: Digest| digest.as_bytes().to_vec();
-    let (root, mut batch) = if entries.is_empty() || entries.iter().any(|(_, value)| value.is_none()) {
-        // One by one, each with all the nodes above it: the only way that knows removals.
-        let entries = entries.into_iter().map(|(key, digest)| (key, digest.map(value)));
-        tree.put_value_set(entries, height.get()).map_err(|error| failed(&error))?
-    } else {
-        let values = entries.into_iter().filter_map(|(key, digest)| Some((key, value(digest?)))).collect();
-        let (roots, batch) =
-            tree.batch_put_value_sets(vec![values], None, height.get()).map_err(|error| failed(&error))?;
-        let root = roots.into_iter().next();
-        (root.ok_or_else(|| ReadError("the state tree gave no root".to_owned()))?, batch)
-    };
+    let one_by_one = entries.is_empty();
+    let (root, mut batch) = write(ledger, height.get(), entries, one_by_one)?;
     if let Some(before) = height.previous()
         && batch.stale_node_index_batch.is_empty()
     {
@@ -93,6 +82,49 @@ pub fn update<R: TreeReader>(
         let node_key = NodeKey::new(before.get(), std::iter::empty().collect());
         batch.stale_node_index_batch.insert(StaleNodeIndex { stale_since_version: height.get(), node_key });
     }
+    Ok((root, batch))
+}
+
+/// The versions of the index of subjects begin here; no height comes this far.
+const INDEX_VERSIONS: u64 = 1 << 63;
+
+/// The root node of the index of subjects after so many changes; none before the first.
+pub fn index_root(changes: u64) -> Option<NodeKey> {
+    let last = changes.checked_sub(1)?;
+    Some(NodeKey::new(INDEX_VERSIONS.saturating_add(last), std::iter::empty().collect()))
+}
+
+/// Changes the index of subjects once more, after `changes` changes; its nodes stand among those of the state tree.
+/// There must be something to change.
+///
+/// # Errors
+/// When the ledger cannot give a node.
+pub fn update_index<R: TreeReader>(
+    ledger: &R,
+    changes: u64,
+    entries: Vec<TreeWrite>,
+) -> Result<(Digest, TreeUpdateBatch), ReadError> {
+    write(ledger, INDEX_VERSIONS.saturating_add(changes), entries, changes == 0)
+}
+
+fn write<R: TreeReader>(
+    ledger: &R,
+    version: u64,
+    entries: Vec<TreeWrite>,
+    one_by_one: bool,
+) -> Result<(Digest, TreeUpdateBatch), ReadError> {
+    let tree = JellyfishMerkleTree::<_, TreeHasher>::new(ledger);
+    let value = |digest: Digest| digest.as_bytes().to_vec();
+    if one_by_one || entries.iter().any(|(_, value)| value.is_none()) {
+        // Each with all the nodes above it: the only way that knows removals, and trees without a version before.
+        let entries = entries.into_iter().map(|(key, digest)| (key, digest.map(value)));
+        let (root, batch) = tree.put_value_set(entries, version).map_err(|error| failed(&error))?;
+        return Ok((Digest::new(root.0), batch));
+    }
+    let values = entries.into_iter().filter_map(|(key, digest)| Some((key, value(digest?)))).collect();
+    let (roots, batch) =
+        tree.batch_put_value_sets(vec![values], None, version).map_err(|error| failed(&error))?;
+    let root = roots.into_iter().next().ok_or_else(|| ReadError("the tree gave no root".to_owned()))?;
     Ok((Digest::new(root.0), batch))
 }
 
@@ -101,8 +133,23 @@ pub fn update<R: TreeReader>(
 /// # Errors
 /// When nodes are missing.
 pub fn prove<R: TreeReader>(ledger: &R, height: Height, key: &[u8]) -> Result<TreePath, ReadError> {
+    path_to(ledger, height.get(), key_hash(key))
+}
+
+/// The path of a place in the index of subjects after so many changes.
+///
+/// # Errors
+/// When nodes are missing.
+pub fn prove_index<R: TreeReader>(ledger: &R, changes: u64, place: &Digest) -> Result<TreePath, ReadError> {
+    match index_root(changes) {
+        None => Ok(TreePath { leaf: None, siblings: Vec::new() }),
+        Some(root) => path_to(ledger, root.version(), KeyHash(*place.as_bytes())),
+    }
+}
+
+fn path_to<R: TreeReader>(ledger: &R, version: u64, place: KeyHash) -> Result<TreePath, ReadError> {
     JellyfishMerkleTree::<_, TreeHasher>::new(&Nodes(ledger))
-        .get_with_proof(key_hash(key), height.get())
+        .get_with_proof(place, version)
         .and_then(|(_, proof)| Ok(path::of_proof(&proof)?))
         .map_err(|error| failed(&error))
 }

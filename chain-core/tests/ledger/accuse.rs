@@ -18,6 +18,7 @@ use chain_core::operation::{AmendReason, Operation};
 use chain_core::record::validator::ValidatorDetails;
 use chain_core::record::{Details, Header as RecordHeader};
 use chain_core::state::{OffenceEntry, ValidatorEntry, key};
+use chain_core::subject::Index;
 use chain_core::transaction::{Batch, Submission};
 use chain_core::view_change::{Claim, ViewChangePreimage};
 
@@ -503,7 +504,9 @@ fn order(city: &mut City, author: u16, epoch: u64, submissions: Vec<Submission>)
     let mut carried: Batch = batch(submissions);
     carried.signed.header.author = ValidatorIx::new(author);
     let ordered = OrderedBatch { batch: &carried, signatures_ok: &signatures_ok, recorded: None };
-    city.ledger.execute(&OrderedBlock { header: &header, batches: vec![ordered] }).unwrap()
+    city.ledger
+        .execute(&OrderedBlock { header: &header, batches: vec![ordered], index: Index::None })
+        .unwrap()
 }
 
 /// The council agrees on another address of validator 0: a reason for an epoch to end.
@@ -531,7 +534,7 @@ fn close(city: &mut City, epoch: u64) {
         next_validators_hash: next.hash(),
         ..city.header()
     };
-    city.ledger.execute(&OrderedBlock { header: &header, batches: Vec::new() }).unwrap();
+    city.ledger.execute(&OrderedBlock { header: &header, batches: Vec::new(), index: Index::None }).unwrap();
 }
 
 fn code(outcome: &Outcome) -> Option<Code> {

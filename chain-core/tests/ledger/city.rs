@@ -18,7 +18,9 @@ use chain_core::record::governance::{
 };
 use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
 use chain_core::state::RecordHead;
+use chain_core::subject::{Index, SubjectKey};
 use chain_core::transaction::{Batch, Body, Submission};
+use chain_core::vrf::VrfSecret;
 use serde_json::{Value, json};
 
 /// The secret that officers of an agency share.
@@ -137,6 +139,11 @@ pub(crate) fn basis_details(id: &str) -> BasisDetails {
     }
 }
 
+/// The key of the index of subjects.
+pub(crate) fn index_key() -> SubjectKey {
+    SubjectKey::new(chain().chain_id, VrfSecret::from_seed(&[9; 32]))
+}
+
 pub(crate) fn genesis() -> GenesisState {
     let types = [RecordType::Licence, RecordType::Penalty, RecordType::Decision, RecordType::DocFingerprint];
     let posts = ["clerk1", "clerk2", "clerk3", "supervisor1", "supervisor2", "legal1"];
@@ -166,6 +173,7 @@ pub(crate) fn genesis() -> GenesisState {
         ],
         validators: Vec::new(),
         recovery: None,
+        index: None,
     }
 }
 
@@ -195,6 +203,8 @@ pub(crate) struct City {
     pub(crate) ledger: MemoryLedger,
     pub(crate) time_ms: u64,
     counter: u64,
+    /// The key of the index of subjects, where the city keeps one.
+    pub(crate) index: Option<SubjectKey>,
 }
 
 impl City {
@@ -204,7 +214,13 @@ impl City {
 
     pub(crate) fn with(genesis: &GenesisState) -> Self {
         let ledger = MemoryLedger::new(chain(), genesis).unwrap();
-        Self { ledger, time_ms: instant("2026-05-06T09:00:00+08:00"), counter: 0 }
+        let index = genesis.index.map(|_| index_key());
+        Self { ledger, time_ms: instant("2026-05-06T09:00:00+08:00"), counter: 0, index }
+    }
+
+    /// With an index of subjects.
+    pub(crate) fn indexed() -> Self {
+        Self::with(&GenesisState { index: Some(index_key().public()), ..genesis() })
     }
 
     /// Sets block time.
@@ -263,7 +279,8 @@ impl City {
             submissions.iter().map(|submission| submission.signed.verify_signature()).collect();
         let batch = batch(submissions);
         let ordered = OrderedBatch { batch: &batch, signatures_ok: &signatures_ok, recorded };
-        self.ledger.execute(&OrderedBlock { header, batches: vec![ordered] })
+        let index = self.index.as_ref().map_or(Index::None, Index::Computed);
+        self.ledger.execute(&OrderedBlock { header, batches: vec![ordered], index })
     }
 
     /// An empty block: time passes.

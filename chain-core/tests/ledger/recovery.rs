@@ -13,6 +13,7 @@ use chain_core::read;
 use chain_core::record::validator::ValidatorDetails;
 use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
 use chain_core::state::{EpochEntry, ValidatorEntry, key};
+use chain_core::subject::Index;
 
 use crate::city::{City, agency, chain, genesis, secret};
 
@@ -93,7 +94,7 @@ fn header(city: &City, act: &RecoveryAct) -> BlockHeader {
 }
 
 fn run(city: &City, header: &BlockHeader, recovery: &SignedRecovery) -> Result<BlockResult, ReadError> {
-    let block = OrderedBlock { header, batches: Vec::new() };
+    let block = OrderedBlock { header, batches: Vec::new(), index: Index::None };
     let ledger = &city.ledger;
     execute::execute_recovered_block(
         ledger,
@@ -230,7 +231,7 @@ fn an_act_that_named_the_wrong_machines_is_put_right_by_another_before_any_block
     };
     let second = signed(second, &["A2", "N"]);
     let header = header(&city, &second.act);
-    let block = OrderedBlock { header: &header, batches: Vec::new() };
+    let block = OrderedBlock { header: &header, batches: Vec::new(), index: Index::None };
     let run = |acts: &[SignedRecovery]| {
         let ledger = &city.ledger;
         execute::execute_recovered_block(ledger, ledger.chain(), ledger.exec_state(), &block, acts)

@@ -8,6 +8,7 @@ use chain_core::id::{Height, RecordId};
 use chain_core::layout::Layout as _;
 use chain_core::state::tree::TreeWrite;
 use chain_core::state::{key, tree};
+use chain_core::subject::Index;
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, OwnedValue, Version};
 use proptest::prelude::*;
@@ -68,7 +69,7 @@ fn idle_blocks_keep_the_root_and_every_height_has_one() {
     }
     // The root node carried over replaces the one before it, which may be pruned.
     let header = city.header();
-    let block = OrderedBlock { header: &header, batches: Vec::new() };
+    let block = OrderedBlock { header: &header, batches: Vec::new(), index: Index::None };
     let at = city.ledger.exec_state();
     let idle = execute_block(&city.ledger, &chain(), at, &block).unwrap();
     assert_eq!(idle.tree.node_batch.nodes().len(), 1);

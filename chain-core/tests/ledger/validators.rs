@@ -14,6 +14,7 @@ use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason};
 use chain_core::record::validator::{READY_AHEAD_MS_MAX, READY_MS, Ready, ValidatorDetails};
 use chain_core::record::{Details, Header};
 use chain_core::state::{AgencyEntry, EpochEntry, ReadyEntry, ValidatorEntry, key};
+use chain_core::subject::Index;
 use chain_core::transaction::Submission;
 
 use crate::city::{Accepted, City, DEDUPE_KEY, agency, chain, genesis, member_details, secret, verdict};
@@ -236,7 +237,7 @@ fn the_block_that_settles_the_next_set_says_so() {
     let header = city.header();
     let batch = crate::city::batch(vec![submission]);
     let ordered = execute::OrderedBatch { batch: &batch, signatures_ok: &[true], recorded: None };
-    let block = OrderedBlock { header: &header, batches: vec![ordered] };
+    let block = OrderedBlock { header: &header, batches: vec![ordered], index: Index::None };
     let run = |city: &City| {
         execute::execute_block(&city.ledger, city.ledger.chain(), city.ledger.exec_state(), &block).unwrap()
     };

@@ -65,6 +65,12 @@ pub(crate) fn state_proof(entry: &str, at: Option<Height>) -> String {
     format!("/v1/state/{}/proof{at}", encode(entry))
 }
 
+/// The proof of all that is published about an organisation.
+pub(crate) fn subject_proof(subject: &str, at: Option<Height>) -> String {
+    let at = at.map_or_else(String::new, |at| format!("?at={at}"));
+    format!("/v1/subjects/{}/proof{at}", encode(subject))
+}
+
 /// A page of records; the filters are already encoded.
 pub(crate) fn records(filters: &[(&str, &str)], limit: usize, cursor: Option<&str>) -> String {
     let mut path = format!("/v1/records?limit={limit}");

@@ -78,7 +78,9 @@ fn status_of(code: Code) -> StatusCode {
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::QueueFull => StatusCode::TOO_MANY_REQUESTS,
         Code::NotReady | Code::NotFinal | Code::ReceiptPending => StatusCode::SERVICE_UNAVAILABLE,
-        Code::NotFound | Code::RecordNotFound | Code::NotYetExecuted => StatusCode::NOT_FOUND,
+        Code::NotFound | Code::RecordNotFound | Code::NotYetExecuted | Code::NoSubjectIndex => {
+            StatusCode::NOT_FOUND
+        }
         Code::StatePruned => StatusCode::GONE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NotDisclosed | Code::NotOwnNode => StatusCode::FORBIDDEN,

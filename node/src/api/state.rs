@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use chain_core::id::Height;
+use chain_core::org::OrgId;
 use chain_core::state::EntryName;
 use serde::Deserialize;
 
@@ -30,5 +31,17 @@ pub(super) async fn proof(
 ) -> Result<Response, ApiError> {
     let entry: EntryName = entry.parse()?;
     let proof = api.read(move |node| node.state_proof(entry, params.at.map(Height::new))).await?;
+    json(&proof, Freshness::Revalidate, &headers)
+}
+
+/// `GET /v1/subjects/{subject}/proof`.
+pub(super) async fn subject(
+    State(api): State<Arc<Api>>,
+    Segment(subject): Segment,
+    Params(params): Params<ProofParams>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let subject: OrgId = subject.parse()?;
+    let proof = api.read(move |node| node.subject_proof(subject, params.at.map(Height::new))).await?;
     json(&proof, Freshness::Revalidate, &headers)
 }

@@ -13,8 +13,10 @@ use chain_core::code::{Code, Refusal};
 use chain_core::codec;
 use chain_core::crypto::{Digest, SecretKey};
 use chain_core::id::{ChainId, Epoch, Height, RecordId, TxId, View};
+use chain_core::org::OrgId;
 use chain_core::state::EntryName;
 use chain_core::state_proof::StateProof;
+use chain_core::subject::proof::SubjectProof;
 use chain_core::transaction::{Submission, Transaction};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -99,6 +101,10 @@ impl Node for Constants {
 
     fn state_proof(&self, entry: EntryName, at: Option<Height>) -> Result<StateProof, Refusal> {
         refuse(Code::StatePruned, &format!("{entry} at {at:?}"))
+    }
+
+    fn subject_proof(&self, subject: OrgId, _: Option<Height>) -> Result<SubjectProof, Refusal> {
+        refuse(Code::NoSubjectIndex, &subject.to_string())
     }
 
     fn block(&self, height: Height) -> Result<BlockView, Refusal> {
@@ -365,6 +371,8 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
         (format!("{}/history?limit=501", record(9)), 400, "BAD_PARAMETER"),
         (format!("/v1/state/record:{}/proof?at=7", Digest::ZERO), 410, "STATE_PRUNED"),
         ("/v1/state/records/proof".to_owned(), 400, "BAD_PARAMETER"),
+        ("/v1/subjects/uscc:91440300100012316L/proof".to_owned(), 404, "NO_SUBJECT_INDEX"),
+        ("/v1/subjects/91440300100012316L/proof".to_owned(), 400, "BAD_IDENTIFIER"),
         ("/v1/state/epoch/proof?at=-1".to_owned(), 400, "BAD_PARAMETER"),
         (format!("{}/receipt?version=9", record(9)), 503, "RECEIPT_PENDING"),
         (format!("{}/receipt?form=pdf", record(9)), 400, "BAD_PARAMETER"),

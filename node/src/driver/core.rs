@@ -11,6 +11,7 @@ use chain_core::execute::ChainParams;
 use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
 use chain_core::lane::BatchRef;
 use chain_core::recovery::RecoveryKeys;
+use chain_core::subject::SubjectKey;
 use consensus::Params;
 use consensus::action::Owed;
 use consensus::engine::insight::{GaveUp, Insight};
@@ -46,6 +47,8 @@ pub struct Core {
     pub key: PublicKey,
     /// Whose act ends an epoch that has lost its quorum, if the genesis names anybody.
     pub(crate) recovery_keys: Option<RecoveryKeys>,
+    /// The key of the index of subjects, where the chain keeps one.
+    pub(crate) subjects: Option<SubjectKey>,
     part: RwLock<Arc<Part>>,
     /// Raised whenever the network must be started anew: another epoch, or somebody else may connect.
     pub(crate) peers_changed: watch::Sender<u64>,
@@ -96,6 +99,7 @@ pub(crate) struct Parts {
     pub(crate) params: Params,
     pub(crate) key: PublicKey,
     pub(crate) recovery_keys: Option<RecoveryKeys>,
+    pub(crate) subjects: Option<SubjectKey>,
     pub(crate) part: Part,
     pub(crate) consensus: ConsensusStore,
     pub(crate) ledger: LedgerStore,
@@ -287,6 +291,7 @@ impl Core {
             params,
             key,
             recovery_keys,
+            subjects,
             part,
             consensus,
             ledger,
@@ -301,6 +306,7 @@ impl Core {
             params,
             key,
             recovery_keys,
+            subjects,
             part: RwLock::new(Arc::new(part)),
             peers_changed: watch::Sender::new(0),
             consensus,

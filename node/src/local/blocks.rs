@@ -85,6 +85,7 @@ impl Local {
                 certificate,
                 suffixes: suffixes.unwrap_or_default(),
                 exec_root: summary.root(),
+                index: snapshot.index_after(height).map_err(refuse)?,
             });
             height = height.next();
         }

@@ -118,6 +118,9 @@ fn print(report: &Report) {
         "record log {}: {} leaves, {} stored hashes",
         summary.log_root, summary.log_size, contents.hashes
     );
+    if let Some(listed) = contents.listed {
+        println!("index of subjects: {listed} records, as its root says");
+    }
     println!("indexes, under no root: {} entries read, with the disk's checksums", contents.unrooted);
     match standing {
         Standing::Certified(by) => println!(

@@ -115,8 +115,12 @@ pub fn tree_node(mut borsh: Vec<u8>) -> Vec<u8> {
 /// What all values that a state key had earlier start with. Its length comes first, so that no key is the beginning of
 /// another.
 pub fn replaced_of(state_key: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(state_key.len()).unwrap_or(u16::MAX);
-    [&length.to_be_bytes(), state_key].concat()
+    [&replaced_of_length(state_key.len()), state_key].concat()
+}
+
+/// What all earlier values of state keys of a length start with.
+pub fn replaced_of_length(length: usize) -> [u8; 2] {
+    u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes()
 }
 
 /// The value of a state key that a height replaced.

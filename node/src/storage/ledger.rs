@@ -17,6 +17,7 @@
 //! | `tips` | height | [`Tip`] of recent heights |
 //! | `summaries` | height | [`ExecSummary`] |
 //! | `sets` | epoch | its validator set |
+//! | `indexes` | height | the index of subjects after this block, which changed it |
 //! | `meta` | name | executed height, log frontier, newest cosigned checkpoint |
 //!
 //! One write per executed block, without a log: all families are flushed together, and a crash loses the blocks
@@ -70,6 +71,7 @@ const FAMILIES: &[Family] = &[
     Family::ordered("tips"),
     Family::ordered("summaries"),
     Family::ordered("sets"),
+    Family::ordered("indexes"),
     Family::ordered("meta"),
 ];
 const BUDGET: Budget = Budget {
@@ -324,6 +326,10 @@ impl LedgerStore {
                 .map_err(|error| StorageError::corrupt("state value of the epoch", error.to_string()))?;
             let set = encoded("validator set", &entry.current)?;
             batch.put_cf(family(&self.db, "sets"), keys::epoch(entry.current.epoch()), set);
+        }
+        let index = key::index();
+        if let Some((_, Some(entry))) = result.state.iter().find(|(key, _)| *key == index) {
+            batch.put_cf(family(&self.db, "indexes"), keys::height(result.summary.height), entry);
         }
         let tree = family(&self.db, "tree");
         for (key, node) in result.tree.node_batch.nodes() {

@@ -255,7 +255,12 @@ impl City {
             genesis: self.genesis.clone(),
             genesis_text: self.genesis.to_toml(),
             named: self.genesis.committee().validators().get(ix).cloned(),
-            keys: NodeKeys { consensus: secret(1, ix), network: secret(2, ix), log: secret(3, ix) },
+            keys: NodeKeys {
+                consensus: secret(1, ix),
+                network: secret(2, ix),
+                log: secret(3, ix),
+                subjects: None,
+            },
             data: self.data(ix),
             vault: None,
             reader: if ix == PUBLIC { Reader::Public } else { Reader::Auditor },

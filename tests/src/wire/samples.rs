@@ -357,6 +357,7 @@ pub(super) fn raw_blocks() -> Samples<RawBlock> {
         certificate,
         suffixes: Vec::new(),
         exec_root: Digest::tagged(b"exec", &[]),
+        index: None,
     };
     let batches = batches().into_iter().map(|(_, one)| one).collect();
     let outcomes = outcomes().into_iter().map(|(_, one)| one).collect();

@@ -54,7 +54,12 @@ fn bit(place: &Digest, at: usize) -> bool {
 impl TreeLeaf {
     /// The leaf of a state entry.
     pub fn of(key: &[u8], value: &[u8]) -> Self {
-        Self { place: Digest::new(key_hash(key).0), value: sha256(&[tree_value(value).as_bytes()]) }
+        Self::at(Digest::new(key_hash(key).0), &tree_value(value))
+    }
+
+    /// The leaf at a place, of what the tree was given there.
+    pub fn at(place: Digest, value: &Digest) -> Self {
+        Self { place, value: sha256(&[value.as_bytes()]) }
     }
 
     /// Its hash.
@@ -63,18 +68,39 @@ impl TreeLeaf {
     }
 }
 
+fn inner(left: &Digest, right: &Digest) -> Digest {
+    sha256(&[b"JMT::IntrnalNode", left.as_bytes(), right.as_bytes()])
+}
+
+/// The hash of the subtree at a depth that has these leaves and no other, ascending and each once; their places agree in
+/// as many first bits as the depth says.
+pub fn subtree(leaves: &[TreeLeaf], depth: usize) -> Digest {
+    match leaves {
+        [] => EMPTY_ROOT,
+        [leaf] => leaf.hash(),
+        _ if depth >= SIBLINGS_MAX => EMPTY_ROOT,
+        _ => {
+            let (left, right) = leaves.split_at(leaves.partition_point(|leaf| !bit(&leaf.place, depth)));
+            inner(&subtree(left, depth + 1), &subtree(right, depth + 1))
+        }
+    }
+}
+
 impl TreePath {
     /// The root that the path leads to from the place of a state key; none when it is longer than a place has bits.
     pub fn root(&self, key: &[u8]) -> Option<Digest> {
-        let place = Digest::new(key_hash(key).0);
+        let start = self.leaf.as_ref().map_or(EMPTY_ROOT, TreeLeaf::hash);
+        self.root_from(start, &Digest::new(key_hash(key).0))
+    }
+
+    /// The root that the siblings lead to from a node above a place.
+    pub fn root_from(&self, node: Digest, place: &Digest) -> Option<Digest> {
         if self.siblings.len() > SIBLINGS_MAX {
             return None;
         }
-        let start = self.leaf.as_ref().map_or(EMPTY_ROOT, TreeLeaf::hash);
         let depths = (0..self.siblings.len()).rev();
-        Some(self.siblings.iter().zip(depths).fold(start, |hash, (sibling, depth)| {
-            let (left, right) = if bit(&place, depth) { (sibling, &hash) } else { (&hash, sibling) };
-            sha256(&[b"JMT::IntrnalNode", left.as_bytes(), right.as_bytes()])
+        Some(self.siblings.iter().zip(depths).fold(node, |hash, (sibling, depth)| {
+            if bit(place, depth) { inner(sibling, &hash) } else { inner(&hash, sibling) }
         }))
     }
 
@@ -86,11 +112,17 @@ impl TreePath {
     /// Whether the path shows that a state with this root holds nothing under `key`.
     pub fn shows_absence(&self, root: &Digest, key: &[u8]) -> bool {
         let place = Digest::new(key_hash(key).0);
-        let other = self.leaf.is_none_or(|leaf| {
+        self.siblings.len() <= SIBLINGS_MAX
             // The leaf must have to itself the subtree in which the entry would stand.
-            leaf.place != place && (0..self.siblings.len()).all(|at| bit(&leaf.place, at) == bit(&place, at))
-        });
-        self.siblings.len() <= SIBLINGS_MAX && other && self.root(key) == Some(*root)
+            && self.leaf.is_none_or(|leaf| leaf.place != place && leaf.agrees(&place, self.siblings.len()))
+            && self.root(key) == Some(*root)
+    }
+}
+
+impl TreeLeaf {
+    /// Whether its place begins with the same bits as another.
+    pub fn agrees(&self, place: &Digest, bits: usize) -> bool {
+        (0..bits.min(SIBLINGS_MAX)).all(|at| bit(&self.place, at) == bit(place, at))
     }
 }
 
@@ -115,7 +147,7 @@ pub(super) fn of_proof(proof: &SparseMerkleProof<TreeHasher>) -> std::io::Result
         |[place, value]: [[u8; 32]; 2]| TreeLeaf { place: Digest::new(place), value: Digest::new(value) };
     let siblings = proof.siblings.into_iter().map(|sibling| match sibling {
         Sibling::Empty => EMPTY_ROOT,
-        Sibling::Inner([left, right]) => sha256(&[b"JMT::IntrnalNode", &left, &right]),
+        Sibling::Inner([left, right]) => inner(&Digest::new(left), &Digest::new(right)),
         Sibling::Leaf(parts) => leaf(parts).hash(),
     });
     Ok(TreePath { leaf: proof.leaf.map(leaf), siblings: siblings.collect() })

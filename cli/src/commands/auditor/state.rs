@@ -1,22 +1,19 @@
 //! `city state`: how things stood after a block, proved; checked offline.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use chain_core::code::{Code, Refusal};
-use chain_core::genesis::Genesis;
+use chain_core::code::Code;
 use chain_core::id::Height;
 use chain_core::state::EntryName;
 use chain_core::state_proof::{Shown, StateProof};
-use chain_core::trust::TrustPolicy;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::proved;
 use crate::app::City;
-use crate::client::{Client, paths};
+use crate::client::paths;
 use crate::error::{CliError, CliResult};
 use crate::output::Shape;
-use crate::{files, interrupt};
 
 /// Prove how things stood: that something was in force, or that it was not there
 ///
@@ -63,100 +60,33 @@ const SHOWN: Shape = Shape {
 pub(crate) fn run(command: StateCommand, city: &City) -> CliResult {
     match command {
         StateCommand::Prove { entry, at, out } => prove(city, &entry, at.map(Height::new), out.as_deref()),
-        StateCommand::Verify { files, trust } => verify(city, &files, trust.as_deref()),
+        StateCommand::Verify { files, trust } => {
+            proved::verify(city, SHOWN, &files, trust.as_deref(), |path, text, policy| {
+                let proof = StateProof::parse(text)?;
+                let shown = proof.verify(policy);
+                let shown = shown.map_err(|refusal| proved::of_epoch(refusal, proof.epoch, policy))?;
+                Ok(row(Some(path), &proof, &shown))
+            })
+        }
     }
 }
 
 fn prove(city: &City, entry: &EntryName, at: Option<Height>, out: Option<&Path>) -> CliResult {
     let client = city.client()?;
     let genesis = city.genesis()?;
-    let text = fetch(city, &client, entry, at)?;
+    let text = proved::fetch(city, &client, &paths::state_proof(&entry.to_string(), at))?;
     let proof = StateProof::parse(&text)?;
-    let shown = proof.verify(&policy_of(&client, &genesis, &proof)?)?;
-    asked_for(&proof, entry, at)?;
-    match out {
-        Some(path) if path.as_os_str() == "-" => return city.out.data(&text),
-        Some(path) => files::replace(path, &text)?,
-        None => {}
+    let shown = proof.verify(&proved::policy_of(&client, &genesis, proof.epoch)?)?;
+    if proof.entry != *entry || at.is_some_and(|at| proof.height > at) {
+        let at = at.map_or_else(String::new, |at| format!(" after block {at}"));
+        let detail =
+            format!("asked for {entry}{at}, the node gave {} after block {}", proof.entry, proof.height);
+        return Err(CliError::new(Code::ProofInvalid, detail));
     }
-    city.out.list(SHOWN, &[row(out, &proof, &shown)])
-}
-
-/// Fetches a proof; waits while the first checkpoint is being cosigned.
-fn fetch(city: &City, client: &Client, entry: &EntryName, at: Option<Height>) -> CliResult<String> {
-    let deadline = Instant::now() + city.manners.timeout;
-    loop {
-        match client.get_bytes(&paths::state_proof(&entry.to_string(), at)) {
-            Ok(bytes) => {
-                return String::from_utf8(bytes)
-                    .map_err(|_| CliError::new(Code::ReceiptMalformed, "the proof is not UTF-8"));
-            }
-            Err(error) if error.code() == Code::ReceiptPending && Instant::now() < deadline => {
-                if !interrupt::sleep(std::time::Duration::from_millis(100)) {
-                    return Err(CliError::new(Code::Interrupted, "no checkpoint is cosigned yet"));
-                }
-            }
-            Err(error) => return Err(error),
-        }
+    match proved::write(city, out, &text)? {
+        true => Ok(()),
+        false => city.out.list(SHOWN, &[row(out, &proof, &shown)]),
     }
-}
-
-/// Whom to believe about a proof that a node just gave.
-fn policy_of(client: &Client, genesis: &Genesis, proof: &StateProof) -> CliResult<TrustPolicy> {
-    let sets = client.sets(genesis, Some(proof.epoch))?;
-    sets.policy(proof.epoch).ok_or_else(|| {
-        CliError::new(Code::UnknownSigner, format!("no hand-over leads to epoch {}", proof.epoch))
-    })
-}
-
-/// The node must give the proof that was asked for: about this entry, and not of a later block.
-fn asked_for(proof: &StateProof, entry: &EntryName, at: Option<Height>) -> CliResult {
-    if proof.entry == *entry && at.is_none_or(|at| proof.height <= at) {
-        return Ok(());
-    }
-    let at = at.map_or_else(String::new, |at| format!(" after block {at}"));
-    let detail = format!("asked for {entry}{at}, the node gave {} after block {}", proof.entry, proof.height);
-    Err(CliError::new(Code::ProofInvalid, detail))
-}
-
-fn verify(city: &City, paths: &[PathBuf], trust: Option<&Path>) -> CliResult {
-    let policy = match trust {
-        Some(path) => TrustPolicy::parse(&files::read(path)?)?,
-        None => TrustPolicy::from_genesis(&city.genesis()?),
-    };
-    let mut rows = Vec::new();
-    let mut failed: Option<CliError> = None;
-    for path in paths {
-        // One bad file does not keep the others from their verdict.
-        match judge(path, &policy) {
-            Ok((proof, shown)) => rows.push(row(Some(path), &proof, &shown)),
-            Err(error) => {
-                city.out.say(format!("  {} {}", city.out.paint("✘", "31"), error.refusal));
-                rows.push(json!({ "file": path, "verdict": "NOT SHOWN", "code": error.code().name() }));
-                let detail = format!("{}: {}", path.display(), error.refusal.detail);
-                let error = CliError { refusal: Refusal::new(error.code(), detail), ..error };
-                failed.get_or_insert(error);
-            }
-        }
-    }
-    city.out.list(SHOWN, &rows)?;
-    failed.map_or(Ok(()), Err)
-}
-
-fn judge(path: &Path, policy: &TrustPolicy) -> CliResult<(StateProof, Shown)> {
-    let proof = StateProof::parse(&files::read(path)?)?;
-    let shown = proof.verify(policy).map_err(|refusal| {
-        let other = policy.epoch().is_some_and(|trusted| trusted != proof.epoch);
-        let error = CliError::from(refusal);
-        match other && error.code() == Code::TrustMissing {
-            true => error.hint(format!(
-                "write that epoch's trust file, then give it with --trust: city validator trust --epoch {} --out FILE",
-                proof.epoch
-            )),
-            false => error,
-        }
-    })?;
-    Ok((proof, shown))
 }
 
 fn row(path: Option<&Path>, proof: &StateProof, shown: &Shown) -> Value {

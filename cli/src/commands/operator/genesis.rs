@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chain_core::code::Code;
+use chain_core::crypto::PublicKey;
 use chain_core::date::Date;
 use chain_core::genesis::ceremony::{Part, Signatures, assemble, sign};
 use chain_core::genesis::{
@@ -44,6 +45,9 @@ pub(crate) enum GenesisCommand {
         /// Take agencies, legal bases, council and parameters from this document
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
+        /// Keep an index of subjects under this key of the ring, made with `city key new NAME --kind subjects`
+        #[arg(long, value_name = "NAME")]
+        subject_key: Option<String>,
         /// File to write
         #[arg(long, default_value = "draft.toml", value_name = "FILE")]
         out: PathBuf,
@@ -135,6 +139,7 @@ const SHAPE: Shape = Shape {
         "agencies",
         "members",
         "recovery",
+        "subject_key",
         "legal_bases",
     ],
     id: "chain_id",
@@ -143,7 +148,9 @@ const SHAPE: Shape = Shape {
 
 pub(crate) fn run(command: GenesisCommand, city: &City) -> CliResult {
     match command {
-        GenesisCommand::New { network, from, out } => new(city, network, from.as_deref(), &out),
+        GenesisCommand::New { network, from, subject_key, out } => {
+            new(city, network, from.as_deref(), subject_key.as_deref(), &out)
+        }
         GenesisCommand::Join(args) => {
             let draft = read_draft(&args.draft)?;
             joins(&draft, &args)?;
@@ -277,8 +284,14 @@ fn joins(draft: &Draft, args: &JoinArgs) -> CliResult {
     Ok(())
 }
 
-fn new(city: &City, network: String, from: Option<&Path>, out: &Path) -> CliResult {
-    let document = match from {
+fn new(
+    city: &City,
+    network: String,
+    from: Option<&Path>,
+    subject_key: Option<&str>,
+    out: &Path,
+) -> CliResult {
+    let mut document = match from {
         Some(path) => {
             let template = read_draft(path)?;
             Document { network, ..template.document().clone() }
@@ -293,17 +306,35 @@ fn new(city: &City, network: String, from: Option<&Path>, out: &Path) -> CliResu
             parameters: Parameters::default(),
             council: Council { threshold: 1 },
             recovery: None,
+            subject_key: None,
             validators: Vec::new(),
             agencies: Vec::new(),
             members: Vec::new(),
             legal_bases: Vec::new(),
         },
     };
+    if let Some(name) = subject_key {
+        document.subject_key = Some(subjects_of(city, name)?);
+    }
     let draft = Draft::from_document(document)?;
     files::create(out, &draft.to_toml())?;
     city.out.done(format!("draft in {}", out.display()));
+    if subject_key.is_some() {
+        city.out.say("  Every validator needs the key of the index of subjects: give each a copy, and its passphrase by another way.");
+    }
     city.out.say("  Send it to every agency; each answers with a part: city genesis join");
     Ok(())
+}
+
+/// The public half of a key of the ring for the index of subjects.
+fn subjects_of(city: &City, name: &str) -> CliResult<PublicKey> {
+    let ring = city.ring()?;
+    let entry = ring.find(name)?;
+    if entry.kind != KeyRole::Subjects.text() {
+        return Err(CliError::usage(format!("--subject-key {name} is a {} key, wants subjects", entry.kind))
+            .hint("make one: city key new NAME --kind subjects"));
+    }
+    Ok(entry.public)
 }
 
 /// Makes the keys of a validator and its agency's members, and signs them into a part.
@@ -406,6 +437,7 @@ fn view(genesis: &Genesis) -> Value {
             let keys: Vec<String> = one.keys.iter().map(|key| format!("{} ({})", key.name, key.agency)).collect();
             format!("{} of {}", one.threshold, keys.join(", "))
         }),
+        "subject_key": document.subject_key,
         "legal_bases": bases,
     })
 }

@@ -68,6 +68,8 @@ pub(crate) enum Kind {
     Log,
     /// An agency's part in the way out of a lost quorum; kept offline
     Recovery,
+    /// The index of subjects; one for the whole network, kept by every validator
+    Subjects,
     /// What the officers of an agency share to recognise their own decision numbers
     Dedupe,
 }
@@ -125,6 +127,7 @@ pub(crate) fn make(ring: &mut KeyRing, name: &str, kind: Kind, owner: Owner) -> 
         Kind::Consensus => vec![one(ring, name, KeyRole::Consensus)?],
         Kind::Network => vec![one(ring, name, KeyRole::Network)?],
         Kind::Log => vec![one(ring, name, KeyRole::Log)?],
+        Kind::Subjects => vec![one(ring, name, KeyRole::Subjects)?],
         Kind::Validator => vec![
             one(ring, &format!("{name}-consensus"), KeyRole::Consensus)?,
             one(ring, &format!("{name}-network"), KeyRole::Network)?,

@@ -6,6 +6,7 @@ use chain_core::execute::{OrderedBatch, OrderedBlock, Outcome, Verdict};
 use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{BatchHeader, SignedBatchHeader};
 use chain_core::ledger::MemoryLedger;
+use chain_core::subject::Index;
 use chain_core::transaction::Batch;
 
 use super::*;
@@ -83,7 +84,9 @@ fn execute(genesis: &Genesis, sent: &[Sent]) -> Vec<(u64, Outcome)> {
         let batch = Batch { signed: unused_batch(genesis), submissions: vec![submission] };
         let header = header(genesis, at as u64 + 1);
         let ordered = OrderedBatch { batch: &batch, signatures_ok: &[true], recorded: None };
-        let done = ledger.execute(&OrderedBlock { header: &header, batches: vec![ordered] }).unwrap();
+        let done = ledger
+            .execute(&OrderedBlock { header: &header, batches: vec![ordered], index: Index::None })
+            .unwrap();
         outcomes.extend(sent.rows.iter().copied().zip(done));
     }
     outcomes

@@ -6,6 +6,7 @@
 //!
 //! One name is its kind (0 a node, 1 an entry), its length in two big-endian bytes, and the key.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chain_core::execute::BlockResult;
@@ -101,7 +102,7 @@ impl LedgerStore {
             add_name(&mut names, NODE, &keys::tree_node(borsh(&index.node_key)?))?;
             count += 1;
         }
-        for (key, _) in result.state.iter().filter(|(key, _)| key::is_in_tree(key)) {
+        for (key, _) in result.state.iter().filter(|(key, _)| key::has_history(key)) {
             let before = self.db.get_pinned_cf(state, key).map_err(StorageError::failed("reading state"))?;
             if let Some(before) = before {
                 batch.put_cf(replaced, keys::replaced(key, height), before);
@@ -169,5 +170,36 @@ impl Snapshot<'_> {
             Some((found, value)) if found.starts_with(&prefix) => Ok(Some(value.into_vec())),
             _ => self.state(key),
         }
+    }
+
+    /// State keys of one length with a common beginning under which something stands now or stood after
+    /// [`Self::oldest_state`], ascending, at most `limit`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn keys_ever(
+        &self,
+        prefix: &[u8],
+        length: usize,
+        limit: usize,
+    ) -> Result<BTreeSet<Vec<u8>>, StorageError> {
+        let mut found = BTreeSet::new();
+        for entry in self.from("state", prefix).take(limit) {
+            let (key, _) = entry?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            found.insert(key.into_vec());
+        }
+        let start = [&keys::replaced_of_length(length)[..], prefix].concat();
+        let whole = start.len() - prefix.len() + length;
+        for entry in self.from("replaced", &start).take(limit) {
+            let (key, _) = entry?;
+            if !key.starts_with(&start) {
+                break;
+            }
+            found.extend(key.get(start.len() - prefix.len()..whole).map(<[u8]>::to_vec));
+        }
+        Ok(found)
     }
 }

@@ -10,9 +10,11 @@ use chain_core::crypto::Digest;
 use chain_core::execute::{LedgerRead, Outcome, ReadError};
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::lane::BatchRef;
+use chain_core::layout::Layout as _;
 use chain_core::merkle::tile::HEIGHT;
 use chain_core::merkle::{RangeError, Subtrees, inclusion_path, node_hash};
 use chain_core::proof::InclusionPath;
+use chain_core::subject::IndexEntry;
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, OwnedValue, Version};
 use rocksdb::{DB, DBPinnableSlice, Direction, IteratorMode, ReadOptions};
@@ -83,6 +85,16 @@ impl<'a> Snapshot<'a> {
     /// When the disk refuses.
     pub fn validator_set(&self, epoch: Epoch) -> Result<Option<Committee>, StorageError> {
         self.decoded("sets", &keys::epoch(epoch))
+    }
+
+    /// The index of subjects after a block that changed it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn index_after(&self, height: Height) -> Result<Option<IndexEntry>, StorageError> {
+        let found = self.bytes("indexes", &keys::height(height))?;
+        let entry = found.map(|bytes| IndexEntry::from_canonical(&bytes)).transpose();
+        entry.map_err(|error| StorageError::corrupt("index of subjects", error.to_string()))
     }
 
     /// Leaves in the record log.
@@ -306,9 +318,19 @@ impl<'a> Snapshot<'a> {
 
     /// The first entry of a family at or after a key.
     pub(super) fn next(&self, name: &'static str, from: &[u8]) -> Result<Option<Entry>, StorageError> {
+        self.from(name, from).next().transpose()
+    }
+
+    /// The entries of a family at or after a key, ascending.
+    pub(super) fn from(
+        &self,
+        name: &'static str,
+        from: &[u8],
+    ) -> impl Iterator<Item = Result<Entry, StorageError>> {
         let mode = IteratorMode::From(from, Direction::Forward);
-        let mut entries = self.snapshot.iterator_cf(family(self.db, name), mode);
-        entries.next().transpose().map_err(StorageError::failed(format!("reading {name}")))
+        self.snapshot
+            .iterator_cf(family(self.db, name), mode)
+            .map(move |entry| entry.map_err(StorageError::failed(format!("reading {name}"))))
     }
 
     /// The value of a state key at this height.

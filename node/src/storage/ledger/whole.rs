@@ -7,10 +7,12 @@ use std::sync::atomic::AtomicBool;
 use chain_core::block::ExecSummary;
 use chain_core::crypto::Digest;
 use chain_core::execute::outcomes_root;
-use chain_core::id::Height;
+use chain_core::id::{Height, RecordId};
+use chain_core::layout::Layout as _;
 use chain_core::merkle::tile::HEIGHT;
 use chain_core::merkle::{Frontier, leaf_hash};
 use chain_core::state::{key, tree};
+use chain_core::subject::{IndexEntry, Listing};
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, OwnedValue, Version};
 use rocksdb::checkpoint::Checkpoint;
@@ -32,8 +34,11 @@ pub struct Contents {
     pub log: Frontier,
     /// Entries of the state that stand under its root.
     pub entries: u64,
-    /// Nodes of the stored state tree at this height, each with the hash that its parent names.
+    /// Nodes of the stored state tree at this height, and of the index of subjects, each with the hash that its parent
+    /// names.
     pub nodes: u64,
+    /// Records that the index of subjects lists; none where the chain keeps no index.
+    pub listed: Option<u64>,
     /// Stored hashes of the record log, each the one that its leaves give.
     pub hashes: u64,
     /// Entries under no root, which were read for the disk's checksums alone.
@@ -71,8 +76,13 @@ impl Snapshot<'_> {
     /// below it.
     pub fn recompute(&self, state_root: &Digest) -> Result<Contents, StorageError> {
         let (log, hashes) = self.recompute_log()?;
-        let nodes = self.walk_tree(state_root)?;
+        let top = NodeKey::new(self.height().get(), std::iter::empty().collect());
+        let mut nodes = self.walk_tree(top, state_root)?;
         let (state_root, entries, derived) = self.recompute_state()?;
+        let index = self.recompute_index()?;
+        if let Some((_, walked)) = index {
+            nodes += walked;
+        }
         let mut unrooted = derived;
         for family in FAMILIES.iter().filter(|family| !HASHED.contains(&family.name)) {
             for entry in self.entries(family.name) {
@@ -87,7 +97,15 @@ impl Snapshot<'_> {
             outcomes_root: outcomes_root(&self.block_outcomes(self.height())?),
             state_root,
         };
-        Ok(Contents { summary, log, entries, nodes, hashes, unrooted })
+        Ok(Contents {
+            summary,
+            log,
+            entries,
+            nodes,
+            listed: index.map(|(listed, _)| listed),
+            hashes,
+            unrooted,
+        })
     }
 
     /// The record log from its leaves. The hashes that are stored beside them, from which receipts are made, must be the
@@ -160,11 +178,45 @@ impl Snapshot<'_> {
         Ok((root, entries, derived))
     }
 
-    /// Walks the stored state tree of this height from its root down to every leaf; gives the number of its nodes. The
-    /// next block is executed on these nodes.
-    fn walk_tree(&self, root: &Digest) -> Result<u64, StorageError> {
+    /// Holds the index of subjects against what the ledger itself remembers of listed records, and its stored nodes
+    /// against its root; gives the number of both.
+    fn recompute_index(&self) -> Result<Option<(u64, u64)>, StorageError> {
+        let corrupt =
+            |error: &dyn std::fmt::Display| StorageError::corrupt("index of subjects", error.to_string());
+        let Some(entry) = self.state(&key::index())? else { return Ok(None) };
+        let entry = IndexEntry::from_canonical(&entry).map_err(|error| corrupt(&error))?;
+        let mut leaves = Vec::new();
+        let (from, to) = key::all_listed();
+        for found in self.from("state", &from) {
+            let (name, version) = found?;
+            if name[..] >= to[..] {
+                break;
+            }
+            let record = RecordId::from_canonical(&name[1..]).map_err(|error| corrupt(&error))?;
+            let version = u32::from_canonical(&version).map_err(|error| corrupt(&error))?;
+            let listing = self.state(&key::listing(&record, version))?;
+            let listing = listing.ok_or_else(|| corrupt(&format!("record {record} is listed for nobody")))?;
+            let listing = Listing::from_canonical(&listing).map_err(|error| corrupt(&error))?;
+            if self.state(&key::listed_under(&listing.tag(), &record))?.is_none() {
+                return Err(corrupt(&format!("record {record} is not among those of its subject")));
+            }
+            leaves.push(listing.leaf(&record));
+        }
+        leaves.sort_unstable_by_key(|leaf| leaf.place);
+        if tree::subtree(&leaves, 0) != entry.root {
+            return Err(corrupt(&"its root does not follow from the records it lists"));
+        }
+        let walked = match tree::index_root(entry.changes) {
+            Some(top) => self.walk_tree(top, &entry.root)?,
+            None => 0,
+        };
+        Ok(Some((leaves.len() as u64, walked)))
+    }
+
+    /// Walks a stored tree from its root down to every leaf; gives the number of its nodes. The next block is executed on
+    /// these nodes.
+    fn walk_tree(&self, top: NodeKey, root: &Digest) -> Result<u64, StorageError> {
         let mut walked = 0;
-        let top = NodeKey::new(self.height().get(), std::iter::empty().collect());
         // Each with what stands above it: its hash, and how many leaves are below it.
         let mut open = vec![(top, *root, None)];
         while let Some((node_key, hash, leaves)) = open.pop() {

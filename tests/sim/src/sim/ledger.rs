@@ -15,6 +15,7 @@ use chain_core::record::governance::{
     AgencyDetails, BasisDetails, Instrument, MemberDetails, NewKey, PublicationRules, RepairRules, Role, Term,
 };
 use chain_core::record::{self, BasisRef, Class, Details, Header, RecordType, SubjectKind};
+use chain_core::subject::Index;
 use chain_core::transaction::{
     Batch, Body, SignedTransaction, Submission, TRANSACTION_VERSION, Transaction, payload_root,
 };
@@ -86,6 +87,7 @@ impl Payloads {
             bases: vec![basis(from)],
             validators: Vec::new(),
             recovery: None,
+            index: None,
         };
         let chain = ChainParams { chain_id, utc_offset_minutes: 480, council_threshold: 1 };
         Self {
@@ -274,6 +276,7 @@ impl Executor {
                     recorded: None,
                 })
                 .collect(),
+            index: Index::None,
         };
         let outcomes = self.ledger.execute(&ordered).expect("a ledger in memory can be read");
         for outcome in outcomes {

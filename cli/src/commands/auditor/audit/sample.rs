@@ -24,6 +24,7 @@ use chain_core::record::validator::ValidatorDetails;
 use chain_core::record::{BasisRef, Class, Details, RecordType, SubjectKind};
 use chain_core::recovery::{Passage, RecoveryAct, SignedRecovery};
 use chain_core::state::key;
+use chain_core::subject::Index;
 use chain_core::transaction::{Batch, Submission, payload_root};
 
 use crate::sets::{Set, Sets};
@@ -68,6 +69,7 @@ fn genesis_with(created: &str, recovery: Option<Recovery>) -> Genesis {
         parameters: Parameters::default(),
         council: Council { threshold: 3 },
         recovery,
+        subject_key: None,
         validators: (0..N).map(validator).collect(),
         agencies: (0..N)
             .map(|ix| AgencyEntry {
@@ -365,6 +367,7 @@ impl Chain {
                 .zip(&signatures)
                 .map(|(batch, signatures_ok)| OrderedBatch { batch, signatures_ok, recorded: None })
                 .collect(),
+            index: Index::None,
         };
         let outcomes = match &std::mem::take(&mut self.acts)[..] {
             [] => self.ledger.execute(&ordered).unwrap(),
@@ -380,6 +383,7 @@ impl Chain {
             certificate: None,
             suffixes: Vec::new(),
             exec_root: self.ledger.summary().root(),
+            index: None,
         };
         sign(&mut block);
         if certified {

@@ -14,6 +14,7 @@ use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use chain_core::ledger::MemoryLedger;
 use chain_core::merkle::{Frontier, leaf_hash};
 use chain_core::recovery::SignedRecovery;
+use chain_core::subject::Index;
 
 use super::content::Judged;
 use super::finding::{Finding, Grade};
@@ -79,6 +80,8 @@ pub(crate) struct Walk<'g> {
     history: Option<Frontier>,
     /// The ledger re-executed; none when the walk began later.
     ledger: Option<MemoryLedger>,
+    /// Whether the chain keeps an index of subjects.
+    indexed: bool,
     /// Execution roots computed and not yet below what headers certify.
     roots: VecDeque<(Height, Digest)>,
     /// Newest height whose execution root a certified header confirmed.
@@ -115,6 +118,7 @@ impl<'g> Walk<'g> {
             header: None,
             lanes: vec![Lane::START; n],
             history: (!part).then(Frontier::default),
+            indexed: genesis.document().subject_key.is_some(),
             roots: VecDeque::new(),
             confirmed: Height::ZERO,
             covered: None,
@@ -528,6 +532,11 @@ impl<'g> Walk<'g> {
                     recorded: *recorded,
                 })
                 .collect(),
+            // The key is the validators' own; what the node says of the index stands under the certified root.
+            index: match self.indexed {
+                true => Index::Recorded(block.index),
+                false => Index::None,
+            },
         };
         let acts = std::mem::take(&mut self.acts);
         let outcomes = match &acts[..] {

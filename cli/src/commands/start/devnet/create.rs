@@ -24,6 +24,8 @@ const OFFICERS: [&str; 6] =
     ["clerk", "clerk", "supervisor", "legal_reviewer", "agency_admin", "agency_admin"];
 /// The first validators' agencies keep one each; two of them decide.
 const RECOVERY_KEYS: usize = 3;
+/// Name of the key of the index of subjects, which all validators share.
+const SUBJECT_KEY: &str = "subjects";
 /// File with the passphrase of every key of the network.
 const PASSPHRASE: &str = "passphrase";
 
@@ -54,8 +56,8 @@ pub(super) fn create(city: &City, root: &Path, validators: u16, base_port: u16) 
 
 /// Holds the ceremony in `making` for a network that will stand in `root`.
 pub(crate) fn fill(making: &Path, root: &Path, count: u16, base_port: u16) -> CliResult<Layout> {
-    let draft = draft(count)?;
-    let validators = seats(&draft, count, base_port)?;
+    let sample = draft(count)?;
+    let validators = seats(&sample, count, base_port)?;
     let here = Layout::new(making, base_port, validators.clone())?;
     for validator in &validators {
         files::make_dir(&here.home(validator))?;
@@ -67,6 +69,9 @@ pub(crate) fn fill(making: &Path, root: &Path, count: u16, base_port: u16) -> Cl
     let mut ring = KeyRing::open(&here.keys(), passphrase::Source { file: None, no_input: true })?;
     ring.set_passphrase_file(PASSPHRASE.into())?;
     ring.set_development()?;
+    let made = make(&mut ring, SUBJECT_KEY, Kind::Subjects, Owner::default())?;
+    let document = Document { subject_key: Some(made[0].public), ..sample.document().clone() };
+    let draft = Draft::from_document(document)?;
     files::create(&here.root().join("draft.toml"), &draft.to_toml())?;
     let mut parts = Vec::new();
     for (at, validator) in validators.iter().enumerate() {
@@ -200,6 +205,7 @@ fn configure(here: &Layout, validator: &Validator) -> CliResult {
          consensus = \"../keys/{name}-consensus.pem\"\n\
          network = \"../keys/{name}-network.pem\"\n\
          log = \"../keys/{name}-log.pem\"\n\
+         subjects = \"../keys/{SUBJECT_KEY}.pem\"\n\
          passphrase_file = \"../keys/{PASSPHRASE}\"\n\
          \n\
          [p2p]\n\
