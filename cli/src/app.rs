@@ -11,6 +11,7 @@ use crate::context::{self, Context, Contexts};
 use crate::error::{CliError, CliResult};
 use crate::keyring::KeyRing;
 use crate::output::Output;
+use crate::trust::Trust;
 use crate::{files, passphrase};
 
 /// File of contexts of a project.
@@ -43,13 +44,25 @@ impl City {
         Ok(context)
     }
 
-    /// The genesis that is trusted.
-    pub(crate) fn genesis(&self) -> CliResult<Genesis> {
-        let path = self.context()?.genesis.ok_or_else(|| {
+    /// Where the genesis stands that is trusted.
+    pub(crate) fn genesis_path(&self) -> CliResult<PathBuf> {
+        self.context()?.genesis.ok_or_else(|| {
             CliError::new(Code::TrustMissing, "no genesis file says whose signatures to trust")
                 .hint("give --genesis FILE, or add it to the context: city context add")
-        })?;
-        read_genesis(&path)
+        })
+    }
+
+    /// The genesis that is trusted.
+    pub(crate) fn genesis(&self) -> CliResult<Genesis> {
+        read_genesis(&self.genesis_path()?)
+    }
+
+    /// Whom to believe offline: a trust file, or the genesis and the trust store beside it.
+    pub(crate) fn trust(&self, named: Option<&Path>) -> CliResult<Trust> {
+        match named {
+            Some(path) => Trust::read(path),
+            None => Trust::of(&self.genesis()?, &self.genesis_path()?),
+        }
     }
 
     /// A client for the nodes of the context.

@@ -112,6 +112,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Subject(auditor::subject::SubjectCommand),
     #[command(subcommand)]
+    Trust(auditor::trust::TrustCommand),
+    #[command(subcommand)]
+    Export(auditor::export::ExportCommand),
+    #[command(subcommand)]
     Audit(auditor::audit::AuditCommand),
 
     // General

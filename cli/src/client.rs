@@ -171,6 +171,15 @@ impl Client {
         Ok(sets.clone())
     }
 
+    /// What ended an epoch; none while it goes on.
+    pub(crate) fn passage_after(&self, epoch: Epoch) -> CliResult<Option<PassageView>> {
+        match self.passage(epoch) {
+            Ok(passage) => Ok(Some(passage)),
+            Err(error) if is_absent(error.code()) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The set of one epoch.
     pub(crate) fn committee(&self, genesis: &Genesis, epoch: Epoch) -> CliResult<Committee> {
         if epoch == Epoch::ZERO {

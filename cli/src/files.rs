@@ -56,18 +56,27 @@ pub(crate) fn create(path: &Path, text: &str) -> CliResult {
 
 /// Replaces a file as a whole: readers see the old or the new text, also after a crash.
 pub(crate) fn replace(path: &Path, text: &str) -> CliResult {
+    replace_with(path, text.as_bytes(), 0o600)?;
+    sync_parent(path)
+}
+
+/// Writes a file for everybody to read, as a whole. Its directory entry is durable with a later one of the same folder.
+pub(crate) fn publish(path: &Path, bytes: &[u8]) -> CliResult {
+    replace_with(path, bytes, 0o644)
+}
+
+fn replace_with(path: &Path, bytes: &[u8], mode: u32) -> CliResult {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = PathBuf::from(name);
     let write = || {
         let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(text.as_bytes())?;
+            OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)
     };
-    write().map_err(|error| CliError::file(path, &error))?;
-    sync_parent(path)
+    write().map_err(|error| CliError::file(path, &error))
 }
 
 /// Makes a directory and its parents.

@@ -22,6 +22,7 @@ mod output;
 mod passphrase;
 mod progress;
 mod sets;
+mod trust;
 
 use std::process::ExitCode;
 

@@ -81,7 +81,7 @@ fn sorted(mut records: Vec<String>) -> Value {
 
 #[test]
 fn the_list_of_an_organisation_is_complete_or_refused() {
-    let cluster = Cluster::up();
+    let mut cluster = Cluster::up();
     let mine = publish(&cluster, "firm", &[1, 2, 3].map(|number| row(FIRM, number)));
     let other = publish(&cluster, "other", &[row(OTHER, 4)]);
 
@@ -136,14 +136,39 @@ fn the_list_of_an_organisation_is_complete_or_refused() {
     }
     let policy = cluster.dir().join("trust-policy.txt");
     let policy_text = policy.to_string_lossy();
-    done(&cluster.city(&["validator", "trust", "--epoch", "0", "--out", &policy_text, "-o", "json"]));
+    done(&cluster.city(&["trust", "export", "--epoch", "0", "--out", &policy_text, "-o", "json"]));
     independent(&policy, &good, &lies);
+
+    keyless(&mut cluster);
 
     // The auditor has not the key: the index comes from the blocks, under the certified roots.
     let audit = cluster.city(&["audit", "chain", "-o", "json"]);
     assert!(audit.status.success(), "{}", said(&audit));
     cluster.wait_agreed();
     cluster.assert_clean();
+}
+
+/// A node with another key, or with none, does not start; with the right one it catches up.
+fn keyless(cluster: &mut Cluster) {
+    done(&cluster.city(&["key", "new", "another", "--kind", "subjects", "-o", "json"]));
+    let node = &mut cluster.nodes[3];
+    node.terminate();
+    assert!(node.ended_within(PATIENCE).unwrap().success());
+    let config = node.data().with_file_name("node.toml");
+    let right = std::fs::read_to_string(&config).unwrap();
+    let line = right.lines().find(|line| line.starts_with("subjects = ")).unwrap();
+    for wrong in
+        [String::new(), line.replace("subjects.pem", "another.pem"), line.replace("subjects.pem", "none.pem")]
+    {
+        std::fs::write(&config, right.replace(line, &wrong)).unwrap();
+        let refused = node.run("check");
+        let code = if wrong.contains("none.pem") { "FILE_NOT_FOUND" } else { "CONFIG_INVALID" };
+        assert!(!refused.status.success() && said(&refused).contains(code), "{wrong}: {}", said(&refused));
+        assert!(said(&refused).contains("subjects") || code == "FILE_NOT_FOUND", "{}", said(&refused));
+    }
+    std::fs::write(&config, right).unwrap();
+    node.start();
+    cluster.wait_caught_up(3);
 }
 
 /// The same files before the checker that was written from the book alone.

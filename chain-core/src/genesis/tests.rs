@@ -1,6 +1,6 @@
 use super::ceremony::{Part, Signatures, assemble, sign};
 use super::*;
-use crate::crypto::{SecretKey, Signature};
+use crate::crypto::{PublicKey, SecretKey, Signature};
 
 const NETWORK: &str = "test-city";
 
@@ -315,6 +315,31 @@ fn part(draft: &Draft, ix: u8) -> Part {
 /// An agency's recovery key, where the draft asks for them.
 fn recovery_keys_of(draft: &Draft, ix: u8) -> Vec<RecoveryKeyEntry> {
     draft.document().recovery.iter().map(|_| recovery_key(ix)).collect()
+}
+
+#[test]
+fn the_key_of_the_index_of_subjects_is_part_of_the_chain() {
+    let with = |key| Document { subject_key: Some(key), ..full() };
+    let key = secret(7, 0).public();
+    let genesis = Genesis::from_document(with(key)).unwrap();
+    assert_eq!(genesis.state().unwrap().index, Some(key));
+    assert_eq!(Genesis::parse(&genesis.to_toml()).unwrap(), genesis);
+    let others = [full(), with(secret(7, 1).public()), with_recovery(3, 0..4)];
+    let both = Document { subject_key: Some(key), ..with_recovery(3, 0..4) };
+    let mut chains: Vec<String> = others.into_iter().chain([with(key), both]).map(chain_id).collect();
+    chains.sort();
+    chains.dedup();
+    assert_eq!(chains.len(), 5, "each is another chain");
+
+    let other = "a key of its own";
+    for (taken, says) in [
+        (full().validators[1].log_key, other),
+        (full().members[0].key, other),
+        (PublicKey::new([0; 32]), "subject_key"),
+    ] {
+        let detail = refused(with(taken));
+        assert!(detail.contains("`subject_key`") && detail.contains(says), "{detail}");
+    }
 }
 
 #[test]

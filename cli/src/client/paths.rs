@@ -11,6 +11,8 @@ pub(crate) const SUBMISSION_TYPE: &str = "application/octet-stream";
 pub(crate) const STATUS: &str = "/v1/status";
 /// Why the ledger moves or does not.
 pub(crate) const WHY: &str = "/v1/node/why";
+/// The genesis, as it was signed.
+pub(crate) const GENESIS: &str = "/v1/genesis";
 /// The newest cosigned checkpoint.
 pub(crate) const CHECKPOINT: &str = "/checkpoint";
 

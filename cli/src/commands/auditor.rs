@@ -1,6 +1,8 @@
 //! Commands.
 pub(crate) mod audit;
 pub(crate) mod block;
+pub(crate) mod export;
 mod proved;
 pub(crate) mod state;
 pub(crate) mod subject;
+pub(crate) mod trust;

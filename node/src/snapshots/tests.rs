@@ -9,16 +9,19 @@ use chain_core::block::{ExecSummary, Flags, HEADER_VERSION, Header};
 use chain_core::certificate::{Cert, Rank, VoteKind};
 use chain_core::committee::{Committee, Validator};
 use chain_core::crypto::{Digest, SecretKey, Signature};
-use chain_core::execute::{AppendedLeaf, BlockResult, Outcome, outcomes_root};
+use chain_core::execute::{AppendedLeaf, BlockResult, LedgerRead as _, Outcome, outcomes_root};
 use chain_core::id::{ChainId, Epoch, RecordId, TxId, ValidatorIx, View};
 use chain_core::lane::BatchRef;
 use chain_core::layout::Layout as _;
 use chain_core::merkle::{Frontier, leaf_hash};
 use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
 use chain_core::state::{EpochEntry, key, tree};
+use chain_core::subject::{IndexEntry, Listing, SubjectKey};
+use chain_core::vrf::VrfSecret;
 use consensus::Write;
 use consensus::engine::Tip;
 use consensus::message::Proposal;
+use jmt::KeyHash;
 
 /// The last block of epoch 0.
 pub(super) const BASE: u64 = 6;
@@ -450,4 +453,72 @@ fn what_the_state_forgets_its_tree_forgets_too() {
     assert_eq!((contents.summary.state_root, contents.entries), (root, 2));
     let past = tree::prove(&snapshot, tip.height, &key::set_of(Epoch::new(2))).unwrap();
     assert!(past.shows_absence(&root, &key::set_of(Epoch::new(2))));
+}
+
+/// Three records listed, one of them no longer: the index is what the ledger itself remembers of listed records, and its
+/// stored nodes lead to its root.
+#[test]
+fn the_index_of_subjects_is_held_against_what_it_lists() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = LedgerStore::open(dir.path()).unwrap();
+    let index_key = SubjectKey::new(ChainId::new(Digest::ZERO), VrfSecret::from_seed(&[3; 32]));
+    let tag = index_key.tag(&"register:GB-COH:1".parse().unwrap());
+    let record = |at: u8| RecordId::new(Digest::tagged(b"record", &[&[at]]));
+    let listing = |at: u8| Listing::new(tag, Some(Digest::tagged(b"salt", &[&[at]])));
+    let mut tip = Tip::genesis(ChainId::new(Digest::ZERO), 0);
+    let mut entry = IndexEntry::empty(index_key.public());
+    let mut root = tree::EMPTY_ROOT;
+    let place = |at: u8| KeyHash(*listing(at).place(&record(at)).as_bytes());
+    let blocks: [(u64, Vec<u8>, Option<u8>); 3] =
+        [(0, vec![1, 2], None), (1, Vec::new(), Some(1)), (2, vec![3], None)];
+    for (height, new, gone) in blocks {
+        tip.height = Height::new(height);
+        let mut changes: Vec<tree::TreeWrite> =
+            new.iter().map(|&at| (place(at), Some(listing(at).value(&record(at))))).collect();
+        changes.extend(gone.map(|at| (place(at), None)));
+        let view = ledger.execution_view();
+        let (index_root, nodes) = tree::update_index(&view, entry.changes, changes).unwrap();
+        entry = IndexEntry { changes: entry.changes + 1, root: index_root, ..entry };
+        let one = 1_u32.to_canonical();
+        let mut state = vec![(key::index(), Some(entry.to_canonical()))];
+        for at in new {
+            state.push((key::listing(&record(at), 1), Some(listing(at).to_canonical())));
+            state.push((key::listed(&record(at)), Some(one.clone())));
+            state.push((key::listed_under(&tag, &record(at)), Some(one.clone())));
+        }
+        for at in gone {
+            state.push((key::listing(&record(at), 1), None));
+            state.push((key::listed(&record(at)), None));
+            state.push((key::listed_under(&tag, &record(at)), None));
+        }
+        let mut result = result_of(&ledger, &tip, state, Vec::new(), Frontier::default());
+        result.tree.node_batch.extend(nodes.node_batch.nodes().clone(), nodes.node_batch.values().clone());
+        result.tree.stale_node_index_batch.extend(nodes.stale_node_index_batch);
+        write(&ledger, &tip, &result);
+        root = result.summary.state_root;
+    }
+    let snapshot = ledger.snapshot().unwrap();
+    assert_eq!(snapshot.recompute(&root).unwrap().listed, Some(2));
+    assert_eq!(snapshot.index_after(Height::new(2)).unwrap(), Some(entry));
+    assert_eq!(snapshot.index_after(Height::new(9)).unwrap(), None);
+    // Every key that was ever listed, as far as it is remembered, for proofs of how things stood.
+    let prefix = key::all_listed_under(&tag);
+    assert_eq!(snapshot.keys_ever(&prefix, prefix.len() + 32, 10).unwrap().len(), 3);
+    drop(snapshot);
+
+    // What the ledger remembers otherwise than the index says is found, whatever it is.
+    let listed = |at: u8| key::listed(&record(at));
+    for (what, change) in [
+        ("one forgotten", (listed(2), None)),
+        ("one more", (listed(1), Some(1_u32.to_canonical()))),
+        ("another salt", (key::listing(&record(2), 1), Some(listing(3).to_canonical()))),
+        ("not under its subject", (key::listed_under(&tag, &record(3)), None)),
+    ] {
+        let before = ledger.snapshot().unwrap().get(&change.0).unwrap();
+        ledger.put_raw("state", &change.0, change.1.as_deref());
+        let refused = ledger.snapshot().unwrap().recompute(&root).unwrap_err().to_string();
+        assert!(refused.contains("index of subjects"), "{what}: {refused}");
+        ledger.put_raw("state", &change.0, before.as_deref());
+    }
+    assert!(ledger.snapshot().unwrap().recompute(&root).is_ok());
 }

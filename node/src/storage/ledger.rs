@@ -411,6 +411,17 @@ impl LedgerStore {
         Ok(summaries)
     }
 
+    /// Changes an entry behind the ledger's back.
+    #[cfg(test)]
+    pub(crate) fn put_raw(&self, name: &str, key: &[u8], value: Option<&[u8]>) {
+        let handle = family(&self.db, name);
+        let done = match value {
+            Some(value) => self.db.put_cf_opt(handle, key, value, &unlogged()),
+            None => self.db.delete_cf_opt(handle, key, &unlogged()),
+        };
+        assert_eq!(done, Ok(()));
+    }
+
     /// The chain id the store was made for, or none when it is new.
     ///
     /// # Errors

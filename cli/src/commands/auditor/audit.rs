@@ -1,7 +1,9 @@
 //! `city audit`: verify everything again, from the first signature to the last root.
 
 mod chain;
-mod checkpoint;
+pub(crate) mod checkpoint;
+mod compare;
+mod consistency;
 mod content;
 mod fetch;
 mod finding;
@@ -26,6 +28,10 @@ use crate::error::CliResult;
 ///
 /// city audit chain --report audit.json --jobs 4
 ///
+/// city audit consistency
+///
+/// city audit compare http://127.0.0.1:8101 http://127.0.0.1:8102
+///
 /// Exit codes: 0 all holds, 10 something does not verify, 11 there is too little to judge by,
 /// 12 signed statements contradict each other (an evidence file is written), 6 no node answers.
 #[derive(Clone, Debug, Subcommand)]
@@ -33,10 +39,16 @@ use crate::error::CliResult;
 pub(crate) enum AuditCommand {
     /// Verify every block from genesis and execute every record again
     Chain(chain::ChainArgs),
+    /// Prove that the record log of today begins with that of the last audit; reads a few tiles only
+    Consistency(consistency::ConsistencyArgs),
+    /// Find out whether two nodes have the same ledger, and at which block they part
+    Compare(compare::CompareArgs),
 }
 
 pub(crate) fn run(command: AuditCommand, city: &City) -> CliResult {
     match command {
         AuditCommand::Chain(args) => chain::run(&args, city),
+        AuditCommand::Consistency(args) => consistency::run(&args, city),
+        AuditCommand::Compare(args) => compare::run(&args, city),
     }
 }

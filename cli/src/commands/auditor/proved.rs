@@ -13,6 +13,7 @@ use crate::app::City;
 use crate::client::Client;
 use crate::error::{CliError, CliResult};
 use crate::output::Shape;
+use crate::trust::Trust;
 use crate::{files, interrupt};
 
 /// Fetches a proof; waits while the first checkpoint is being cosigned.
@@ -51,23 +52,20 @@ pub(super) fn write(city: &City, out: Option<&Path>, text: &str) -> CliResult<bo
     }
 }
 
-/// Judges files one by one with a trust file or the genesis; `judge` gives a row. One bad file does not keep the others
+/// Judges files one by one with whom the reader believes; `judge` gives a row. One bad file does not keep the others
 /// from their verdict.
 pub(super) fn verify(
     city: &City,
     shape: Shape,
     paths: &[PathBuf],
     trust: Option<&Path>,
-    judge: impl Fn(&Path, &str, &TrustPolicy) -> CliResult<Value>,
+    judge: impl Fn(&Path, &str, &Trust) -> CliResult<Value>,
 ) -> CliResult {
-    let policy = match trust {
-        Some(path) => TrustPolicy::parse(&files::read(path)?)?,
-        None => TrustPolicy::from_genesis(&city.genesis()?),
-    };
+    let trust = city.trust(trust)?;
     let mut rows = Vec::new();
     let mut failed: Option<CliError> = None;
     for path in paths {
-        match files::read(path).and_then(|text| judge(path, &text, &policy)) {
+        match files::read(path).and_then(|text| judge(path, &text, &trust)) {
             Ok(row) => rows.push(row),
             Err(error) => {
                 city.out.say(format!("  {} {}", city.out.paint("✘", "31"), error.refusal));
@@ -80,16 +78,4 @@ pub(super) fn verify(
     }
     city.out.list(shape, &rows)?;
     failed.map_or(Ok(()), Err)
-}
-
-/// A proof of another epoch than the trusted one needs that epoch's trust file.
-pub(super) fn of_epoch(refusal: Refusal, epoch: Epoch, policy: &TrustPolicy) -> CliError {
-    let other = policy.epoch().is_some_and(|trusted| trusted != epoch);
-    let error = CliError::from(refusal);
-    match other && error.code() == Code::TrustMissing {
-        true => error.hint(format!(
-            "write that epoch's trust file, then give it with --trust: city validator trust --epoch {epoch} --out FILE"
-        )),
-        false => error,
-    }
 }

@@ -44,7 +44,7 @@ pub(crate) enum StateCommand {
         /// The proofs
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// Trust file (C2SP policy), in place of the genesis
+        /// Trust file (`city trust`, or a C2SP policy), in place of the genesis and what stands beside it
         #[arg(long, value_name = "FILE")]
         trust: Option<PathBuf>,
     },
@@ -61,10 +61,9 @@ pub(crate) fn run(command: StateCommand, city: &City) -> CliResult {
     match command {
         StateCommand::Prove { entry, at, out } => prove(city, &entry, at.map(Height::new), out.as_deref()),
         StateCommand::Verify { files, trust } => {
-            proved::verify(city, SHOWN, &files, trust.as_deref(), |path, text, policy| {
+            proved::verify(city, SHOWN, &files, trust.as_deref(), |path, text, trust| {
                 let proof = StateProof::parse(text)?;
-                let shown = proof.verify(policy);
-                let shown = shown.map_err(|refusal| proved::of_epoch(refusal, proof.epoch, policy))?;
+                let shown = proof.verify(&trust.policy(proof.epoch)?)?;
                 Ok(row(Some(path), &proof, &shown))
             })
         }

@@ -41,7 +41,7 @@ pub(crate) enum SubjectCommand {
         /// The proofs
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// Trust file (C2SP policy), in place of the genesis
+        /// Trust file (`city trust`, or a C2SP policy), in place of the genesis and what stands beside it
         #[arg(long, value_name = "FILE")]
         trust: Option<PathBuf>,
     },
@@ -60,10 +60,9 @@ pub(crate) fn run(command: SubjectCommand, city: &City) -> CliResult {
             prove(city, &subject, at.map(Height::new), out.as_deref())
         }
         SubjectCommand::Verify { files, trust } => {
-            proved::verify(city, SHOWN, &files, trust.as_deref(), |path, text, policy| {
+            proved::verify(city, SHOWN, &files, trust.as_deref(), |path, text, trust| {
                 let proof = SubjectProof::parse(text)?;
-                let complete = proof.verify(policy);
-                let complete = complete.map_err(|refusal| proved::of_epoch(refusal, proof.epoch, policy))?;
+                let complete = proof.verify(&trust.policy(proof.epoch)?)?;
                 Ok(row(Some(path), &proof, &complete))
             })
         }

@@ -56,7 +56,7 @@ pub(crate) enum ReceiptCommand {
         /// The receipts
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// Trust file (C2SP policy), in place of the genesis
+        /// Trust file (`city trust`, or a C2SP policy), in place of the genesis and what stands beside it
         #[arg(long, value_name = "FILE")]
         trust: Option<PathBuf>,
         /// Show every step, in words and hash by hash
@@ -209,8 +209,7 @@ pub(crate) fn judge(text: &str, policy: &TrustPolicy) -> CliResult<Judged> {
         let receipt = Receipt::parse(text)?;
         of_chain(&receipt, policy)?;
         let facts = facts(&receipt.leaf_bytes()?)?;
-        let verified =
-            receipt.verify(policy, Some(&facts)).map_err(|refusal| of_epoch(refusal, &receipt, policy))?;
+        let verified = receipt.verify(policy, Some(&facts))?;
         return Ok(Judged { verified, facts });
     }
     let proof = TlogProof::parse(text)?;
@@ -228,19 +227,6 @@ fn of_chain(receipt: &Receipt, policy: &TrustPolicy) -> CliResult {
                 .hint("give that network's genesis or trust file: --genesis FILE or --trust FILE"))
         }
         _ => Ok(()),
-    }
-}
-
-/// A receipt of another epoch than the trusted one needs that epoch's trust file.
-fn of_epoch(refusal: Refusal, receipt: &Receipt, policy: &TrustPolicy) -> CliError {
-    let other = policy.epoch().is_some_and(|trusted| trusted != receipt.epoch);
-    let error = CliError::from(refusal);
-    match other && error.code() == Code::TrustMissing {
-        true => error.hint(format!(
-            "write that epoch's trust file, then give it with --trust: city validator trust --epoch {} --out FILE",
-            receipt.epoch
-        )),
-        false => error,
     }
 }
 
@@ -295,15 +281,13 @@ fn show(city: &City, path: &Path) -> CliResult {
 }
 
 fn verify(city: &City, paths: &[PathBuf], trust: Option<&Path>, explain: bool) -> CliResult {
-    let policy = match trust {
-        Some(path) => TrustPolicy::parse(&files::read(path)?)?,
-        None => TrustPolicy::from_genesis(&city.genesis()?),
-    };
+    let trust = city.trust(trust)?;
     let mut rows = Vec::new();
     let mut worst: Option<CliError> = None;
     for path in paths {
         // One file that cannot be read or explained does not keep the others from their verdict.
         let judged = files::read(path).and_then(|text| {
+            let policy = trust.policy_of(&text)?;
             if explain {
                 explained(city, &text, &policy)?;
             }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use chain_core::api::{RecordView, ValidatorView, ValidatorsView};
 use chain_core::code::Code;
 use chain_core::genesis::{Genesis, ValidatorSecrets};
-use chain_core::id::{Epoch, RecordId};
+use chain_core::id::RecordId;
 use chain_core::operation::Operation;
 use chain_core::record::validator::ValidatorDetails;
 use chain_core::record::{Details, RecordType};
@@ -111,15 +111,6 @@ pub(crate) enum ValidatorCommand {
     },
     /// List every offence that the ledger holds proof of; each proof is checked here
     Evidence,
-    /// Write the trust file of an epoch, proved from the genesis, for receipts of that epoch
-    Trust {
-        /// The epoch; the newest unless given
-        #[arg(long)]
-        epoch: Option<u64>,
-        /// File to write
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
 }
 
 const VALIDATORS: Shape = Shape {
@@ -204,7 +195,6 @@ pub(crate) fn run(command: ValidatorCommand, city: &City) -> CliResult {
         }
         ValidatorCommand::Ready { name, from, key } => ready::run(city, &name, from, key.as_deref()),
         ValidatorCommand::Evidence => evidence::run(city),
-        ValidatorCommand::Trust { epoch, out } => trust(city, epoch, &out),
     }
 }
 
@@ -350,17 +340,4 @@ fn proposal(view: &RecordView) -> CliResult<Value> {
         "address": details.address,
         "consensus_key": details.consensus_key.key,
     }))
-}
-
-fn trust(city: &City, epoch: Option<u64>, out: &Path) -> CliResult {
-    let (client, genesis) = (city.client()?, city.genesis()?);
-    let sets = client.sets(&genesis, epoch.map(Epoch::new))?;
-    let epoch = epoch.map_or_else(|| sets.newest().committee.epoch(), Epoch::new);
-    let policy = sets.policy(epoch).ok_or_else(|| {
-        CliError::new(Code::UnknownSigner, format!("no hand-over leads to epoch {epoch}"))
-            .hint("see the epoch of the network: city validator list")
-    })?;
-    files::replace(out, &policy.to_text())?;
-    city.out.done(format!("trust file of epoch {epoch} in {}", out.display()));
-    Ok(())
 }

@@ -169,7 +169,7 @@ fn is_absent(code: Code) -> bool {
     matches!(code, Code::NotFound | Code::NotYetExecuted | Code::StorageCorrupt)
 }
 
-fn decode(height: Height, bytes: &[u8]) -> CliResult<RawBlock> {
+pub(super) fn decode(height: Height, bytes: &[u8]) -> CliResult<RawBlock> {
     codec::decode(bytes).map_err(|error| {
         let detail = format!("block {height}: the node's answer is no block: {error}");
         CliError::new(Code::ProofInvalid, detail)
