@@ -3,6 +3,7 @@
 //! JSON everywhere; digests, keys and signatures are lower-case hexadecimal. Endpoints are listed in
 //! `docs/api.md`. Errors are RFC 9457 problems with the code of the one catalogue.
 
+mod feed;
 mod why;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ use crate::state::OffenceEntry;
 use crate::subject::IndexEntry;
 use crate::transaction::Batch;
 
+pub use feed::{Cursor, FEED_MAX, FeedData, FeedEvent, FeedKind};
 pub use why::{Condition, GaveUp, ValidatorWhy, WaitingFor, Why, span};
 
 /// An error answer (RFC 9457, `application/problem+json`).

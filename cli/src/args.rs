@@ -115,6 +115,7 @@ pub(crate) enum Command {
     Trust(auditor::trust::TrustCommand),
     #[command(subcommand)]
     Export(auditor::export::ExportCommand),
+    Feed(auditor::feed::FeedArgs),
     #[command(subcommand)]
     Audit(auditor::audit::AuditCommand),
 

@@ -29,6 +29,7 @@ pub(crate) fn run(command: Command, city: &City) -> CliResult {
         Command::State(command) => auditor::state::run(command, city),
         Command::Trust(command) => auditor::trust::run(command, city),
         Command::Subject(command) => auditor::subject::run(command, city),
+        Command::Feed(args) => auditor::feed::run(&args, city),
         Command::Export(command) => auditor::export::run(command, city),
         Command::Audit(command) => auditor::audit::run(command, city),
         Command::Context(command) => general::context::run(command, city),

@@ -10,6 +10,7 @@
 
 mod answer;
 mod block;
+mod feed;
 mod metrics;
 mod node;
 mod problem;
@@ -184,6 +185,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/agencies", get(record::agencies))
         .route("/v1/members", get(record::members))
         .route("/v1/legal-bases", get(record::legal_bases))
+        .route("/v1/feed", get(feed::feed))
         .route("/v1/blocks", get(block::list))
         .route("/v1/blocks/{id}", get(block::one))
         .route("/v1/blocks/{id}/raw", get(block::raw))

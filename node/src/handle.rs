@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, PassageView, RawBlock, ReadyView, RecordView,
-    Stage, TransactionStatus, ValidatorsView, Why,
+    BlockView, Cursor, EvidenceView, FeedEvent, FeedKind, HistoryEntry, NodeStatus, Page, PassageView,
+    RawBlock, ReadyView, RecordView, Stage, TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::Refusal;
 use chain_core::crypto::Digest;
@@ -114,6 +114,18 @@ pub trait Node: Send + Sync + 'static {
     /// As [`Node::state_proof`]; `NO_SUBJECT_INDEX`; `SIZE_LIMIT` when it has more records than a proof may.
     fn subject_proof(&self, subject: OrgId, at: Option<Height>) -> Result<SubjectProof, Refusal>;
 
+    /// Events from a cursor on, at most so many leaves of the record log; those of other kinds are passed over.
+    ///
+    /// # Errors
+    /// `GENESIS_MISMATCH` for a cursor of another chain; `NOT_YET_EXECUTED` for one beyond this node's log.
+    fn feed(&self, query: &FeedQuery, limit: usize) -> Result<FeedPage, Refusal>;
+
+    /// The cursor at the first leaf of a height.
+    ///
+    /// # Errors
+    /// `NOT_YET_EXECUTED`.
+    fn feed_from(&self, height: Height) -> Result<Cursor, Refusal>;
+
     /// One executed block.
     ///
     /// # Errors
@@ -215,6 +227,26 @@ pub struct RecordFilter {
     pub record_type: Option<String>,
     /// Status name, e.g. `effective`.
     pub status: Option<String>,
+}
+
+/// Which events of the feed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct FeedQuery {
+    /// From here on; from the first leaf when absent.
+    pub cursor: Option<Cursor>,
+    /// These kinds; all when empty.
+    pub kinds: Vec<FeedKind>,
+    /// With the leaves themselves, or their hashes only.
+    pub whole: bool,
+}
+
+/// Events, and where to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeedPage {
+    /// The events.
+    pub events: Vec<FeedEvent>,
+    /// The leaf after the last one looked at.
+    pub next: Cursor,
 }
 
 /// How a receipt is written.

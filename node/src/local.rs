@@ -2,6 +2,7 @@
 
 mod blocks;
 mod evidence;
+mod feed;
 mod proofs;
 mod records;
 mod state;
@@ -13,8 +14,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, PassageView, RawBlock, ReadyView, RecordView,
-    Stage, TransactionStatus, ValidatorsView, Why,
+    BlockView, Cursor, EvidenceView, HistoryEntry, NodeStatus, Page, PassageView, RawBlock, ReadyView,
+    RecordView, Stage, TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
@@ -29,7 +30,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use crate::driver::core::Core;
-use crate::handle::{Metric, Node, ReceiptForm, RecordFilter};
+use crate::handle::{FeedPage, FeedQuery, Metric, Node, ReceiptForm, RecordFilter};
 use crate::storage::StorageError;
 use crate::storage::ledger::Snapshot;
 use proofs::Trees;
@@ -141,6 +142,14 @@ impl Node for Local {
 
     fn subject_proof(&self, subject: OrgId, at: Option<Height>) -> Result<SubjectProof, Refusal> {
         self.proved_subject(subject, at)
+    }
+
+    fn feed(&self, query: &FeedQuery, limit: usize) -> Result<FeedPage, Refusal> {
+        self.feed_page(query, limit)
+    }
+
+    fn feed_from(&self, height: Height) -> Result<Cursor, Refusal> {
+        self.feed_cursor(height)
     }
 
     fn block(&self, height: Height) -> Result<BlockView, Refusal> {

@@ -81,7 +81,7 @@ fn a_mirror_is_whole_or_not_there_and_grows_with_the_log() {
     let size = second["size"].as_u64().unwrap();
     assert!(size > first["size"].as_u64().unwrap() + 600, "{first} {second}");
     let partial = |path: &PathBuf| path.to_string_lossy().contains(".p/");
-    let (levels, edge) = (2, size % 256 != 0);
+    let (levels, edge) = (2, !size.is_multiple_of(256));
     assert_eq!(
         files(&folder).into_iter().filter(partial).count(),
         levels + usize::from(edge),

@@ -403,7 +403,7 @@ fn the_agencies_act_carries_the_chain_on_after_two_of_four_are_gone() {
         let done = city.cluster.city(&step);
         assert!(done.status.success(), "{step:?}: {}", said(&done));
     }
-    let shown = city_tests::cluster::done(&offline(&["trust", "show", "-o", "json"]));
+    let shown = done(&offline(&["trust", "show", "-o", "json"]));
     assert_eq!(shown["items"][1]["begun_by"], "recovery", "{shown}");
     let verified = offline(&["receipt", "verify", "last.json"]);
     assert!(verified.status.success(), "{}", said(&verified));

@@ -89,8 +89,8 @@ fn what_was_there_and_what_was_not_is_proved_and_checked_without_us() {
 
     let policy = cluster.dir().join("trust-policy.txt");
     done(&cluster.city(&[
-        "validator",
         "trust",
+        "export",
         "--epoch",
         "0",
         "--out",

@@ -249,7 +249,7 @@ fn a_genesis_that_cannot_run_is_refused_by_name() {
         ("`validator v1.address`", |d| d.validators[1].address = "10.0.0.1:80".into()),
         ("`validator v1.agency`", |d| d.validators[1].agency = "register:CN-T:99".into()),
         ("proof of possession", |d| d.validators[1].network_possession = d.validators[1].log_possession),
-        ("small order", |d| d.validators[1].log_key = crate::crypto::PublicKey::new([0; 32])),
+        ("small order", |d| d.validators[1].log_key = PublicKey::new([0; 32])),
         ("`agency register:CN-T:1.home_validator`", |d| d.agencies[1].home_validator = "v9".into()),
         ("the id twice", |d| d.agencies[1] = d.agencies[0].clone()),
         ("twice", |d| d.agencies[1].types = vec!["credit.penalty".into(); 2]),

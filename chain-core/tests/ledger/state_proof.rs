@@ -98,7 +98,7 @@ fn a_proof_that_says_anything_else_is_refused() {
         (StateProof { value: None, decoded: serde_json::Value::Null, ..good.clone() }, Code::ProofInvalid),
         (StateProof { path: absent.path.clone(), value: None, ..good.clone() }, Code::ProofInvalid),
         (
-            StateProof { value: good.value.clone(), decoded: good.decoded.clone(), ..absent.clone() },
+            StateProof { value: good.value.clone(), decoded: good.decoded.clone(), ..absent },
             Code::ProofInvalid,
         ),
         (StateProof { entry: other_record, ..good.clone() }, Code::ProofInvalid),

@@ -178,7 +178,7 @@ fn a_list_with_one_record_too_few_or_too_many_is_refused() {
     // An organisation's records passed off as somebody else's leaf in its way.
     let own =
         Listing::new(index_key().tag(&organisation(2)), one.records[0].salt).leaf(&one.records[0].record);
-    let mut hidden = SubjectProof { records: Vec::new(), ..one.clone() };
+    let mut hidden = SubjectProof { records: Vec::new(), ..one };
     hidden.path.leaf = Some(own);
     assert_eq!(code(&hidden), Code::ProofInvalid);
     // A path from inside the subtree would show a part of it for the whole.

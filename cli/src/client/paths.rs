@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chain_core::api::Stage;
+use chain_core::api::{Cursor, Stage};
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 
 /// Media type of an encoded submission.
@@ -71,6 +71,27 @@ pub(crate) fn state_proof(entry: &str, at: Option<Height>) -> String {
 pub(crate) fn subject_proof(subject: &str, at: Option<Height>) -> String {
     let at = at.map_or_else(String::new, |at| format!("?at={at}"));
     format!("/v1/subjects/{}/proof{at}", encode(subject))
+}
+
+/// A page of the feed: from a cursor, a height, or the first leaf.
+pub(crate) fn feed(
+    cursor: Option<&Cursor>,
+    height: Option<u64>,
+    limit: usize,
+    wait: Duration,
+    whole: bool,
+) -> String {
+    let mut path = format!("/v1/feed?limit={limit}&wait_ms={}", wait.as_millis());
+    if let Some(cursor) = cursor {
+        path.push_str(&format!("&cursor={cursor}"));
+    }
+    if let Some(height) = height {
+        path.push_str(&format!("&from_height={height}"));
+    }
+    if !whole {
+        path.push_str("&payload=hash");
+    }
+    path
 }
 
 /// A page of records; the filters are already encoded.

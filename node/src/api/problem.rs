@@ -93,7 +93,8 @@ fn status_of(code: Code) -> StatusCode {
         | Code::AlreadyExists
         | Code::ReadyNotNeeded
         | Code::NotWanted
-        | Code::SafetyLost => StatusCode::CONFLICT,
+        | Code::SafetyLost
+        | Code::GenesisMismatch => StatusCode::CONFLICT,
         other => match other.number() / 100 {
             1 => StatusCode::BAD_REQUEST,
             2 | 4 => StatusCode::UNPROCESSABLE_ENTITY,

@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chain_core::api::{
-    BlockView, EvidenceView, HistoryEntry, NodeStatus, Page, PassageView, RawBlock, ReadyView, RecordView,
-    Stage, TransactionStatus, ValidatorsView, Why,
+    BlockView, Cursor, EvidenceView, FeedEvent, FeedKind, HistoryEntry, NodeStatus, Page, PassageView,
+    RawBlock, ReadyView, RecordView, Stage, TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::codec;
 use chain_core::crypto::{Digest, SecretKey};
 use chain_core::id::{ChainId, Epoch, Height, RecordId, TxId, View};
+use chain_core::layout::Layout as _;
+use chain_core::leaf::{Leaf, SealLeaf};
 use chain_core::org::OrgId;
 use chain_core::state::EntryName;
 use chain_core::state_proof::StateProof;
@@ -24,7 +26,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{ApiConfig, ApiServer, Limits, TlsFiles, start};
-use crate::handle::{Metric, Node, ReceiptForm, RecordFilter};
+use crate::handle::{FeedPage, FeedQuery, Metric, Node, ReceiptForm, RecordFilter};
 
 #[derive(Default)]
 struct Constants {
@@ -105,6 +107,34 @@ impl Node for Constants {
 
     fn subject_proof(&self, subject: OrgId, _: Option<Height>) -> Result<SubjectProof, Refusal> {
         refuse(Code::NoSubjectIndex, &subject.to_string())
+    }
+
+    fn feed(&self, query: &FeedQuery, limit: usize) -> Result<FeedPage, Refusal> {
+        let chain = ChainId::new(Digest::ZERO);
+        let from = query.cursor.map_or(0, |cursor| cursor.leaf);
+        if query.cursor.is_some_and(|cursor| !cursor.is_of(chain)) {
+            return refuse(Code::GenesisMismatch, "another chain");
+        }
+        // Seven leaves, and one more with each block.
+        let size = (7 + self.height().get() - 42).min(from + limit as u64);
+        let seal = |at: u64| {
+            let zero = Digest::ZERO;
+            let seal = SealLeaf {
+                height: Height::new(at),
+                header_digest: zero,
+                state_root: zero,
+                epoch: Epoch::ZERO,
+            };
+            let leaf = Leaf::Seal(seal);
+            FeedEvent::new(chain, at, &leaf.to_canonical(), &leaf, Some(at), query.whole)
+        };
+        let wanted = query.kinds.is_empty() || query.kinds.contains(&FeedKind::Block);
+        let events = (from..size).filter(|_| wanted).map(seal).collect();
+        Ok(FeedPage { events, next: Cursor::new(chain, size.max(from)) })
+    }
+
+    fn feed_from(&self, height: Height) -> Result<Cursor, Refusal> {
+        Ok(Cursor::new(ChainId::new(Digest::ZERO), height.get()))
     }
 
     fn block(&self, height: Height) -> Result<BlockView, Refusal> {
@@ -380,6 +410,14 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
         ("/v1/evidence?limit=501".into(), 400, "BAD_PARAMETER"),
         ("/v1/records?limit=1000000000".into(), 400, "BAD_PARAMETER"),
         ("/v1/records?sort=name".into(), 400, "BAD_PARAMETER"),
+        ("/v1/feed?limit=0".into(), 400, "BAD_PARAMETER"),
+        ("/v1/feed?limit=501".into(), 400, "BAD_PARAMETER"),
+        ("/v1/feed?cursor=7".into(), 400, "BAD_PARAMETER"),
+        ("/v1/feed?cursor=0000000000000000-1&from_height=1".into(), 400, "BAD_PARAMETER"),
+        ("/v1/feed?types=record,tree".into(), 400, "BAD_PARAMETER"),
+        ("/v1/feed?payload=body".into(), 400, "BAD_PARAMETER"),
+        ("/v1/feed?cursor=00000000000000ff-1".into(), 409, "GENESIS_MISMATCH"),
+        ("/v1/feed?cursor=00000000000000ff-1&follow=true".into(), 409, "GENESIS_MISMATCH"),
         ("/v1/blocks/7".into(), 404, "NOT_YET_EXECUTED"),
         (format!("/v1/blocks/{}", "ab".repeat(32)), 404, "NOT_FOUND"),
         ("/v1/blocks/-1".into(), 400, "BAD_PARAMETER"),
@@ -397,6 +435,65 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
     for (path, status, name) in gets {
         let reply = get(&server, &path, "").await;
         assert_eq!((reply.status, reply.name().as_str()), (status, name), "{path}");
+    }
+}
+
+/// Ids of the events in a page of lines.
+fn ids(text: &str) -> Vec<String> {
+    text.lines().map(|line| serde_json::from_str::<FeedEvent>(line).unwrap().id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_feed_comes_page_by_page_and_each_event_once() {
+    let (server, _) = server().await;
+    let mut seen = Vec::new();
+    let mut path = "/v1/feed?limit=3".to_owned();
+    for _ in 0..4 {
+        let page = get(&server, &path, "").await;
+        assert_eq!((page.status, page.header("content-type")), (200, Some("application/x-ndjson")));
+        seen.extend(ids(page.text()));
+        path = format!("/v1/feed?limit=3&cursor={}", page.header("city-cursor").unwrap());
+    }
+    let all: Vec<String> = (0..7).map(|at| format!("{at}:{at}")).collect();
+    assert_eq!((seen, path.as_str()), (all.clone(), "/v1/feed?limit=3&cursor=0000000000000000-7"));
+    assert_eq!(ids(get(&server, "/v1/feed?from_height=5", "").await.text()), all[5..]);
+    // What is passed over is not looked at again.
+    let none = get(&server, "/v1/feed?types=record", "").await;
+    assert_eq!((none.text(), none.header("city-cursor")), ("", Some("0000000000000000-7")));
+    let leaf = |reply: &Reply| serde_json::from_str::<FeedEvent>(reply.text().trim()).unwrap().data.leaf;
+    let hashes = get(&server, "/v1/feed?payload=hash&limit=1", "").await;
+    let whole = get(&server, "/v1/feed?limit=1", "").await;
+    assert!(leaf(&hashes).is_none() && leaf(&whole).is_some(), "{} {}", hashes.text(), whole.text());
+    // A page that waits for what does not come ends after its time.
+    let since = Instant::now();
+    let late = get(&server, "/v1/feed?cursor=0000000000000000-7&wait_ms=300", "").await;
+    assert_eq!(late.text(), "");
+    assert!((250..5_000).contains(&since.elapsed().as_millis()), "{:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_gets_events_and_may_go_on_from_the_last() {
+    let (server, _) = server().await;
+    for (request, first) in [
+        ("GET /v1/feed?follow=true HTTP/1.1\r\nhost: x\r\n\r\n", "{\"specversion\":\"1.0\",\"id\":\"0:0\""),
+        ("GET /v1/feed HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n", "id: 0000000000000000-1\n"),
+        (
+            "GET /v1/feed HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\nlast-event-id: 0000000000000000-5\r\n\r\n",
+            "id: 0000000000000000-6\n",
+        ),
+    ] {
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        while !text.contains("\"id\":\"6:6\"") {
+            let mut bytes = [0; 4_096];
+            let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut bytes)).await.unwrap();
+            let read = read.unwrap();
+            assert!(read > 0, "{text}");
+            text.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+        assert!(text.contains(first), "{request}: {text}");
+        assert_eq!(text.matches("\"specversion\"").count(), if first.ends_with("-6\n") { 2 } else { 7 });
     }
 }
 

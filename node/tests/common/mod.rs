@@ -113,6 +113,7 @@ pub(crate) fn genesis(ports: [u16; 4]) -> Genesis {
         parameters: Parameters { block_interval_ms_min: 5, ..Parameters::default() },
         council: Council { threshold: 3 },
         recovery: None,
+        subject_key: None,
         validators: (0..4).map(validator).collect(),
         agencies: (0..4).map(agency).collect(),
         members: members.collect(),

@@ -89,6 +89,8 @@ impl Mirror<'_> {
     /// Fetches the entries that are not there, hashes all of them, and writes the tiles that follow.
     fn fill(&mut self, client: &Client, size: u64, root: &Digest) -> CliResult {
         let mut log = Frontier::default();
+        // The root when the log was as long as the mirror's.
+        let mut then = None;
         let mut rows: Vec<(u64, Vec<u8>)> = vec![(0, Vec::new()); usize::from(LEVEL_MAX) + 1];
         let mut progress = Progress::new("leaves", size);
         let bundles = (0..size.div_ceil(WIDTH)).filter_map(|index| Bundle::of_size(index, size));
@@ -114,7 +116,9 @@ impl Mirror<'_> {
                         *index += 1;
                     }
                 });
-                self.grows_on(&log)?;
+                if self.before.as_ref().is_some_and(|before| before.size == log.size()) {
+                    then = Some(log.root());
+                }
             }
             for (level, index, row) in full {
                 self.tile(level, index, &row)?;
@@ -127,7 +131,7 @@ impl Mirror<'_> {
             }
         }
         if log.root() == *root {
-            return Ok(());
+            return self.grows_on(then);
         }
         let detail = format!("the entries lead to root {}, a quorum cosigned {root}", log.root());
         let hint = match self.kept {
@@ -139,15 +143,13 @@ impl Mirror<'_> {
         Err(CliError::new(Code::ProofInvalid, detail).hint(hint))
     }
 
-    /// Where the log is as long as it was, it must be what it was.
-    fn grows_on(&self, log: &Frontier) -> CliResult {
-        match &self.before {
-            Some(before) if before.size == log.size() && before.root != log.root() => {
+    /// A log that a quorum cosigned must begin with the one that it cosigned before.
+    fn grows_on(&self, then: Option<Digest>) -> CliResult {
+        match (&self.before, then) {
+            (Some(before), Some(then)) if before.root != then => {
                 let detail = format!(
-                    "the mirror's checkpoint has root {} for {} leaves, the first of the node's log have {}",
-                    before.root,
-                    before.size,
-                    log.root()
+                    "the mirror's checkpoint has root {} for {} leaves, the first of the node's log have {then}",
+                    before.root, before.size
                 );
                 Err(CliError::new(Code::HistoryAltered, detail)
                     .hint("keep the mirror: its checkpoint is signed; audit the node: city audit chain"))
