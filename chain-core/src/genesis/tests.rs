@@ -322,7 +322,6 @@ fn the_key_of_the_index_of_subjects_is_part_of_the_chain() {
     let with = |key| Document { subject_key: Some(key), ..full() };
     let key = secret(7, 0).public();
     let genesis = Genesis::from_document(with(key)).unwrap();
-    assert_eq!(genesis.state().unwrap().index, Some(key));
     assert_eq!(Genesis::parse(&genesis.to_toml()).unwrap(), genesis);
     let others = [full(), with(secret(7, 1).public()), with_recovery(3, 0..4)];
     let both = Document { subject_key: Some(key), ..with_recovery(3, 0..4) };

@@ -85,7 +85,7 @@ fn execute(genesis: &Genesis, sent: &[Sent]) -> Vec<(u64, Outcome)> {
         let header = header(genesis, at as u64 + 1);
         let ordered = OrderedBatch { batch: &batch, signatures_ok: &[true], recorded: None };
         let done = ledger
-            .execute(&OrderedBlock { header: &header, batches: vec![ordered], index: Index::None })
+            .execute(&OrderedBlock { header: &header, batches: vec![ordered], index: Index::Recorded(None) })
             .unwrap();
         outcomes.extend(sent.rows.iter().copied().zip(done));
     }
