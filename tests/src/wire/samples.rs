@@ -22,6 +22,7 @@ use chain_core::record::{
     BasisRef, Class, Details, RecordType, Reference, Relation, Severity, SubjectKind, record_id,
 };
 use chain_core::recovery::{RecoveryAct, SignedRecovery};
+use chain_core::subject::IndexEntry;
 use chain_core::transaction::{Batch, Body, Submission, TRANSACTION_VERSION, Transaction, payload_root};
 use consensus::engine::Tip;
 use consensus::message::{
@@ -348,7 +349,7 @@ pub(super) fn outcomes() -> Samples<Outcome> {
 pub(super) fn raw_blocks() -> Samples<RawBlock> {
     let kit = kit();
     let [first, second] = blocks(&kit);
-    let raw = |proposal: Proposal, certificate, batches, outcomes| RawBlock {
+    let raw = |proposal: Proposal, certificate, batches, outcomes, index| RawBlock {
         header: proposal.header,
         advances: proposal.advances,
         proposer_signature: proposal.signature,
@@ -357,13 +358,15 @@ pub(super) fn raw_blocks() -> Samples<RawBlock> {
         certificate,
         suffixes: Vec::new(),
         exec_root: Digest::tagged(b"exec", &[]),
-        index: None,
+        index,
     };
+    let root = Digest::tagged(b"index", &[]);
+    let index = IndexEntry { key: city_sim::kit::secret(1, 0).public(), changes: 7, root };
     let batches = batches().into_iter().map(|(_, one)| one).collect();
     let outcomes = outcomes().into_iter().map(|(_, one)| one).collect();
     vec![
-        ("empty", raw(first, None, Vec::new(), Vec::new())),
-        ("full", raw(second, Some(qc(&kit, VoteKind::Commit)), batches, outcomes)),
+        ("empty", raw(first, None, Vec::new(), Vec::new(), None)),
+        ("full", raw(second, Some(qc(&kit, VoteKind::Commit)), batches, outcomes, Some(index))),
     ]
 }
 
