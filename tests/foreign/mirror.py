@@ -10,19 +10,13 @@ import argparse
 import pathlib
 import sys
 
-from aics_tlog import FileSystemTileReader, audit_tiles, parse_note, verify_checkpoint
+from aics_tlog import FileSystemTileReader, audit_tiles
 
-from tlog_proof import Policy
+from tlog_proof import Policy, checkpoint
 
 
 def audit(policy, directory):
-    note = parse_note((directory / "checkpoint").read_text(encoding="utf-8"))
-    for log in policy.logs:
-        result = verify_checkpoint(note, log, policy.counted, policy.quorum, expected_origin=log.name)
-        if result.ok or result.log_ok:
-            break
-    if not result.ok:
-        raise ValueError(f"checkpoint: {result.error}")
+    result = checkpoint(policy, (directory / "checkpoint").read_text(encoding="utf-8"))
     report = audit_tiles(FileSystemTileReader(directory), result.size, result.root)
     return f"ok {result.size} leaves, cosigned by {', '.join(result.witnesses)}; {report}"
 
@@ -32,7 +26,8 @@ def main():
     parser.add_argument("--policy", required=True)
     parser.add_argument("directory", type=pathlib.Path)
     arguments = parser.parse_args()
-    policy = Policy(arguments.policy and open(arguments.policy, encoding="utf-8").read())
+    with open(arguments.policy, encoding="utf-8") as file:
+        policy = Policy(file.read())
     try:
         print(audit(policy, arguments.directory))
     except (OSError, ValueError, LookupError) as error:

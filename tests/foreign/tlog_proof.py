@@ -60,13 +60,9 @@ class Proof:
         self.hashes = [b64_decode(line) for line in lines]
 
 
-def judge(policy, data, leaf):
-    """Returns what was proved; raises ValueError with the reason otherwise."""
-    proof = Proof(data.decode("utf-8"))
-    leaf = proof.extra if leaf is None else leaf
-    if leaf is None:
-        raise ValueError("the proof carries no leaf and none was given")
-    note = parse_note(proof.checkpoint)
+def checkpoint(policy, text):
+    """What a cosigned checkpoint says; raises ValueError when the policy is not met."""
+    note = parse_note(text)
     # Any one of the listed logs may have answered; the last error names the reason when none did.
     for log in policy.logs:
         result = verify_checkpoint(note, log, policy.counted, policy.quorum, expected_origin=log.name)
@@ -74,6 +70,16 @@ def judge(policy, data, leaf):
             break
     if not result.ok:
         raise ValueError(f"checkpoint: {result.error}")
+    return result
+
+
+def judge(policy, data, leaf):
+    """Returns what was proved; raises ValueError with the reason otherwise."""
+    proof = Proof(data.decode("utf-8"))
+    leaf = proof.extra if leaf is None else leaf
+    if leaf is None:
+        raise ValueError("the proof carries no leaf and none was given")
+    result = checkpoint(policy, proof.checkpoint)
     if proof.index >= result.size:
         raise ValueError(f"index {proof.index} is not below {result.size}")
     if not verify_leaf_inclusion(leaf, proof.index, result.size, proof.hashes, result.root):

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chain_core::code::{Code, Refusal};
 use chain_core::genesis::Genesis;
-use chain_core::id::Epoch;
+use chain_core::id::{Epoch, Height};
 use chain_core::trust::TrustPolicy;
 use serde_json::{Value, json};
 
@@ -13,11 +13,57 @@ use crate::app::City;
 use crate::client::Client;
 use crate::error::{CliError, CliResult};
 use crate::output::Shape;
-use crate::trust::Trust;
 use crate::{files, interrupt};
 
+/// A proof of how things stood after a block.
+pub(super) trait Proof: Sized {
+    /// Reads a proof.
+    fn parse(text: &str) -> Result<Self, Refusal>;
+    /// Whose validators vouch for it.
+    fn epoch(&self) -> Epoch;
+    /// The block after which it holds.
+    fn height(&self) -> Height;
+    /// What it is about, as a person would name it.
+    fn about(&self) -> String;
+    /// Verifies it; what it shows, as a row.
+    fn row(&self, file: Option<&Path>, policy: &TrustPolicy) -> Result<Value, Refusal>;
+}
+
+/// What a proof is fetched for.
+pub(super) struct Wanted<'a> {
+    /// Where it is.
+    pub(super) path: String,
+    /// What it must be about.
+    pub(super) about: String,
+    /// After which block at the latest.
+    pub(super) at: Option<Height>,
+    /// File to write; `-` for stdout.
+    pub(super) out: Option<&'a Path>,
+}
+
+/// Fetches a proof, verifies it, and writes it where it was asked for.
+pub(super) fn prove<P: Proof>(city: &City, shape: Shape, wanted: &Wanted<'_>) -> CliResult {
+    let client = city.client()?;
+    let genesis = city.genesis()?;
+    let text = fetch(city, &client, &wanted.path)?;
+    let proof = P::parse(&text)?;
+    let row = proof.row(wanted.out, &policy_of(&client, &genesis, proof.epoch())?)?;
+    if proof.about() != wanted.about || wanted.at.is_some_and(|at| proof.height() > at) {
+        let at = wanted.at.map_or_else(String::new, |at| format!(" after block {at}"));
+        let (about, got, height) = (&wanted.about, proof.about(), proof.height());
+        let detail = format!("asked for {about}{at}, the node gave {got} after block {height}");
+        return Err(CliError::new(Code::ProofInvalid, detail));
+    }
+    match wanted.out {
+        Some(path) if path.as_os_str() == "-" => return city.out.data(&text),
+        Some(path) => files::replace(path, &text)?,
+        None => {}
+    }
+    city.out.list(shape, &[row])
+}
+
 /// Fetches a proof; waits while the first checkpoint is being cosigned.
-pub(super) fn fetch(city: &City, client: &Client, path: &str) -> CliResult<String> {
+fn fetch(city: &City, client: &Client, path: &str) -> CliResult<String> {
     let deadline = Instant::now() + city.manners.timeout;
     loop {
         match client.get_bytes(path) {
@@ -37,35 +83,28 @@ pub(super) fn fetch(city: &City, client: &Client, path: &str) -> CliResult<Strin
 
 /// Whom to believe about a proof that a node just gave: the validators of its epoch, as hand-overs from the genesis
 /// prove them.
-pub(super) fn policy_of(client: &Client, genesis: &Genesis, epoch: Epoch) -> CliResult<TrustPolicy> {
+fn policy_of(client: &Client, genesis: &Genesis, epoch: Epoch) -> CliResult<TrustPolicy> {
     let sets = client.sets(genesis, Some(epoch))?;
     sets.policy(epoch)
         .ok_or_else(|| CliError::new(Code::UnknownSigner, format!("no hand-over leads to epoch {epoch}")))
 }
 
-/// Writes a proof where it was asked for; true when it went to stdout and nothing else may.
-pub(super) fn write(city: &City, out: Option<&Path>, text: &str) -> CliResult<bool> {
-    match out {
-        Some(path) if path.as_os_str() == "-" => city.out.data(text).map(|()| true),
-        Some(path) => files::replace(path, text).map(|()| false),
-        None => Ok(false),
-    }
-}
-
-/// Judges files one by one with whom the reader believes; `judge` gives a row. One bad file does not keep the others
-/// from their verdict.
-pub(super) fn verify(
+/// Judges files one by one with whom the reader believes. One bad file does not keep the others from their verdict.
+pub(super) fn verify<P: Proof>(
     city: &City,
     shape: Shape,
     paths: &[PathBuf],
     trust: Option<&Path>,
-    judge: impl Fn(&Path, &str, &Trust) -> CliResult<Value>,
 ) -> CliResult {
     let trust = city.trust(trust)?;
+    let judge = |path: &Path| -> CliResult<Value> {
+        let proof = P::parse(&files::read(path)?)?;
+        Ok(proof.row(Some(path), &trust.policy(proof.epoch())?)?)
+    };
     let mut rows = Vec::new();
     let mut failed: Option<CliError> = None;
     for path in paths {
-        match files::read(path).and_then(|text| judge(path, &text, &trust)) {
+        match judge(path) {
             Ok(row) => rows.push(row),
             Err(error) => {
                 city.out.say(format!("  {} {}", city.out.paint("✘", "31"), error.refusal));

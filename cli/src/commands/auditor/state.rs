@@ -2,17 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use chain_core::code::Code;
-use chain_core::id::Height;
+use chain_core::code::Refusal;
+use chain_core::id::{Epoch, Height};
 use chain_core::state::EntryName;
-use chain_core::state_proof::{Shown, StateProof};
+use chain_core::state_proof::StateProof;
+use chain_core::trust::TrustPolicy;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::proved;
+use super::proved::{Proof, Wanted, prove, verify};
 use crate::app::City;
 use crate::client::paths;
-use crate::error::{CliError, CliResult};
+use crate::error::CliResult;
 use crate::output::Shape;
 
 /// Prove how things stood: that something was in force, or that it was not there
@@ -59,47 +60,47 @@ const SHOWN: Shape = Shape {
 
 pub(crate) fn run(command: StateCommand, city: &City) -> CliResult {
     match command {
-        StateCommand::Prove { entry, at, out } => prove(city, &entry, at.map(Height::new), out.as_deref()),
-        StateCommand::Verify { files, trust } => {
-            proved::verify(city, SHOWN, &files, trust.as_deref(), |path, text, trust| {
-                let proof = StateProof::parse(text)?;
-                let shown = proof.verify(&trust.policy(proof.epoch)?)?;
-                Ok(row(Some(path), &proof, &shown))
-            })
+        StateCommand::Prove { entry, at, out } => {
+            let at = at.map(Height::new);
+            let about = entry.to_string();
+            let wanted = Wanted { path: paths::state_proof(&about, at), about, at, out: out.as_deref() };
+            prove::<StateProof>(city, SHOWN, &wanted)
         }
+        StateCommand::Verify { files, trust } => verify::<StateProof>(city, SHOWN, &files, trust.as_deref()),
     }
 }
 
-fn prove(city: &City, entry: &EntryName, at: Option<Height>, out: Option<&Path>) -> CliResult {
-    let client = city.client()?;
-    let genesis = city.genesis()?;
-    let text = proved::fetch(city, &client, &paths::state_proof(&entry.to_string(), at))?;
-    let proof = StateProof::parse(&text)?;
-    let shown = proof.verify(&proved::policy_of(&client, &genesis, proof.epoch)?)?;
-    if proof.entry != *entry || at.is_some_and(|at| proof.height > at) {
-        let at = at.map_or_else(String::new, |at| format!(" after block {at}"));
-        let detail =
-            format!("asked for {entry}{at}, the node gave {} after block {}", proof.entry, proof.height);
-        return Err(CliError::new(Code::ProofInvalid, detail));
+impl Proof for StateProof {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        Self::parse(text)
     }
-    match proved::write(city, out, &text)? {
-        true => Ok(()),
-        false => city.out.list(SHOWN, &[row(out, &proof, &shown)]),
-    }
-}
 
-fn row(path: Option<&Path>, proof: &StateProof, shown: &Shown) -> Value {
-    let names: Vec<&str> = shown.vouched.cosigners.iter().map(|one| one.name.as_str()).collect();
-    let status = proof.decoded.pointer("/current/status").or_else(|| proof.decoded.get("status"));
-    json!({
-        "file": path,
-        "verdict": "VALID",
-        "entry": proof.entry,
-        "there": shown.value.is_some(),
-        "height": shown.height,
-        "state_root": shown.state_root,
-        "cosigners": names,
-        "status": status,
-        "value": proof.decoded,
-    })
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn height(&self) -> Height {
+        self.height
+    }
+
+    fn about(&self) -> String {
+        self.entry.to_string()
+    }
+
+    fn row(&self, file: Option<&Path>, policy: &TrustPolicy) -> Result<Value, Refusal> {
+        let shown = self.verify(policy)?;
+        let names: Vec<&str> = shown.vouched.cosigners.iter().map(|one| one.name.as_str()).collect();
+        let status = self.decoded.pointer("/current/status").or_else(|| self.decoded.get("status"));
+        Ok(json!({
+            "file": file,
+            "verdict": "VALID",
+            "entry": self.entry,
+            "there": shown.value.is_some(),
+            "height": shown.height,
+            "state_root": shown.state_root,
+            "cosigners": names,
+            "status": status,
+            "value": self.decoded,
+        }))
+    }
 }

@@ -2,17 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use chain_core::code::Code;
-use chain_core::id::Height;
+use chain_core::code::Refusal;
+use chain_core::id::{Epoch, Height};
 use chain_core::org::OrgId;
-use chain_core::subject::proof::{Complete, SubjectProof};
+use chain_core::subject::proof::SubjectProof;
+use chain_core::trust::TrustPolicy;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::proved;
+use super::proved::{Proof, Wanted, prove, verify};
 use crate::app::City;
 use crate::client::paths;
-use crate::error::{CliError, CliResult};
+use crate::error::CliResult;
 use crate::output::Shape;
 
 /// Prove what is published about an organisation, and that nothing is left out
@@ -57,46 +58,46 @@ const SHOWN: Shape = Shape {
 pub(crate) fn run(command: SubjectCommand, city: &City) -> CliResult {
     match command {
         SubjectCommand::Prove { subject, at, out } => {
-            prove(city, &subject, at.map(Height::new), out.as_deref())
+            let at = at.map(Height::new);
+            let about = subject.to_string();
+            let wanted = Wanted { path: paths::subject_proof(&about, at), about, at, out: out.as_deref() };
+            prove::<SubjectProof>(city, SHOWN, &wanted)
         }
         SubjectCommand::Verify { files, trust } => {
-            proved::verify(city, SHOWN, &files, trust.as_deref(), |path, text, trust| {
-                let proof = SubjectProof::parse(text)?;
-                let complete = proof.verify(&trust.policy(proof.epoch)?)?;
-                Ok(row(Some(path), &proof, &complete))
-            })
+            verify::<SubjectProof>(city, SHOWN, &files, trust.as_deref())
         }
     }
 }
 
-fn prove(city: &City, subject: &OrgId, at: Option<Height>, out: Option<&Path>) -> CliResult {
-    let client = city.client()?;
-    let genesis = city.genesis()?;
-    let text = proved::fetch(city, &client, &paths::subject_proof(&subject.to_string(), at))?;
-    let proof = SubjectProof::parse(&text)?;
-    let complete = proof.verify(&proved::policy_of(&client, &genesis, proof.epoch)?)?;
-    if proof.subject != *subject || at.is_some_and(|at| proof.height > at) {
-        let at = at.map_or_else(String::new, |at| format!(" after block {at}"));
-        let detail =
-            format!("asked for {subject}{at}, the node gave {} after block {}", proof.subject, proof.height);
-        return Err(CliError::new(Code::ProofInvalid, detail));
+impl Proof for SubjectProof {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        Self::parse(text)
     }
-    match proved::write(city, out, &text)? {
-        true => Ok(()),
-        false => city.out.list(SHOWN, &[row(out, &proof, &complete)]),
-    }
-}
 
-fn row(path: Option<&Path>, proof: &SubjectProof, complete: &Complete) -> Value {
-    let names: Vec<&str> = complete.vouched.cosigners.iter().map(|one| one.name.as_str()).collect();
-    let records: Vec<_> = proof.records.iter().map(|one| one.record).collect();
-    json!({
-        "file": path,
-        "verdict": "COMPLETE",
-        "subject": proof.subject,
-        "count": records.len(),
-        "height": complete.height,
-        "cosigners": names,
-        "records": records,
-    })
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn height(&self) -> Height {
+        self.height
+    }
+
+    fn about(&self) -> String {
+        self.subject.to_string()
+    }
+
+    fn row(&self, file: Option<&Path>, policy: &TrustPolicy) -> Result<Value, Refusal> {
+        let complete = self.verify(policy)?;
+        let names: Vec<&str> = complete.vouched.cosigners.iter().map(|one| one.name.as_str()).collect();
+        let records: Vec<_> = self.records.iter().map(|one| one.record).collect();
+        Ok(json!({
+            "file": file,
+            "verdict": "COMPLETE",
+            "subject": self.subject,
+            "count": records.len(),
+            "height": complete.height,
+            "cosigners": names,
+            "records": records,
+        }))
+    }
 }
