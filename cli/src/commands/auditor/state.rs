@@ -31,7 +31,7 @@ use crate::output::Shape;
 pub(crate) enum StateCommand {
     /// Fetch the proof about an entry, verify it, and write it to a file
     Prove {
-        /// record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name> or epoch
+        /// record:ID, agency:ORGANISATION, member:KEY, basis:ID@VERSION, validator:NAME or epoch
         entry: EntryName,
         /// After which block, in place of the newest that can be proved
         #[arg(long, value_name = "HEIGHT")]
