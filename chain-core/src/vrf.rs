@@ -264,6 +264,20 @@ mod tests {
         assert_eq!(good.verify(&VrfSecret::from_seed(&[8; 32]).public(), text), None);
     }
 
+    /// RFC 8032, 5.1.3: y below the prime, and no sign for x = 0.
+    #[test]
+    fn a_point_has_one_encoding() {
+        let mut above = [0xff; 32];
+        (above[0], above[31]) = (0xee, 0x7f);
+        let mut signed = [0; 32];
+        (signed[0], signed[31]) = (1, 0x80);
+        for bytes in [above, signed] {
+            assert!(CompressedEdwardsY(bytes).decompress().is_some(), "only the spelling is wrong");
+            assert_eq!(point(bytes), None);
+        }
+        assert_eq!(point(EdwardsPoint::default().compress().to_bytes()), Some(EdwardsPoint::default()));
+    }
+
     /// With a key of small order every text would have an output for whoever asks: the same one.
     #[test]
     fn keys_of_small_order_prove_nothing() {

@@ -83,7 +83,7 @@ fn idle_blocks_keep_the_root_and_every_height_has_one() {
 
 /// The tree of one version after the other, without what each made stale.
 #[derive(Default)]
-struct Versions {
+pub(crate) struct Versions {
     nodes: BTreeMap<NodeKey, Node>,
     next: u64,
 }
@@ -103,7 +103,7 @@ impl TreeReader for Versions {
 }
 
 impl Versions {
-    fn update(&mut self, entries: Vec<TreeWrite>) -> Digest {
+    pub(crate) fn update(&mut self, entries: Vec<TreeWrite>) -> Digest {
         let (root, batch) = tree::update(self, Height::new(self.next), entries).unwrap();
         self.next += 1;
         for stale in batch.stale_node_index_batch {

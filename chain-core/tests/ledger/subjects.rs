@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
 use chain_core::build::{self, Filed};
 use chain_core::code::Code;
 use chain_core::crypto::Digest;
 use chain_core::execute::{LedgerRead as _, OrderedBlock, execute_block};
-use chain_core::id::RecordId;
+use chain_core::id::{ChainId, Epoch, RecordId};
 use chain_core::layout::Layout as _;
 use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason};
 use chain_core::org::OrgId;
@@ -199,6 +200,16 @@ fn a_list_with_one_record_too_few_or_too_many_is_refused() {
     assert_eq!(code(&unordered), Code::ReceiptMalformed);
     let earlier = SubjectProof { height: four.height.previous().unwrap(), ..four.clone() };
     assert_eq!(code(&earlier), Code::LeafMismatch);
+    assert_eq!(code(&SubjectProof { epoch: Epoch::new(1), ..four.clone() }), Code::TrustMissing);
+    let elsewhere = ChainId::new(Digest::ZERO);
+    assert_eq!(code(&SubjectProof { chain_id: elsewhere, ..four.clone() }), Code::ProofInvalid);
+    // An index of the forger's own, in which nothing is listed and everything fits but its place in the state.
+    let forger = SubjectKey::new(chain().chain_id, VrfSecret::from_seed(&[1; 32]));
+    let own_index = IndexEntry::empty(forger.public()).to_canonical();
+    let mut own = SubjectProof { records: Vec::new(), vrf: forger.prove(&organisation(1)), ..four.clone() };
+    own.index = base64::engine::general_purpose::STANDARD.encode(own_index);
+    own.path.siblings.clear();
+    assert_eq!(code(&own), Code::ProofInvalid);
     let mut short = seal(&city);
     short.checkpoint.lines.pop();
     assert_eq!(code(&SubjectProof { seal: short.to_text(), ..four.clone() }), Code::QuorumNotMet);
@@ -206,7 +217,6 @@ fn a_list_with_one_record_too_few_or_too_many_is_refused() {
 }
 
 fn proof_of_empty() -> String {
-    use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(IndexEntry::empty(index_key().public()).to_canonical())
 }
 
@@ -262,6 +272,14 @@ fn what_is_no_longer_published_is_forgotten() {
     let reject =
         Operation::Reject { record: rejected, version: 1, header_digest, reason: "unproven".to_owned() };
     city.send("A1/supervisor1", reject).unwrap();
+    nothing(&city);
+
+    // Approved when its publication is over already: in that very block it is not listed.
+    let late = city.submit("A1/clerk1", about(1, "late", now, until)).unwrap().record;
+    city.at("2027-05-08T09:00:00+08:00");
+    city.countersign("A1/clerk2", late).unwrap();
+    city.countersign("A1/supervisor1", late).unwrap();
+    assert_eq!(city.status(late), "effective");
     nothing(&city);
 }
 

@@ -13,11 +13,12 @@ use chain_core::ledger::MemoryLedger;
 use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason};
 use chain_core::record::validator::{READY_AHEAD_MS_MAX, READY_MS, Ready, ValidatorDetails};
 use chain_core::record::{Details, Header};
-use chain_core::state::{AgencyEntry, EpochEntry, ReadyEntry, ValidatorEntry, key};
+use chain_core::state::{AgencyEntry, EpochEntry, ReadyEntry, ValidatorEntry, key, tree};
 use chain_core::subject::Index;
 use chain_core::transaction::Submission;
 
 use crate::city::{Accepted, City, DEDUPE_KEY, agency, chain, genesis, member_details, secret, verdict};
+use crate::state_tree::Versions;
 
 /// The agency that runs a validator.
 fn home(name: &str) -> &'static str {
@@ -548,6 +549,20 @@ fn removed_and_added_again() {
     let operation = revoke(&city, first);
     assert_eq!(city.send("A1/council1", operation), Err(Code::BadState));
     assert_eq!(entry(&city, "v002").record, second);
+}
+
+#[test]
+fn the_tree_forgets_the_sets_that_the_state_forgets() {
+    let mut city = city_of(7);
+    for name in ["v002", "v003", "v004"] {
+        let operation = revoke(&city, entry(&city, name).record);
+        agree(&mut city, operation).unwrap();
+        close(&mut city).unwrap();
+        let all = city.ledger.range(&[0], &[0xff], 1_000).unwrap();
+        let writes: Vec<_> = all.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        let root = Versions::default().update(tree::entries(&writes));
+        assert_eq!(root, city.ledger.summary().state_root, "after {name} left");
+    }
 }
 
 #[test]
