@@ -45,12 +45,14 @@ pub(crate) enum Uncovered {
 pub(crate) struct Lanes {
     epoch: Epoch,
     held: BTreeMap<(ValidatorIx, u64), Vec<(Digest, SignedBatchHeader)>>,
+    /// The newest of each lane, for the echo: also when it was ordered since and is held no more.
+    newest: BTreeMap<ValidatorIx, SignedBatchHeader>,
 }
 
 impl Lanes {
     /// Nothing held yet of an epoch's lanes.
     pub(crate) fn new(epoch: Epoch) -> Self {
-        Self { epoch, held: BTreeMap::new() }
+        Self { epoch, held: BTreeMap::new(), newest: BTreeMap::new() }
     }
 
     fn name(&self, author: ValidatorIx, seq: u64, digest: Digest) -> BatchRef {
@@ -70,6 +72,10 @@ impl Lanes {
         let next = frontier.next_seq(author);
         if seq < next || seq - next >= LANE_BATCHES_HELD_MAX as u64 {
             return None;
+        }
+        let newest = self.newest.entry(author).or_insert_with(|| signed.clone());
+        if seq > newest.header.seq {
+            *newest = signed.clone();
         }
         let digest = signed.header.digest();
         let slot = self.held.entry((author, seq)).or_default();
@@ -181,10 +187,9 @@ impl Lanes {
         longest.map_or(frontier.next_seq(author), |(advance, _)| advance.seq.saturating_add(1))
     }
 
-    /// Newest batch header held of a lane.
+    /// Newest batch header seen of a lane.
     pub(crate) fn newest(&self, author: ValidatorIx) -> Option<SignedBatchHeader> {
-        let (_, slot) = self.held.range((author, 0)..=(author, u64::MAX)).next_back()?;
-        slot.first().map(|(_, signed)| signed.clone())
+        self.newest.get(&author).cloned()
     }
 
     /// Batches of a lane above the frontier, oldest first.

@@ -75,11 +75,16 @@ impl VoteBook {
                 counted.certificate = Some(judge.cert_of_verified_votes(&vote, votes));
             }
         }
+        counted
+    }
+
+    /// Keeps a vote for the echo if it is its signer's newest: also one that came too late to count, since a slow
+    /// validator has no other. Who sent it must be the signer; whether it is genuine, the one it is echoed to checks.
+    pub(crate) fn remember(&mut self, vote: Vote) {
         let newest = self.newest.entry((vote.signer, vote.kind)).or_insert(vote);
         if vote.rank() > newest.rank() {
             *newest = vote;
         }
-        counted
     }
 
     /// Votes of the same signer and slot for other blocks.

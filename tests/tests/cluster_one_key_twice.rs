@@ -21,6 +21,11 @@ fn with_old_copy(story: impl FnOnce(&mut Cluster, &Load, &std::path::Path)) {
         let copy = cluster.nodes[VICTIM].copy_data("copy");
         cluster.nodes[VICTIM].start();
         cluster.wait_caught_up(VICTIM);
+        // The copy is an old one only when something was signed since.
+        let batches = |node: &Node| node.recorded().iter().filter(|line| line.kind == "batch").count();
+        let copied = batches(&cluster.nodes[VICTIM]);
+        let newer = || (batches(&cluster.nodes[VICTIM]) > copied).then_some(());
+        wait_for("a batch that the copy does not know", PATIENCE, newer);
         story(cluster, load, &copy);
     });
     assert_kept(&cluster, &acknowledged);

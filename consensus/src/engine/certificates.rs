@@ -26,6 +26,7 @@ impl Engine {
         if vote.signer != from || vote.epoch != self.epoch() {
             return;
         }
+        self.votes.remember(vote);
         self.pace.note(now.mono_ms, &vote);
         if vote.view > self.view {
             self.ask_for_help(now, from, out);

@@ -190,6 +190,31 @@ fn b12_an_echo_that_outranks_the_record_ends_voting_for_good_and_says_why() {
 }
 
 #[test]
+fn b12_votes_that_came_too_late_to_count_are_remembered_for_the_echo() {
+    let mut table = alone();
+    let block = table.kit.chain(&table.kit.genesis(), 0, 1).remove(0);
+    table.tell(1, 0, propose(&block));
+    let (kinds, digest) = ([VoteKind::Prepare, VoteKind::Commit], block.header.digest());
+    for kind in kinds {
+        let cert = table.kit.cert_by(kind, rank(0, 1), digest, &[0, 1, 2]);
+        table.tell(1, 0, Message::Certificate(Box::new(cert)));
+    }
+    assert_eq!(table.committed(0), 1);
+    for kind in kinds {
+        table.tell(3, 0, vote(&table, kind, &block, 3));
+    }
+    table.queue.clear();
+    table.feed(0, Event::Connected(ix(3)));
+    let echo = table.queue.iter().find_map(|(.., message)| match message {
+        Message::Echo(echo) => Some(echo),
+        _ => None,
+    });
+    let echo = echo.expect("an echo for the one that connects");
+    assert_eq!(echo.prepare, Some(table.kit.vote(VoteKind::Prepare, rank(0, 1), digest, 3)));
+    assert_eq!(echo.commit, Some(table.kit.vote(VoteKind::Commit, rank(0, 1), digest, 3)));
+}
+
+#[test]
 fn b12_forged_memories_frighten_nobody() {
     let mut table = alone();
     let kit = &table.kit;

@@ -325,6 +325,24 @@ fn b13_sync_hands_over_without_a_second_vote() {
     assert_eq!(votes(&table, VoteKind::Prepare).last().map(|vote| vote.digest), Some(first.header.digest()));
 }
 
+/// All that left it since is a batch, and the batch is final: nobody holds it any more, and it is remembered.
+#[test]
+fn b14_a_batch_that_was_ordered_since_betrays_a_restored_snapshot() {
+    let mut town = Town::awake(4, 0);
+    let snapshot = town.houses[3].disk.clone();
+    town.only(|from, _, message| from != ix(3) || !matches!(message, Message::Vote(..)));
+    assert!(town.submit(3));
+    town.pass_ms(400);
+    town.stop(3, true);
+    town.houses[3].disk = snapshot;
+    town.wipe_ledger(3);
+    town.all();
+    town.start(3);
+    town.pass_ms(200);
+    let engine = town.engine(3);
+    assert!(!engine.voting() && engine.lost().is_some());
+}
+
 #[test]
 fn b14_a_restored_snapshot_of_a_machine_never_votes() {
     let mut town = Town::awake(4, 0);
