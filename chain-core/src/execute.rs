@@ -7,6 +7,7 @@
 mod accuse;
 mod automatic;
 mod content;
+mod erase;
 mod genesis;
 mod governance;
 mod index;
@@ -146,6 +147,8 @@ pub struct BlockResult {
     pub scheduled: Option<Committee>,
     /// Lanes of this epoch that this block froze: what later blocks order from them is refused.
     pub frozen: Vec<ValidatorIx>,
+    /// Records whose bodies nobody may hold any longer: whoever writes this result destroys them and says so.
+    pub erased: Vec<RecordId>,
 }
 
 /// An ordered block, ready to execute.
@@ -248,11 +251,12 @@ fn execute_ordered<L: LedgerRead>(
     execution.automatic_steps()?;
     execution.begin_publications()?;
     execution.forget_transactions()?;
-    for ordered in &block.batches {
+    for (batch, ordered) in (0..).zip(&block.batches) {
         let author = ordered.batch.signed.header.author;
         let frozen = execution.lane_was_frozen(author)?;
         let mut recorded = ordered.recorded.map(<[Outcome]>::iter);
         for (at, submission) in ordered.batch.submissions.iter().enumerate() {
+            let before = execution.outcomes.len();
             let signature_ok = ordered.signatures_ok.get(at).copied().unwrap_or(false);
             let operations = submission.signed.transaction.operations.len().max(1);
             let recorded: Option<Vec<&Verdict>> = recorded
@@ -263,6 +267,8 @@ fn execute_ordered<L: LedgerRead>(
             } else {
                 execution.transaction(submission, signature_ok, recorded.as_deref())?;
             }
+            let place = (batch, u32::try_from(at).unwrap_or(u32::MAX));
+            execution.note_idle_bodies(&submission.signed.transaction.operations, place, before)?;
         }
     }
     execution.membership(block.header)?;
@@ -313,6 +319,8 @@ struct Execution<'a, L> {
     index: Index<'a>,
     /// Records whose place in the index may have changed.
     touched: BTreeSet<RecordId>,
+    /// Records whose bodies must go.
+    erased: BTreeSet<RecordId>,
 }
 
 impl<'a, L: LedgerRead> Execution<'a, L> {
@@ -334,6 +342,7 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             frozen: Vec::new(),
             index: block.index,
             touched: BTreeSet::new(),
+            erased: BTreeSet::new(),
         }
     }
 
@@ -348,6 +357,9 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
         let tx = transaction.id_with(canonical.iter());
         if let Some(evidence) = accuse::accusation(transaction) {
             return self.accusation(transaction, &tx, signature_ok, evidence);
+        }
+        if erase::is_confirmation(transaction) {
+            return self.confirmations(transaction, &tx, signature_ok);
         }
         let by = |execution: &mut Self| execution.author(&transaction.author);
         let author = match self.admit_by(transaction, &tx, signature_ok, by) {
@@ -509,6 +521,7 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
         let index = self.settle_index()?;
         // A publication that begins changes what can be shown, and is no step in a record's life.
         let sealed = !self.leaves.is_empty() || index.is_some();
+        let erased = self.take_erased()?;
         let state = self.state.take_writes();
         let entries = tree::entries(&state);
         let unchanged = entries.is_empty();
@@ -549,6 +562,7 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             tree,
             scheduled: self.scheduled,
             frozen: self.frozen,
+            erased,
         })
     }
 }

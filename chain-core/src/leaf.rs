@@ -9,6 +9,7 @@ use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::crypto::{Digest, PublicKey};
 use crate::date::Date;
 use crate::evidence::Evidence;
+use crate::genesis::NAME_MAX;
 use crate::id::{Epoch, Height, RecordId, TxId};
 use crate::layout::{Layout, closed_list};
 use crate::operation::{Operation, Step};
@@ -38,6 +39,8 @@ closed_list!(
         Evidence = 5, "evidence";
         /// The agencies' act after a lost quorum.
         Recovery = 6, "recovery";
+        /// A validator's word that it destroyed bodies.
+        Erasure = 7, "erasure";
     }
 );
 
@@ -57,6 +60,8 @@ pub enum Leaf {
     Evidence(Box<EvidenceLeaf>),
     /// The agencies' act after a lost quorum.
     Recovery(Box<RecoveryLeaf>),
+    /// A validator's word that it destroyed bodies.
+    Erasure(Box<ErasureLeaf>),
 }
 
 /// An accepted operation and what it led to.
@@ -197,6 +202,29 @@ pub struct RecoveryLeaf {
     pub recovery: SignedRecovery,
 }
 
+/// A validator's word that it destroyed the bodies of a record.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ErasureLeaf {
+    /// Block height.
+    pub height: Height,
+    /// Block time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// The transaction.
+    pub tx: TxId,
+    /// Position of the operation in it.
+    pub operation_index: u16,
+    /// The validator's log key, which signed.
+    pub author: PublicKey,
+    /// The validator's name.
+    pub validator: String,
+    /// The record.
+    pub record: RecordId,
+    /// The version that the order named.
+    pub version: u32,
+    /// How many bodies it held until then.
+    pub bodies: u32,
+}
+
 impl Leaf {
     /// The record it belongs to; a seal belongs to none, and an act of recovery to one of its own.
     pub fn record(&self) -> Option<RecordId> {
@@ -207,6 +235,7 @@ impl Leaf {
             Self::Genesis(leaf) => Some(leaf.header.record),
             Self::Evidence(leaf) => Some(leaf.evidence.offence().record()),
             Self::Recovery(leaf) => Some(leaf.recovery.act.record()),
+            Self::Erasure(leaf) => Some(leaf.record),
         }
     }
 
@@ -215,7 +244,9 @@ impl Leaf {
         match self {
             Self::Signed(leaf) => leaf.operation.header(),
             Self::Genesis(leaf) => Some(&leaf.header),
-            Self::Automatic(_) | Self::Seal(_) | Self::Evidence(_) | Self::Recovery(_) => None,
+            Self::Automatic(_) | Self::Seal(_) | Self::Evidence(_) | Self::Recovery(_) | Self::Erasure(_) => {
+                None
+            }
         }
     }
 
@@ -281,6 +312,14 @@ impl Layout for Leaf {
                 writer.u64(leaf.height.get()).u64(leaf.time_ms);
                 leaf.recovery.write(writer);
             }
+            Self::Erasure(leaf) => {
+                writer.u8(LEAF_VERSION).u8(LeafKind::Erasure.number());
+                writer.u64(leaf.height.get()).u64(leaf.time_ms);
+                leaf.tx.write(writer);
+                writer.u16(leaf.operation_index).public_key(&leaf.author).text(&leaf.validator);
+                leaf.record.write(writer);
+                writer.u32(leaf.version).u32(leaf.bodies);
+            }
         }
     }
 
@@ -331,6 +370,17 @@ impl Layout for Leaf {
                 height: Height::new(reader.u64()?),
                 time_ms: reader.u64()?,
                 recovery: SignedRecovery::read(reader)?,
+            })),
+            LeafKind::Erasure => Self::Erasure(Box::new(ErasureLeaf {
+                height: Height::new(reader.u64()?),
+                time_ms: reader.u64()?,
+                tx: TxId::read(reader)?,
+                operation_index: reader.u16()?,
+                author: reader.public_key()?,
+                validator: reader.text(NAME_MAX)?,
+                record: RecordId::read(reader)?,
+                version: reader.u32()?,
+                bodies: reader.u32()?,
             })),
         })
     }

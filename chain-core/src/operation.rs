@@ -41,6 +41,10 @@ closed_list!(
         Ready = 10, "ready";
         /// A validator's offence proven.
         Accuse = 11, "accuse";
+        /// Bodies destroyed on a lawful ground.
+        Erase = 12, "erase";
+        /// A validator said that it destroyed them.
+        ConfirmErasure = 13, "confirm_erasure";
         /// Ended by its own date.
         Expire = 32, "expire";
         /// Publication ended by its own date.
@@ -88,6 +92,20 @@ closed_list!(
         Ended = 7, "ended";
         /// A key is lost or no longer in one hand.
         KeyCompromised = 8, "key_compromised";
+    }
+);
+
+closed_list!(
+    /// On what ground a body is destroyed (Personal Information Protection Law arts. 46 and 47, GDPR art. 17).
+    EraseGround as u8, "ground to erase" {
+        /// The person it is about asked for it and has a right to it.
+        Request = 1, "request";
+        /// The time for which it had to be kept is over.
+        RetentionEnd = 2, "retention_end";
+        /// It should never have been recorded.
+        Unlawful = 3, "unlawful";
+        /// A court ordered it.
+        Court = 4, "court";
     }
 );
 
@@ -199,6 +217,27 @@ pub enum Operation {
     },
     /// Proves an offence of a validator; alone in its transaction, by a validator's log key or a member.
     Accuse(Box<Evidence>),
+    /// Orders every holder to destroy the bodies and salts of all versions; by a privacy officer, with an auditor.
+    Erase {
+        /// The record.
+        record: RecordId,
+        /// Its version: the effective one, or the first while it is submitted.
+        version: u32,
+        /// Why.
+        ground: EraseGround,
+        /// Order or file number and the like; up to [`NOTE_BYTES_MAX`] bytes.
+        #[serde(default)]
+        note: String,
+    },
+    /// Says that a validator destroyed them; by its log key, in a transaction of confirmations alone.
+    ConfirmErasure {
+        /// The record.
+        record: RecordId,
+        /// The version that the order named.
+        version: u32,
+        /// How many bodies it held until then.
+        bodies: u32,
+    },
 }
 
 impl Operation {
@@ -228,7 +267,9 @@ impl Operation {
             | Self::StopPublication { record, .. }
             | Self::Suspend { record, .. }
             | Self::Resume { record, .. }
-            | Self::Ready { record, .. } => *record,
+            | Self::Ready { record, .. }
+            | Self::Erase { record, .. }
+            | Self::ConfirmErasure { record, .. } => *record,
             Self::Accuse(evidence) => evidence.offence().record(),
         }
     }
@@ -244,7 +285,9 @@ impl Operation {
             | Self::StopPublication { version, .. }
             | Self::Suspend { version, .. }
             | Self::Resume { version, .. }
-            | Self::Ready { version, .. } => *version,
+            | Self::Ready { version, .. }
+            | Self::Erase { version, .. }
+            | Self::ConfirmErasure { version, .. } => *version,
             Self::Accuse(_) => 1,
         }
     }
@@ -271,6 +314,8 @@ impl Operation {
             Self::Resume { .. } => Step::Resume,
             Self::Ready { .. } => Step::Ready,
             Self::Accuse(_) => Step::Accuse,
+            Self::Erase { .. } => Step::Erase,
+            Self::ConfirmErasure { .. } => Step::ConfirmErasure,
         }
     }
 
@@ -321,6 +366,13 @@ impl Layout for Operation {
             Self::Ready { time_ms, signature, .. } => {
                 writer.u64(*time_ms).signature(signature);
             }
+            Self::Erase { ground, note, .. } => {
+                ground.write(writer);
+                writer.text(note);
+            }
+            Self::ConfirmErasure { bodies, .. } => {
+                writer.u32(*bodies);
+            }
         }
     }
 
@@ -367,6 +419,13 @@ impl Layout for Operation {
             Step::Ready => {
                 Self::Ready { record, version, time_ms: reader.u64()?, signature: reader.signature()? }
             }
+            Step::Erase => Self::Erase {
+                record,
+                version,
+                ground: EraseGround::read(reader)?,
+                note: reader.text(NOTE_BYTES_MAX)?,
+            },
+            Step::ConfirmErasure => Self::ConfirmErasure { record, version, bodies: reader.u32()? },
             _ => return Err(reader.error("not a step that members sign")),
         })
     }

@@ -187,6 +187,14 @@ pub fn history_entry(leaf: &Leaf, leaf_index: u64) -> Option<HistoryEntry> {
         Leaf::Recovery(act) => {
             Some(entry(act.height, act.time_ms, Step::Recover, None, 1, Status::Effective))
         }
+        Leaf::Erasure(word) => Some(entry(
+            word.height,
+            word.time_ms,
+            Step::ConfirmErasure,
+            Some(word.author),
+            word.version,
+            Status::Erased,
+        )),
         Leaf::Seal(_) => None,
     }
 }

@@ -308,16 +308,33 @@ pub fn missing_basis() -> Refusal {
 /// # Errors
 /// `BODY_MISSING`, `BODY_NOT_ALLOWED`, `BODY_COMMITMENT`.
 pub fn check_bodies(submission: &Submission) -> Result<(), Refusal> {
+    match check_kept_bodies(submission)?.first() {
+        None => Ok(()),
+        Some(at) => Err(Refusal::new(Code::BodyMissing, format!("operation {at}: the body is absent"))),
+    }
+}
+
+/// As [`check_bodies`], for what others hold of an ordered transaction: a body may be gone, as after an erasure, and then
+/// what it came to is taken from their record. Gives the operations whose bodies are gone.
+///
+/// # Errors
+/// As [`check_bodies`], except for a body that is absent.
+pub fn check_kept_bodies(submission: &Submission) -> Result<Vec<u16>, Refusal> {
     let operations = &submission.signed.transaction.operations;
     if operations.len() != submission.bodies.len() {
         let detail = format!("{} bodies for {} operations", submission.bodies.len(), operations.len());
         return Err(Refusal::new(Code::BodyMissing, detail));
     }
-    for (at, (operation, body)) in operations.iter().zip(&submission.bodies).enumerate() {
-        check_travelling_body(operation, body.as_ref())
-            .map_err(|refusal| Refusal::new(refusal.code, format!("operation {at}: {}", refusal.detail)))?;
+    let mut gone = Vec::new();
+    for (at, (operation, body)) in (0..).zip(operations.iter().zip(&submission.bodies)) {
+        match check_travelling_body(operation, body.as_ref()) {
+            Err(refusal) if refusal.code == Code::BodyMissing => gone.push(at),
+            other => other.map_err(|refusal| {
+                Refusal::new(refusal.code, format!("operation {at}: {}", refusal.detail))
+            })?,
+        }
     }
-    Ok(())
+    Ok(gone)
 }
 
 fn check_travelling_body(operation: &Operation, body: Option<&Body>) -> Result<(), Refusal> {

@@ -19,6 +19,7 @@
 //! | 0x08 | 4, epoch | the validator set of this epoch, and of the one before |
 //! | 0x09 | nothing | [`crate::recovery::RecoveryKeys`] |
 //! | 0x0a | nothing | [`crate::subject::IndexEntry`] |
+//! | 0x0b | record id | [`ErasureEntry`] |
 //! | 0x81 | transaction id | `valid_until_ms` |
 //! | 0x82 | `valid_until_ms`, transaction id | nothing; the queue of ids to forget |
 //! | 0x83 | due day, record id, step | nothing; the queue of automatic steps |
@@ -28,8 +29,11 @@
 //! | 0x87 | first day of publication, record id | nothing; the queue of records to list |
 //! | 0x88 | record id | version that the index of subjects lists |
 //! | 0x89 | subject tag, record id | the same |
+//! | 0x8a | record id | nothing: a version may be listed whose body was erased before this ledger saw it |
+//! | 0x8b | record id, [`BodyPlace`] | nothing: an operation there did nothing and brought a body for the record |
 
 mod accuse;
+mod erasure;
 mod membership;
 mod name;
 pub mod tree;
@@ -45,6 +49,7 @@ use crate::operation::Step;
 use crate::org::OrgId;
 use crate::record::governance::{BasisDetails, LIST_MAX, Role};
 pub use accuse::{OffenceEntry, OffenderEntry, author_of_frozen_lane};
+pub use erasure::{BodyPlace, Confirmation, ErasureEntry};
 pub use membership::{EpochEntry, NAMES_MAX, ReadyEntry, Scheduled, ValidatorEntry};
 pub use name::EntryName;
 
@@ -192,6 +197,8 @@ impl Needs {
     pub const NOTARY: Self = Self { roles: 8, council: 0 };
     /// A second administrator of the agency.
     pub const SECOND_ADMIN: Self = Self { roles: 16, council: 0 };
+    /// An auditor, of whatever agency.
+    pub const AUDITOR: Self = Self { roles: 32, council: 0 };
 
     /// So many council members.
     pub const fn council(members: u16) -> Self {
@@ -228,6 +235,7 @@ impl Needs {
             (Self::LEGAL_REVIEWER, "legal_reviewer"),
             (Self::NOTARY, "notary"),
             (Self::SECOND_ADMIN, "second_admin"),
+            (Self::AUDITOR, "auditor"),
         ];
         let mut names: Vec<String> = roles
             .iter()
@@ -254,7 +262,7 @@ impl Layout for Needs {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
         let roles = reader.u8()?;
-        if roles > 31 {
+        if roles > 63 {
             return Err(reader.error("unknown approval"));
         }
         Ok(Self { roles, council: reader.u16()? })
@@ -358,7 +366,7 @@ impl Layout for VersionHead {
     }
 }
 
-/// A step that waits for more approvals: revoke, suspend or resume.
+/// A step that waits for more approvals: revoke, suspend, resume or erase.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Pending {
     /// The step.
@@ -562,7 +570,9 @@ impl Layout for BasisEntry {
 
 /// State keys.
 pub mod key {
-    use super::{BasisRef, Date, Digest, Layout, OrgId, PublicKey, RecordId, RecordType, Step, TxId, Writer};
+    use super::{
+        BasisRef, BodyPlace, Date, Digest, Layout, OrgId, PublicKey, RecordId, RecordType, Step, TxId, Writer,
+    };
     use crate::subject::SubjectTag;
 
     pub use super::accuse::key::*;
@@ -629,6 +639,39 @@ pub mod key {
     /// Of the [`crate::subject::IndexEntry`].
     pub fn index() -> Vec<u8> {
         vec![0x0a]
+    }
+
+    /// Of an [`super::ErasureEntry`].
+    pub fn erasure(record: &RecordId) -> Vec<u8> {
+        of(0x0b, record)
+    }
+
+    /// Of a record of which a version may be listed whose body this ledger never saw.
+    pub fn unseen(record: &RecordId) -> Vec<u8> {
+        of(0x8a, record)
+    }
+
+    /// First and last possible key of every such record.
+    pub fn all_unseen() -> (Vec<u8>, Vec<u8>) {
+        (vec![0x8a], vec![0x8b])
+    }
+
+    /// Of a body for a record that an operation without effect brought.
+    pub fn idle_body(record: &RecordId, place: &BodyPlace) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(56);
+        writer.u8(0x8b).digest(record.digest());
+        place.write(&mut writer);
+        writer.finish()
+    }
+
+    /// First and last possible key of every such body of a record.
+    pub fn idle_bodies(record: &RecordId) -> (Vec<u8>, Vec<u8>) {
+        (of(0x8b, record), [&of(0x8b, record)[..], &[0xff; 19]].concat())
+    }
+
+    /// Where the body of such a key stands.
+    pub fn parse_idle_body(key: &[u8]) -> Option<BodyPlace> {
+        BodyPlace::from_canonical(key.get(33..)?).ok()
     }
 
     /// Of a [`crate::subject::Listing`].

@@ -207,4 +207,17 @@ pub enum Index<'a> {
     /// From the record of the first execution, for whoever has not the key or no longer all bodies: the entry after the
     /// block, or none where the block did not change it. The certified execution root says whether it is right.
     Recorded(Option<IndexEntry>),
+    /// From the bodies that are left and the record of the first execution together: by a node that has not every body
+    /// of the records that were listed then, and will list later ones itself.
+    Completed(&'a SubjectKey, Option<IndexEntry>),
+}
+
+impl<'a> Index<'a> {
+    /// The key, where what bodies say is listed here.
+    pub fn key(&self) -> Option<&'a SubjectKey> {
+        match self {
+            Self::Computed(key) | Self::Completed(key, _) => Some(key),
+            Self::None | Self::Recorded(_) => None,
+        }
+    }
 }

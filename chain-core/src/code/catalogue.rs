@@ -79,6 +79,8 @@ catalogue! {
     ThresholdNotMet = 420, "THRESHOLD_NOT_MET", "Not enough council members or administrators have agreed.", "Collect the missing signatures.";
     ScoreForbidden = 421, "SCORE_FORBIDDEN", "A score, rating or rank of a subject is not allowed.", "Leave the score out; it may not be recorded.";
     HeaderMismatch = 422, "HEADER_MISMATCH", "The public header says something else than the body.", "Build header and body together; see the detail for the field.";
+    LegalHold = 423, "LEGAL_HOLD", "The record is under a legal hold and may be neither sealed nor erased.", "Wait for the hold to be released; see the history for the order.";
+    NotAwaited = 424, "CONFIRMATION_NOT_AWAITED", "Nobody awaits this validator's word that it erased the record.", "Nothing to do: it gave it already, or it was no validator when the erasure was ordered.";
     ValidatorSetSize = 430, "VALIDATOR_SET_SIZE", "The validator set would have fewer than 4 or more than 100 members.", "Add another validator before one leaves, or remove one before another joins.";
     KeyInUse = 431, "KEY_IN_USE", "A key already serves another validator or a member.", "Make a new key for this purpose.";
     ReadyStale = 432, "READY_STALE", "The validator's word that it is ready is older than ten minutes, or dated ahead of block time.", "Check the validator's clock and have it say so again.";

@@ -95,6 +95,7 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         membership_touched: false,
         scheduled: None,
         frozen: Vec::new(),
+        erased: BTreeSet::new(),
         index: Index::None,
         touched: BTreeSet::new(),
     };
@@ -192,6 +193,7 @@ impl Execution<'_, Nothing> {
             tree,
             scheduled: None,
             frozen: Vec::new(),
+            erased: Vec::new(),
         })
     }
 }

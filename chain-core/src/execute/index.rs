@@ -51,17 +51,21 @@ fn place_of(head: &RecordHead, version: &VersionHead, today: Date) -> Place {
 impl<L: LedgerRead> Execution<'_, L> {
     /// Keeps whom an accepted version is about.
     pub(super) fn keep_listing(&mut self, header: &Header, subject: Option<Subject>) {
-        if let (Index::Computed(index_key), Some(subject)) = (self.index, subject)
-            && header.publish_from.is_some()
-        {
-            let listing = Listing::new(index_key.tag(&subject.organisation), subject.salt);
-            self.state.put(key::listing(&header.record, header.version), listing.to_canonical());
+        let (Some(index_key), Some(_)) = (self.index.key(), header.publish_from) else { return };
+        let listed = header.class.body_is_shared() && header.subject_kind == SubjectKind::Organisation;
+        match subject {
+            Some(subject) => {
+                let listing = Listing::new(index_key.tag(&subject.organisation), subject.salt);
+                self.state.put(key::listing(&header.record, header.version), listing.to_canonical());
+            }
+            None if listed => self.state.put(key::unseen(&header.record), Vec::new()),
+            None => {}
         }
     }
 
     /// Remembers that a record changed, if it is one that may be listed.
     pub(super) fn touch(&mut self, record: RecordId, head: &RecordHead) {
-        if matches!(self.index, Index::Computed(_))
+        if self.index.key().is_some()
             && head.class.body_is_shared()
             && head.subject_kind == SubjectKind::Organisation
         {
@@ -97,25 +101,52 @@ impl<L: LedgerRead> Execution<'_, L> {
                 }
                 Ok(None)
             }
-            Index::Computed(index_key) if index_key.public() != entry.key => Err(ReadError(format!(
-                "the key of the index of subjects is {}, the ledger's {}",
-                index_key.public(),
-                entry.key
-            ))),
-            Index::Computed(_) => self.change_index(entry),
+            Index::Computed(index_key) | Index::Completed(index_key, _)
+                if index_key.public() != entry.key =>
+            {
+                Err(ReadError(format!(
+                    "the key of the index of subjects is {}, the ledger's {}",
+                    index_key.public(),
+                    entry.key
+                )))
+            }
+            Index::Computed(_) => self.change_index(entry, None),
+            Index::Completed(_, after) => self.change_index(entry, Some(after)),
         }
     }
 
-    fn change_index(&mut self, entry: IndexEntry) -> Result<Option<TreeUpdateBatch>, ReadError> {
+    /// Changes the index by what this block does to it; where it is recorded what came of that, the record counts.
+    fn change_index(
+        &mut self,
+        entry: IndexEntry,
+        recorded: Option<Option<IndexEntry>>,
+    ) -> Result<Option<TreeUpdateBatch>, ReadError> {
         let mut changes = Vec::new();
         for record in std::mem::take(&mut self.touched) {
             self.settle(record, &mut changes)?;
         }
-        if changes.is_empty() {
-            return Ok(None);
+        let changed = recorded.map_or(!changes.is_empty(), |recorded| recorded.is_some());
+        if !changed {
+            return match changes.len() {
+                0 => Ok(None),
+                more => Err(ReadError(format!(
+                    "block {} changes {more} places of the index of subjects, its record says none",
+                    self.height
+                ))),
+            };
         }
         let (root, batch) = tree::update_index(self.state.ledger(), entry.changes, changes)?;
         let after = IndexEntry { changes: entry.changes.saturating_add(1), root, ..entry };
+        let after = match recorded.flatten() {
+            None => after,
+            Some(recorded) if (recorded.key, recorded.changes) == (after.key, after.changes) => recorded,
+            Some(recorded) => {
+                return Err(ReadError(format!(
+                    "block {} is change {} of the index of subjects, its record says {}",
+                    self.height, after.changes, recorded.changes
+                )));
+            }
+        };
         self.state.put(key::index(), after.to_canonical());
         Ok(Some(batch))
     }
@@ -157,6 +188,10 @@ impl<L: LedgerRead> Execution<'_, L> {
             if !kept && self.state.get(&of_version)?.is_some() {
                 self.state.remove(of_version);
             }
+        }
+        let unseen = key::unseen(&record);
+        if place == Place::Gone && waits.is_none() && self.state.get(&unseen)?.is_some() {
+            self.state.remove(unseen);
         }
         Ok(())
     }

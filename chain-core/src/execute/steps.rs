@@ -53,8 +53,15 @@ impl<L: LedgerRead> Execution<'_, L> {
             Operation::Ready { record, version, time_ms, signature } => {
                 self.ready(call, record, *version, *time_ms, signature)
             }
+            Operation::Erase { record, version, ground, note } => {
+                self.order_erasure(call, record, *version, *ground, note)
+            }
             Operation::Accuse(_) => {
                 let detail = "evidence comes alone in its transaction";
+                Err(Refusal::new(Code::TooManyOperations, detail).into())
+            }
+            Operation::ConfirmErasure { .. } => {
+                let detail = "a validator confirms erasures in a transaction of nothing else";
                 Err(Refusal::new(Code::TooManyOperations, detail).into())
             }
         }
@@ -214,8 +221,8 @@ impl<L: LedgerRead> Execution<'_, L> {
         Ok(done)
     }
 
-    /// Revoke, suspend, resume, stop publication: at once, or pending until others have agreed.
-    fn change(
+    /// Revoke, suspend, resume, stop publication, erase: at once, or pending until others have agreed.
+    pub(super) fn change(
         &mut self,
         call: &Call<'_>,
         record: &RecordId,
@@ -258,11 +265,13 @@ impl<L: LedgerRead> Execution<'_, L> {
         step: Step,
     ) -> Result<Needs, Fail> {
         let (role, needs) = match (head.record_type.lifecycle(), step) {
-            (Lifecycle::Status, Step::StopPublication)
+            (Lifecycle::Status, Step::StopPublication | Step::Erase)
             | (Lifecycle::Append, Step::Suspend | Step::Resume | Step::StopPublication) => {
                 let detail = format!("{} knows no step to {step}", head.record_type);
                 return Err(Refusal::new(Code::BadState, detail).into());
             }
+            // Neither may destroy alone what the other would have to answer for.
+            (_, Step::Erase) => (Role::PrivacyOfficer, Needs::AUDITOR),
             (Lifecycle::Status, _) if self.is_council_matter(record, head)? => {
                 (Role::CouncilMember, self.council_needs())
             }
@@ -293,6 +302,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             }
             Step::Suspend => head.current.status = Status::Suspended,
             Step::Resume => head.current.status = Status::Effective,
+            Step::Erase => self.erase(record, head)?,
             _ => head.flags = head.flags.with(Flags::PUBLICATION_STOPPED),
         }
         if head.record_type.is_governance() {
@@ -414,7 +424,8 @@ fn approval(call: &Call<'_>, head: &RecordHead, target: Target) -> Result<Needs,
     let member = &call.author.member;
     let notary = target != Target::Pending && version.notary.as_ref() == Some(&member.agency);
     let council = member.role == Role::CouncilMember && needs.council > 0;
-    if !notary && !council {
+    let auditor = member.role == Role::Auditor && needs.contains(Needs::AUDITOR);
+    if !notary && !council && !auditor {
         check_agency(call, head)?;
     }
     if signers.iter().any(|signer| signer.key == call.author.key) {
@@ -424,6 +435,7 @@ fn approval(call: &Call<'_>, head: &RecordHead, target: Target) -> Result<Needs,
     let own = member.agency == head.agency;
     let given = match member.role {
         Role::CouncilMember => Needs::council(1),
+        Role::Auditor => Needs::AUDITOR,
         Role::Clerk | Role::Supervisor if notary && needs.contains(Needs::NOTARY) => Needs::NOTARY,
         Role::Supervisor if own => Needs::SUPERVISOR,
         Role::Clerk if own && version.officers.contains(&call.author.key) => Needs::SECOND_CLERK,
@@ -445,6 +457,7 @@ fn check_change_state(head: &RecordHead, step: Step) -> Result<(), Fail> {
         Step::Suspend => status == Status::Effective,
         Step::Resume => status == Status::Suspended,
         Step::StopPublication => live && !head.flags.contains(Flags::PUBLICATION_STOPPED),
+        Step::Erase => status != Status::Erased,
         _ => live,
     };
     if fitting {

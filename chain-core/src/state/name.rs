@@ -6,7 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::{AgencyEntry, BasisEntry, EpochEntry, MemberEntry, RecordHead, ValidatorEntry, key};
+use super::{
+    AgencyEntry, BasisEntry, EpochEntry, ErasureEntry, MemberEntry, RecordHead, ValidatorEntry, key,
+};
 use crate::canonical::CanonicalError;
 use crate::code::{Code, Refusal};
 use crate::crypto::PublicKey;
@@ -31,6 +33,8 @@ pub enum EntryName {
     Validator(String),
     /// `epoch`: the [`EpochEntry`].
     Epoch,
+    /// `erasure:<record id>`: an [`ErasureEntry`].
+    Erasure(RecordId),
 }
 
 impl EntryName {
@@ -43,6 +47,7 @@ impl EntryName {
             Self::Basis(basis) => key::basis(basis),
             Self::Validator(name) => key::validator(name),
             Self::Epoch => key::epoch(),
+            Self::Erasure(record) => key::erasure(record),
         }
     }
 
@@ -63,6 +68,7 @@ impl EntryName {
             Self::Basis(_) => shown::<BasisEntry>(value),
             Self::Validator(_) => shown::<ValidatorEntry>(value),
             Self::Epoch => shown::<EpochEntry>(value),
+            Self::Erasure(_) => shown::<ErasureEntry>(value),
         }
     }
 }
@@ -76,6 +82,7 @@ impl fmt::Display for EntryName {
             Self::Basis(basis) => write!(f, "basis:{}@{}", basis.id, basis.version),
             Self::Validator(name) => write!(f, "validator:{name}"),
             Self::Epoch => f.write_str("epoch"),
+            Self::Erasure(record) => write!(f, "erasure:{record}"),
         }
     }
 }
@@ -85,7 +92,7 @@ impl FromStr for EntryName {
 
     fn from_str(text: &str) -> Result<Self, Refusal> {
         let bad = |why: String| {
-            let forms = "record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name> or epoch";
+            let forms = "record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name>, epoch or erasure:<record id>";
             let shown = crate::text::shown(text);
             Refusal::new(
                 Code::BadParameter,
@@ -97,6 +104,7 @@ impl FromStr for EntryName {
         };
         match kind {
             "record" => name.parse().map(Self::Record).map_err(|error| bad(error.to_string())),
+            "erasure" => name.parse().map(Self::Erasure).map_err(|error| bad(error.to_string())),
             "agency" => name.parse().map(Self::Agency),
             "member" => name.parse().map(Self::Member).map_err(|error| bad(error.to_string())),
             "basis" => {

@@ -95,7 +95,7 @@ pub fn index_root(changes: u64) -> Option<NodeKey> {
 }
 
 /// Changes the index of subjects once more, after `changes` changes; its nodes stand among those of the state tree.
-/// There must be something to change.
+/// Without entries the root is carried over to the next version.
 ///
 /// # Errors
 /// When the ledger cannot give a node.
@@ -104,7 +104,8 @@ pub fn update_index<R: TreeReader>(
     changes: u64,
     entries: Vec<TreeWrite>,
 ) -> Result<(Digest, TreeUpdateBatch), ReadError> {
-    write(ledger, INDEX_VERSIONS.saturating_add(changes), entries, changes == 0)
+    let one_by_one = changes == 0 || entries.is_empty();
+    write(ledger, INDEX_VERSIONS.saturating_add(changes), entries, one_by_one)
 }
 
 fn write<R: TreeReader>(

@@ -6,7 +6,7 @@ use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey, SecretKey, Signature};
 use chain_core::date::Date;
 use chain_core::execute::{
-    ChainParams, GenesisState, OrderedBatch, OrderedBlock, Outcome, ReadError, Verdict,
+    ChainParams, GenesisState, OrderedBatch, OrderedBlock, Outcome, ReadError, Verdict, execute_block,
 };
 use chain_core::id::{ChainId, Epoch, Height, RecordId, ValidatorIx, View};
 use chain_core::lane::{BatchHeader, SignedBatchHeader};
@@ -205,6 +205,8 @@ pub(crate) struct City {
     counter: u64,
     /// The key of the index of subjects, where the city keeps one.
     pub(crate) index: Option<SubjectKey>,
+    /// Records whose bodies the newest block ordered to be destroyed.
+    pub(crate) erased: Vec<RecordId>,
 }
 
 impl City {
@@ -215,7 +217,7 @@ impl City {
     pub(crate) fn with(genesis: &GenesisState) -> Self {
         let ledger = MemoryLedger::new(chain(), genesis).unwrap();
         let index = genesis.index.map(|_| index_key());
-        Self { ledger, time_ms: instant("2026-05-06T09:00:00+08:00"), counter: 0, index }
+        Self { ledger, time_ms: instant("2026-05-06T09:00:00+08:00"), counter: 0, index, erased: Vec::new() }
     }
 
     /// With an index of subjects.
@@ -280,7 +282,12 @@ impl City {
         let batch = batch(submissions);
         let ordered = OrderedBatch { batch: &batch, signatures_ok: &signatures_ok, recorded };
         let index = self.index.as_ref().map_or(Index::None, Index::Computed);
-        self.ledger.execute(&OrderedBlock { header, batches: vec![ordered], index })
+        let block = OrderedBlock { header, batches: vec![ordered], index };
+        let mut result = execute_block(&self.ledger, &chain(), self.ledger.exec_state(), &block)?;
+        self.erased = std::mem::take(&mut result.erased);
+        let outcomes = std::mem::take(&mut result.outcomes);
+        self.ledger.apply(result);
+        Ok(outcomes)
     }
 
     /// An empty block: time passes.

@@ -8,6 +8,7 @@ mod automatic;
 mod city;
 mod content;
 mod countersign;
+mod erasure;
 mod governance;
 mod official_data;
 mod pitfalls;

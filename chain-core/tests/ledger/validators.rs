@@ -45,7 +45,7 @@ fn name(number: usize) -> String {
     format!("v{number:03}")
 }
 
-fn genesis_of(validators: usize) -> GenesisState {
+pub(crate) fn genesis_of(validators: usize) -> GenesisState {
     let validators = (1..=validators).map(|number| details(&name(number))).collect();
     GenesisState { validators, ..genesis() }
 }

@@ -16,8 +16,10 @@ use chain_core::genesis::{KeyRole, ValidatorSecrets};
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::json;
 use chain_core::layout::Layout;
-use chain_core::leaf::{AutomaticLeaf, EvidenceLeaf, GenesisLeaf, Leaf, RecoveryLeaf, SealLeaf, SignedLeaf};
-use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason, Step};
+use chain_core::leaf::{
+    AutomaticLeaf, ErasureLeaf, EvidenceLeaf, GenesisLeaf, Leaf, RecoveryLeaf, SealLeaf, SignedLeaf,
+};
+use chain_core::operation::{AmendReason, Effect, EraseGround, Operation, RevokeReason, Step};
 use chain_core::org::OrgId;
 use chain_core::record::governance::{Possession, Role};
 use chain_core::record::validator::{Ready, ValidatorDetails, ValidatorPossession};
@@ -26,8 +28,8 @@ use chain_core::record::{
 };
 use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
 use chain_core::state::{
-    AgencyEntry, BasisEntry, EpochEntry, Flags, MemberEntry, Needs, OffenceEntry, OffenderEntry, Pending,
-    ReadyEntry, RecordHead, Scheduled, Signer, Status, ValidatorEntry, VersionHead,
+    AgencyEntry, BasisEntry, Confirmation, EpochEntry, ErasureEntry, Flags, MemberEntry, Needs, OffenceEntry,
+    OffenderEntry, Pending, ReadyEntry, RecordHead, Scheduled, Signer, Status, ValidatorEntry, VersionHead,
 };
 use chain_core::transaction::{Body, Submission, Transaction};
 use proptest::prelude::*;
@@ -168,6 +170,11 @@ fn operations() -> Vec<(&'static str, Operation)> {
                 signature: secret("v1/consensus").sign(&ready()),
             },
         ),
+        (
+            "erase",
+            Operation::Erase { record, version, ground: EraseGround::Court, note: "file 7/2026".to_owned() },
+        ),
+        ("confirm_erasure", Operation::ConfirmErasure { record, version, bodies: 2 }),
     ]
 }
 
@@ -284,6 +291,20 @@ fn leaves() -> Vec<(&'static str, Leaf)> {
                 height: Height::new(258),
                 time_ms: 1_778_029_200_003,
                 recovery: recovery(),
+            })),
+        ),
+        (
+            "erasure",
+            Leaf::Erasure(Box::new(ErasureLeaf {
+                height: Height::new(259),
+                time_ms: 1_778_029_200_004,
+                tx: TxId::new(digest("tx")),
+                operation_index: 3,
+                author: public("v1/log"),
+                validator: "v1".to_owned(),
+                record: record(),
+                version: 2,
+                bodies: 2,
             })),
         ),
     ]
@@ -417,6 +438,14 @@ fn bytes_are_frozen_and_read_back() {
     let basis = Details::LegalBasis(Box::new(basis_details("food-safety")));
     canonical("details_legal_basis", &basis, &mut failures);
     canonical("state_record_head", &head(), &mut failures);
+    let erasure = ErasureEntry {
+        height: Height::new(258),
+        leaf_index: 41,
+        version: 2,
+        awaited: vec!["v0".to_owned(), "v3".to_owned()],
+        confirmed: vec![Confirmation { validator: "v1".to_owned(), bodies: 2, leaf_index: 44 }],
+    };
+    canonical("state_erasure", &erasure, &mut failures);
     let agency_entry = AgencyEntry {
         id: agency("A1"),
         name: "示例市市场监督管理局".to_owned(),

@@ -244,6 +244,7 @@ fn leaf_version(leaf: &Leaf) -> u32 {
         Leaf::Automatic(leaf) => leaf.version,
         Leaf::Genesis(leaf) => leaf.header.version,
         Leaf::Evidence(_) | Leaf::Recovery(_) => 1,
+        Leaf::Erasure(leaf) => leaf.version,
         Leaf::Seal(_) => 0,
     }
 }

@@ -340,7 +340,17 @@ fn result_of(
         outcomes_root: outcomes_root(&outcomes),
         state_root,
     };
-    BlockResult { summary, outcomes, leaves, log, state, tree, scheduled: None, frozen: Vec::new() }
+    BlockResult {
+        summary,
+        outcomes,
+        leaves,
+        log,
+        state,
+        tree,
+        scheduled: None,
+        frozen: Vec::new(),
+        erased: Vec::new(),
+    }
 }
 
 fn write(ledger: &LedgerStore, tip: &Tip, result: &BlockResult) {

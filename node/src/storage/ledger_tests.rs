@@ -79,7 +79,17 @@ fn block_of(
     next.height = height;
     (
         next,
-        BlockResult { summary, outcomes, leaves, log, state, tree, scheduled: None, frozen: Vec::new() },
+        BlockResult {
+            summary,
+            outcomes,
+            leaves,
+            log,
+            state,
+            tree,
+            scheduled: None,
+            frozen: Vec::new(),
+            erased: Vec::new(),
+        },
         listed,
     )
 }

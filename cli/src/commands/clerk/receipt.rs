@@ -239,6 +239,7 @@ fn facts(bytes: &[u8]) -> CliResult<LeafFacts> {
         Leaf::Automatic(leaf) => leaf.version,
         Leaf::Genesis(leaf) => leaf.header.version,
         Leaf::Evidence(_) | Leaf::Recovery(_) => 1,
+        Leaf::Erasure(leaf) => leaf.version,
         Leaf::Seal(_) => return Err(malformed("the leaf is a seal and belongs to no record".to_owned())),
     };
     let record = leaf.record().ok_or_else(|| malformed("the leaf belongs to no record".to_owned()))?;
