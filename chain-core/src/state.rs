@@ -717,6 +717,20 @@ pub mod key {
         key.first().is_some_and(|&kind| kind < DERIVED || matches!(kind, 0x86 | 0x89))
     }
 
+    /// The record of an entry of the index of subjects that links it with its organisation.
+    pub fn links(key: &[u8]) -> Option<&[u8]> {
+        match key.first() {
+            Some(0x86) => key.get(1..33),
+            Some(0x89) => key.get(33..65),
+            _ => None,
+        }
+    }
+
+    /// First and last possible keys of all entries that link records with their organisations.
+    pub fn all_links() -> [(Vec<u8>, Vec<u8>); 2] {
+        [(vec![0x86], vec![0x87]), (vec![0x89], vec![0x8a])]
+    }
+
     /// First and last possible key of every record that the index lists.
     pub fn all_listed() -> (Vec<u8>, Vec<u8>) {
         (vec![0x88], vec![0x89])

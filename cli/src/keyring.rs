@@ -122,6 +122,11 @@ impl KeyRing {
         })
     }
 
+    /// Keys in a role, of whatever agency.
+    pub(crate) fn in_role(&self, role: &str) -> Vec<&Entry> {
+        self.entries().iter().filter(|entry| entry.role.as_deref() == Some(role)).collect()
+    }
+
     /// Keys of an agency in a role.
     pub(crate) fn of(&self, agency: &str, role: &str) -> Vec<&Entry> {
         let fits =

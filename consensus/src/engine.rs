@@ -162,6 +162,8 @@ pub struct Restored {
 struct Peer {
     connected: bool,
     heard_ms: Option<u64>,
+    /// Whether it has said where it stands.
+    stands: bool,
     committed: Height,
     executed: Height,
     view: View,
@@ -479,6 +481,11 @@ impl Engine {
     /// What is known of a peer: connected, committed height, view, and when it was last heard.
     pub fn peer(&self, ix: ValidatorIx) -> Option<(bool, Height, View, Option<u64>)> {
         self.peers.get(ix.index()).map(|peer| (peer.connected, peer.committed, peer.view, peer.heard_ms))
+    }
+
+    /// How many others have said where they stand, with the certificate of it, since this engine was made.
+    pub fn standings(&self) -> usize {
+        self.peers.iter().filter(|peer| peer.stands).count()
     }
 
     /// How much is held on behalf of others.

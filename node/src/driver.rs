@@ -9,6 +9,7 @@ pub mod batches;
 mod carried;
 pub mod core;
 pub(crate) mod epochs;
+mod hearsay;
 pub mod hooks;
 mod inbox;
 pub mod intake;
@@ -613,6 +614,7 @@ impl Driver {
         view.leader = Some(self.engine.leader());
         view.committed = committed.height;
         view.certified = self.engine.certified();
+        view.standings = self.engine.standings();
         view.digest = Some(committed.digest);
         view.time_ms = committed.time_ms;
         view.voting = self.engine.voting();
@@ -630,6 +632,9 @@ impl Driver {
             view.gave_up = self.engine.gave_up();
             view.habit_ms = self.pauses.habit_ms();
         }
+        drop(view);
+        // From the moment on that it is so, not from the first question on: others may be away by then.
+        self.core.check_caught_up().ok();
     }
 }
 

@@ -15,15 +15,15 @@ use chain_core::code::{Code, Refusal};
 use chain_core::committee::Committee;
 use chain_core::crypto::Digest;
 use chain_core::execute::{
-    BlockResult, ExecState, GenesisState, OrderedBatch, OrderedBlock, Verdict, execute_block,
-    execute_recovered_block, genesis_block,
+    BlockResult, ExecState, GenesisState, LedgerRead as _, OrderedBatch, OrderedBlock, Verdict,
+    execute_block, execute_recovered_block, genesis_block,
 };
 use chain_core::id::{Epoch, Height, TxId};
 use chain_core::lane::{BatchRef, LaneFrontier};
 use chain_core::leaf::Leaf;
 use chain_core::merkle::Frontier;
 use chain_core::state::key;
-use chain_core::subject::Index;
+use chain_core::subject::{Index, IndexEntry};
 use consensus::action::Delivery;
 use consensus::engine::Tip;
 use consensus::message::Proposal;
@@ -32,6 +32,7 @@ use crate::driver::batches::CheckedBatch;
 use crate::driver::core::{Core, Input};
 use crate::driver::hooks::{Point, hit};
 use crate::storage::StorageError;
+use crate::storage::consensus::Recorded;
 use crate::storage::ledger::{Executed, ExecutionView, LedgerWriter, Listed, Place, SUMMARIES_AT_START};
 
 /// Deliveries that wait for the executor.
@@ -50,6 +51,9 @@ pub(crate) struct Executor<'a> {
     recent: VecDeque<ExecSummary>,
     /// The last base of an epoch of which a snapshot was taken, or could not be.
     snapshot: Height,
+    /// Whether a record may be listed in the index of subjects whose body was gone before this node executed it: until it
+    /// is listed no more, the index comes from what others recorded.
+    unseen: bool,
 }
 
 impl<'a> Executor<'a> {
@@ -95,14 +99,17 @@ impl<'a> Executor<'a> {
         check_log(&log, &summary)?;
         let recent = ledger.recent_summaries(tip.height).map_err(refuse)?.into();
         core.note_executed(tip.height);
+        let view = ledger.execution_view();
+        let unseen = has_unseen(&view)?;
         Ok(Self {
             core,
-            view: ledger.execution_view(),
+            view,
             writer,
             tip,
             state: ExecState { summary, log },
             recent,
             snapshot: Height::ZERO,
+            unseen,
         })
     }
 
@@ -119,7 +126,17 @@ impl<'a> Executor<'a> {
                 break;
             }
             let Some(batches) = self.batches_of(&proposal)? else { break };
-            self.execute(&proposal, batches)?;
+            let height = proposal.header.height;
+            let index_after = if self.needs_index(&batches) {
+                // Without peers yet: what this node has not recorded itself waits for the network.
+                if self.core.consensus.indexed_to().map_err(refuse)? < height {
+                    break;
+                }
+                self.core.consensus.index_after(height).map_err(refuse)?
+            } else {
+                None
+            };
+            self.execute(&proposal, batches, index_after)?;
             if self.core.stop.stopping() {
                 break;
             }
@@ -138,9 +155,11 @@ impl<'a> Executor<'a> {
         let result = self
             .snapshot_at_start()
             .and_then(|()| deliveries.iter().try_for_each(|delivery| self.deliver(&delivery)));
+        // It may have stopped waiting for its peers because the node stops.
+        let waited = |refusal: &Refusal| refusal.code == Code::NotReady && self.core.stop.stopping();
         match result {
-            Ok(()) => drop(self.core.guard(self.core.ledger.flush())),
-            Err(refusal) => self.core.stop.fail(refusal),
+            Err(refusal) if !waited(&refusal) => self.core.stop.fail(refusal),
+            _ => drop(self.core.guard(self.core.ledger.flush())),
         }
     }
 
@@ -178,7 +197,11 @@ impl<'a> Executor<'a> {
             let batch = self.batch(name)?;
             batches.push(batch.ok_or_else(|| internal(format!("batch {name:?} is ordered, not stored")))?);
         }
-        let (summary, scheduled) = self.execute(&proposal, batches)?;
+        let index_after = match self.needs_index(&batches) {
+            true => self.index_after(height)?,
+            false => None,
+        };
+        let (summary, scheduled) = self.execute(&proposal, batches, index_after)?;
         let closing = delivery.header.flags.contains(Flags::CLOSING);
         self.core.inputs.push(Input::Executed { summary, scheduled, closing });
         if delivery.header.flags.contains(Flags::CHECKPOINT)
@@ -195,6 +218,7 @@ impl<'a> Executor<'a> {
         &mut self,
         proposal: &Proposal,
         batches: Vec<Arc<CheckedBatch>>,
+        index_after: Option<IndexEntry>,
     ) -> Result<(ExecSummary, Option<Digest>), Refusal> {
         let start = Instant::now();
         let header = &proposal.header;
@@ -210,9 +234,13 @@ impl<'a> Executor<'a> {
         let ordered = batches.iter().map(|one| OrderedBatch {
             batch: &one.batch,
             signatures_ok: &one.signatures_ok,
-            recorded: None,
+            recorded: one.recorded.as_deref(),
         });
-        let index = self.core.subjects.as_ref().map_or(Index::None, Index::Computed);
+        let index = match &self.core.subjects {
+            None => Index::None,
+            Some(key) if self.needs_index(&batches) => Index::Completed(key, index_after),
+            Some(key) => Index::Computed(key),
+        };
         let block = OrderedBlock { header, batches: ordered.collect(), index };
         let acts = self.core.consensus.acts_between(self.epoch(), header.epoch).map_err(refuse)?;
         let result = if acts.is_empty() {
@@ -226,6 +254,9 @@ impl<'a> Executor<'a> {
         self.write(proposal, &batches, &result)?;
         self.count(&result, start);
         self.core.tracker.executed(header.height, batches.iter().flat_map(|batch| &batch.ids));
+        if !result.erased.is_empty() {
+            self.core.erase.ring();
+        }
         for &author in &result.frozen {
             self.core.inputs.push(Input::LaneFrozen { epoch: header.epoch, author });
         }
@@ -235,7 +266,12 @@ impl<'a> Executor<'a> {
         let kind = key::validator("");
         let peers_changed = result.state.iter().any(|(key, _)| key.first() == kind.first());
         self.state = ExecState { summary, log: result.log.clone() };
+        let (from, to) = key::all_unseen();
+        let looked = result.state.iter().any(|(key, _)| from <= *key && *key < to);
         self.view.apply(result);
+        if looked {
+            self.unseen = has_unseen(&self.view)?;
+        }
         self.recent.push_back(summary);
         while self.recent.len() as u64 > SUMMARIES_AT_START {
             self.recent.pop_front();
@@ -244,6 +280,20 @@ impl<'a> Executor<'a> {
             self.core.renew_network();
         }
         Ok((summary, scheduled))
+    }
+
+    /// Whether the index of subjects after a block cannot be computed here.
+    fn needs_index(&self, batches: &[Arc<CheckedBatch>]) -> bool {
+        self.core.subjects.is_some() && (self.unseen || batches.iter().any(|one| one.recorded.is_some()))
+    }
+
+    /// How the index of subjects stood after a block, by what this node recorded or else by what its peers say.
+    fn index_after(&self, height: Height) -> Result<Option<IndexEntry>, Refusal> {
+        let store = &self.core.consensus;
+        if store.indexed_to().map_err(refuse)? >= height {
+            return store.index_after(height).map_err(refuse);
+        }
+        self.core.hearsay.index_after(self.core, height)
     }
 
     fn write(
@@ -328,7 +378,12 @@ impl<'a> Executor<'a> {
         }
         match self.core.consensus.batch_bytes(name).map_err(refuse)? {
             None => Ok(None),
-            Some(bytes) => self.core.part().judge.recheck(bytes).map(|batch| Some(Arc::new(batch))),
+            Some(bytes) => {
+                let recorded = self.core.consensus.recorded(name).map_err(refuse)?;
+                let batch =
+                    self.core.part().judge.recheck(bytes, recorded.map(|Recorded(outcomes)| outcomes))?;
+                Ok(Some(Arc::new(batch)))
+            }
         }
     }
 
@@ -374,6 +429,12 @@ fn listed(result: &BlockResult) -> Result<Vec<Listed>, Refusal> {
         }
     }
     Ok(listed)
+}
+
+fn has_unseen(view: &ExecutionView<'_>) -> Result<bool, Refusal> {
+    let (from, to) = key::all_unseen();
+    let found = view.range(&from, &to, 1);
+    Ok(!found.map_err(|error| Refusal::new(Code::StorageFailed, error.to_string()))?.is_empty())
 }
 
 fn check_log(log: &Frontier, summary: &ExecSummary) -> Result<(), Refusal> {

@@ -12,6 +12,7 @@ pub mod config;
 pub mod datadir;
 pub mod driver;
 pub mod epoch;
+mod eraser;
 mod executor;
 pub mod handle;
 pub mod keys;

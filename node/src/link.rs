@@ -12,6 +12,7 @@ use chain_core::crypto::{Digest, PublicKey, Signature};
 use chain_core::id::{Height, ValidatorIx};
 use chain_core::lane::BatchRef;
 use chain_core::recovery::SignedRecovery;
+use chain_core::subject::IndexEntry;
 use consensus::Peers;
 use consensus::message::Message;
 use futures::future::BoxFuture;
@@ -25,6 +26,8 @@ pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024 + 1;
 pub const SYNC_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most batches in one sync answer.
 pub const SYNC_BATCHES_MAX: usize = 256;
+/// Most blocks of which one answer says how the index of subjects stood.
+pub const SYNC_INDEXES_MAX: u64 = 1_024;
 
 /// Which long-lived stream a frame travels on. Votes never wait behind data.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -157,18 +160,39 @@ pub enum SyncRequest {
         /// Newest batch wanted.
         tip: BatchRef,
     },
+    /// How the index of subjects stood after blocks that changed it.
+    Indexes {
+        /// First block.
+        from: Height,
+        /// Last block, at most [`SYNC_INDEXES_MAX`] after it.
+        to: Height,
+    },
 }
 
 impl Wire for SyncRequest {
     const LIMIT: usize = 128;
 }
 
-/// The answer: encoded batches, ascending from the first wanted; possibly fewer than asked for, within
-/// [`SYNC_BYTES_MAX`] and [`SYNC_BATCHES_MAX`]. Empty when the peer has none.
+/// A batch as a peer stores it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SyncedBatch {
+    /// The batch, encoded by itself.
+    pub bytes: Vec<u8>,
+    /// What its operations came to, encoded by itself: where bodies of it are gone.
+    pub recorded: Option<Vec<u8>>,
+}
+
+/// The answer to a question.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct SyncResponse {
-    /// The batches, each encoded by itself.
-    pub batches: Vec<Vec<u8>>,
+pub enum SyncResponse {
+    /// The peer has nothing of it.
+    #[default]
+    Nothing,
+    /// Batches, ascending from the first wanted; possibly fewer than asked for, within [`SYNC_BYTES_MAX`] and
+    /// [`SYNC_BATCHES_MAX`].
+    Batches(Vec<SyncedBatch>),
+    /// The index of subjects after each of the blocks that changed it.
+    Indexes(Vec<(Height, IndexEntry)>),
 }
 
 impl Wire for SyncResponse {

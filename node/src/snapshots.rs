@@ -18,6 +18,7 @@ pub mod verify;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use chain_core::code::Refusal;
@@ -35,17 +36,21 @@ const FAILURE: &str = "last-failure";
 
 /// The snapshots of a data directory.
 #[derive(Clone, Debug)]
-pub struct Snapshots(PathBuf);
+pub struct Snapshots {
+    folder: PathBuf,
+    /// One is taken, or all are removed, never both at once.
+    turn: Arc<Mutex<()>>,
+}
 
 impl Snapshots {
     /// Those of a data directory, which may have none yet.
     pub fn of(data: &DataDir) -> Self {
-        Self(data.path().join("snapshots"))
+        Self { folder: data.path().join("snapshots"), turn: Arc::default() }
     }
 
     /// Where the snapshot of a height is, if there is one.
     pub fn path(&self, height: Height) -> PathBuf {
-        self.0.join(height.to_string())
+        self.folder.join(height.to_string())
     }
 
     /// The heights of all complete ones, ascending.
@@ -62,7 +67,7 @@ impl Snapshots {
 
     /// Why the last snapshot could not be taken, if so.
     pub fn last_failure(&self) -> Option<String> {
-        fs::read_to_string(self.0.join(FAILURE)).ok()
+        fs::read_to_string(self.folder.join(FAILURE)).ok()
     }
 
     /// Takes the snapshot of a height at which the store stands, unless there is one. A failure is said, and left for
@@ -82,7 +87,7 @@ impl Snapshots {
                 ledger.healthy()?;
                 let (code, detail) = (refusal.code.name(), &refusal.detail);
                 tracing::warn!(height = height.get(), code, detail, "no snapshot of the ledger was taken");
-                let told = write_synced(&self.0.join(FAILURE), &format!("block {height}: {refusal}\n"));
+                let told = write_synced(&self.folder.join(FAILURE), &format!("block {height}: {refusal}\n"));
                 if let Err(refusal) = told {
                     tracing::warn!(detail = refusal.detail, "nor could this be written down");
                 }
@@ -93,18 +98,19 @@ impl Snapshots {
 
     /// Takes the snapshot of a height and removes old ones; false when there was one already.
     fn take(&self, ledger: &LedgerStore, height: Height) -> Result<bool, Refusal> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.path(height);
         if path.exists() {
             return Ok(false);
         }
-        fs::create_dir_all(&self.0).map_err(|error| file_error("making", &self.0, error))?;
-        let taking = self.0.join(format!("{TAKING}{height}"));
+        fs::create_dir_all(&self.folder).map_err(|error| file_error("making", &self.folder, error))?;
+        let taking = self.folder.join(format!("{TAKING}{height}"));
         remove_folder(&taking)?;
         ledger.copy_to(&taking).map_err(|error| error.refusal())?;
         sync_files(&taking)?;
         rename(&taking, &path)?;
-        sync_directory(&self.0)?;
-        let failure = self.0.join(FAILURE);
+        sync_directory(&self.folder)?;
+        let failure = self.folder.join(FAILURE);
         if failure.exists() {
             fs::remove_file(&failure).map_err(|error| file_error("removing", &failure, error))?;
         }
@@ -115,10 +121,27 @@ impl Snapshots {
     /// Removes all but the newest [`KEPT`]. One that is half removed must not pass for a snapshot.
     fn remove_old(&self) -> Result<(), Refusal> {
         let heights = self.heights()?;
-        for height in heights.iter().rev().skip(KEPT) {
-            let removing = self.0.join(format!("{REMOVING}{height}"));
-            rename(&self.path(*height), &removing)?;
-            remove_folder(&removing)?;
+        heights.iter().rev().skip(KEPT).try_for_each(|height| self.remove(*height))
+    }
+
+    fn remove(&self, height: Height) -> Result<(), Refusal> {
+        let removing = self.folder.join(format!("{REMOVING}{height}"));
+        rename(&self.path(height), &removing)?;
+        remove_folder(&removing)
+    }
+
+    /// Removes all: they hold what must go, as the ledger's files do until they are written anew by `scrub`. The next
+    /// snapshot is taken where the next epoch begins.
+    ///
+    /// # Errors
+    /// As `scrub`; when the folder cannot be read or written.
+    pub(crate) fn forget(&self, scrub: impl FnOnce() -> Result<(), Refusal>) -> Result<(), Refusal> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        scrub()?;
+        let heights = self.heights()?;
+        heights.iter().try_for_each(|height| self.remove(*height))?;
+        if !heights.is_empty() {
+            tracing::info!(snapshots = heights.len(), "removed snapshots that held what is erased");
         }
         Ok(())
     }
@@ -130,15 +153,15 @@ impl Snapshots {
     pub(crate) fn tidy(&self) -> Result<(), Refusal> {
         for name in self.names()? {
             if name.starts_with(TAKING) || name.starts_with(REMOVING) {
-                remove_folder(&self.0.join(name))?;
+                remove_folder(&self.folder.join(name))?;
             }
         }
         Ok(())
     }
 
     fn names(&self) -> Result<Vec<String>, Refusal> {
-        let failed = |error| file_error("reading", &self.0, error);
-        let entries = match fs::read_dir(&self.0) {
+        let failed = |error| file_error("reading", &self.folder, error);
+        let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(failed(error)),

@@ -25,6 +25,7 @@ use crate::driver::core::{Core, CoreInbox, Input, Parts};
 use crate::driver::epochs::Epochs;
 use crate::driver::{Accuser, Driver, Recorder, Start, hooks};
 use crate::epoch::{Directory, Part};
+use crate::eraser::Eraser;
 use crate::executor::{Executor, QUEUE_MAX};
 use crate::handle::NodeHandle;
 use crate::keys::{read_key, read_passphrase};
@@ -156,8 +157,7 @@ pub struct Running {
     handle: NodeHandle,
     data: DataDir,
     own: Validator,
-    driver: Option<JoinHandle<()>>,
-    executor: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl std::fmt::Debug for Running {
@@ -240,7 +240,7 @@ impl Running {
     /// # Errors
     /// Why the node stopped, unless it was told to.
     pub fn join(mut self, reason: Result<(), Refusal>) -> Result<(), Refusal> {
-        for thread in [self.driver.take(), self.executor.take()].into_iter().flatten() {
+        for thread in self.threads.drain(..) {
             // A panic was logged where it happened, and ended the process.
             let _ = thread.join();
         }
@@ -357,11 +357,13 @@ impl Prepared {
                 Ok(executor) => executor.run(&delivered),
                 Err(refusal) => executor_core.stop.fail(refusal),
             })?;
+        let eraser = Eraser::new(core.clone(), SecretKey::from_seed(*setup.keys.log.seed()));
+        let eraser = spawn("eraser", move || eraser.run())?;
         let driver = spawn("engine", move || Driver::new(start).run())?;
         let network = setup.genesis.document().network.clone();
         let handle: NodeHandle =
             Arc::new(Local::new(core.clone(), Arc::from(setup.genesis_text), network, setup.reader));
-        Ok(Running { core, handle, data: setup.data, own, driver: Some(driver), executor: Some(executor) })
+        Ok(Running { core, handle, data: setup.data, own, threads: vec![driver, executor, eraser] })
     }
 }
 

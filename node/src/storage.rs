@@ -217,6 +217,8 @@ pub(crate) struct Family {
     pub(crate) large_values: bool,
 }
 
+/// The oldest share of the files of large values that compactions collect, as RocksDB does by itself.
+pub(crate) const BLOB_AGE_CUTOFF: &str = "0.25";
 /// Smaller values stand beside their keys.
 const BLOB_BYTES_MIN: u64 = 1024;
 

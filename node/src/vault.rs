@@ -11,7 +11,7 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::transaction::Body;
-use rocksdb::{DB, Options};
+use rocksdb::{BottommostLevelCompaction, CompactOptions, DB, Options};
 use serde::{Deserialize, Serialize};
 
 use crate::storage::{StorageError, synced};
@@ -98,6 +98,31 @@ impl Vault {
             .put_opt(commit.as_bytes(), encode(&entry)?, &synced())
             .map_err(StorageError::failed("writing to the vault"))
             .map_err(|error| error.refusal())
+    }
+
+    /// Destroys bodies with their keys; gives how many were kept here.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn destroy(&self, commits: &[Digest]) -> Result<u32, Refusal> {
+        let failed = |error: StorageError| error.refusal();
+        let mut count = 0;
+        for commit in commits {
+            let key = commit.as_bytes();
+            let kept = self.db.get_pinned(key).map_err(StorageError::failed("reading the vault"));
+            if kept.map_err(failed)?.is_some() {
+                let gone = self.db.delete_opt(key, &synced());
+                gone.map_err(StorageError::failed("deleting from the vault")).map_err(failed)?;
+                count += 1;
+            }
+        }
+        if count > 0 {
+            self.db.flush().map_err(StorageError::failed("flushing the vault")).map_err(failed)?;
+            let mut options = CompactOptions::default();
+            options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+            self.db.compact_range_opt(None::<&[u8]>, None::<&[u8]>, &options);
+        }
+        Ok(count)
     }
 
     /// A body, if it is kept here.

@@ -4,6 +4,7 @@
 //! started, by its own handle. [`judge`] reads what the vote recorders wrote; [`sheet`] makes spreadsheets;
 //! [`clerk`] signs transactions, also wrong ones; [`council`] changes the validators; [`load`] files records while something happens.
 
+pub mod canary;
 pub mod clerk;
 mod copies;
 pub mod council;

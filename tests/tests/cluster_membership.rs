@@ -194,6 +194,16 @@ fn validators_come_go_and_change_keys_while_records_are_filed() {
     client.goes_on("the fourth left");
     follows(&city, 3);
     city.step("the fourth follows without a vote");
+    city.cluster.nodes[3].kill();
+    city.cluster.nodes[3].start();
+    follows(&city, 3);
+    let url = city.cluster.nodes[3].url();
+    let record = http::listed(&url, RecordType::DocFingerprint).pop_first().unwrap().0;
+    wait_for("a body from the fourth", PATIENCE, || {
+        let view: serde_json::Value = http::get(&format!("{url}/v1/records/{record}")).ok()?;
+        (!view["body"].is_null()).then_some(())
+    });
+    city.step("the fourth serves bodies, too");
 
     // No fewer than four.
     let too_few = city.validator(&["propose", "remove", c, "--key", city.council.first()]);

@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use chain_core::crypto::Digest;
+use city_tests::cluster::canary::holds;
 use city_tests::cluster::{Cluster, done, said, wait_for};
 use city_tests::skip;
 use serde_json::Value;
 
 /// Longest wait for a step.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The validator that is stopped in order and started again.
+const RESTARTED: usize = 3;
 /// Invented firms with valid check characters.
 const FIRM: &str = "uscc:91440300100012316L";
 const OTHER: &str = "uscc:91320199MAXBERYK7A";
@@ -88,7 +92,7 @@ fn the_list_of_an_organisation_is_complete_or_refused() {
     let (three, first) = prove(&cluster, FIRM, 3, None, "three.subject-proof.json");
     assert_eq!(three["records"], sorted(mine.clone()));
     let (one, second) = prove(&cluster, OTHER, 1, None, "one.subject-proof.json");
-    assert_eq!(one["records"], sorted(other));
+    assert_eq!(one["records"], sorted(other.clone()));
     let nobody = prove(&cluster, "uscc:91320100MAX000000U", 0, None, "x").0;
     assert_eq!(nobody["records"], sorted(Vec::new()));
 
@@ -140,6 +144,8 @@ fn the_list_of_an_organisation_is_complete_or_refused() {
     independent(&policy, &good, &lies);
 
     keyless(&mut cluster);
+    let salt = |proof: &Value| proof["records"][0]["salt"].as_str().unwrap().to_owned();
+    erased(&mut cluster, &other[0], &salt(&single), &salt(&whole));
 
     // The auditor has not the key: the index comes from the blocks, under the certified roots.
     let audit = cluster.city(&["audit", "chain", "-o", "json"]);
@@ -151,7 +157,7 @@ fn the_list_of_an_organisation_is_complete_or_refused() {
 /// A node with another key, or with none, does not start; with the right one it catches up.
 fn keyless(cluster: &mut Cluster) {
     done(&cluster.city(&["key", "new", "another", "--kind", "subjects", "-o", "json"]));
-    let node = &mut cluster.nodes[3];
+    let node = &mut cluster.nodes[RESTARTED];
     node.terminate();
     assert!(node.ended_within(PATIENCE).unwrap().success());
     let config = node.data().with_file_name("node.toml");
@@ -168,7 +174,48 @@ fn keyless(cluster: &mut Cluster) {
     }
     std::fs::write(&config, right).unwrap();
     node.start();
-    cluster.wait_caught_up(3);
+    cluster.wait_caught_up(RESTARTED);
+}
+
+/// A record whose body is erased leaves the list; and a node that builds its ledger again, which has the body no more and
+/// so cannot know whose it was, comes to the same list.
+/// The salt, with which anybody could try out firms against the log, is in no file any more.
+fn erased(cluster: &mut Cluster, record: &str, gone: &str, kept: &str) {
+    let erase = ["record", "erase", record, "--ground", "court", "--note", "file 9/2026", "-o", "json"];
+    done(&cluster.city(&erase));
+    done(&cluster.city(&["record", "countersign", record, "--role", "auditor", "-o", "json"]));
+    prove(cluster, OTHER, 0, None, "erased.subject-proof.json");
+    let certificate = cluster.dir().join("erased.state-proof.json").to_string_lossy().into_owned();
+    let entry = format!("erasure:{record}");
+    wait_for("everybody's word", PATIENCE, || {
+        let proved = cluster.city(&["state", "prove", &entry, "--out", &certificate, "-o", "json"]);
+        let proof: Value = serde_json::from_str(&std::fs::read_to_string(&certificate).ok()?).ok()?;
+        (proved.status.success() && proof["decoded"]["awaited"].as_array()?.is_empty()).then_some(())
+    });
+    // The one that was stopped since the record was listed: there the salt has been in a file.
+    let node = &mut cluster.nodes[RESTARTED];
+    node.terminate();
+    assert!(node.ended_within(PATIENCE).unwrap().success());
+    for (salt, there) in [(gone, false), (kept, true)] {
+        let raw: Digest = salt.parse().unwrap();
+        for bytes in [raw.as_bytes(), salt.as_bytes()] {
+            assert_eq!(holds(&node.data(), bytes), there, "the salt {salt}");
+        }
+    }
+    node.delete_ledger();
+    node.start();
+    cluster.wait_one_voting(RESTARTED);
+    cluster.wait_caught_up(RESTARTED);
+    let url = cluster.nodes[RESTARTED].url();
+    let out = cluster.dir().join("rebuilt.subject-proof.json").to_string_lossy().into_owned();
+    for (firm, count) in [(OTHER, 0), (FIRM, 2)] {
+        wait_for("a list from the ledger that was built again", PATIENCE, || {
+            let asked = ["subject", "prove", firm, "--out", &out, "-o", "json"];
+            let proved = cluster.city_command(&asked).env("CITY_NODE", &url).output().unwrap();
+            let said: Value = serde_json::from_slice(&proved.stdout).ok()?;
+            (said["items"][0]["count"] == count).then_some(())
+        });
+    }
 }
 
 /// The same files before the checker that was written from the book alone.

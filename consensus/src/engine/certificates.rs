@@ -61,6 +61,8 @@ impl Engine {
     }
 
     pub(super) fn on_certificate(&mut self, now: Now, from: ValidatorIx, cert: Cert, out: &mut Vec<Action>) {
+        // Whoever tells of a final block tells where it stands; to one that only follows it says nothing else.
+        self.peers[from.index()].stands |= cert.kind == VoteKind::Commit;
         let known = match cert.kind {
             VoteKind::Prepare => self.high_qc.as_ref(),
             VoteKind::Commit => self.sync_target.as_ref().or(self.certificate.as_ref()),

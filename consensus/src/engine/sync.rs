@@ -151,6 +151,7 @@ impl Engine {
         if status.committed < peer.committed {
             self.catchup.doubt(now, from, DOUBT_SILENCE);
         }
+        peer.stands = true;
         peer.view = status.view;
         peer.executed = peer.executed.max(status.executed);
         peer.committed = status.committed;

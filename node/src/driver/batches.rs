@@ -7,6 +7,7 @@ use chain_core::code::{Code, Refusal};
 use chain_core::codec::{decode, decode_trusted, encode};
 use chain_core::committee::Committee;
 use chain_core::crypto::{PublicKey, Signature, VerifyKey};
+use chain_core::execute::Outcome;
 use chain_core::id::ChainId;
 use chain_core::id::TxId;
 use chain_core::lane::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, BatchHeader, BatchRef, SignedBatchHeader};
@@ -30,6 +31,8 @@ pub struct CheckedBatch {
     pub ids: Vec<TxId>,
     /// Per submission: whether its author's signature verifies. A bad one is an outcome, not a bad batch.
     pub signatures_ok: Vec<bool>,
+    /// What its operations came to, where bodies are gone.
+    pub recorded: Option<Vec<Outcome>>,
 }
 
 /// Checks batches against the chain and its validators.
@@ -81,10 +84,23 @@ impl BatchJudge {
     /// # Errors
     /// Names the first flaw; the sender or the author is to blame.
     pub fn check(&self, bytes: Arc<[u8]>) -> Result<CheckedBatch, Refusal> {
+        self.check_with(bytes, None)
+    }
+
+    /// Checks a batch some of whose bodies are gone, with what its operations came to. Both are hearsay: nothing that is
+    /// signed says which bodies are gone lawfully.
+    ///
+    /// # Errors
+    /// As [`Self::check`]; also when no body is gone, or the outcomes are not of its operations.
+    pub fn check_stripped(&self, bytes: Arc<[u8]>, recorded: Vec<Outcome>) -> Result<CheckedBatch, Refusal> {
+        self.check_with(bytes, Some(recorded))
+    }
+
+    fn check_with(&self, bytes: Arc<[u8]>, recorded: Option<Vec<Outcome>>) -> Result<CheckedBatch, Refusal> {
         let malformed = |detail: String| Refusal::new(Code::MalformedBytes, detail);
         let batch: Batch = decode(&bytes).map_err(|error| malformed(format!("batch: {error}")))?;
         self.check_header(&batch.signed)?;
-        let checked = check_payload(batch, bytes)?;
+        let checked = check_payload(batch, bytes, recorded)?;
         let header = &checked.batch.signed.header;
         if payload_root(&checked.ids) != header.payload_root {
             return Err(malformed("batch: payload root does not match its transactions".into()));
@@ -110,11 +126,11 @@ impl BatchJudge {
     }
 
     /// A batch from this node's own store: it was checked before it was stored, but the verdict on its
-    /// signatures is not kept.
+    /// signatures is not kept. What was recorded of it stands beside it where bodies are gone.
     ///
     /// # Errors
     /// When the stored bytes are no batch.
-    pub fn recheck(&self, bytes: Vec<u8>) -> Result<CheckedBatch, Refusal> {
+    pub fn recheck(&self, bytes: Vec<u8>, recorded: Option<Vec<Outcome>>) -> Result<CheckedBatch, Refusal> {
         let batch: Batch = decode_trusted(&bytes)
             .map_err(|error| Refusal::new(Code::StorageCorrupt, format!("batch: {error}")))?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -131,7 +147,7 @@ impl BatchJudge {
         let header = &batch.signed.header;
         let name = BatchRef::of(header);
         let ids = batch.submissions.iter().map(|one| one.signed.transaction.id()).collect();
-        Ok(CheckedBatch { name, batch, bytes: Arc::from(bytes), ids, signatures_ok })
+        Ok(CheckedBatch { name, batch, bytes: Arc::from(bytes), ids, signatures_ok, recorded })
     }
 
     /// Joins a header that the engine just signed to its records, which were checked when they came in.
@@ -145,17 +161,23 @@ impl BatchJudge {
     ) -> Result<CheckedBatch, Refusal> {
         let batch = Batch { signed, submissions };
         let bytes = encode(&batch).map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
-        let checked = check_payload(batch, Arc::from(bytes))?;
+        let checked = check_payload(batch, Arc::from(bytes), None)?;
         Ok(CheckedBatch { signatures_ok: vec![true; checked.batch.submissions.len()], ..checked })
     }
 }
 
-/// Counts, sizes and bodies against the header.
-fn check_payload(batch: Batch, bytes: Arc<[u8]>) -> Result<CheckedBatch, Refusal> {
+/// Counts, sizes and bodies against the header. Where outcomes are recorded, bodies are gone.
+fn check_payload(
+    batch: Batch,
+    bytes: Arc<[u8]>,
+    recorded: Option<Vec<Outcome>>,
+) -> Result<CheckedBatch, Refusal> {
     let refuse = |code, detail: String| Err(Refusal::new(code, detail));
     let header = &batch.signed.header;
     let payload = bytes.len().saturating_sub(empty_len());
-    if payload != header.bytes as usize || payload > BATCH_BYTES_MAX {
+    let said = header.bytes as usize;
+    let fits = if recorded.is_some() { payload < said } else { payload == said };
+    if !fits || payload > BATCH_BYTES_MAX {
         return refuse(
             Code::SizeLimit,
             format!("batch of {payload} bytes, its header says {}", header.bytes),
@@ -168,12 +190,31 @@ fn check_payload(batch: Batch, bytes: Arc<[u8]>) -> Result<CheckedBatch, Refusal
             format!("batch of {count} operations, its header says {}", header.count),
         );
     }
-    for submission in &batch.submissions {
-        check_submission(submission)?;
+    let ids: Vec<TxId> = batch.submissions.iter().map(|one| one.signed.transaction.id()).collect();
+    match &recorded {
+        None => batch.submissions.iter().try_for_each(check_submission)?,
+        Some(outcomes) => check_outcomes(&batch, &ids, outcomes)?,
     }
-    let ids = batch.submissions.iter().map(|one| one.signed.transaction.id()).collect();
     let name = BatchRef::of(header);
-    Ok(CheckedBatch { name, batch, bytes, ids, signatures_ok: Vec::new() })
+    Ok(CheckedBatch { name, batch, bytes, ids, signatures_ok: Vec::new(), recorded })
+}
+
+/// Bodies that are left, and that the outcomes are those of these operations, one of each.
+fn check_outcomes(batch: &Batch, ids: &[TxId], outcomes: &[Outcome]) -> Result<(), Refusal> {
+    let mut gone = 0;
+    let mut wanted = Vec::with_capacity(outcomes.len());
+    for (submission, id) in batch.submissions.iter().zip(ids) {
+        check_operations(submission)?;
+        gone += chain_core::rules::check_kept_bodies(submission)?.len();
+        wanted.extend((0..).take(submission.bodies.len()).map(|at: u16| (*id, at)));
+    }
+    if gone == 0 {
+        return Err(Refusal::new(Code::MalformedBytes, "batch: outcomes without a body that is gone"));
+    }
+    if wanted.into_iter().ne(outcomes.iter().map(|one| (one.tx, one.operation))) {
+        return Err(Refusal::new(Code::MalformedBytes, "batch: outcomes of other operations"));
+    }
+    Ok(())
 }
 
 /// Bytes of a batch without submissions. Headers have a fixed width.
@@ -214,6 +255,11 @@ pub fn payload_bytes(submission: &Submission) -> Result<u32, Refusal> {
 /// # Errors
 /// `NO_OPERATIONS`, `TOO_MANY_OPERATIONS`, or as [`chain_core::rules::check_bodies`].
 pub fn check_submission(submission: &Submission) -> Result<(), Refusal> {
+    check_operations(submission)?;
+    chain_core::rules::check_bodies(submission)
+}
+
+fn check_operations(submission: &Submission) -> Result<(), Refusal> {
     let operations = submission.signed.transaction.operations.len();
     if operations == 0 {
         return Err(Refusal::new(Code::NoOperations, "a transaction needs an operation"));
@@ -222,7 +268,7 @@ pub fn check_submission(submission: &Submission) -> Result<(), Refusal> {
         let detail = format!("{operations} operations, at most {OPERATIONS_MAX}");
         return Err(Refusal::new(Code::TooManyOperations, detail));
     }
-    chain_core::rules::check_bodies(submission)
+    Ok(())
 }
 
 /// Checked batches by name, the newest up to 64 MiB.
@@ -295,6 +341,7 @@ mod tests {
             bytes: Arc::from(vec![0; bytes]),
             ids: Vec::new(),
             signatures_ok: Vec::new(),
+            recorded: None,
         })
     }
 

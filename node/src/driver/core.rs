@@ -21,6 +21,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
 use super::batches::BatchCache;
+use super::hearsay::{self, Hearsay, Taken};
 pub(crate) use super::inbox::Input;
 use super::inbox::{Allowances, Inputs};
 use super::intake::Intake;
@@ -29,7 +30,8 @@ use super::sync::{self, Fetches};
 use super::tracker::Tracker;
 use crate::checkpoints::Checkpoints;
 use crate::epoch::{GUESTS_MAX, Part};
-use crate::link::{Frame, Inbox, Network, PeerConnection, SyncRequest, SyncResponse};
+use crate::eraser::Bell;
+use crate::link::{Frame, Inbox, Network, PeerConnection, SyncRequest, SyncResponse, SyncedBatch};
 use crate::snapshots::Snapshots;
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
@@ -69,6 +71,10 @@ pub struct Core {
     pub(crate) inputs: Inputs,
     pub(crate) tracker: Tracker,
     pub(crate) fetches: Fetches,
+    /// What peers say that nothing signed tells.
+    pub(crate) hearsay: Hearsay,
+    /// Wakes the thread that destroys bodies.
+    pub(crate) erase: Bell,
     pub(crate) pool: Pool,
     pub(crate) allowances: Allowances,
     /// What is seen of every validator, for people.
@@ -82,6 +88,7 @@ pub struct Core {
     pub(crate) counters: Counters,
     pub(crate) stop: Stop,
     executed: AtomicU64,
+    caught_up: AtomicBool,
     /// Zero of the monotonic clock.
     pub(crate) started: Instant,
 }
@@ -120,6 +127,8 @@ pub struct EngineView {
     pub committed: Height,
     /// Highest height that a quorum is known to have made final, here or elsewhere.
     pub certified: Height,
+    /// How many others have said where they stand.
+    pub standings: usize,
     /// Its block.
     pub digest: Option<Digest>,
     /// Its time.
@@ -319,6 +328,8 @@ impl Core {
             inputs: Inputs::default(),
             tracker: Tracker::default(),
             fetches: Fetches::default(),
+            hearsay: Hearsay::default(),
+            erase: Bell::default(),
             pool: Pool::start(threads)?,
             allowances: Allowances::new(VALIDATORS_MAX + GUESTS_MAX),
             watch: Watch::new(VALIDATORS_MAX + GUESTS_MAX),
@@ -329,6 +340,7 @@ impl Core {
             counters: Counters::default(),
             stop: Stop::default(),
             executed: AtomicU64::new(0),
+            caught_up: AtomicBool::new(false),
             started: Instant::now(),
         })
     }
@@ -357,6 +369,7 @@ impl Core {
     pub(crate) fn enter(&self, part: Part) {
         *self.part.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(part);
         self.watch.begin_epoch();
+        self.hearsay.begin_epoch();
         self.renew_network();
     }
 
@@ -416,6 +429,29 @@ impl Core {
         self.executed.store(height.get(), Ordering::Release);
     }
 
+    /// Whether this node has executed, since it started, what was final at a quorum of validators by then. Before that it
+    /// serves no body: what was ordered while it was away may have been its erasure.
+    ///
+    /// # Errors
+    /// `NOT_READY`.
+    pub(crate) fn check_caught_up(&self) -> Result<(), Refusal> {
+        if self.caught_up.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (view, part, executed) = (self.engine_view(), self.part(), self.executed());
+        let needed = part.committee.quorum() - usize::from(part.me.is_some());
+        if view.standings < needed || executed < view.certified {
+            let detail = format!(
+                "bodies are served once this node has caught up, as they may have been erased while it was away: \
+                 block {executed} of {} executed, {} of {needed} validators have said where they stand",
+                view.certified, view.standings
+            );
+            return Err(Refusal::new(Code::NotReady, detail));
+        }
+        self.caught_up.store(true, Ordering::Release);
+        Ok(())
+    }
+
     /// A copy of what the engine last said.
     pub fn engine_view(&self) -> EngineView {
         self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -432,28 +468,42 @@ impl Core {
         }
     }
 
-    /// Checks a batch on the pool, stores it and tells the engine. Gives its name; none when it is refused.
-    pub(crate) async fn take_batch(self: &Arc<Self>, bytes: Arc<[u8]>) -> Option<BatchRef> {
+    /// Checks a batch that a peer gave on the pool, stores it and tells the engine; none when it is refused.
+    pub(crate) async fn take_batch(self: &Arc<Self>, from: ValidatorIx, batch: SyncedBatch) -> Option<Taken> {
         let (reply, answer) = oneshot::channel();
         let core = self.clone();
         self.pool.run(move || {
-            let _ = reply.send(core.judge_batch(bytes));
+            let taken = match batch.recorded {
+                None => core.judge_batch(Arc::from(batch.bytes)).map(Taken::Stored),
+                Some(_) => core.judged(hearsay::judge(&core, from, batch)),
+            };
+            let _ = reply.send(taken);
         });
         answer.await.ok().flatten()
     }
 
     fn judge_batch(&self, bytes: Arc<[u8]>) -> Option<BatchRef> {
-        match self.part().judge.check(bytes) {
-            Ok(checked) => {
+        match self.judged(self.part().judge.check(bytes)) {
+            None => None,
+            Some(checked) => {
                 let checked = Arc::new(checked);
                 let name = checked.name;
-                if self.batches.get(&name).is_none() {
+                // What was erased here does not come back.
+                let stripped = self.guard(self.consensus.is_stripped(&name))?;
+                if !stripped && self.batches.get(&name).is_none() {
                     self.guard(self.consensus.put_batch(&name, &checked.bytes))?;
                     self.batches.insert(checked.clone());
                 }
                 self.inputs.push(Input::BatchStored(checked.batch.signed.clone()));
                 Some(name)
             }
+        }
+    }
+
+    /// Counts and logs a peer's batch that is refused.
+    fn judged<T>(&self, judged: Result<T, Refusal>) -> Option<T> {
+        match judged {
+            Ok(judged) => Some(judged),
             Err(refusal) => {
                 self.counters.bad_batches.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(code = refusal.code.name(), detail = refusal.detail, "batch refused");
@@ -553,7 +603,11 @@ impl Inbox for CoreInbox {
     }
 
     fn serve(&self, _: ValidatorIx, request: SyncRequest) -> SyncResponse {
-        self.core.guard(sync::answer(&self.core.consensus, &request)).unwrap_or_default()
+        let answer = match request {
+            SyncRequest::Batches { from, tip } => sync::answer(&self.core.consensus, from, &tip),
+            SyncRequest::Indexes { from, to } => hearsay::answer(&self.core, from, to),
+        };
+        self.core.guard(answer).unwrap_or_default()
     }
 
     fn hello(&self, network_key: PublicKey, challenge: Digest) -> BoxFuture<'static, Option<Signature>> {

@@ -32,11 +32,19 @@ pub enum Point {
     BeforeExecuteWrite,
     /// It is written; the engine does not know yet.
     AfterExecuteWrite,
+    /// Batches without the bodies that are to go are assembled and not written.
+    BeforeEraseWrite,
+    /// They are written.
+    AfterEraseWrite,
+    /// The bodies still stand in files that nothing reads.
+    BeforeScrub,
+    /// They are gone; nothing says so yet.
+    AfterScrub,
 }
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::BeforeWrite,
         Self::AfterWrite,
         Self::BeforeProposal,
@@ -48,6 +56,10 @@ impl Point {
         Self::BeforeDeliver,
         Self::BeforeExecuteWrite,
         Self::AfterExecuteWrite,
+        Self::BeforeEraseWrite,
+        Self::AfterEraseWrite,
+        Self::BeforeScrub,
+        Self::AfterScrub,
     ];
 
     /// Its name in `CITY_CRASH_AT`.
@@ -64,6 +76,10 @@ impl Point {
             Self::BeforeDeliver => "before-deliver",
             Self::BeforeExecuteWrite => "before-execute-write",
             Self::AfterExecuteWrite => "after-execute-write",
+            Self::BeforeEraseWrite => "before-erase-write",
+            Self::AfterEraseWrite => "after-erase-write",
+            Self::BeforeScrub => "before-scrub",
+            Self::AfterScrub => "after-scrub",
         }
     }
 }

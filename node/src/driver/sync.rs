@@ -16,7 +16,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
 use super::core::{Core, Input};
-use crate::link::{SYNC_BATCHES_MAX, SYNC_BYTES_MAX, SyncRequest, SyncResponse};
+use super::hearsay::Taken;
+use crate::link::{SYNC_BATCHES_MAX, SYNC_BYTES_MAX, SyncRequest, SyncResponse, SyncedBatch};
 use crate::storage::StorageError;
 use crate::storage::consensus::{Certified, ConsensusStore};
 
@@ -72,10 +73,14 @@ pub(crate) fn blocks_from(store: &ConsensusStore, from: Height) -> Result<Option
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(crate) fn answer(store: &ConsensusStore, request: &SyncRequest) -> Result<SyncResponse, StorageError> {
-    let SyncRequest::Batches { from, tip } = request;
-    let batches = store.lane((tip.epoch, tip.author), *from, tip.seq, SYNC_BATCHES_MAX, SYNC_BYTES_MAX)?;
-    Ok(SyncResponse { batches })
+pub(crate) fn answer(
+    store: &ConsensusStore,
+    from: u64,
+    tip: &BatchRef,
+) -> Result<SyncResponse, StorageError> {
+    let batches = store.lane((tip.epoch, tip.author), from, tip.seq, SYNC_BATCHES_MAX, SYNC_BYTES_MAX)?;
+    let batches = batches.into_iter().map(|(bytes, recorded)| SyncedBatch { bytes, recorded });
+    Ok(SyncResponse::Batches(batches.collect()))
 }
 
 /// What is being fetched.
@@ -184,16 +189,17 @@ async fn fetch_from(
     let Some(network) = core.network() else { return false };
     for _ in 0..ROUNDS_MAX {
         let request = SyncRequest::Batches { from, tip };
-        let Ok(response) = network.request(holder, request).await else { return false };
-        let taken = response.batches.into_iter().take(SYNC_BATCHES_MAX);
-        let names = join_all(taken.map(|bytes| core.take_batch(Arc::from(bytes)))).await;
+        let Ok(SyncResponse::Batches(batches)) = network.request(holder, request).await else { return false };
+        let batches = batches.into_iter().take(SYNC_BATCHES_MAX);
+        let taken = join_all(batches.map(|batch| core.take_batch(holder, batch))).await;
+        let of_run = |name: BatchRef| name.author == tip.author && (from..=tip.seq).contains(&name.seq);
         let mut newest = None;
-        for name in names {
-            match name {
-                Some(name) if name == tip => return true,
-                Some(name) if name.author == tip.author && (from..=tip.seq).contains(&name.seq) => {
-                    newest = newest.max(Some(name.seq));
-                }
+        for taken in taken {
+            match taken {
+                Some(Taken::Stored(name)) if name == tip => return true,
+                // The next holder's word may be the one that is missing.
+                Some(Taken::Heard(name)) if name == tip => return false,
+                Some(taken) if of_run(taken.name()) => newest = newest.max(Some(taken.name().seq)),
                 // Not what was asked for, or refused: this holder is not worth another question.
                 _ => return false,
             }

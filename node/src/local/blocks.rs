@@ -53,6 +53,7 @@ impl Local {
     /// Whole blocks for an audit; without the bodies that the reader may not see, which execution then takes as
     /// it takes erased ones.
     pub(super) fn raw(&self, from: Height, limit: usize) -> Result<Vec<RawBlock>, Refusal> {
+        self.core.check_caught_up()?;
         let snapshot = self.snapshot()?;
         let store = &self.core.consensus;
         let mut blocks = Vec::new();

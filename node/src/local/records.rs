@@ -81,9 +81,10 @@ impl Local {
         self.disclosed_body(snapshot, &head, leaf, today)
     }
 
-    /// Takes out of a batch the bodies that the reader may not see; commitments in the headers stay.
+    /// Takes out of a batch the bodies that the reader may not see or that are erased; commitments in the headers stay.
     pub(super) fn withhold(&self, snapshot: &Snapshot<'_>, batch: &mut Batch) -> Result<(), Refusal> {
-        if matches!(self.reader, Reader::Auditor) {
+        let auditor = matches!(self.reader, Reader::Auditor);
+        if auditor && snapshot.erasures(1).map_err(refuse)?.is_empty() {
             return Ok(());
         }
         let time_ms = snapshot.tip().map_err(refuse)?.map_or(0, |tip| tip.time_ms);
@@ -93,9 +94,11 @@ impl Local {
             for (operation, slot) in operations.iter().zip(&mut submission.bodies) {
                 let Some(header) = operation.header().filter(|_| slot.is_some()) else { continue };
                 // What was refused has no head, and nobody but its author ever saw it.
-                let shown = self.head(snapshot, &header.record)?.is_some_and(|head| {
+                let head = self.head(snapshot, &header.record)?;
+                let shown = head.map_or(auditor, |head| {
                     let current = head.record_type.is_governance() || head.current.version == header.version;
-                    current && is_disclosed(&head, &head.current, &self.reader, today)
+                    let erased = head.current.status == Status::Erased;
+                    !erased && (auditor || current && is_disclosed(&head, &head.current, &self.reader, today))
                 });
                 if !shown {
                     *slot = None;
@@ -112,10 +115,15 @@ impl Local {
         leaf: &Leaf,
         today: Date,
     ) -> Result<Option<Body>, Refusal> {
-        match is_disclosed(head, &head.current, &self.reader, today) {
-            true => self.body_of(snapshot, leaf),
-            false => Ok(None),
+        let erased = head.current.status == Status::Erased;
+        if erased || !is_disclosed(head, &head.current, &self.reader, today) {
+            return Ok(None);
         }
+        let body = self.body_of(snapshot, leaf)?;
+        if body.is_some() {
+            self.core.check_caught_up()?;
+        }
+        Ok(body)
     }
 
     /// The body that a leaf's header commits to, if it is shared and still held.

@@ -84,7 +84,16 @@ impl Local {
             index_path: tree::prove(&snapshot, version, &key::index()).map_err(read)?,
             seal,
         };
-        SubjectProof::new(parts, &policy)
+        SubjectProof::new(parts, &policy).map_err(|refusal| match refusal.code {
+            // The only reason for a list of another time to be short.
+            Code::ProofInvalid if version < snapshot.height() => {
+                let detail = format!("the list after block {version}: a record on it was erased since");
+                // Without a wish for that block the next checkpoint answers.
+                let code = if at.is_some() { Code::StatePruned } else { Code::ReceiptPending };
+                Refusal::new(code, detail)
+            }
+            _ => refusal,
+        })
     }
 
     /// The newest state up to a height whose block is sealed under a checkpoint.

@@ -21,7 +21,7 @@ use super::stranger::{Treatment, knock};
 use super::test_support::secret;
 use super::{NetworkConfig, NetworkHandle, start};
 use crate::epoch::Directory;
-use crate::link::{Frame, Inbox, Network as _, SyncRequest, SyncResponse};
+use crate::link::{Frame, Inbox, Network as _, SyncRequest, SyncResponse, SyncedBatch};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -85,10 +85,9 @@ impl Inbox for Letterbox {
     }
 
     fn serve(&self, from: ValidatorIx, request: SyncRequest) -> SyncResponse {
-        let SyncRequest::Batches { from: seq, .. } = request;
-        SyncResponse {
-            batches: vec![vec![u8::try_from(from.get()).unwrap(); usize::try_from(seq).unwrap()]; 3],
-        }
+        let SyncRequest::Batches { from: seq, .. } = request else { return SyncResponse::Nothing };
+        let bytes = vec![u8::try_from(from.get()).unwrap(); usize::try_from(seq).unwrap()];
+        SyncResponse::Batches(vec![SyncedBatch { bytes, recorded: None }; 3])
     }
 
     fn hello(&self, network_key: PublicKey, challenge: Digest) -> BoxFuture<'static, Option<Signature>> {
@@ -259,7 +258,8 @@ async fn three_hosts_exchange_votes_batches_and_sync() {
     let tip = BatchRef { epoch: Epoch::ZERO, author: ix(1), seq: 9, digest: Digest::ZERO };
     for size in [0_u64, 3, 1_000_000] {
         let answer = hosts[2].net.request(ix(1), SyncRequest::Batches { from: size, tip }).await.unwrap();
-        assert_eq!(answer.batches, vec![vec![2; usize::try_from(size).unwrap()]; 3]);
+        let bytes = vec![2; usize::try_from(size).unwrap()];
+        assert_eq!(answer, SyncResponse::Batches(vec![SyncedBatch { bytes, recorded: None }; 3]));
     }
     assert!(
         hosts[2].net.request(ix(3), SyncRequest::Batches { from: 1, tip }).await.is_err(),

@@ -403,6 +403,14 @@ fn the_newest_two_are_kept_and_none_is_taken_twice() {
     assert_eq!(snapshots.heights(), Ok(vec![Height::new(10), Height::new(11)]));
     assert_eq!(snapshots.names().unwrap().len(), 2);
     assert_eq!(height_of(&snapshots.path(Height::new(10))), 10);
+
+    // All go when something in them must, unless the files that they are linked with cannot be written anew.
+    let failed = || Err(Refusal::new(chain_core::code::Code::StorageFailed, "the disk is full"));
+    assert!(snapshots.forget(failed).is_err());
+    assert_eq!(snapshots.heights().unwrap().len(), 2);
+    snapshots.forget(|| ledger.scrub_links().map_err(|error| error.refusal())).unwrap();
+    assert_eq!(snapshots.names(), Ok(Vec::new()));
+    assert_eq!(snapshots.take(&ledger, Height::new(11)), Ok(true));
 }
 
 #[test]

@@ -9,12 +9,15 @@
 //! | `epochs` | epoch | how it ended: closing proof |
 //! | `acts` | epoch | how the agencies ended it, where its quorum was lost: [`chain_core::recovery::SignedRecovery`] |
 //! | `batches` | epoch, author, sequence, digest | batch with its bodies |
+//! | `recorded` | as in `batches` | what came of a batch some of whose bodies are gone: [`Recorded`] |
+//! | `indexes` | height | the index of subjects after this block, which changed it, see [`erased`] |
 //! | `meta` | name | see [`ConsensusStore::meta`] |
 //!
 //! The store's log is shared by all families, so one synced write also makes every earlier unsynced batch
 //! durable.
 
 mod acts;
+mod erased;
 
 use std::path::Path;
 
@@ -32,6 +35,8 @@ use consensus::safety::SafetyRecord;
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
 use serde::{Deserialize, Serialize};
 
+pub use erased::Recorded;
+
 use super::{Budget, Family, Recovery, StorageError, family, healthy, keys, open, open_read_only, synced};
 
 const FAMILIES: &[Family] = &[
@@ -42,6 +47,8 @@ const FAMILIES: &[Family] = &[
     Family::ordered("epochs"),
     Family::ordered("acts"),
     Family::large("batches"),
+    Family::ordered("recorded"),
+    Family::ordered("indexes"),
     Family::ordered("meta"),
 ];
 const BUDGET: Budget = Budget {
@@ -255,7 +262,7 @@ impl ConsensusStore {
         Ok(found.map_err(StorageError::failed("reading a batch"))?.is_some())
     }
 
-    /// Encoded batches of a lane from one sequence number to another, ascending, within both limits; at least
+    /// Encoded batches of a lane, each with what was recorded of it where bodies are gone, from one sequence number to another, ascending, within both limits; at least
     /// one if there is any.
     ///
     /// # Errors
@@ -267,7 +274,7 @@ impl ConsensusStore {
         to: u64,
         count_max: usize,
         bytes_max: usize,
-    ) -> Result<Vec<Vec<u8>>, StorageError> {
+    ) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, StorageError> {
         let (first, last) = (keys::lane(epoch, author, from), keys::lane(epoch, author, to));
         let mode = IteratorMode::From(&first, Direction::Forward);
         let (mut found, mut bytes) = (Vec::new(), 0);
@@ -278,7 +285,9 @@ impl ConsensusStore {
             if key[..keys::LANE_BYTES] > last[..] || full {
                 break;
             }
-            found.push(batch.into_vec());
+            let recorded = self.bytes("recorded", &key)?;
+            bytes += recorded.as_ref().map_or(0, Vec::len);
+            found.push((batch.into_vec(), recorded));
         }
         Ok(found)
     }

@@ -18,6 +18,7 @@
 //! | `summaries` | height | [`ExecSummary`] |
 //! | `sets` | epoch | its validator set |
 //! | `indexes` | height | the index of subjects after this block, which changed it |
+//! | `erasures` | record | how far its [`Erasure`] has come, until nothing of it is left to do |
 //! | `meta` | name | executed height, log frontier, newest cosigned checkpoint |
 //!
 //! One write per executed block, without a log: all families are flushed together, and a crash loses the blocks
@@ -44,11 +45,13 @@ use super::consensus::{encoded, number};
 use super::keys::List;
 use super::{Budget, Family, Recovery, StorageError, family, healthy, keys, log, open};
 
+mod erasures;
 mod history;
 mod read;
 mod snapshot;
 mod whole;
 
+pub use erasures::Erasure;
 use history::Kept;
 pub use history::Retention;
 pub use read::ExecutionView;
@@ -72,6 +75,7 @@ const FAMILIES: &[Family] = &[
     Family::ordered("summaries"),
     Family::ordered("sets"),
     Family::ordered("indexes"),
+    Family::ordered("erasures"),
     Family::ordered("meta"),
 ];
 const BUDGET: Budget = Budget {
@@ -264,6 +268,7 @@ impl LedgerStore {
         self.prune(&mut batch, block.certified)?;
         self.put_indexes(&mut batch, block)?;
         self.put_heights(&mut batch, block)?;
+        self.put_erasures(&mut batch, &block.result.erased);
         self.db.write_opt(batch, &unlogged()).map_err(StorageError::failed("writing an executed block"))?;
         if block.tip.height.get().is_multiple_of(BLOCKS_PER_FLUSH) {
             self.flush_families(false)?;

@@ -8,7 +8,7 @@ use chain_core::code::{Code, Refusal};
 use chain_core::crypto::SecretKey;
 use chain_core::genesis::Genesis;
 use chain_core::id::RecordId;
-use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason};
+use chain_core::operation::{AmendReason, Effect, EraseGround, Operation, RevokeReason};
 use chain_core::org::OrgId;
 use chain_core::record::RecordType;
 use clap::Subcommand;
@@ -149,6 +149,19 @@ pub(crate) enum RecordCommand {
         #[command(flatten)]
         signer: Signer,
     },
+    /// Order that bodies and salts of all versions be destroyed, as a privacy officer; an auditor must countersign
+    Erase {
+        /// Its id
+        record: RecordId,
+        /// request, retention_end, unlawful, court
+        #[arg(long)]
+        ground: String,
+        /// Order or file number
+        #[arg(long, default_value = "")]
+        note: String,
+        #[command(flatten)]
+        signer: Signer,
+    },
     /// End publication at once
     StopPublication {
         /// Its id
@@ -280,6 +293,15 @@ pub(crate) fn run(command: RecordCommand, city: &City) -> CliResult {
         RecordCommand::Withdraw { record, signer } => {
             step(city, &record, &signer, |view| Operation::Withdraw { record, version: view.version })
         }
+        RecordCommand::Erase { record, ground, note, signer } => {
+            let ground: EraseGround = choice("--ground", &ground)?;
+            step(city, &record, &signer.usually("privacy_officer"), |view| Operation::Erase {
+                record,
+                version: view.version,
+                ground,
+                note: note.clone(),
+            })
+        }
         RecordCommand::StopPublication { record, reason, signer } => step(city, &record, &signer, |view| {
             Operation::StopPublication { record, version: view.version, reason: reason.clone() }
         }),
@@ -343,14 +365,24 @@ impl Signer {
         Self { role: Some(role.to_owned()), nth, key: None }
     }
 
+    /// The officer of a role where none was named.
+    fn usually(mut self, role: &str) -> Self {
+        if self.key.is_none() {
+            self.role.get_or_insert_with(|| role.to_owned());
+        }
+        self
+    }
+
     fn secret(&self, ring: &KeyRing, agency: &str) -> CliResult<Rc<SecretKey>> {
         if let Some(name) = &self.key {
             return ring.secret(ring.find(name)?);
         }
         let role = self.role.as_deref().unwrap_or("supervisor");
-        let keys = ring.of(agency, role);
+        // Auditors are none of the agency that they audit.
+        let keys = if role == "auditor" { ring.in_role(role) } else { ring.of(agency, role) };
         let entry = keys.get(self.nth.saturating_sub(1)).ok_or_else(|| {
-            let detail = format!("the key ring has {} keys of {agency} in the role {role}", keys.len());
+            let whose = if role == "auditor" { String::new() } else { format!(" of {agency}") };
+            let detail = format!("the key ring has {} keys{whose} in the role {role}", keys.len());
             CliError::new(Code::NoKeyForAuthority, detail).hint("see `city key list`, and --role or --key")
         })?;
         ring.secret(entry)

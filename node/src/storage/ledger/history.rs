@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chain_core::execute::BlockResult;
-use chain_core::id::Height;
+use chain_core::id::{Height, RecordId};
 use chain_core::state::key;
 use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
 
@@ -79,6 +79,11 @@ fn names_of(mut bytes: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), Storag
     })
 }
 
+fn links_one_of(key: &[u8], records: &[RecordId]) -> bool {
+    !records.is_empty()
+        && key::links(key).is_some_and(|linked| records.iter().any(|one| one.digest().as_bytes() == linked))
+}
+
 fn add_name(names: &mut Vec<u8>, kind: u8, key: &[u8]) -> Result<(), StorageError> {
     let length = u16::try_from(key.len())
         .map_err(|_| StorageError::corrupt("state", format!("a key of {} bytes", key.len())))?;
@@ -103,6 +108,11 @@ impl LedgerStore {
             count += 1;
         }
         for (key, _) in result.state.iter().filter(|(key, _)| key::has_history(key)) {
+            if links_one_of(key, &result.erased) {
+                // What links an erased record with its organisation has no past either.
+                self.forget_history(batch, key)?;
+                continue;
+            }
             let before = self.db.get_pinned_cf(state, key).map_err(StorageError::failed("reading state"))?;
             if let Some(before) = before {
                 batch.put_cf(replaced, keys::replaced(key, height), before);
@@ -114,6 +124,20 @@ impl LedgerStore {
             batch.put_cf(family(&self.db, "stale"), keys::height(height), names);
         }
         self.kept.names.fetch_add(count, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Drops every value that a state key had.
+    fn forget_history(&self, batch: &mut WriteBatch, key: &[u8]) -> Result<(), StorageError> {
+        let replaced = family(&self.db, "replaced");
+        let prefix = keys::replaced_of(key);
+        for entry in self.db.iterator_cf(replaced, IteratorMode::From(&prefix, Direction::Forward)) {
+            let (found, _) = entry.map_err(StorageError::failed("reading what was replaced"))?;
+            if !found.starts_with(&prefix) {
+                break;
+            }
+            batch.delete_cf(replaced, found);
+        }
         Ok(())
     }
 

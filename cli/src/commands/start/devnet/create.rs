@@ -20,8 +20,8 @@ use super::remembered::NAME;
 /// The sample city.
 const EXAMPLE: &str = include_str!("../../../../../genesis/example-city.toml");
 /// Officers of every agency: enough for every countersignature.
-const OFFICERS: [&str; 6] =
-    ["clerk", "clerk", "supervisor", "legal_reviewer", "agency_admin", "agency_admin"];
+const OFFICERS: [&str; 7] =
+    ["clerk", "clerk", "supervisor", "legal_reviewer", "agency_admin", "agency_admin", "privacy_officer"];
 /// The first validators' agencies keep one each; two of them decide.
 const RECOVERY_KEYS: usize = 3;
 /// Name of the key of the index of subjects, which all validators share.
@@ -167,13 +167,13 @@ fn seats(draft: &Draft, count: u16, base_port: u16) -> CliResult<Vec<Validator>>
         .collect()
 }
 
-/// Officers of every agency at home at a validator; one council member each for the agencies that run one.
+/// Officers of every agency at home at a validator; a council member and an auditor each for the agencies that run one.
 fn members(draft: &Draft, validator: &Validator) -> Vec<String> {
     let mut members = Vec::new();
     for agency in draft.document().agencies.iter().filter(|agency| agency.home_validator == validator.name) {
         members.extend(OFFICERS.iter().map(|role| format!("{role}@{}", agency.id)));
         if agency.id == validator.agency {
-            members.push(format!("council_member@{}", agency.id));
+            members.extend(["council_member", "auditor"].map(|role| format!("{role}@{}", agency.id)));
         }
     }
     members
