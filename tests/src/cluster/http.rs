@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chain_core::api::{Page, Problem, RecordView, TransactionStatus};
+use chain_core::code::Code;
 use chain_core::codec::encode;
 use chain_core::record::RecordType;
 use chain_core::transaction::Submission;
 use serde::de::DeserializeOwned;
+
+use super::wait_for;
 
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -88,17 +91,21 @@ pub fn submit_until(base: &str, submission: &Submission, stage: &str) -> Result<
     post(&format!("{base}/v1/transactions?wait={stage}"), "application/octet-stream", &bytes)
 }
 
-/// Every record of a type that a node lists, with how often.
+/// Every record of a type that a node lists, with how often. One that was just started serves bodies once it has caught up.
 ///
 /// # Panics
-/// When the node refuses or does not answer.
+/// When the node refuses or does not answer, or does not catch up in time.
 pub fn listed(base: &str, record_type: RecordType) -> BTreeMap<String, u32> {
     let name = record_type.name();
     let mut found = BTreeMap::new();
     let mut cursor = String::new();
     loop {
         let url = format!("{base}/v1/records?type={name}&limit=500{cursor}");
-        let page: Page<RecordView> = get(&url).unwrap_or_else(|failed| panic!("{url}: {}", failed.name()));
+        let page: Page<RecordView> =
+            wait_for(&url, PATIENCE, || match get(&url).map_err(|failed| failed.name()) {
+                Err(name) if name == Code::NotReady.name() => None,
+                answer => Some(answer.unwrap_or_else(|name| panic!("{url}: {name}"))),
+            });
         for item in page.items {
             *found.entry(item.record.to_string()).or_insert(0) += 1;
         }
