@@ -21,8 +21,9 @@ fn among(bytes: &[u8], found: &mut BTreeSet<String>) {
     let mut rest = bytes;
     while let Some(at) = rest.windows(MARK.len()).position(|window| window == MARK) {
         rest = &rest[at..];
-        if let Some(text) = rest.get(..LENGTH).and_then(|text| std::str::from_utf8(text).ok()) {
-            found.insert(text.to_owned());
+        let whole = |text: &&[u8]| text[MARK.len()..].iter().all(u8::is_ascii_hexdigit);
+        if let Some(text) = rest.get(..LENGTH).filter(whole) {
+            found.insert(String::from_utf8_lossy(text).into_owned());
         }
         rest = &rest[MARK.len()..];
     }
