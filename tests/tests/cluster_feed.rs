@@ -60,8 +60,7 @@ fn a_reader_that_is_killed_misses_nothing() {
             cluster.nodes[0].kill();
             file(&cluster, &clerk, 2, "without the first");
         }
-        let before = seen.len();
-        wait_for("the reader has read on", PATIENCE, || (events(&out).len() > before / 4).then_some(()));
+        wait_for("the reader has read on", PATIENCE, || (events(&out).len() > 2 * round).then_some(()));
         reader.kill().unwrap();
         reader.wait().unwrap();
         seen.extend(events(&out));
