@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use chain_core::code::{Code, Refusal};
 use chain_core::codec::CodecError;
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompactionStyle,
-    DBCompressionType, DBRecoveryMode, Options, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamilyDescriptor,
+    CompactOptions, DB, DBCompactionStyle, DBCompressionType, DBRecoveryMode, Options, WriteOptions,
 };
 
 pub mod consensus;
@@ -273,6 +273,14 @@ pub(crate) fn family<'a>(db: &'a DB, name: &str) -> &'a rocksdb::ColumnFamily {
 pub(crate) fn synced() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.set_sync(true);
+    options
+}
+
+/// A compaction that writes every file it meets anew: what was deleted or replaced is in none of them afterwards. One that
+/// failed says so only through [`healthy`].
+pub(crate) fn rewriting() -> CompactOptions {
+    let mut options = CompactOptions::default();
+    options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
     options
 }
 

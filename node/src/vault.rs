@@ -11,10 +11,10 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::transaction::Body;
-use rocksdb::{BottommostLevelCompaction, CompactOptions, DB, Options};
+use rocksdb::{DB, Options};
 use serde::{Deserialize, Serialize};
 
-use crate::storage::{StorageError, synced};
+use crate::storage::{StorageError, healthy, rewriting, synced};
 
 /// Bytes of a vault key file: 64 hexadecimal digits and a line break.
 const KEY_TEXT_MAX: usize = 80;
@@ -118,9 +118,8 @@ impl Vault {
         }
         if count > 0 {
             self.db.flush().map_err(StorageError::failed("flushing the vault")).map_err(failed)?;
-            let mut options = CompactOptions::default();
-            options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-            self.db.compact_range_opt(None::<&[u8]>, None::<&[u8]>, &options);
+            self.db.compact_range_opt(None::<&[u8]>, None::<&[u8]>, &rewriting());
+            healthy(&self.db, "vault").map_err(failed)?;
         }
         Ok(count)
     }

@@ -11,9 +11,10 @@ use chain_core::id::Height;
 use chain_core::lane::{BATCH_RECORDS_MAX, BatchRef};
 use chain_core::layout::Layout as _;
 use chain_core::subject::IndexEntry;
-use rocksdb::{BottommostLevelCompaction, CompactOptions, FlushOptions};
+use rocksdb::FlushOptions;
 use serde::{Deserialize, Serialize};
 
+use super::super::rewriting;
 use super::{ConsensusStore, FAMILIES, StorageError, SyncedWrite, encoded, family, keys, number};
 
 const INDEXED: &str = "indexed";
@@ -109,12 +110,9 @@ impl ConsensusStore {
                 .map_err(StorageError::failed("setting the collection of old values"))
         };
         collect("1.0")?;
-        let mut options = CompactOptions::default();
-        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
         let (first, last) = (keys::batch(first), keys::batch(last));
-        self.db.compact_range_cf_opt(&batches, Some(first), Some(last), &options);
+        self.db.compact_range_cf_opt(&batches, Some(first), Some(last), &rewriting());
         collect(super::super::BLOB_AGE_CUTOFF)?;
-        // A compaction that failed says so only here.
         self.healthy()
     }
 }

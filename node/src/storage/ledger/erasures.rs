@@ -4,11 +4,11 @@ use chain_core::id::{Height, RecordId};
 use chain_core::layout::Layout as _;
 use chain_core::state::key;
 use chain_core::subject::IndexEntry;
-use rocksdb::{BottommostLevelCompaction, CompactOptions, FlushOptions, WriteBatch};
+use rocksdb::WriteBatch;
 
 use super::super::consensus::number;
-use super::super::{StorageError, family, keys};
-use super::{FAMILIES, LedgerStore, Snapshot, unlogged};
+use super::super::{StorageError, family, keys, rewriting};
+use super::{LedgerStore, Snapshot, unlogged};
 
 /// How far an erasure has come at this node.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -83,19 +83,12 @@ impl LedgerStore {
     /// # Errors
     /// When the disk refuses.
     pub fn scrub_links(&self) -> Result<(), StorageError> {
-        let mut flush = FlushOptions::default();
-        flush.set_wait(true);
-        let all: Vec<_> = FAMILIES.iter().map(|one| family(&self.db, one.name)).collect();
-        self.db
-            .flush_cfs_opt(&all.iter().collect::<Vec<_>>(), &flush)
-            .map_err(StorageError::failed("flushing the ledger store"))?;
-        let mut options = CompactOptions::default();
-        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        self.flush()?;
+        let options = rewriting();
         for (from, to) in key::all_links() {
             self.db.compact_range_cf_opt(family(&self.db, "state"), Some(&from), Some(&to), &options);
         }
         self.db.compact_range_cf_opt(family(&self.db, "replaced"), None::<&[u8]>, None::<&[u8]>, &options);
-        // A compaction that failed says so only here.
         self.healthy()
     }
 }
