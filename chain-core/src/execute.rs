@@ -519,12 +519,13 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
 
     fn finish(mut self, header: &Header) -> Result<BlockResult, ReadError> {
         let index = self.settle_index()?;
-        // A publication that begins changes what can be shown, and is no step in a record's life.
-        let sealed = !self.leaves.is_empty() || index.is_some();
         let erased = self.take_erased()?;
         let state = self.state.take_writes();
         let entries = tree::entries(&state);
         let unchanged = entries.is_empty();
+        // Whatever changes what can be shown is sealed: a publication that begins and an epoch are no steps in a record's
+        // life, and leave no other leaf.
+        let sealed = !self.leaves.is_empty() || index.is_some() || !unchanged;
         let (state_root, mut tree) = tree::update(self.state.ledger(), self.height, entries)?;
         if let Some(index) = index {
             tree.node_batch.extend(index.node_batch.nodes().clone(), index.node_batch.values().clone());

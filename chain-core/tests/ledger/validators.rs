@@ -9,6 +9,7 @@ use chain_core::execute::{self, GenesisState, LedgerRead as _, OrderedBlock, Rea
 use chain_core::genesis::ValidatorSecrets;
 use chain_core::id::{ChainId, Epoch, Height, RecordId};
 use chain_core::layout::Layout;
+use chain_core::leaf::Leaf;
 use chain_core::ledger::MemoryLedger;
 use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason};
 use chain_core::record::validator::{READY_AHEAD_MS_MAX, READY_MS, Ready, ValidatorDetails};
@@ -264,6 +265,24 @@ fn a_validator_leaves() {
     assert_eq!(names(&epoch(&city).current), ["v001", "v003", "v004", "v005"]);
     assert!(!entry(&city, "v002").is_wanted());
     assert_eq!(city.status(record), "revoked");
+}
+
+/// Otherwise the newest sealed state, which proofs are of, would still be that of the epoch before.
+#[test]
+fn an_epoch_that_begins_is_sealed_though_it_leaves_nothing_else_in_the_log() {
+    let mut city = city_of(5);
+    let record = entry(&city, "v002").record;
+    let operation = revoke(&city, record);
+    agree(&mut city, operation).unwrap();
+    let before = *city.ledger.summary();
+    close(&mut city).unwrap();
+    let after = *city.ledger.summary();
+    assert_ne!(after.state_root, before.state_root);
+    assert_eq!(after.log_size, before.log_size + 1);
+    let Leaf::Seal(seal) = Leaf::decode(&city.ledger.leaves().last().unwrap().bytes).unwrap() else {
+        panic!("the last leaf is no seal");
+    };
+    assert_eq!((seal.height, seal.state_root), (city.ledger.height(), after.state_root));
 }
 
 #[test]
