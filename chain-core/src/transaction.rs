@@ -46,15 +46,24 @@ impl Transaction {
         self.id_with(self.operations.iter().map(Operation::canonical))
     }
 
+    /// The canonical layout: what the id is the digest of.
+    pub fn canonical(&self) -> Vec<u8> {
+        self.canonical_with(self.operations.iter().map(Operation::canonical))
+    }
+
     /// The id, given the operations as their canonical bytes.
     pub(crate) fn id_with<B: AsRef<[u8]>>(&self, operations: impl ExactSizeIterator<Item = B>) -> TxId {
+        TxId::new(Digest::tagged(b"CL/tx/1", &[&self.canonical_with(operations)]))
+    }
+
+    fn canonical_with<B: AsRef<[u8]>>(&self, operations: impl ExactSizeIterator<Item = B>) -> Vec<u8> {
         let mut writer = Writer::with_capacity(128 + 512 * operations.len());
         writer.u16(self.version).digest(self.chain_id.digest()).public_key(&self.author);
         writer.u64(self.valid_until_ms).u8(u8::from(self.atomic)).count(operations.len());
         for operation in operations {
             writer.bytes(operation.as_ref());
         }
-        TxId::new(Digest::tagged(b"CL/tx/1", &[&writer.finish()]))
+        writer.finish()
     }
 
     /// Signs the transaction with its author's key.

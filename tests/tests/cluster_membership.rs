@@ -4,7 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
 use std::collections::BTreeSet;
-use std::process::Output;
+use std::path::Path;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -16,6 +17,7 @@ use chain_core::record::RecordType;
 use city_tests::cluster::clerk::{Officer, officers};
 use city_tests::cluster::council::Council;
 use city_tests::cluster::{Cluster, done, http, judge, said, wait_for};
+use city_tests::skip;
 
 /// Longest wait for a step of the membership: several commands, a node that catches up, an end of an epoch.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -141,6 +143,31 @@ impl City {
     fn ready(&self, node: usize) {
         self.council.ready(&self.cluster, &self.cluster.nodes[node]);
     }
+}
+
+/// The chain with its five sets is replayed by a script that shares no code with us.
+fn replayed(city: &City) {
+    let path = |name: &str| city.cluster.dir().join(name).to_string_lossy().into_owned();
+    let export = |what: &str, out: &str| {
+        done(&city.cluster.city(&["export", what, "--out", out, "--timeout", "100s", "-o", "json"]));
+    };
+    export("chain", &path("chain.ndjson"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats/chain.py");
+    let chain_id = city.cluster.genesis.chain_id().to_string();
+    // The mirror grows with the checkpoints, which are a little behind the blocks.
+    let said = wait_for("a mirror that has all of the chain", PATIENCE, || {
+        export("tiles", &path("mirror"));
+        let mut python = Command::new("python3");
+        python.arg("-B").arg(&script).args([&chain_id, &path("chain.ndjson"), &path("mirror")]);
+        let Ok(run) = python.output() else { return Some(None) };
+        let said = String::from_utf8_lossy(&run.stdout).into_owned();
+        (!said.contains("or the mirror is older")).then_some(Some(said))
+    });
+    let Some(said) = said else {
+        return skip("cluster_membership::replayed", "python3 is not installed");
+    };
+    println!("{said}");
+    assert!(said.starts_with("holds: ") && said.contains("in 5 epochs"), "{said}");
 }
 
 #[test]
@@ -286,6 +313,7 @@ fn validators_come_go_and_change_keys_while_records_are_filed() {
     let report = done(&audit);
     let item = report.get("item").unwrap_or(&report);
     assert_eq!((&item["verdict"], &item["epoch"]), (&"PASS".into(), &4.into()), "{report}");
+    replayed(&city);
     let last = acknowledged.last().unwrap();
     let receipt = city.cluster.city(&["receipt", "get", last, "--out", "last.json", "--timeout", "100s"]);
     assert!(receipt.status.success(), "{}", said(&receipt));

@@ -5,7 +5,7 @@ pub(crate) mod checkpoint;
 mod compare;
 mod consistency;
 mod content;
-mod fetch;
+pub(crate) mod fetch;
 mod finding;
 mod report;
 #[cfg(test)]

@@ -1,0 +1,148 @@
+//! Receipts of a running network in every form: collected by one command, verified by ours and by software of others.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use chain_core::api::Stage;
+use chain_core::receipt::Receipt;
+use chain_core::trust::TrustPolicy;
+use city_tests::cluster::clerk::officers;
+use city_tests::cluster::{Cluster, done, http, said, wait_for};
+use city_tests::python::judges;
+use city_tests::skip;
+
+/// Records under one signature, and how often.
+const FILED: (u32, u32) = (250, 4);
+/// Longest wait for a step.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn file(cluster: &Cluster) {
+    let clerk = officers(&cluster.genesis, &cluster.keys, "clerk", 1).remove(0);
+    for group in 0..FILED.1 {
+        let one = |at: u32| {
+            let (operation, body, _) =
+                clerk.filing(&format!("receipt-{group}-{at}"), &at.to_string()).submit();
+            (operation, body)
+        };
+        let submission = clerk.sign((0..FILED.0).map(one).collect());
+        wait_for("the records are executed", PATIENCE, || {
+            let sent = http::submit(&cluster.nodes[0].url(), &submission).ok();
+            sent.filter(|status| status.stage == Stage::Executed)
+        });
+    }
+}
+
+/// Every bundle of a folder.
+fn bundles(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+/// Verdicts of a script of others about files.
+fn foreign(script: &str, policy: &Path, files: &[PathBuf]) -> Option<Vec<String>> {
+    let python = match judges() {
+        Ok(python) => python,
+        Err(why) => {
+            skip("cluster_receipts::a_network_gives_receipts_that_everybody_can_check", &why);
+            return None;
+        }
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(script);
+    let judged = Command::new(python).arg(script).arg("--policy").arg(policy).args(files).output().unwrap();
+    let lines: Vec<String> = String::from_utf8_lossy(&judged.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), files.len(), "{}", String::from_utf8_lossy(&judged.stderr));
+    Some(lines)
+}
+
+#[test]
+fn a_network_gives_receipts_that_everybody_can_check() {
+    let cluster = Cluster::up();
+    file(&cluster);
+    let folder = cluster.dir().join("kept");
+    let collect = |cluster: &Cluster| {
+        done(&cluster.city(&["receipt", "collect", &folder.to_string_lossy(), "-o", "json"]))
+    };
+    let first = collect(&cluster);
+    let row = &first["items"][0];
+    let count = row["records"].as_u64().unwrap();
+    assert!(count >= u64::from(FILED.0 * FILED.1) && row["fetched"] == count, "{first}");
+    let files = bundles(&folder);
+    assert_eq!(files.len() as u64, count);
+    // Nothing is fetched twice; what is missing or of an earlier version comes again.
+    std::fs::remove_file(&files[7]).unwrap();
+    let other = std::fs::read(&files[8]).unwrap();
+    std::fs::write(&files[9], other).unwrap();
+    let again = collect(&cluster);
+    assert_eq!((&again["items"][0]["fetched"], &again["items"][0]["kept"]), (&2.into(), &(count - 2).into()));
+
+    let policy_file = cluster.dir().join("trust-policy.txt");
+    done(&cluster.city(&["trust", "export", "--out", &policy_file.to_string_lossy(), "-o", "json"]));
+    forms(&cluster, &files[3], &policy_file);
+
+    // Every one of them, in both forms that others read.
+    let policy = TrustPolicy::from_genesis(&cluster.genesis);
+    let elsewhere = cluster.dir().join("forms");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let (mut text, mut cose) = (Vec::new(), Vec::new());
+    for (at, path) in files.iter().take(1_000).enumerate() {
+        let receipt = Receipt::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+        receipt.verify(&policy, None).unwrap();
+        assert_eq!(receipt.root_signatures.len(), receipt.validators.len());
+        text.push(elsewhere.join(format!("{at}.tlog-proof")));
+        std::fs::write(&text[at], receipt.tlog_proof().unwrap().to_text()).unwrap();
+        cose.push(elsewhere.join(format!("{at}.cbor")));
+        std::fs::write(&cose[at], receipt.cose(&policy).unwrap().to_bytes().unwrap()).unwrap();
+    }
+    for (script, files) in [("tlog_proof.py", &text), ("cose_receipt.py", &cose)] {
+        let Some(verdicts) = foreign(script, &policy_file, files) else { continue };
+        let accepted = verdicts.iter().filter(|verdict| verdict.starts_with("ok ")).count();
+        assert_eq!(accepted, 1_000, "{script}: {}", verdicts[0]);
+    }
+    cluster.assert_clean();
+}
+
+/// One receipt through `city` in every form: fetched, converted, shown, verified; and a false one handed to no form.
+fn forms(cluster: &Cluster, bundle: &Path, policy: &Path) {
+    let named = |name: &str| cluster.dir().join(name).to_string_lossy().into_owned();
+    let receipt = Receipt::parse(&std::fs::read_to_string(bundle).unwrap()).unwrap();
+    let (record, bundle) = (receipt.record.to_string(), bundle.to_string_lossy().into_owned());
+    let (text, cose, page) = (named("one.tlog-proof"), named("one.cbor"), named("one.html"));
+    for (form, out) in [("tlog-proof", &text), ("cose", &cose), ("html", &page)] {
+        done(&cluster.city(&["receipt", "convert", &bundle, "--to", form, "--out", out, "-o", "json"]));
+    }
+    let fetched = named("fetched.cbor");
+    done(&cluster.city(&["receipt", "get", &record, "--form", "cose", "--out", &fetched, "-o", "json"]));
+    let with_policy = policy.to_string_lossy();
+    for trust in [&[][..], &["--trust", &with_policy]] {
+        let asked =
+            [&["receipt", "verify", &bundle, &text, &cose, &fetched, "-o", "json"][..], trust].concat();
+        let verdicts = done(&cluster.city(&asked));
+        let rows = verdicts["items"].as_array().unwrap();
+        assert!(rows.iter().all(|row| row["verdict"] == "VALID" && row["record"] == record), "{verdicts}");
+        assert_eq!((&rows[0]["root"], &rows[0]["leaf"]), (&rows[2]["root"], &rows[2]["leaf"]));
+    }
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.contains(&record) && !html.contains("<script"), "{html}");
+    let shown = done(&cluster.city(&["receipt", "show", &cose, "-o", "json"]));
+    assert_eq!(shown["record"], record);
+
+    // The proof is judged before it is written anew, and a form that lacks something says so.
+    let forged = named("forged.receipt.json");
+    let version = Receipt { version: receipt.version + 1, ..receipt };
+    std::fs::write(&forged, version.to_json()).unwrap();
+    let refused = cluster.city(&["receipt", "convert", &forged, "--to", "cose"]);
+    assert!(!refused.status.success() && said(&refused).contains("LEAF_MISMATCH"), "{}", said(&refused));
+    let refused = cluster.city(&["receipt", "convert", &text, "--to", "cose"]);
+    assert!(said(&refused).contains("is no JSON bundle"), "{}", said(&refused));
+    let mut bytes = std::fs::read(&cose).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&cose, bytes).unwrap();
+    let refused = cluster.city(&["receipt", "verify", &cose]);
+    assert_eq!(refused.status.code(), Some(10), "{}", said(&refused));
+}
