@@ -209,7 +209,7 @@ impl Cosignature {
 
     /// Its line in a note, under the cosigner's name.
     pub fn line(&self, name: &str, key: &PublicKey) -> SignatureLine {
-        let verifier = VerifierKey { name: key_name(name), kind: NoteKind::Cosignature, key: *key };
+        let verifier = VerifierKey::cosigner(name, *key);
         let mut blob = self.time_s.to_be_bytes().to_vec();
         blob.extend_from_slice(self.signature.as_bytes());
         SignatureLine { key_id: verifier.key_id(), name: verifier.name, blob }
@@ -247,6 +247,11 @@ pub struct VerifierKey {
 }
 
 impl VerifierKey {
+    /// A validator's key for cosignatures, under its name as notes allow it.
+    pub fn cosigner(name: &str, key: PublicKey) -> Self {
+        Self { name: key_name(name), kind: NoteKind::Cosignature, key }
+    }
+
     /// First four bytes of SHA-256 over name, line break, type and key: tells keys apart, proves nothing.
     pub fn key_id(&self) -> [u8; 4] {
         let digest = Digest::tagged(self.name.as_bytes(), &[b"\n", &[self.kind.byte()], self.key.as_bytes()]);
@@ -402,6 +407,15 @@ impl SignedCheckpoint {
         }
         Ok(Self { checkpoint, lines })
     }
+}
+
+/// A checkpoint that a quorum cosigned, with what receipts in COSE need beside it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Published {
+    /// The checkpoint with its lines.
+    pub signed: SignedCheckpoint,
+    /// For each cosigner, in the order of the lines, its signature over [`crate::cose::RootStatement`].
+    pub root_signatures: Vec<Signature>,
 }
 
 #[cfg(test)]

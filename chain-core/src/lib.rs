@@ -20,6 +20,7 @@ pub mod checkpoint;
 pub mod code;
 pub mod codec;
 pub mod committee;
+pub mod cose;
 pub mod crypto;
 pub mod date;
 pub mod epoch;

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::Digest;
 use crate::proof::InclusionPath;
 pub use path::{
-    RangeError, Subtrees, consistency_path, inclusion_path, range_hash, verify_consistency, verify_inclusion,
+    RangeError, Subtrees, consistency_path, inclusion_path, range_hash, root_of, verify_consistency,
+    verify_inclusion,
 };
 
 /// Hash of a leaf.

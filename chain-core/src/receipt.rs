@@ -1,12 +1,14 @@
 //! Receipts: what a clerk keeps and anybody can check, offline and without our software.
 //!
 //! A receipt holds the leaf (the record's public header with its position), its path in the record log, and
-//! a checkpoint cosigned by a quorum of validators. Two forms: [`Receipt`] is the JSON bundle with body and
-//! decoded leaf, [`TlogProof`] the C2SP text that other people's tools read.
+//! a checkpoint cosigned by a quorum of validators. Three forms: [`Receipt`] is the JSON bundle with body and
+//! decoded leaf, [`TlogProof`] the C2SP text and [`CoseReceipt`] the COSE messages (RFC 9942) that other people's
+//! tools read. The bundle holds what the other two are made of.
 //!
 //! What a leaf *means* is the record rules' business: they decode it into [`LeafFacts`], and
 //! [`Receipt::verify`] compares those with what the bundle shows.
 
+mod cose;
 mod explain;
 mod seal;
 mod tlog_proof;
@@ -16,12 +18,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use cose::{COSE_BYTES_MAX, CoseReceipt};
 pub use explain::Step;
 pub use tlog_proof::{PROOF_BYTES_MAX, TlogProof};
 
-use crate::checkpoint::SignedCheckpoint;
+use crate::checkpoint::{Published, SignedCheckpoint};
 use crate::code::{Code, Refusal};
-use crate::crypto::Digest;
+use crate::cose::RootSignature;
+use crate::crypto::{Digest, Signature};
 use crate::id::{ChainId, Epoch, RecordId};
 use crate::merkle::{leaf_hash, path::PATH_MAX, tile::ENTRY_MAX, verify_inclusion};
 use crate::proof::InclusionPath;
@@ -60,6 +64,10 @@ pub struct Receipt {
     pub checkpoint: String,
     /// Names of the validators that cosigned it, in the order of the committee.
     pub validators: Vec<String>,
+    /// Their signatures over the root for COSE (RFC 9942), in the same order, each of the second of its cosignature.
+    /// Empty in receipts of nodes that did not make them yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub root_signatures: Vec<Signature>,
 }
 
 /// What the record rules read out of a leaf.
@@ -127,13 +135,13 @@ impl Receipt {
         facts: LeafFacts,
         body: Option<Body>,
         inclusion: InclusionPath,
-        checkpoint: &SignedCheckpoint,
+        published: &Published,
         policy: &TrustPolicy,
     ) -> Result<Self, Refusal> {
         let (Some(chain_id), Some(epoch)) = (policy.chain_id(), policy.epoch()) else {
             return Err(Refusal::new(Code::TrustMissing, "the policy names no chain or no epoch"));
         };
-        let cosigners = policy.verify(checkpoint)?;
+        let cosigners = policy.verify(&published.signed)?;
         let receipt = Self {
             schema: SCHEMA.to_owned(),
             chain_id,
@@ -144,8 +152,9 @@ impl Receipt {
             decoded: facts.decoded.clone(),
             body,
             inclusion,
-            checkpoint: checkpoint.to_text(),
+            checkpoint: published.signed.to_text(),
             validators: cosigners.into_iter().map(|cosigner| cosigner.name).collect(),
+            root_signatures: published.root_signatures.clone(),
         };
         receipt.verify(policy, Some(&facts))?;
         Ok(receipt)
@@ -237,10 +246,49 @@ impl Receipt {
             );
             return Err(malformed(detail));
         }
+        if !self.root_signatures.is_empty() {
+            policy.verify_roots(&checkpoint.checkpoint, &self.roots(&verified.cosigners, policy)?)?;
+        }
         if let Some(facts) = facts {
             verified.content = self.check_content(facts)?;
         }
         Ok(verified)
+    }
+
+    /// The same proof in COSE: for each of the validators its own message.
+    ///
+    /// # Errors
+    /// As [`Self::verify`]; `RECEIPT_MALFORMED` when the bundle has no signatures for COSE.
+    pub fn cose(&self, policy: &TrustPolicy) -> Result<CoseReceipt, Refusal> {
+        let verified = self.verify(policy, None)?;
+        if self.root_signatures.is_empty() {
+            return Err(malformed("it was made without signatures for COSE; get it again from a node"));
+        }
+        Ok(CoseReceipt {
+            leaf: self.leaf_bytes()?,
+            path: self.inclusion.clone(),
+            origin: self.signed_checkpoint()?.checkpoint.origin,
+            signatures: self.roots(&verified.cosigners, policy)?,
+        })
+    }
+
+    /// The signatures for COSE with what the cosignatures beside them say of their signers.
+    fn roots(&self, cosigners: &[Cosigner], policy: &TrustPolicy) -> Result<Vec<RootSignature>, Refusal> {
+        if cosigners.len() != self.root_signatures.len() {
+            let (have, want) = (self.root_signatures.len(), cosigners.len());
+            return Err(malformed(format!("{have} root signatures of {want} validators")));
+        }
+        let of = |(one, signature): (&Cosigner, &Signature)| {
+            let key = policy.witnesses().find(|key| key.name == one.name);
+            let key_id = key.ok_or_else(|| malformed(format!("{} has no key", one.name)))?.key_id();
+            Ok(RootSignature {
+                cosigner: one.name.clone(),
+                key_id,
+                time_s: one.time_s,
+                signature: *signature,
+            })
+        };
+        cosigners.iter().zip(&self.root_signatures).map(of).collect()
     }
 
     fn check_content(&self, facts: &LeafFacts) -> Result<Content, Refusal> {

@@ -7,9 +7,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::checkpoint::{Holds, NoteKind, SignedCheckpoint, VerifierKey, key_name, origin};
+use crate::checkpoint::{Checkpoint, Holds, NoteKind, SignedCheckpoint, VerifierKey, origin};
 use crate::code::{Code, Refusal};
 use crate::committee::Committee;
+use crate::cose::{RootSignature, RootStatement};
 use crate::genesis::Genesis;
 use crate::id::{ChainId, Epoch};
 
@@ -73,9 +74,8 @@ impl TrustPolicy {
         let witnesses: Vec<Witness> = validators
             .iter()
             .map(|one| {
-                let name = key_name(&one.name);
-                let key = VerifierKey { name: name.clone(), kind: NoteKind::Cosignature, key: one.log_key };
-                Witness { name, key }
+                let key = VerifierKey::cosigner(&one.name, one.log_key);
+                Witness { name: key.name.clone(), key }
             })
             .collect();
         let group = Group {
@@ -166,10 +166,7 @@ impl TrustPolicy {
     /// `UNKNOWN_SIGNER` (no known log, or no known cosigner at all), `QUORUM_NOT_MET`.
     pub fn verify(&self, signed: &SignedCheckpoint) -> Result<Vec<Cosigner>, Refusal> {
         let checkpoint = &signed.checkpoint;
-        if checkpoint.origin != self.origin {
-            let detail = format!("checkpoint of {}, trusted is {}", checkpoint.origin, self.origin);
-            return Err(Refusal::new(Code::ProofInvalid, detail));
-        }
+        self.check_origin(checkpoint)?;
         let mut seen = BTreeSet::new();
         let mut logs = 0_usize;
         let mut strangers = BTreeSet::new();
@@ -196,16 +193,72 @@ impl TrustPolicy {
                 _ => logs += 1,
             }
         }
-        let strangers: Vec<&str> = strangers.into_iter().collect();
         if logs == 0 {
             let detail = format!("no line of a trusted log under {}", self.origin);
             return Err(Refusal::new(Code::UnknownSigner, detail));
         }
+        self.count(cosigned, &strangers)
+    }
+
+    /// Judges the signatures of a COSE receipt as [`Self::verify`] judges cosignatures. No log's line is among them:
+    /// a quorum of validators says the same.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_roots(
+        &self,
+        checkpoint: &Checkpoint,
+        signatures: &[RootSignature],
+    ) -> Result<Vec<Cosigner>, Refusal> {
+        self.check_origin(checkpoint)?;
+        let mut strangers = BTreeSet::new();
+        let mut cosigned: Vec<(usize, Cosigner)> = Vec::new();
+        for one in signatures {
+            let Some(at) = self
+                .witnesses
+                .iter()
+                .position(|witness| witness.key.name == one.cosigner && witness.key.key_id() == one.key_id)
+            else {
+                strangers.insert(one.cosigner.as_str());
+                continue;
+            };
+            if cosigned.iter().any(|(other, _)| *other == at) {
+                return Err(Refusal::new(
+                    Code::ReceiptMalformed,
+                    format!("two signatures of {}", one.cosigner),
+                ));
+            }
+            let cosigner = &self.witnesses[at].key;
+            let statement = RootStatement::new(checkpoint, cosigner, one.time_s);
+            if !cosigner.key.verify(&statement, &one.signature) {
+                let detail = format!("the signature of {} does not verify", one.cosigner);
+                return Err(Refusal::new(Code::ProofInvalid, detail));
+            }
+            cosigned.push((at, Cosigner { name: one.cosigner.clone(), time_s: one.time_s }));
+        }
+        self.count(cosigned, &strangers)
+    }
+
+    fn check_origin(&self, checkpoint: &Checkpoint) -> Result<(), Refusal> {
+        if checkpoint.origin == self.origin {
+            return Ok(());
+        }
+        let detail = format!("checkpoint of {}, trusted is {}", checkpoint.origin, self.origin);
+        Err(Refusal::new(Code::ProofInvalid, detail))
+    }
+
+    /// The cosigners whose signatures held, in the order of the policy, when they are enough.
+    fn count(
+        &self,
+        mut cosigned: Vec<(usize, Cosigner)>,
+        strangers: &BTreeSet<&str>,
+    ) -> Result<Vec<Cosigner>, Refusal> {
         let have: BTreeSet<usize> = cosigned.iter().map(|(at, _)| *at).collect();
         if self.met(self.quorum, &have) {
             cosigned.sort_by_key(|(at, _)| *at);
             return Ok(cosigned.into_iter().map(|(_, cosigner)| cosigner).collect());
         }
+        let strangers: Vec<&str> = strangers.iter().copied().collect();
         if have.is_empty() && !strangers.is_empty() {
             let detail = format!("signed by {} only, none of whom is trusted", strangers.join(", "));
             return Err(Refusal::new(Code::UnknownSigner, detail));
@@ -395,7 +448,6 @@ fn verifier(text: &str, kind: NoteKind) -> Result<VerifierKey, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::Checkpoint;
     use crate::committee::test_support::{committee, secret};
     use crate::crypto::Digest;
 

@@ -11,13 +11,21 @@ use crate::error::{CliError, CliResult};
 
 /// Reads a text file.
 pub(crate) fn read(path: &Path) -> CliResult<String> {
-    if path.as_os_str() == "-" {
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut std::io::stdin().lock(), &mut text)
-            .map_err(|error| CliError::file(path, &error))?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(path).map_err(|error| CliError::file(path, &error))
+    String::from_utf8(read_bytes(path)?).map_err(|_| {
+        let error =
+            std::io::Error::new(std::io::ErrorKind::InvalidData, "stream did not contain valid UTF-8");
+        CliError::file(path, &error)
+    })
+}
+
+/// Reads a file, or stdin for `-`, as it is.
+pub(crate) fn read_bytes(path: &Path) -> CliResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = match path.as_os_str() == "-" {
+        true => std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes).map(|_| bytes),
+        false => std::fs::read(path),
+    };
+    read.map_err(|error| CliError::file(path, &error))
 }
 
 /// Reads a file with a secret: refused when group or others may read it.
@@ -54,9 +62,9 @@ pub(crate) fn create(path: &Path, text: &str) -> CliResult {
     sync_parent(path)
 }
 
-/// Replaces a file as a whole: readers see the old or the new text, also after a crash.
-pub(crate) fn replace(path: &Path, text: &str) -> CliResult {
-    replace_with(path, text.as_bytes(), 0o600)?;
+/// Replaces a file as a whole: readers see the old or the new content, also after a crash.
+pub(crate) fn replace(path: &Path, content: impl AsRef<[u8]>) -> CliResult {
+    replace_with(path, content.as_ref(), 0o600)?;
     sync_parent(path)
 }
 

@@ -21,6 +21,7 @@ mod keyring;
 mod output;
 mod passphrase;
 mod progress;
+mod proof_file;
 mod sets;
 mod trust;
 

@@ -133,9 +133,9 @@ impl Output {
     }
 
     /// Writes data to stdout. A reader that closed the pipe has seen enough: no error.
-    pub(crate) fn data(&self, text: &str) -> CliResult {
+    pub(crate) fn data(&self, data: impl AsRef<[u8]>) -> CliResult {
         let mut out = std::io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        match out.write_all(data.as_ref()).and_then(|()| out.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::internal(error)),
             _ => Ok(()),
         }

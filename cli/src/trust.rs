@@ -10,12 +10,12 @@ use chain_core::api::PassageView;
 use chain_core::code::{Code, Refusal};
 use chain_core::genesis::Genesis;
 use chain_core::id::Epoch;
-use chain_core::receipt::{Receipt, TlogProof};
 use chain_core::trust::TrustPolicy;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CliError, CliResult};
 use crate::files;
+use crate::proof_file::ProofFile;
 use crate::sets::Sets;
 
 /// Name and version of the store's form.
@@ -131,18 +131,17 @@ impl Trust {
         }
     }
 
-    /// Whom to believe about a receipt in either form. The text form does not name its epoch: the newest whose
-    /// validators cosigned it.
-    pub(crate) fn policy_of(&self, text: &str) -> CliResult<TrustPolicy> {
-        if text.trim_start().starts_with('{') {
-            return self.policy(Receipt::parse(text)?.epoch);
+    /// Whom to believe about a receipt. Only the bundle names its epoch; for the others it is the newest whose
+    /// validators signed it.
+    pub(crate) fn policy_of(&self, file: &ProofFile) -> CliResult<TrustPolicy> {
+        if let Some(epoch) = file.epoch() {
+            return self.policy(epoch);
         }
-        let proof = TlogProof::parse(text)?;
         match self {
             Self::Policy(policy) => Ok(policy.clone()),
             Self::Sets(sets) => {
-                let cosigned = sets.policies().find(|policy| policy.verify(&proof.checkpoint).is_ok());
-                match cosigned.or_else(|| sets.policies().next()) {
+                let signed = sets.policies().find(|policy| file.is_signed_by(policy));
+                match signed.or_else(|| sets.policies().next()) {
                     Some(policy) => Ok(policy),
                     None => Err(untrusted("no validator is known".to_owned())),
                 }

@@ -1,14 +1,15 @@
 //! Checkpoints of the record log: cosigned by every validator, beside consensus.
 //!
 //! When a block asks for it, each validator cosigns the log at that block's certified execution height and
-//! tells the others. A checkpoint with a quorum of cosignatures is published; later ones are added to it. A
+//! tells the others, and signs its root for COSE receipts. A checkpoint with a quorum of cosignatures is published; later ones are added to it. A
 //! missing cosignature never delays a commit.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chain_core::block::ExecSummary;
-use chain_core::checkpoint::{self, Checkpoint, SignedCheckpoint};
+use chain_core::checkpoint::{self, Checkpoint, Published, SignedCheckpoint, VerifierKey};
+use chain_core::cose::RootStatement;
 use chain_core::crypto::{Digest, SecretKey};
 use chain_core::id::{Height, ValidatorIx};
 use consensus::Peers;
@@ -32,7 +33,7 @@ struct State {
     gathering: BTreeMap<Height, Gathering>,
     /// Newest own cosignature, for peers that connect.
     own: Option<Cosignature>,
-    newest: Option<(Height, Arc<SignedCheckpoint>)>,
+    newest: Option<(Height, Arc<Published>)>,
 }
 
 #[derive(Debug, Default)]
@@ -48,17 +49,15 @@ impl Checkpoints {
     }
 
     /// Takes up a checkpoint that an earlier run published.
-    pub fn restore(&self, height: Height, text: &str) {
-        if let Ok(signed) = SignedCheckpoint::parse(text)
-            && signed.checkpoint.origin == self.origin
-        {
-            self.lock().newest = Some((height, Arc::new(signed)));
+    pub fn restore(&self, height: Height, published: Published) {
+        if published.signed.checkpoint.origin == self.origin {
+            self.lock().newest = Some((height, Arc::new(published)));
         }
     }
 
     /// The newest checkpoint that a quorum cosigned.
-    pub fn newest(&self) -> Option<Arc<SignedCheckpoint>> {
-        self.lock().newest.as_ref().map(|(_, signed)| signed.clone())
+    pub fn newest(&self) -> Option<Arc<Published>> {
+        self.lock().newest.as_ref().map(|(_, published)| published.clone())
     }
 
     /// Cosigns the log at an executed height and tells the others.
@@ -70,13 +69,17 @@ impl Checkpoints {
         }
         state.gathering.entry(height).or_default().own = Some((log_size, log_root));
         if let (Some(key), Some(me)) = (&self.log_key, core.me()) {
-            let signed = self.checkpoint(log_size, log_root).cosign(Core::wall_ms() / 1_000, key);
+            let checkpoint = self.checkpoint(log_size, log_root);
+            let time_s = Core::wall_ms() / 1_000;
+            let name = core.committee().get(me).map_or_else(String::new, |one| one.name.clone());
+            let cosigner = VerifierKey::cosigner(&name, key.public());
             let own = Cosignature {
                 height,
                 log_size,
                 log_root,
-                time_s: signed.time_s,
-                signature: signed.signature,
+                time_s,
+                signature: checkpoint.cosign(time_s, key).signature,
+                root_signature: key.sign(&RootStatement::new(&checkpoint, &cosigner, time_s)),
             };
             state.gathering.entry(height).or_default().by.insert(me, own.clone());
             if let Some(network) = core.network() {
@@ -97,13 +100,20 @@ impl Checkpoints {
     /// Takes a peer's cosignature.
     pub(crate) fn take(&self, core: &Core, from: ValidatorIx, cosignature: &Cosignature) {
         let committee = core.committee();
-        let Some(key) = committee.get(from).map(|one| one.log_key) else { return };
+        let Some(cosigner) = committee.get(from).map(|one| VerifierKey::cosigner(&one.name, one.log_key))
+        else {
+            return;
+        };
         let height = cosignature.height;
         if self.lock().newest.as_ref().is_some_and(|(newest, _)| *newest > height) {
             return;
         }
+        let checkpoint = self.checkpoint(cosignature.log_size, cosignature.log_root);
         let signed = checkpoint::Cosignature { time_s: cosignature.time_s, signature: cosignature.signature };
-        if !signed.verify(&self.checkpoint(cosignature.log_size, cosignature.log_root), &key) {
+        let statement = RootStatement::new(&checkpoint, &cosigner, cosignature.time_s);
+        if !signed.verify(&checkpoint, &cosigner.key)
+            || !cosigner.key.verify(&statement, &cosignature.root_signature)
+        {
             tracing::warn!(%from, %height, "cosignature does not verify");
             return;
         }
@@ -137,7 +147,7 @@ impl Checkpoints {
         let Some((size, root)) = gathering.own else { return };
         let checkpoint = self.checkpoint(size, root);
         let committee = core.committee();
-        let mut lines = Vec::new();
+        let (mut lines, mut root_signatures) = (Vec::new(), Vec::new());
         for (ix, one) in &gathering.by {
             let Some(validator) = committee.get(*ix) else { continue };
             if (one.log_size, one.log_root) != (size, root) {
@@ -146,6 +156,7 @@ impl Checkpoints {
             }
             let signed = checkpoint::Cosignature { time_s: one.time_s, signature: one.signature };
             lines.push(signed.line(&validator.name, &validator.log_key));
+            root_signatures.push(one.root_signature);
         }
         if lines.len() < committee.quorum() {
             return;
@@ -153,9 +164,9 @@ impl Checkpoints {
         if let Some(key) = &self.log_key {
             lines.insert(0, checkpoint.sign(key));
         }
-        let signed = Arc::new(SignedCheckpoint { checkpoint, lines });
-        core.guard(core.ledger.put_checkpoint(height, &signed.to_text()));
-        state.newest = Some((height, signed));
+        let published = Published { signed: SignedCheckpoint { checkpoint, lines }, root_signatures };
+        core.guard(core.ledger.put_checkpoint(height, &published));
+        state.newest = Some((height, Arc::new(published)));
         state.gathering.retain(|one, _| *one >= height);
     }
 

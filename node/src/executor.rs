@@ -92,8 +92,8 @@ impl<'a> Executor<'a> {
             || Refusal::new(Code::StorageCorrupt, "the ledger store has no tip; delete it to rebuild");
         let tip = snapshot.tip().map_err(refuse)?.ok_or_else(missing)?;
         let summary = snapshot.summary(tip.height).map_err(refuse)?.ok_or_else(missing)?;
-        if let Some((height, text)) = snapshot.checkpoint().map_err(refuse)? {
-            core.checkpoints.restore(height, &text);
+        if let Some((height, published)) = snapshot.checkpoint().map_err(refuse)? {
+            core.checkpoints.restore(height, published);
         }
         let log = ledger.log_frontier().map_err(refuse)?;
         check_log(&log, &summary)?;

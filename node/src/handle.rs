@@ -256,6 +256,8 @@ pub enum ReceiptForm {
     Bundle,
     /// C2SP tlog-proof text.
     TlogProof,
+    /// COSE messages (RFC 9942).
+    Cose,
 }
 
 /// One sample of `/metrics`.

@@ -80,6 +80,8 @@ pub struct Cosignature {
     pub time_s: u64,
     /// By the sender's log key (C2SP cosignature/v1).
     pub signature: Signature,
+    /// By the same key over the same root and time, for COSE receipts (RFC 9942).
+    pub root_signature: Signature,
 }
 
 impl Wire for Cosignature {

@@ -206,7 +206,7 @@ impl Node for Local {
 
     fn checkpoint(&self) -> Result<String, Refusal> {
         let newest = self.core.checkpoints.newest();
-        newest.map(|signed| signed.to_text()).ok_or_else(|| {
+        newest.map(|published| published.signed.to_text()).ok_or_else(|| {
             Refusal::new(Code::NotYetExecuted, "no checkpoint has a quorum of cosignatures yet")
         })
     }

@@ -3,6 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// An interpreter with the packages that `tests/foreign/requirements.txt` names: what others made to judge logs, receipts
+/// and signatures.
+///
+/// # Errors
+/// As [`interpreter`].
+pub fn judges() -> Result<PathBuf, String> {
+    // The name changes with the list.
+    interpreter("judges-2", &Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign/requirements.txt"))
+}
+
 /// An interpreter with what the requirements name, made once per machine under this name, or why there is none.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chain_core::api::Stage;
 use city_tests::cluster::clerk::{Officer, officers};
 use city_tests::cluster::{Cluster, done, http, said, wait_for};
-use city_tests::python::interpreter;
+use city_tests::python::judges;
 use city_tests::skip;
 use serde_json::Value;
 
@@ -165,7 +165,7 @@ fn consistency(cluster: &Cluster, since: &Path, early: &str) {
 /// What software that is not ours says of the mirror.
 fn foreign(policy: &Path, mirror: &Path) -> Option<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign");
-    match interpreter("aics-tlog-0.2.1", &folder.join("requirements.txt")) {
+    match judges() {
         Ok(python) => {
             let script = folder.join("mirror.py");
             let judged = Command::new(python)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chain_core::api::Stage;
 use city_tests::cluster::clerk::{Officer, officers, record_of};
 use city_tests::cluster::{Cluster, done, http, said, wait_for};
-use city_tests::python::interpreter;
+use city_tests::python::judges;
 use city_tests::skip;
 use serde_json::Value;
 
@@ -104,7 +104,7 @@ fn what_was_there_and_what_was_not_is_proved_and_checked_without_us() {
 /// The same files before software that is not ours.
 fn foreign(policy: &Path, files: &[String]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign");
-    let python = match interpreter("aics-tlog-0.2.1", &folder.join("requirements.txt")) {
+    let python = match judges() {
         Ok(python) => python,
         Err(why) => {
             return skip(

@@ -123,13 +123,19 @@ pub fn consistency_path<S: Subtrees>(
 
 /// Whether a path leads from a leaf hash to the root (RFC 9162 section 2.1.3.2).
 pub fn verify_inclusion(leaf: &Digest, path: &InclusionPath, root: &Digest) -> bool {
+    root_of(leaf, path) == Some(*root)
+}
+
+/// The root that a path leads to from a leaf's hash; `None` when the path has another shape than its index and its
+/// size give.
+pub fn root_of(leaf: &Digest, path: &InclusionPath) -> Option<Digest> {
     if path.index >= path.size {
-        return false;
+        return None;
     }
     let (mut at, mut last, mut hash) = (path.index, path.size - 1, *leaf);
     for sibling in &path.hashes {
         if last == 0 {
-            return false;
+            return None;
         }
         if at & 1 == 1 || at == last {
             hash = node_hash(sibling, &hash);
@@ -143,7 +149,7 @@ pub fn verify_inclusion(leaf: &Digest, path: &InclusionPath, root: &Digest) -> b
         at >>= 1;
         last >>= 1;
     }
-    last == 0 && hash == *root
+    (last == 0).then_some(hash)
 }
 
 /// Whether a tree of `new` leaves with `new_root` begins with the tree of `old` leaves with `old_root`

@@ -1,8 +1,9 @@
 use std::sync::LazyLock;
 
 use super::*;
-use crate::checkpoint::{Checkpoint, origin};
+use crate::checkpoint::{Checkpoint, VerifierKey, origin};
 use crate::committee::test_support::{committee, secret};
+use crate::cose::{ReadReceipt, RootStatement};
 use crate::merkle::Tree;
 use proptest::prelude::*;
 
@@ -42,9 +43,12 @@ fn receipt_with(cosigners: &[usize]) -> Receipt {
     let tree = Tree::from_leaves((0..21).map(leaf));
     let checkpoint = Checkpoint { origin: origin("test", &chain_id()), size: 21, root: tree.root() };
     let mut lines = vec![checkpoint.sign(&secret(3, 0))];
+    let mut root_signatures = Vec::new();
     for &ix in cosigners {
-        let key = secret(3, ix);
-        lines.push(checkpoint.cosign(1_795_392_000 + ix as u64, &key).line(&format!("v{ix}"), &key.public()));
+        let (key, name, time_s) = (secret(3, ix), format!("v{ix}"), 1_795_392_000 + ix as u64);
+        lines.push(checkpoint.cosign(time_s, &key).line(&name, &key.public()));
+        let cosigner = VerifierKey::cosigner(&name, key.public());
+        root_signatures.push(key.sign(&RootStatement::new(&checkpoint, &cosigner, time_s)));
     }
     let facts = facts(&leaf(11)).unwrap();
     Receipt {
@@ -59,6 +63,7 @@ fn receipt_with(cosigners: &[usize]) -> Receipt {
         inclusion: tree.inclusion(11).unwrap(),
         checkpoint: SignedCheckpoint { checkpoint, lines }.to_text(),
         validators: cosigners.iter().map(|ix| format!("v{ix}")).collect(),
+        root_signatures,
     }
 }
 
@@ -97,8 +102,11 @@ fn a_bundle_is_built_only_when_it_verifies() {
     let good = receipt();
     let parts = |cosigned: &Receipt, leaf: &[u8]| {
         let facts = facts(leaf).unwrap();
-        let checkpoint = cosigned.signed_checkpoint().unwrap();
-        Receipt::new(leaf, facts, Some(body()), good.inclusion.clone(), &checkpoint, &policy())
+        let published = Published {
+            signed: cosigned.signed_checkpoint().unwrap(),
+            root_signatures: cosigned.root_signatures.clone(),
+        };
+        Receipt::new(leaf, facts, Some(body()), good.inclusion.clone(), &published, &policy())
     };
     assert_eq!(parts(&good, &leaf(11)).unwrap(), good);
     assert_eq!(parts(&good, &leaf(12)).unwrap_err().code, Code::ProofInvalid);
@@ -180,6 +188,115 @@ fn the_text_form_has_one_spelling() {
     ] {
         assert_eq!(TlogProof::parse(&bad).unwrap_err().code, Code::ReceiptMalformed, "{what}");
     }
+}
+
+#[test]
+fn the_cose_form_round_trips_and_verifies() {
+    let cose = receipt().cose(&policy()).unwrap();
+    let bytes = cose.to_bytes().unwrap();
+    let read = CoseReceipt::parse(&bytes).unwrap();
+    assert_eq!(read, cose);
+    let verified = read.verify(&policy()).unwrap();
+    assert_eq!((verified.index, verified.size, verified.time_s()), (11, 21, 1_795_392_001));
+    assert_eq!(verified.root, judge(&receipt()).unwrap().root);
+    // Through the text form of the policy, too: it names the keys.
+    read.verify(&TrustPolicy::parse(&policy().to_text()).unwrap()).unwrap();
+}
+
+#[test]
+fn a_cose_message_is_what_the_rfc_says() {
+    let receipt = receipt().cose(&policy()).unwrap();
+    let message = receipt.messages().unwrap().swap_remove(0);
+    // Tag 18, array of four, then the protected header: {1: -8, 4: kid, 15: {1: "v0", 2: origin, 6: iat, "tree_size":
+    // 21}, 395: 1}, written here by hand from RFC 8949, 9052, 9597 and 9942.
+    let mut protected = vec![0xa4, 0x01, 0x27, 0x04, 0x44];
+    protected.extend_from_slice(&receipt.signatures[0].key_id);
+    protected.extend_from_slice(&[
+        0x0f,
+        0xa4,
+        0x01,
+        0x62,
+        b'v',
+        b'0',
+        0x02,
+        0x78,
+        receipt.origin.len() as u8,
+    ]);
+    protected.extend_from_slice(receipt.origin.as_bytes());
+    protected.extend_from_slice(&[0x06, 0x1a, 0x6b, 0x03, 0x82, 0x00, 0x69]);
+    protected.extend_from_slice(b"tree_size");
+    protected.extend_from_slice(&[0x15, 0x19, 0x01, 0x8b, 0x01]);
+    let begin = [&[0xd2, 0x84, 0x58, protected.len() as u8], protected.as_slice()].concat();
+    assert_eq!(message[..begin.len()], begin);
+    // {396: {-1: [<<[21, 11, [hashes]]>>]}}, no payload, 64 bytes of signature.
+    let rest = &message[begin.len()..];
+    assert_eq!(rest[..8], [0xa1, 0x19, 0x01, 0x8c, 0xa1, 0x20, 0x81, 0x58]);
+    assert_eq!(rest[9..13], [0x83, 0x15, 0x0b, 0x80 + receipt.path.hashes.len() as u8]);
+    assert_eq!(rest[rest.len() - 67..rest.len() - 64], [0xf6, 0x58, 0x40]);
+    assert_eq!(rest[rest.len() - 64..], *receipt.signatures[0].signature.as_bytes());
+    assert_eq!(ReadReceipt::parse(&message).unwrap().by, receipt.signatures[0]);
+}
+
+#[test]
+fn each_lie_in_cose_has_its_code() {
+    let good = receipt().cose(&policy()).unwrap();
+    let refused = |receipt: &CoseReceipt| {
+        let read = receipt.to_bytes().and_then(|bytes| CoseReceipt::parse(&bytes));
+        read.and_then(|read| read.verify(&policy())).unwrap_err().code
+    };
+    let with = |change: &dyn Fn(&mut CoseReceipt)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        refused(&bad)
+    };
+    assert_eq!(with(&|bad| bad.leaf = leaf(12)), Code::ProofInvalid);
+    assert_eq!(with(&|bad| bad.path.index = 12), Code::ProofInvalid);
+    assert_eq!(with(&|bad| bad.path.size = 22), Code::ProofInvalid);
+    assert_eq!(with(&|bad| bad.origin.push('0')), Code::ProofInvalid);
+    assert_eq!(with(&|bad| bad.signatures[0].time_s += 1), Code::ProofInvalid);
+    assert_eq!(with(&|bad| bad.signatures[0].signature = Signature::ZERO), Code::ProofInvalid);
+    assert_eq!(with(&|bad| bad.signatures[1] = bad.signatures[0].clone()), Code::ReceiptMalformed);
+    assert_eq!(with(&|bad| bad.signatures.truncate(2)), Code::QuorumNotMet);
+    assert_eq!(with(&|bad| bad.signatures[0].key_id = [0; 4]), Code::QuorumNotMet);
+    assert_eq!(with(&|bad| bad.signatures.clear()), Code::ReceiptMalformed);
+    assert_eq!(with(&|bad| bad.path.hashes.truncate(2)), Code::ProofInvalid);
+    assert_eq!(with(&|bad| bad.path.hashes = vec![Digest::ZERO; 65]), Code::ProofInvalid);
+    let strangers = receipt_with(&[7, 8, 9]);
+    let read = strangers.signed_checkpoint().unwrap();
+    let of = |line: &crate::checkpoint::SignatureLine| RootSignature {
+        cosigner: line.name.clone(),
+        key_id: line.key_id,
+        time_s: 0,
+        signature: Signature::ZERO,
+    };
+    let signatures = read.lines[1..].iter().map(of).collect();
+    assert_eq!(refused(&CoseReceipt { signatures, ..good.clone() }), Code::UnknownSigner);
+    // A bundle whose signatures for COSE are not its cosigners' is no bundle.
+    let mut short = receipt();
+    short.root_signatures.pop();
+    assert_eq!(code(&short), Code::ReceiptMalformed);
+    let mut swapped = receipt();
+    swapped.root_signatures.swap(0, 1);
+    assert_eq!(code(&swapped), Code::ProofInvalid);
+    let without = Receipt { root_signatures: Vec::new(), ..receipt() };
+    judge(&without).unwrap();
+    assert_eq!(without.cose(&policy()).unwrap_err().code, Code::ReceiptMalformed);
+}
+
+#[test]
+fn no_single_bit_of_the_cose_form_can_be_changed() {
+    let good = receipt().cose(&policy()).unwrap().to_bytes().unwrap();
+    for bit in 0..good.len() * 8 {
+        let mut forged = good.clone();
+        forged[bit / 8] ^= 1 << (bit % 8);
+        let verdict = CoseReceipt::parse(&forged).and_then(|receipt| receipt.verify(&policy()));
+        assert!(verdict.is_err(), "bit {bit}");
+    }
+    for end in 0..good.len() {
+        assert_eq!(CoseReceipt::parse(&good[..end]).unwrap_err().code, Code::ReceiptMalformed, "{end} bytes");
+    }
+    let longer = [good.as_slice(), &[0]].concat();
+    assert_eq!(CoseReceipt::parse(&longer).unwrap_err().code, Code::ReceiptMalformed);
 }
 
 fn hash() -> String {

@@ -97,25 +97,30 @@ pub(super) async fn receipt(
     let media_type = match form {
         ReceiptForm::Bundle => "application/json",
         ReceiptForm::TlogProof => TLOG_PROOF,
+        ReceiptForm::Cose => COSE,
     };
     Ok(bytes_as(media_type, bytes, Freshness::Revalidate, &headers))
 }
 
 const TLOG_PROOF: &str = "application/vnd.c2sp.tlog-proof";
+/// The file holds COSE messages and the leaf, so it is no COSE message itself.
+const COSE: &str = "application/cbor";
 
 /// The form asked for: by parameter, else by `Accept`, else the bundle.
 fn form(param: Option<&str>, headers: &HeaderMap) -> Result<ReceiptForm, ApiError> {
     match param {
         Some("bundle" | "json") => return Ok(ReceiptForm::Bundle),
         Some("tlog-proof") => return Ok(ReceiptForm::TlogProof),
-        Some(_) => return Err(ApiError::new(Code::BadParameter, "form wants bundle or tlog-proof")),
+        Some("cose") => return Ok(ReceiptForm::Cose),
+        Some(_) => return Err(ApiError::new(Code::BadParameter, "form wants bundle, tlog-proof or cose")),
         None => {}
     }
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut media_types =
         accepted.flat_map(|list| list.split(',')).map(|one| one.split(';').next().unwrap_or_default().trim());
-    Ok(match media_types.find(|one| ["application/json", TLOG_PROOF, "text/plain"].contains(one)) {
+    Ok(match media_types.find(|one| ["application/json", TLOG_PROOF, "text/plain", COSE].contains(one)) {
         Some(TLOG_PROOF | "text/plain") => ReceiptForm::TlogProof,
+        Some(COSE) => ReceiptForm::Cose,
         _ => ReceiptForm::Bundle,
     })
 }

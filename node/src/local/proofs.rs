@@ -163,7 +163,8 @@ impl Local {
                 format!("leaf {index} is not under a cosigned checkpoint yet; the newest covers {size}");
             Refusal::new(Code::ReceiptPending, detail)
         };
-        let signed = self.core.checkpoints.newest().ok_or_else(|| pending(0))?;
+        let published = self.core.checkpoints.newest().ok_or_else(|| pending(0))?;
+        let signed = &published.signed;
         let size = signed.checkpoint.size;
         if size <= index {
             return Err(pending(size));
@@ -176,11 +177,12 @@ impl Local {
         };
         let body = self.receipt_body(&snapshot, record, facts.version, &leaf)?;
         let path = snapshot.inclusion(index, size).map_err(refuse)?;
-        let policy = self.policy_of(&snapshot, &signed)?;
-        let receipt = Receipt::new(&bytes, facts, body, path, &signed, &policy)?;
+        let policy = self.policy_of(&snapshot, signed)?;
+        let receipt = Receipt::new(&bytes, facts, body, path, &published, &policy)?;
         match form {
             ReceiptForm::Bundle => Ok(receipt.to_json().into_bytes()),
             ReceiptForm::TlogProof => Ok(receipt.tlog_proof()?.to_text().into_bytes()),
+            ReceiptForm::Cose => receipt.cose(&policy)?.to_bytes(),
         }
     }
 

@@ -103,13 +103,14 @@ impl Local {
             let detail = format!("block {asked}; the newest executed here is {}", snapshot.height());
             return Err(Refusal::new(Code::NotYetExecuted, detail));
         }
-        let Some(signed) = self.core.checkpoints.newest() else {
+        let Some(published) = self.core.checkpoints.newest() else {
             return Err(Refusal::new(Code::ReceiptPending, "no checkpoint has a quorum of cosignatures yet"));
         };
+        let signed = &published.signed;
         let summary = snapshot.summary(asked).map_err(refuse)?;
         let summary = summary.ok_or_else(|| corrupt("ledger", format!("block {asked} has no summary")))?;
         let index = summary.log_size.min(signed.checkpoint.size).saturating_sub(1);
-        let (seal, leaf) = sealed_by(snapshot, index, &signed)?;
+        let (seal, leaf) = sealed_by(snapshot, index, signed)?;
         // Later blocks without records may have carried the same state on, in a version that is kept longer.
         let version =
             match summary.state_root == leaf.state_root && summary.log_size <= signed.checkpoint.size {

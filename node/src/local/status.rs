@@ -84,7 +84,7 @@ impl Local {
         let counters = &core.counters;
         let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let age = Core::wall_ms().saturating_sub(view.time_ms);
-        let log_size = core.checkpoints.newest().map_or(0, |signed| signed.checkpoint.size);
+        let log_size = core.checkpoints.newest().map_or(0, |published| published.signed.checkpoint.size);
         let gauges = [
             ("committed_height", "Newest final height.", view.committed.get()),
             ("executed_height", "Newest executed height.", core.executed().get()),

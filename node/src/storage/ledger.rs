@@ -29,6 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::consensus::engine::Tip;
 use chain_core::block::ExecSummary;
+use chain_core::checkpoint::Published;
 use chain_core::code::Code;
 use chain_core::codec::{Wire, decode_trusted};
 use chain_core::execute::{BlockResult, Outcome, Verdict};
@@ -394,11 +395,14 @@ impl LedgerStore {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn put_checkpoint(&self, height: Height, text: &str) -> Result<(), StorageError> {
-        let value = [&keys::height(height)[..], text.as_bytes()].concat();
-        self.db
-            .put_cf_opt(family(&self.db, "meta"), "checkpoint", value, &unlogged())
-            .map_err(StorageError::failed("writing a checkpoint"))
+    pub fn put_checkpoint(&self, height: Height, published: &Published) -> Result<(), StorageError> {
+        let meta = family(&self.db, "meta");
+        let text = published.signed.to_text();
+        let mut batch = WriteBatch::default();
+        batch.put_cf(meta, "checkpoint", [&keys::height(height)[..], text.as_bytes()].concat());
+        let signatures = published.root_signatures.iter().flat_map(|one| *one.as_bytes()).collect::<Vec<_>>();
+        batch.put_cf(meta, "root_signatures", signatures);
+        self.db.write_opt(batch, &unlogged()).map_err(StorageError::failed("writing a checkpoint"))
     }
 
     /// The summaries the engine wants at start, ascending.

@@ -127,7 +127,7 @@ fn print<'a>(events: impl Iterator<Item = &'a FeedEvent>) -> CliResult<bool> {
 }
 
 fn keep(path: Option<&Path>, cursor: Cursor) -> CliResult {
-    path.map_or(Ok(()), |path| files::replace(path, &format!("{cursor}\n")))
+    path.map_or(Ok(()), |path| files::replace(path, format!("{cursor}\n")))
 }
 
 /// Ctrl-C: says how to go on.

@@ -157,9 +157,9 @@ fn export(city: &City, epoch: Option<Epoch>, named: Option<&Path>, out: &Path) -
         )
     })?;
     if out.as_os_str() == "-" {
-        return city.out.data(&policy.to_text());
+        return city.out.data(policy.to_text());
     }
-    files::replace(out, &policy.to_text())?;
+    files::replace(out, policy.to_text())?;
     city.out.done(format!("trust policy of epoch {epoch} in {}", out.display()));
     Ok(())
 }

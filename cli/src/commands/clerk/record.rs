@@ -249,13 +249,7 @@ pub(crate) fn run(command: RecordCommand, city: &City) -> CliResult {
         }
         RecordCommand::History { record } => history(city, &record),
         RecordCommand::List { record_type, agency, status, limit } => {
-            if let Some(name) = &record_type {
-                known_type(name)?;
-            }
-            if let Some(id) = &agency {
-                known_agency(id)?;
-            }
-            let filters = [("type", record_type), ("agency", agency), ("status", status)];
+            let filters = filters(record_type, agency, status)?;
             let filtered = filters.iter().any(|(_, value)| value.is_some());
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let rows = list(&city.client()?, &filters, limit)?;
@@ -308,7 +302,22 @@ pub(crate) fn run(command: RecordCommand, city: &City) -> CliResult {
     }
 }
 
-/// Reads records by filter, page by page.
+/// Filters of a listing, each value one that can be.
+pub(crate) fn filters(
+    record_type: Option<String>,
+    agency: Option<String>,
+    status: Option<String>,
+) -> CliResult<[(&'static str, Option<String>); 3]> {
+    if let Some(name) = &record_type {
+        known_type(name)?;
+    }
+    if let Some(id) = &agency {
+        known_agency(id)?;
+    }
+    Ok([("type", record_type), ("agency", agency), ("status", status)])
+}
+
+/// Reads records by filter, page by page, at most `limit`.
 pub(crate) fn list(
     client: &Client,
     filters: &[(&str, Option<String>)],
@@ -526,7 +535,7 @@ fn submit(
     city.out.list(filing::FILED, &filed.rows())?;
     if let Some(path) = receipt {
         let written = fetch(&client, &record, None, Form::Bundle, city.manners.timeout)
-            .and_then(|text| files::replace(path, &text));
+            .and_then(|bytes| files::replace(path, bytes));
         written.map_err(|error| {
             error.hint(format!("the record is filed; fetch its receipt later: city receipt get {record}"))
         })?;

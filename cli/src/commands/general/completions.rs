@@ -19,5 +19,5 @@ pub(crate) struct CompletionsArgs {
 pub(crate) fn run(args: &CompletionsArgs, city: &City) -> CliResult {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Args::command(), "city", &mut text);
-    city.out.data(&String::from_utf8_lossy(&text))
+    city.out.data(text)
 }

@@ -187,7 +187,7 @@ pub(crate) fn run(command: GenesisCommand, city: &City) -> CliResult {
                 return Err(CliError::new(Code::GenesisMismatch, detail));
             }
             file.add(sign(&genesis, &secret)?);
-            files::replace(&signatures, &file.to_toml())?;
+            files::replace(&signatures, file.to_toml())?;
             city.out.done(format!("signed; missing: {}", none_or(&file.missing(&genesis))));
             Ok(())
         }

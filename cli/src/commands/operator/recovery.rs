@@ -170,7 +170,7 @@ fn sign(city: &City, path: &Path, name: &str) -> CliResult {
     city.confirm(&what, "sign")?;
     let signature = recovery.act.sign(&secret);
     let recovery = recovery.with(signature);
-    files::replace(path, &recovery.to_json())?;
+    files::replace(path, recovery.to_json())?;
     let missing = usize::from(keys.threshold()).saturating_sub(recovery.signatures.len());
     city.out.done(match missing {
         0 => "signed; the act binds".to_owned(),

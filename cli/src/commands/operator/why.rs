@@ -40,9 +40,9 @@ pub(super) fn run(city: &City) -> CliResult {
             city.out.item(WHY, &whole)
         }
         Format::Table if city.manners.fields.is_empty() => {
-            city.out.data(&head(&why))?;
+            city.out.data(head(&why))?;
             city.out.list(VALIDATORS, &rows)?;
-            city.out.data(&foot(&why))
+            city.out.data(foot(&why))
         }
         _ => city.out.list(VALIDATORS, &rows),
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use ::consensus::engine::Tip;
 use chain_core::block::ExecSummary;
+use chain_core::checkpoint::{Published, SignedCheckpoint};
 use chain_core::codec::{Wire, decode_trusted};
 use chain_core::committee::Committee;
-use chain_core::crypto::Digest;
+use chain_core::crypto::{Digest, Signature};
 use chain_core::execute::{LedgerRead, Outcome, ReadError};
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::lane::BatchRef;
@@ -277,11 +278,20 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn checkpoint(&self) -> Result<Option<(Height, String)>, StorageError> {
+    pub fn checkpoint(&self) -> Result<Option<(Height, Published)>, StorageError> {
         let Some(value) = self.bytes("meta", b"checkpoint")? else { return Ok(None) };
-        let text = String::from_utf8(value.get(8..).unwrap_or_default().to_vec())
-            .map_err(|error| StorageError::corrupt("checkpoint", error.to_string()))?;
-        Ok(Some((Height::new(number(&value)?), text)))
+        let malformed = |error: String| StorageError::corrupt("checkpoint", error);
+        let text = std::str::from_utf8(value.get(8..).unwrap_or_default())
+            .map_err(|error| malformed(error.to_string()))?;
+        let signed = SignedCheckpoint::parse(text).map_err(|error| malformed(error.to_string()))?;
+        // A store of a version before COSE receipts has none.
+        let root_signatures = self.bytes("meta", b"root_signatures")?;
+        let (root_signatures, rest) = root_signatures.as_deref().unwrap_or_default().as_chunks::<64>();
+        if !rest.is_empty() {
+            return Err(malformed("root signatures of broken length".to_owned()));
+        }
+        let root_signatures = root_signatures.iter().map(|bytes| Signature::new(*bytes)).collect();
+        Ok(Some((Height::new(number(&value)?), Published { signed, root_signatures })))
     }
 
     /// State keys among `keys` that exist; for tests and diagnostics.

@@ -12,12 +12,13 @@ use serde_json::Value;
 use crate::app::City;
 use crate::client::paths;
 use crate::commands::clerk::batch::{How, SubmitArgs, file, go_on, rows};
-use crate::commands::clerk::receipt::{Form, fetch, judge};
+use crate::commands::clerk::receipt::{Form, fetch};
 use crate::commands::clerk::record::{Signer, countersign};
 use crate::error::{CliError, CliResult};
 use crate::files;
 use crate::filing::Filed;
 use crate::interrupt;
+use crate::proof_file::ProofFile;
 
 use super::layout::{Layout, shell_word};
 use super::up::{self, UpArgs};
@@ -254,13 +255,13 @@ fn receipts(city: &City, desk: &City, records: &[RecordId], folder: &Path, count
     let step = (records.len() / count.max(1)).max(1);
     let mut kept = Vec::new();
     for record in records.iter().step_by(step).take(count) {
-        let text = fetch(&client, record, None, Form::Bundle, desk.manners.timeout)?;
+        let bytes = fetch(&client, record, None, Form::Bundle, desk.manners.timeout)?;
         let path = folder.join(format!("{}.receipt.json", &record.to_string()[..16]));
-        files::replace(&path, &text)?;
+        files::replace(&path, bytes)?;
         kept.push(path);
     }
     for path in &kept {
-        judge(&files::read(path)?, &policy)?;
+        ProofFile::parse(&files::read_bytes(path)?)?.judge(&policy)?;
     }
     city.out.done(format!(
         "{} receipts in {} are valid; nothing was fetched to check them",

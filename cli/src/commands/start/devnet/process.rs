@@ -81,7 +81,7 @@ pub(super) fn start(layout: &Layout, validator: &Validator) -> CliResult {
         .spawn()
         .map_err(|error| CliError::new(Code::NodeProgramMissing, error.to_string()))?;
     let pid = child.id();
-    files::replace(&layout.pid_file(validator), &format!("{pid} {}\n", started(pid).unwrap_or(0)))
+    files::replace(&layout.pid_file(validator), format!("{pid} {}\n", started(pid).unwrap_or(0)))
 }
 
 /// The process id of a validator that runs.
