@@ -132,8 +132,11 @@ pub(crate) fn open_read_only(path: &Path, families: &[Family], budget: Budget) -
 /// No option here is exotic: reliability counts more than the last per cent.
 fn options(budget: Budget) -> Options {
     let mut options = Options::default();
-    // A torn last record is a write that was never acknowledged; damage anywhere else must not be skipped.
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    // Up to the first record of the log that is not whole, and nothing after it. After a power cut that is the end of what
+    // was synced: the file may be longer, with pages that were never written. Damage elsewhere makes a store of an
+    // earlier moment, and that it fell back the high-water mark tells. To tolerate a torn tail alone is not enough:
+    // RocksDB calls a last record with a page of zeros a wrong checksum, and a validator would not start again.
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_max_open_files(budget.files);
     options.set_keep_log_file_num(4);

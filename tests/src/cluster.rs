@@ -8,6 +8,7 @@ pub mod canary;
 pub mod clerk;
 mod copies;
 pub mod council;
+pub mod disk;
 pub mod http;
 pub mod judge;
 pub mod load;
@@ -66,6 +67,14 @@ impl Node {
     /// Where its process writes.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.home.join("test.log")).unwrap_or_default()
+    }
+
+    /// Whether it runs, and the end of its log.
+    fn last_words(&mut self) -> String {
+        let state = if self.up() { "runs" } else { "does not run" };
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        format!("{} {state}:\n{}", self.name, lines[lines.len().saturating_sub(12)..].join("\n"))
     }
 
     /// Where its recorder writes.
@@ -484,11 +493,9 @@ impl Cluster {
                 return;
             }
             if !node.up() || Instant::now() >= deadline {
-                let status = node.status();
-                let log = node.log();
-                let lines: Vec<&str> = log.lines().collect();
-                let last = lines[lines.len().saturating_sub(12)..].join("\n");
-                panic!("{} does not vote; status {status:?}; last words:\n{last}", node.name);
+                let (name, status) = (node.name.clone(), node.status());
+                let words: Vec<String> = self.nodes.iter_mut().map(Node::last_words).collect();
+                panic!("{name} does not vote; status {status:?}; last words:\n{}", words.join("\n"));
             }
             std::thread::sleep(Duration::from_millis(25));
         }

@@ -114,7 +114,7 @@ impl ConsensusStore {
     /// Opens the store, creating it when the directory is new.
     ///
     /// # Errors
-    /// When the directory cannot be opened or its log is damaged other than at its very end.
+    /// When the directory cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         Ok(Self { db: open(path, FAMILIES, BUDGET)? })
     }
