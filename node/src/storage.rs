@@ -48,6 +48,14 @@ pub enum StorageError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A store failed in the background, and takes no more writes until it is opened again.
+    #[error("the {store} store recorded {count} background errors and takes no more writes")]
+    Latched {
+        /// Which store.
+        store: String,
+        /// How many.
+        count: u64,
+    },
     /// Bytes that this node wrote do not decode or do not match their checksum.
     #[error("{what} is corrupt: {why}")]
     Corrupt {
@@ -78,6 +86,7 @@ impl StorageError {
     pub fn refusal(&self) -> Refusal {
         match self {
             Self::Corrupt { .. } => Refusal::new(Code::StorageCorrupt, self.to_string()),
+            Self::Latched { .. } => Refusal::new(Code::StorageFailed, self.to_string()),
             Self::Failed { source, .. } => {
                 let code = match source.kind() {
                     rocksdb::ErrorKind::Corruption => Code::StorageCorrupt,
@@ -292,16 +301,11 @@ pub(crate) fn rewriting() -> CompactOptions {
 /// # Errors
 /// When a background error is recorded or the property cannot be read.
 pub(crate) fn healthy(db: &DB, store: &str) -> Result<(), StorageError> {
-    for property in ["rocksdb.background-errors", "rocksdb.is-write-stopped"] {
-        let value = db
-            .property_int_value(property)
-            .map_err(StorageError::failed(format!("asking the {store} store for {property}")))?;
-        if property == "rocksdb.background-errors" && value.unwrap_or(0) != 0 {
-            return Err(StorageError::corrupt(
-                format!("{store} store"),
-                format!("{} background errors recorded", value.unwrap_or(0)),
-            ));
-        }
+    let errors = db
+        .property_int_value("rocksdb.background-errors")
+        .map_err(StorageError::failed(format!("asking the {store} store for its errors")))?;
+    match errors {
+        None | Some(0) => Ok(()),
+        Some(count) => Err(StorageError::Latched { store: store.to_owned(), count }),
     }
-    Ok(())
 }

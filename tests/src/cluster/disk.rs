@@ -30,7 +30,8 @@ impl Disk {
         std::fs::create_dir(&at).map_err(|error| error.to_string())?;
         let file = std::fs::File::create(&image).map_err(|error| error.to_string())?;
         file.set_len(mib * 1024 * 1024).map_err(|error| error.to_string())?;
-        run(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
+        // No blocks kept for root, who runs the tests.
+        run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(&image))?;
         mount(&image, &at)?;
         Ok(Self { image, at })
     }
@@ -71,17 +72,21 @@ impl Disk {
         mount(&self.image, &self.at).expect("the disk is mounted again");
     }
 
-    /// Takes all room that is left but so many KiB; gives the file that holds it.
+    /// Takes all room that is left but so many KiB, with a file of this name; gives the file.
     ///
     /// # Panics
     /// When the disk cannot be written for another reason.
-    pub fn fill(&self, spare_kib: u64) -> PathBuf {
-        let ballast = self.at.join("ballast");
+    pub fn fill(&self, name: &str, spare_kib: u64) -> PathBuf {
+        let ballast = self.at.join(name);
         let free = run(Command::new("df").args(["--output=avail", "-k"]).arg(&self.at)).expect("its room");
         let free = String::from_utf8_lossy(&free.stdout);
         let free: u64 = free.lines().nth(1).and_then(|line| line.trim().parse().ok()).expect("a number");
-        let size = format!("{}K", free.saturating_sub(spare_kib));
-        run(Command::new("fallocate").args(["-l", &size]).arg(&ballast)).expect("ballast");
+        let size = free.saturating_sub(spare_kib);
+        if size > 0 {
+            run(Command::new("fallocate").args(["-l", &format!("{size}K")]).arg(&ballast)).expect("ballast");
+        } else {
+            std::fs::File::create(&ballast).expect("ballast");
+        }
         ballast
     }
 }

@@ -66,6 +66,12 @@ pub fn get<T: DeserializeOwned>(url: &str) -> Result<T, Failed> {
     judge(agent().get(url).call())
 }
 
+/// `GET` of whatever it is; nothing when the node refuses or does not answer.
+pub fn bytes(url: &str) -> Option<Vec<u8>> {
+    let mut answer = agent().get(url).call().ok().filter(|answer| answer.status().is_success())?;
+    answer.body_mut().with_config().limit(64 * 1024 * 1024).read_to_vec().ok()
+}
+
 /// `POST` of bytes of a stated type.
 ///
 /// # Errors
