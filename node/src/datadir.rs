@@ -93,6 +93,11 @@ impl DataDir {
         self.0.join("vault")
     }
 
+    /// The file that tells whether the safety record fell back.
+    pub(crate) fn high_water(&self) -> PathBuf {
+        self.0.join("high-water")
+    }
+
     fn identity_file(&self) -> PathBuf {
         self.0.join("node.json")
     }
@@ -214,7 +219,7 @@ impl DataDir {
         identity: &Identity,
     ) -> Result<(SafetyAtStart, Option<HighWater>), Refusal> {
         let lost = |detail: &str| SafetyAtStart::Lost(Refusal::new(Code::SafetyLost, detail));
-        let (file, remembered) = HighWater::open(&self.0.join("high-water")).map_err(refuse)?;
+        let (file, remembered) = HighWater::open(&self.high_water()).map_err(refuse)?;
         let record = match store.safety() {
             Ok(Some(record)) => record,
             Ok(None) => return Ok((lost("the consensus store holds no safety record"), None)),

@@ -14,6 +14,7 @@ pub mod driver;
 pub mod epoch;
 mod eraser;
 mod executor;
+pub mod fsck;
 pub mod handle;
 pub mod keys;
 pub mod link;

@@ -6,6 +6,8 @@
 //! nothing is wrong, and which no quorum has certified. For systemd: `Restart=on-failure`,
 //! `RestartPreventExitStatus=2 3 5`.
 
+#[path = "main/fsck.rs"]
+mod fsck;
 #[path = "main/snapshot.rs"]
 mod snapshot;
 
@@ -74,6 +76,11 @@ enum NodeCommand {
         #[command(subcommand)]
         command: snapshot::SnapshotCommand,
     },
+    /// Read everything that a stopped node holds and hold it against what was signed; nothing is changed
+    ///
+    /// Every block, certificate, batch, transaction, leaf and entry of the state. Names the first bad block, and file and
+    /// byte where the disk's checksum fails. Exit code 4 when something is wrong.
+    Fsck(fsck::FsckArgs),
     /// Check configuration, keys, genesis and data directory of a stopped node
     Check {
         /// The node's configuration
@@ -105,6 +112,7 @@ fn main() -> ExitCode {
         NodeCommand::Start { config } => start(&config).map(|()| ExitCode::SUCCESS),
         NodeCommand::Recover { config, act } => recover(&config, &act).map(|()| ExitCode::SUCCESS),
         NodeCommand::Snapshot { command } => snapshot::run(&command),
+        NodeCommand::Fsck(args) => fsck::run(&args),
         NodeCommand::Check { config } => check(&config).map(|()| ExitCode::SUCCESS),
     };
     match result {

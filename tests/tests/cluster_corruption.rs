@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use city_tests::cluster::clerk::{officers, record_of};
-use city_tests::cluster::{Cluster, Node, PATIENCE, http, wait_for};
+use city_tests::cluster::{Cluster, Node, PATIENCE, http, said, wait_for};
 use serde_json::Value;
 
 /// Records filed before.
@@ -258,9 +258,13 @@ fn damaged_data_is_fetched_again_or_refused_and_never_served() {
     });
     cluster.nodes[VICTIM].kill();
     let copy = cluster.nodes[VICTIM].copy_data("whole");
+    let whole = cluster.nodes[VICTIM].run("fsck");
+    assert!(whole.status.success(), "{}", said(&whole));
+    println!("{}", said(&whole));
     let mut tally: BTreeMap<String, u64> = BTreeMap::new();
     for seed in first..first + count {
         let what = damage(&cluster.nodes[VICTIM].data(), seed);
+        let checked = cluster.nodes[VICTIM].run("fsck");
         let _ = std::fs::remove_file(cluster.nodes[VICTIM].home.join("test.log"));
         cluster.nodes[VICTIM].start();
         let verdict = settle(&mut cluster.nodes[VICTIM], &truth);
@@ -268,6 +272,14 @@ fn damaged_data_is_fetched_again_or_refused_and_never_served() {
         assert!(!log.contains("panicked"), "{what}: {log}");
         let verdict = verdict.unwrap_or_else(|wrong| panic!("{what}: {wrong}\n{log}"));
         println!("{what}: {verdict}");
+        // What keeps a node from serving all of it, or from voting, stands in one of the two stores or beside them.
+        let in_stores = ["consensus/", "ledger/"].iter().any(|store| what.contains(store));
+        if in_stores && !verdict.starts_with("whole, ") {
+            assert_eq!(checked.status.code(), Some(4), "{what}: {verdict}: {}", said(&checked));
+            let bad =
+                said(&checked).lines().find(|line| line.starts_with("BAD ")).unwrap_or_default().to_owned();
+            println!("  {bad}");
+        }
         *tally.entry(verdict).or_default() += 1;
         cluster.nodes[VICTIM].kill();
         cluster.nodes[VICTIM].restore_data(&copy, None);

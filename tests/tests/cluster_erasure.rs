@@ -250,4 +250,8 @@ fn a_node_may_die_at_any_step_of_an_erasure_and_ends_it_when_it_is_back() {
         let left = in_files(&cluster.nodes[3].data());
         assert!(left.is_disjoint(&gone), "{point}: {left:?}");
     }
+    // What is left is whole without the bodies.
+    stop(&mut cluster.nodes[3]);
+    let checked = cluster.nodes[3].run("fsck");
+    assert!(checked.status.success() && said(&checked).contains("lack erased bodies"), "{}", said(&checked));
 }

@@ -327,6 +327,13 @@ fn validators_come_go_and_change_keys_while_records_are_filed() {
     let verified = city.cluster.city(&["receipt", "verify", "last.json", "--trust", "epoch.policy"]);
     assert!(verified.status.success(), "{}", said(&verified));
     city.step("audited");
+
+    // What each of them holds is whole, through every epoch.
+    for node in &mut city.cluster.nodes {
+        node.kill();
+        let checked = node.run("fsck");
+        assert!(checked.status.success() && said(&checked).contains("of epoch 4"), "{}", said(&checked));
+    }
 }
 
 impl City {

@@ -246,7 +246,7 @@ fn check_links(tip: &Tip, headers: &[Header], trust: &Trust<'_>) -> Result<(Dige
 }
 
 /// The validators of an epoch, proved from the genesis.
-fn committee_of(
+pub(crate) fn committee_of(
     epoch: Epoch,
     snapshot: &Snapshot<'_>,
     consensus: &ConsensusStore,

@@ -88,17 +88,24 @@ impl HighWater {
             .mode(0o600)
             .open(path)
             .map_err(fail("opening"))?;
-        let mut newest: Option<(u64, Mark)> = None;
-        for slot in 0..2 {
-            let mut bytes = [0; SLOT];
-            match file.read_exact_at(&mut bytes, slot * SLOT as u64) {
-                Ok(()) => newest = newest.max_by_count(parse(&bytes)),
-                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {}
-                Err(error) => return Err(fail("reading")(error)),
-            }
-        }
+        let newest = newest_slot(&file).map_err(fail("reading"))?;
         let (count, mark) = newest.unwrap_or_default();
         Ok((Self { file, path: path.to_owned(), count, mark }, newest.map(|(_, mark)| mark)))
+    }
+
+    /// What the file remembers, without making or changing it.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn remembered(path: &Path) -> Result<Option<Mark>, StorageError> {
+        let read = match File::open(path) {
+            Ok(file) => newest_slot(&file),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => Err(error),
+        };
+        let newest =
+            read.map_err(|source| StorageError::File { what: "reading", path: path.to_owned(), source })?;
+        Ok(newest.map(|(_, mark)| mark))
     }
 
     /// Remembers a record that is durable in the store. Not synced: the file may lag, never lead.
@@ -127,6 +134,20 @@ impl HighWater {
             source,
         })
     }
+}
+
+/// The newest slot that is intact.
+fn newest_slot(file: &File) -> Result<Option<(u64, Mark)>, std::io::Error> {
+    let mut newest: Option<(u64, Mark)> = None;
+    for slot in 0..2 {
+        let mut bytes = [0; SLOT];
+        match file.read_exact_at(&mut bytes, slot * SLOT as u64) {
+            Ok(()) => newest = newest.max_by_count(parse(&bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(newest)
 }
 
 trait MaxByCount {

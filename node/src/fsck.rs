@@ -1,0 +1,140 @@
+//! Everything that a stopped node holds, read byte by byte and held against what was signed.
+//!
+//! Nothing is changed and nothing is believed but the genesis. The chain is walked from its first block: each block is the
+//! one its parent's child names, its batches lead to the roots in its header, their transactions and bodies to the roots
+//! of the batches, and every commit certificate is judged by the validators of its epoch, who are proved as
+//! [`crate::snapshots::verify`] proves them. Then the ledger store is hashed anew and held against the root that a quorum
+//! certified. What stands under no root is read for the disk's checksums. RocksDB names file and byte where one fails.
+
+mod blocks;
+
+use std::time::{Duration, Instant};
+
+use chain_core::code::{Code, Refusal};
+use chain_core::genesis::Genesis;
+use chain_core::id::Height;
+
+use crate::datadir::{DataDir, take};
+use crate::snapshots::verify::{self, Trust};
+use crate::storage::StorageError;
+use crate::storage::consensus::ConsensusStore;
+use crate::storage::high_water::{HighWater, Mark};
+use crate::storage::ledger::LedgerStore;
+
+/// Flaws after which nobody reads on.
+pub const FINDINGS_MAX: usize = 100;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Final blocks that were read.
+    pub blocks: u64,
+    /// Their batches.
+    pub batches: u64,
+    /// The transactions in them, each with its signature and the commitments to its bodies.
+    pub transactions: u64,
+    /// Batches some of whose bodies are gone, with what they came to beside them.
+    pub stripped: u64,
+    /// Commit certificates whose signatures hold.
+    pub certificates: u64,
+    /// Entries of the consensus store, of whatever kind, that were read.
+    pub entries: u64,
+    /// The ledger store, where it is whole.
+    pub ledger: Option<verify::Report>,
+    /// Flaws, the lowest block of each store first.
+    pub findings: Vec<Finding>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A flaw.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Finding {
+    /// Where: `consensus` or `ledger`.
+    pub store: &'static str,
+    /// The final block that it concerns, where it is one's.
+    pub block: Option<Height>,
+    /// What is wrong; where a checksum fails, with file and byte.
+    pub refusal: Refusal,
+}
+
+impl Report {
+    fn find(&mut self, store: &'static str, block: Option<Height>, refusal: Refusal) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(Finding { store, block, refusal });
+        }
+    }
+}
+
+/// Reads everything in a data directory that no process holds.
+///
+/// # Errors
+/// `LOCK_HELD` while a node runs on it; `NOT_INITIALISED` when there is none. What is wrong inside is in the report.
+pub fn fsck(data: &DataDir, genesis: &Genesis) -> Result<Report, Refusal> {
+    let mut lock = data.lock_file()?;
+    let _held = take(&mut lock, data.path())?;
+    let start = Instant::now();
+    let mut report = Report::default();
+    let trust = Trust::of(genesis);
+    match ConsensusStore::open_read_only(&data.consensus()) {
+        Err(error) => report.find("consensus", None, error.refusal()),
+        Ok(consensus) => {
+            let ledger = ledger_of(data, &mut report);
+            blocks::walk(&consensus, ledger.as_ref(), &trust, &mut report);
+            match consensus.read_all() {
+                Ok(entries) => report.entries = entries,
+                Err(error) => report.find("consensus", None, error.refusal()),
+            }
+            if let Err(refusal) = check_safety(data, &consensus) {
+                report.find("consensus", None, refusal);
+            }
+            if let Some(height) = ledger.as_ref().and_then(|ledger| height_of(ledger, &mut report)) {
+                drop(ledger);
+                match verify::verify(&data.ledger(), height, &consensus, &trust) {
+                    Ok(verified) => report.ledger = Some(verified),
+                    Err(refusal) => report.find("ledger", None, refusal),
+                }
+            }
+        }
+    }
+    report.took = start.elapsed();
+    Ok(report)
+}
+
+/// The safety record must be whole, and as new as what was signed. One that is missing is no flaw: such a node follows.
+fn check_safety(data: &DataDir, consensus: &ConsensusStore) -> Result<(), Refusal> {
+    let remembered = HighWater::remembered(&data.high_water()).map_err(refuse)?;
+    match (consensus.safety().map_err(refuse)?, remembered) {
+        (Some(record), Some(mark)) if Mark::of(&record).fell_behind(&mark) => {
+            Err(Refusal::new(Code::SafetyLost, "the safety record is older than what this validator signed"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The ledger store, if there is one that opens. One that is lost is no flaw: it is made anew from the blocks.
+fn ledger_of(data: &DataDir, report: &mut Report) -> Option<LedgerStore> {
+    if !data.ledger().exists() {
+        return None;
+    }
+    let opened = LedgerStore::open_read_only(&data.ledger());
+    opened.map_err(|error| report.find("ledger", None, error.refusal())).ok()
+}
+
+fn height_of(ledger: &LedgerStore, report: &mut Report) -> Option<Height> {
+    match ledger.snapshot() {
+        Ok(snapshot) => Some(snapshot.height()),
+        Err(error) => {
+            report.find("ledger", None, error.refusal());
+            None
+        }
+    }
+}
+
+fn refuse(error: StorageError) -> Refusal {
+    error.refusal()
+}
+
+fn broken(detail: String) -> Refusal {
+    Refusal::new(Code::ChainBroken, detail)
+}

@@ -1,0 +1,99 @@
+//! `city-node fsck`: everything that a stopped node holds, read and held against what was signed.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use chain_core::code::Refusal;
+use chain_core::genesis::{BYTES_MAX, Genesis};
+use city_node::config::{Config, read_text};
+use city_node::datadir::DataDir;
+use city_node::fsck::{FINDINGS_MAX, Report, fsck};
+use city_node::snapshots::verify::Standing;
+use clap::Args;
+
+/// Something is wrong.
+const FLAWED: u8 = 4;
+
+/// Where the data is and what it is held against.
+#[derive(Debug, Args)]
+pub(crate) struct FsckArgs {
+    /// The node's configuration, which names both
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "genesis"])]
+    config: Option<PathBuf>,
+    /// The data directory, also one that was copied from elsewhere
+    #[arg(long, value_name = "DIR", required_unless_present = "config", requires = "genesis")]
+    data_dir: Option<PathBuf>,
+    /// The genesis
+    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    genesis: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &FsckArgs) -> Result<ExitCode, Refusal> {
+    let (data, genesis) = match &args.config {
+        Some(config) => {
+            let config = Config::read(config)?;
+            (config.data_dir, config.genesis)
+        }
+        None => (args.data_dir.clone().unwrap_or_default(), args.genesis.clone().unwrap_or_default()),
+    };
+    let genesis = Genesis::parse(&read_text(&genesis, BYTES_MAX as u64)?)?;
+    let report = fsck(&DataDir::at(&data), &genesis)?;
+    print(&report, &data);
+    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FLAWED) })
+}
+
+fn print(report: &Report, data: &Path) {
+    println!(
+        "consensus store: {} final blocks, {} batches, {} transactions, {} certificates; {} entries read",
+        report.blocks, report.batches, report.transactions, report.certificates, report.entries
+    );
+    if report.stripped > 0 {
+        println!("  {} batches lack erased bodies; what they came to is kept", report.stripped);
+    }
+    match &report.ledger {
+        Some(ledger) => {
+            let summary = &ledger.contents.summary;
+            println!(
+                "ledger store: at block {}, {} leaves, {} entries of the state, hashed anew",
+                ledger.height, summary.log_size, ledger.contents.entries
+            );
+            match &ledger.standing {
+                Standing::Certified(by) => println!(
+                    "  certified by block {}, {} of {} validators of epoch {}",
+                    by.block, by.signatures, by.validators, by.epoch
+                ),
+                Standing::NotYet { newest } => println!(
+                    "  the newest final block here, {newest}, does not certify an execution so far yet, as is usual"
+                ),
+                Standing::PassedOver { by } => println!("  block {by} certifies a later height only"),
+            }
+        }
+        None if !data.join("ledger").exists() => {
+            println!("ledger store: none; the node makes it anew from the blocks")
+        }
+        None => println!("ledger store: NOT WHOLE"),
+    }
+    for finding in &report.findings {
+        let at = finding.block.map_or_else(String::new, |height| format!(" block {height}"));
+        println!("BAD {}{at}: {}", finding.store, finding.refusal);
+    }
+    if report.findings.len() == FINDINGS_MAX {
+        println!("there may be more");
+    }
+    let seconds = report.took.as_secs_f64();
+    match report.findings.first() {
+        None => println!("WHOLE: nothing is wrong; read in {seconds:.2} s"),
+        Some(first) => {
+            println!("NOT WHOLE: {} flaws; read in {seconds:.2} s", report.findings.len());
+            println!(
+                "{}",
+                match first.store {
+                    "ledger" =>
+                        "next: put back a snapshot (city-node snapshot restore), or delete the folder `ledger`: it is made anew",
+                    _ =>
+                        "next: keep a copy; the way back for a lost consensus store is in docs/operate/stores.md",
+                }
+            );
+        }
+    }
+}
