@@ -118,6 +118,8 @@ pub(crate) enum Command {
     Feed(auditor::feed::FeedArgs),
     #[command(subcommand)]
     Audit(auditor::audit::AuditCommand),
+    #[command(subcommand)]
+    Witness(auditor::witness::WitnessCommand),
 
     // General
     #[command(subcommand)]

@@ -144,6 +144,17 @@ impl Client {
         json(&path, &answer?)
     }
 
+    /// Sends text to somebody who is none of the nodes, once; gives status and answer.
+    pub(crate) fn post_text(&self, url: &str, text: &str) -> CliResult<(u16, String)> {
+        let unreachable = |error: ureq::Error| CliError::new(Code::Unreachable, format!("{url}: {error}"));
+        let request = self.agent.post(url).config().timeout_global(Some(self.timeout)).build();
+        let mut response =
+            request.content_type("text/plain; charset=utf-8").send(text).map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let answer = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        Ok((status, answer.map_err(unreachable)?))
+    }
+
     /// Asks where a transaction stands.
     pub(crate) fn transaction(
         &self,

@@ -32,6 +32,7 @@ pub(crate) fn run(command: Command, city: &City) -> CliResult {
         Command::Feed(args) => auditor::feed::run(&args, city),
         Command::Export(command) => auditor::export::run(command, city),
         Command::Audit(command) => auditor::audit::run(command, city),
+        Command::Witness(command) => auditor::witness::run(command, city),
         Command::Context(command) => general::context::run(command, city),
         Command::Completions(args) => general::completions::run(&args, city),
         Command::HelpTopic(args) => general::topic::run(&args, city),

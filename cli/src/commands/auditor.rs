@@ -7,3 +7,4 @@ mod proved;
 pub(crate) mod state;
 pub(crate) mod subject;
 pub(crate) mod trust;
+pub(crate) mod witness;
