@@ -15,6 +15,7 @@ mod error;
 mod exit;
 mod files;
 mod filing;
+mod html;
 mod import;
 mod interrupt;
 mod keyring;

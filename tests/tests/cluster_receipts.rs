@@ -103,6 +103,19 @@ fn a_network_gives_receipts_that_everybody_can_check() {
         let accepted = verdicts.iter().filter(|verdict| verdict.starts_with("ok ")).count();
         assert_eq!(accepted, 1_000, "{script}: {}", verdicts[0]);
     }
+    // The audit's report as a page for people.
+    let report = cluster.dir().join("audit.html");
+    done(&cluster.city(&[
+        "audit",
+        "chain",
+        "--no-memory",
+        "--report",
+        &report.to_string_lossy(),
+        "-o",
+        "json",
+    ]));
+    let html = std::fs::read_to_string(&report).unwrap();
+    assert!(html.contains("<td>PASS</td>") && html.contains("no gap, no fork"), "{html}");
     cluster.assert_clean();
 }
 

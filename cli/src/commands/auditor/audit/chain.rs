@@ -40,7 +40,7 @@ pub(crate) struct ChainArgs {
     /// Chain id that was agreed on, to compare the genesis file with
     #[arg(long, value_name = "HASH")]
     expect: Option<ChainId>,
-    /// Write a report in JSON, whatever the verdict
+    /// Write a report, whatever the verdict: in JSON, or as a page where the name ends with .html
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Folder for the evidence file
@@ -62,7 +62,10 @@ pub(super) fn run(args: &ChainArgs, city: &City) -> CliResult {
     let mut report = Report::new(&genesis, args.from);
     let audited = audit(args, city, &genesis, &client, &mut report);
     let written = |report: &Report| match &args.report {
-        Some(path) => files::replace(path, &report.document()?),
+        Some(path) if path.extension().is_some_and(|end| end == "html") => {
+            files::replace(path, report.page()?)
+        }
+        Some(path) => files::replace(path, report.document()?),
         None => Ok(()),
     };
     match audited {

@@ -13,6 +13,7 @@ use super::verify::Verified;
 use crate::app::City;
 use crate::error::{CliError, CliResult};
 use crate::files;
+use crate::html;
 use crate::output::{Format, Shape};
 use crate::sets::Sets;
 
@@ -177,6 +178,41 @@ impl Report {
         serde_json::to_string_pretty(&Value::Object(document))
             .map(|text| text + "\n")
             .map_err(CliError::internal)
+    }
+
+    /// The report as a page for people, with the document at its end for software.
+    pub(crate) fn page(&self) -> CliResult<String> {
+        let text = |name: &str| match self.fields.get(name) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Array(items)) => {
+                items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+            }
+            Some(Value::Number(number)) => number.as_u64().map_or_else(|| number.to_string(), grouped),
+            _ => String::new(),
+        };
+        let verdict = text("verdict");
+        let mut content = html::table(&[
+            ("Verdict", verdict.clone()),
+            ("Ledger", format!("{} ({})", text("network"), text("chain_id"))),
+            ("Read aloud", text("read_aloud")),
+            ("Validators", format!("{}; a quorum is {}", text("validators"), text("quorum"))),
+            ("Blocks", format!("{} to {}, certified to {}", text("from"), text("newest"), text("certified"))),
+            ("Signatures", format!("{} of validators and officers hold", text("signatures"))),
+            ("Record log", format!("{} leaves, root {}", text("log_size"), text("log_root"))),
+            ("Took", format!("{} s, {} records a second", text("seconds"), text("records_per_second"))),
+            ("Verified by", text("program")),
+        ]);
+        if let Some(finding) = self.fields.get("finding") {
+            let found = serde_json::to_string_pretty(finding).map_err(CliError::internal)?;
+            content.push_str(&html::section("What is wrong", &found));
+        } else if self.fields.contains_key("newest") {
+            content.push_str(&html::section("What was verified", &self.lines().join("\n")));
+        }
+        if let Some(Value::String(checkpoint)) = self.fields.get("checkpoint") {
+            content.push_str(&html::section("The checkpoint, as a quorum cosigned it", checkpoint));
+        }
+        content.push_str(&html::section("For software", &self.document()?));
+        Ok(html::page(&format!("Audit of {}: {verdict}", text("network")), &content))
     }
 
     /// Prints the result of an audit that found nothing.
