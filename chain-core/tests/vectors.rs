@@ -7,7 +7,10 @@
 
 use std::path::Path;
 
-use chain_core::checkpoint::{Checkpoint, CheckpointPreimage, CosignaturePreimage, SignedCheckpoint};
+use chain_core::checkpoint::{
+    Checkpoint, CheckpointPreimage, CosignaturePreimage, Published, SignedCheckpoint, VerifierKey,
+};
+use chain_core::cose::RootStatement;
 use chain_core::crypto::{Digest, SecretKey, Signable};
 use chain_core::genesis::ceremony::{GenesisPreimage, Signatures, sign};
 use chain_core::genesis::{
@@ -168,10 +171,12 @@ fn receipts_and_trust_are_frozen() {
     frozen("trust-policy.txt", &policy.to_text());
     let checkpoint = checkpoint(&tree);
     let mut lines = vec![checkpoint.sign(&secret(3, 1))];
+    let mut root_signatures = Vec::new();
     for ix in [0, 2, 3] {
-        let key = secret(3, ix);
-        let cosignature = checkpoint.cosign(1_795_392_000 + u64::from(ix), &key);
-        lines.push(cosignature.line(&format!("validator-{ix}"), &key.public()));
+        let (key, name, time_s) = (secret(3, ix), format!("validator-{ix}"), 1_795_392_000 + u64::from(ix));
+        lines.push(checkpoint.cosign(time_s, &key).line(&name, &key.public()));
+        let cosigner = VerifierKey::cosigner(&name, key.public());
+        root_signatures.push(key.sign(&RootStatement::new(&checkpoint, &cosigner, time_s)));
     }
     let body = Body { salt: Digest::tagged(b"salt", &[]), json: "{\"note\":\"示例\"}".into() };
     let facts = LeafFacts {
@@ -182,11 +187,18 @@ fn receipts_and_trust_are_frozen() {
     };
     let signed = SignedCheckpoint { checkpoint, lines };
     let inclusion = tree.inclusion(6).unwrap();
-    let receipt = Receipt::new(b"leaf 6", facts.clone(), Some(body), inclusion, &signed, &policy).unwrap();
-    frozen("receipt.json", &(receipt.to_json() + "\n"));
+    let published = Published { signed, root_signatures };
+    let receipt = Receipt::new(b"leaf 6", facts.clone(), Some(body), inclusion, &published, &policy).unwrap();
+    // As nodes made it before there were signatures for COSE.
+    let bare = Receipt { root_signatures: Vec::new(), ..receipt.clone() };
+    frozen("receipt.json", &(bare.to_json() + "\n"));
+    frozen("receipt_with_roots.json", &(receipt.to_json() + "\n"));
     frozen("receipt.tlog-proof", &receipt.tlog_proof().unwrap().to_text());
-    let read = Receipt::parse(&read_frozen("receipt.json")).unwrap();
-    read.verify(&TrustPolicy::parse(&read_frozen("trust-policy.txt")).unwrap(), Some(&facts)).unwrap();
+    frozen("receipt_cose.hex", &hex(&receipt.cose(&policy).unwrap().to_bytes().unwrap()));
+    let policy = TrustPolicy::parse(&read_frozen("trust-policy.txt")).unwrap();
+    for name in ["receipt.json", "receipt_with_roots.json"] {
+        Receipt::parse(&read_frozen(name)).unwrap().verify(&policy, Some(&facts)).unwrap();
+    }
 }
 
 #[test]

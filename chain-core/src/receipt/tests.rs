@@ -207,6 +207,7 @@ fn the_cose_form_round_trips_and_verifies() {
 fn a_cose_message_is_what_the_rfc_says() {
     let receipt = receipt().cose(&policy()).unwrap();
     let message = receipt.messages().unwrap().swap_remove(0);
+    let byte = |length: usize| u8::try_from(length).unwrap();
     // Tag 18, array of four, then the protected header: {1: -8, 4: kid, 15: {1: "v0", 2: origin, 6: iat, "tree_size":
     // 21}, 395: 1}, written here by hand from RFC 8949, 9052, 9597 and 9942.
     let mut protected = vec![0xa4, 0x01, 0x27, 0x04, 0x44];
@@ -220,18 +221,18 @@ fn a_cose_message_is_what_the_rfc_says() {
         b'0',
         0x02,
         0x78,
-        receipt.origin.len() as u8,
+        byte(receipt.origin.len()),
     ]);
     protected.extend_from_slice(receipt.origin.as_bytes());
     protected.extend_from_slice(&[0x06, 0x1a, 0x6b, 0x03, 0x82, 0x00, 0x69]);
     protected.extend_from_slice(b"tree_size");
     protected.extend_from_slice(&[0x15, 0x19, 0x01, 0x8b, 0x01]);
-    let begin = [&[0xd2, 0x84, 0x58, protected.len() as u8], protected.as_slice()].concat();
+    let begin = [&[0xd2, 0x84, 0x58, byte(protected.len())], protected.as_slice()].concat();
     assert_eq!(message[..begin.len()], begin);
     // {396: {-1: [<<[21, 11, [hashes]]>>]}}, no payload, 64 bytes of signature.
     let rest = &message[begin.len()..];
     assert_eq!(rest[..8], [0xa1, 0x19, 0x01, 0x8c, 0xa1, 0x20, 0x81, 0x58]);
-    assert_eq!(rest[9..13], [0x83, 0x15, 0x0b, 0x80 + receipt.path.hashes.len() as u8]);
+    assert_eq!(rest[9..13], [0x83, 0x15, 0x0b, 0x80 + byte(receipt.path.hashes.len())]);
     assert_eq!(rest[rest.len() - 67..rest.len() - 64], [0xf6, 0x58, 0x40]);
     assert_eq!(rest[rest.len() - 64..], *receipt.signatures[0].signature.as_bytes());
     assert_eq!(ReadReceipt::parse(&message).unwrap().by, receipt.signatures[0]);
