@@ -239,6 +239,18 @@ impl Leaf {
         }
     }
 
+    /// The version of the record that it is about; a seal is about none.
+    pub fn version(&self) -> Option<u32> {
+        match self {
+            Self::Signed(leaf) => Some(leaf.version),
+            Self::Automatic(leaf) => Some(leaf.version),
+            Self::Seal(_) => None,
+            Self::Genesis(leaf) => Some(leaf.header.version),
+            Self::Evidence(_) | Self::Recovery(_) => Some(1),
+            Self::Erasure(leaf) => Some(leaf.version),
+        }
+    }
+
     /// The header it files, if it files one.
     pub fn header(&self) -> Option<&Header> {
         match self {

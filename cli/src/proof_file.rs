@@ -107,15 +107,9 @@ fn of_chain(receipt: &Receipt, policy: &TrustPolicy) -> CliResult {
 fn facts(bytes: &[u8]) -> CliResult<LeafFacts> {
     let malformed = |detail: String| CliError::new(Code::ReceiptMalformed, detail);
     let leaf = Leaf::decode(bytes).map_err(|error| malformed(format!("the leaf: {error}")))?;
-    let version = match &leaf {
-        Leaf::Signed(leaf) => leaf.version,
-        Leaf::Automatic(leaf) => leaf.version,
-        Leaf::Genesis(leaf) => leaf.header.version,
-        Leaf::Evidence(_) | Leaf::Recovery(_) => 1,
-        Leaf::Erasure(leaf) => leaf.version,
-        Leaf::Seal(_) => return Err(malformed("the leaf is a seal and belongs to no record".to_owned())),
+    let (Some(record), Some(version)) = (leaf.record(), leaf.version()) else {
+        return Err(malformed("the leaf is a seal and belongs to no record".to_owned()));
     };
-    let record = leaf.record().ok_or_else(|| malformed("the leaf belongs to no record".to_owned()))?;
     let body_commit = leaf.header().and_then(|header| header.body_commit);
     Ok(LeafFacts { record, version, decoded: leaf.to_json(), body_commit })
 }

@@ -171,7 +171,7 @@ impl Local {
         }
         let facts = LeafFacts {
             record: *record,
-            version: leaf_version(&leaf),
+            version: leaf.version().unwrap_or(0),
             decoded: leaf.to_json(),
             body_commit: leaf.header().and_then(|header| header.body_commit),
         };
@@ -236,17 +236,5 @@ impl Local {
             None => false,
         };
         height.filter(|_| found).ok_or_else(|| Refusal::new(Code::NotFound, format!("block {digest}")))
-    }
-}
-
-/// The version a leaf is about.
-fn leaf_version(leaf: &Leaf) -> u32 {
-    match leaf {
-        Leaf::Signed(leaf) => leaf.version,
-        Leaf::Automatic(leaf) => leaf.version,
-        Leaf::Genesis(leaf) => leaf.header.version,
-        Leaf::Evidence(_) | Leaf::Recovery(_) => 1,
-        Leaf::Erasure(leaf) => leaf.version,
-        Leaf::Seal(_) => 0,
     }
 }
