@@ -180,6 +180,9 @@ pub struct RecordView {
     pub header: Value,
     /// The body, when the reader may see it and this node has it.
     pub body: Option<Value>,
+    /// Whether the body stood in a block that this node does not keep: another validator has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub body_elsewhere: bool,
     /// Leaf of the version's header in the record log.
     pub leaf_index: u64,
     /// Signers so far: key and role.

@@ -119,6 +119,7 @@ pub fn record_view(
         header_digest: version.header_digest,
         header: serde_json::to_value(header).unwrap_or(Value::Null),
         body: body.and_then(|body| serde_json::from_str(body).ok()),
+        body_elsewhere: false,
         leaf_index: version.leaf_index,
         signers: signers(&version.signers),
         missing: version.needs.names(),

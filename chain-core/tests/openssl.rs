@@ -1,12 +1,15 @@
-//! `openssl pkey` reads our key files: whoever runs a validator can open its keys without our software.
+//! `openssl` reads our key files and verifies our signatures: whoever runs a validator can open its keys without our
+//! software, and a court needs none of it to see who signed.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use chain_core::crypto::SecretKey;
+use chain_core::crypto::{Digest, SecretKey, Signable as _, Signature};
+use chain_core::id::{ChainId, TxId};
 use chain_core::keyfile::{self, KeyRole, Passphrase, Randomness, decrypt, development_plaintext, encrypt};
+use chain_core::transaction::TransactionPreimage;
 
 const PASSPHRASE: &str = "correct horse battery";
 
@@ -84,4 +87,46 @@ fn we_open_what_openssl_wrote() {
         assert_eq!(public_by_openssl(&text, PASSPHRASE).unwrap(), opened.secret.public().as_bytes());
         assert!(keyfile::label(&text).unwrap().encrypted);
     }
+}
+
+/// What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410, section 10.1).
+const SPKI_ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+#[test]
+fn openssl_verifies_what_we_sign_and_we_what_it_signs() {
+    if !openssl("openssl_verifies_what_we_sign_and_we_what_it_signs") {
+        return;
+    }
+    let secret = SecretKey::from_seed([11; 32]);
+    let chain_id = ChainId::new(Digest::tagged(b"chain", &[]));
+    let signed = TransactionPreimage { chain_id, id: TxId::new(Digest::tagged(b"transaction", &[])) };
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("key.pem"), development_plaintext(&secret, KeyRole::Member).as_bytes()).unwrap();
+    std::fs::write(path("public.der"), [&SPKI_ED25519[..], secret.public().as_bytes()].concat()).unwrap();
+    std::fs::write(path("message"), signed.preimage()).unwrap();
+    let run = |args: &[&str]| {
+        let output = Command::new("openssl").arg("pkeyutl").args(args).current_dir(directory.path()).output();
+        output.unwrap().status.success()
+    };
+    let verify = ["-verify", "-pubin", "-keyform", "DER", "-inkey", "public.der", "-rawin", "-in", "message"];
+    let verifies = |signature: &[u8]| {
+        std::fs::write(path("signature"), signature).unwrap();
+        run(&[&verify[..], &["-sigfile", "signature"]].concat())
+    };
+    let ours = secret.sign(&signed);
+    assert!(verifies(ours.as_bytes()));
+    for at in [0, 31, 32, 63] {
+        let mut forged = *ours.as_bytes();
+        forged[at] ^= 1;
+        assert!(!verifies(&forged), "byte {at}");
+    }
+    std::fs::write(path("message"), [&signed.preimage()[..], b"."].concat()).unwrap();
+    assert!(!verifies(ours.as_bytes()), "another message");
+
+    std::fs::write(path("message"), signed.preimage()).unwrap();
+    assert!(run(&["-sign", "-inkey", "key.pem", "-rawin", "-in", "message", "-out", "theirs"]));
+    let theirs: [u8; 64] = std::fs::read(path("theirs")).unwrap().try_into().unwrap();
+    assert!(secret.public().verify(&signed, &Signature::new(theirs)));
+    assert_eq!(theirs, *ours.as_bytes(), "Ed25519 signatures are deterministic (RFC 8032)");
 }

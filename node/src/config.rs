@@ -28,6 +28,9 @@ pub struct Config {
     /// The agency's vault for bodies about persons.
     #[serde(default)]
     pub vault: Option<VaultConfig>,
+    /// Snapshots of the ledger.
+    #[serde(default)]
+    pub snapshots: SnapshotsConfig,
     /// What is logged.
     #[serde(default)]
     pub log: Log,
@@ -100,6 +103,21 @@ pub struct VaultConfig {
     /// The agency, for a validator that the genesis does not name.
     #[serde(default)]
     pub agency: Option<String>,
+}
+
+/// When snapshots of the ledger are taken.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnapshotsConfig {
+    /// After so many blocks, besides where epochs end; 0 for only there. A node that joins takes one that f+1 validators
+    /// have, so all should say the same.
+    pub every: u64,
+}
+
+impl Default for SnapshotsConfig {
+    fn default() -> Self {
+        Self { every: crate::snapshots::EVERY }
+    }
 }
 
 /// What is logged, as JSON lines on standard error.

@@ -154,6 +154,7 @@ impl Eraser {
             std::thread::sleep(READERS);
         }
         core.snapshots.forget(|| core.ledger.scrub_links().map_err(refuse))?;
+        core.offers.clear();
         Ok(true)
     }
 

@@ -51,6 +51,8 @@ pub(crate) struct Executor<'a> {
     recent: VecDeque<ExecSummary>,
     /// The last base of an epoch of which a snapshot was taken, or could not be.
     snapshot: Height,
+    /// The last other snapshot that was taken, until a header certifies it.
+    uncertified: Option<Height>,
     /// Whether a record may be listed in the index of subjects whose body was gone before this node executed it: until it
     /// is listed no more, the index comes from what others recorded.
     unseen: bool,
@@ -92,6 +94,15 @@ impl<'a> Executor<'a> {
             || Refusal::new(Code::StorageCorrupt, "the ledger store has no tip; delete it to rebuild");
         let tip = snapshot.tip().map_err(refuse)?.ok_or_else(missing)?;
         let summary = snapshot.summary(tip.height).map_err(refuse)?.ok_or_else(missing)?;
+        let first = core.consensus.first().map_err(refuse)?;
+        if tip.height.next() < first {
+            let detail = format!(
+                "the ledger is at block {}, and blocks are kept from {first} on; put a snapshot back (city-node snapshot \
+                 restore), or fetch one (city-node snapshot fetch)",
+                tip.height
+            );
+            return Err(Refusal::new(Code::BlockPruned, detail));
+        }
         if let Some((height, published)) = snapshot.checkpoint().map_err(refuse)? {
             core.checkpoints.restore(height, published);
         }
@@ -109,6 +120,7 @@ impl<'a> Executor<'a> {
             state: ExecState { summary, log },
             recent,
             snapshot: Height::ZERO,
+            uncertified: None,
             unseen,
         })
     }
@@ -182,6 +194,28 @@ impl<'a> Executor<'a> {
         }
         self.snapshot = base;
         self.core.snapshots.keep(&self.core.ledger, base).map_err(refuse)
+    }
+
+    /// Takes a snapshot every so many blocks; and after a block that certifies the execution of one above the last
+    /// snapshot's, which nobody will certify any more, another one in its place.
+    fn snapshot_between(&mut self, header: &Header) -> Result<(), Refusal> {
+        let snapshots = &self.core.snapshots;
+        let passed_over = match self.uncertified {
+            Some(height) if header.exec_height >= height => {
+                self.uncertified = None;
+                (header.exec_height > height).then_some(height)
+            }
+            _ => None,
+        };
+        if let Some(height) = passed_over {
+            snapshots.drop_uncertified(height);
+        }
+        let closing = header.flags.contains(Flags::CLOSING);
+        if !closing && (passed_over.is_some() || snapshots.is_due(header.height)) {
+            snapshots.keep(&self.core.ledger, header.height).map_err(refuse)?;
+            self.uncertified = Some(header.height);
+        }
+        Ok(())
     }
 
     fn deliver(&mut self, delivery: &Delivery) -> Result<(), Refusal> {
@@ -279,6 +313,7 @@ impl<'a> Executor<'a> {
         if peers_changed {
             self.core.renew_network();
         }
+        self.snapshot_between(header)?;
         Ok((summary, scheduled))
     }
 

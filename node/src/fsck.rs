@@ -27,6 +27,8 @@ pub const FINDINGS_MAX: usize = 100;
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// The first block that is kept.
+    pub first: Height,
     /// Final blocks that were read.
     pub blocks: u64,
     /// Their batches.

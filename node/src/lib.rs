@@ -21,11 +21,13 @@ pub mod link;
 mod local;
 pub mod network;
 pub mod recovery;
+pub mod refill;
 #[cfg(test)]
 mod samples;
 pub mod snapshots;
 pub mod start;
 pub mod stopped;
 pub mod storage;
+pub mod upkeep;
 pub mod vault;
 mod why;

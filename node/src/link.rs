@@ -9,15 +9,16 @@ use std::sync::Arc;
 use chain_core::certificate::Cert;
 use chain_core::codec::{CodecError, Wire, decode, encode};
 use chain_core::crypto::{Digest, PublicKey, Signature};
-use chain_core::id::{Height, ValidatorIx};
+use chain_core::id::{Epoch, Height, ValidatorIx};
 use chain_core::lane::BatchRef;
-use chain_core::recovery::SignedRecovery;
+use chain_core::recovery::{Passage, SignedRecovery};
 use chain_core::subject::IndexEntry;
 use consensus::Peers;
 use consensus::message::Message;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use crate::storage::consensus::Run;
 pub use crate::why::Health;
 
 /// Most bytes of one frame: a message or a batch, with its kind byte.
@@ -169,6 +170,30 @@ pub enum SyncRequest {
         /// Last block, at most [`SYNC_INDEXES_MAX`] after it.
         to: Height,
     },
+    /// The newest snapshot of the ledger that a quorum certified.
+    Snapshot,
+    /// Which chunks a snapshot has.
+    Manifest {
+        /// Its height.
+        height: Height,
+    },
+    /// A chunk of a snapshot.
+    Chunk {
+        /// The snapshot's height.
+        height: Height,
+        /// Which one of its manifest.
+        index: u32,
+    },
+    /// How epochs ended, from one on.
+    Passages {
+        /// The first of them.
+        from: Epoch,
+    },
+    /// Final blocks from a height on, with what made the last of them final.
+    Blocks {
+        /// The first of them.
+        from: Height,
+    },
 }
 
 impl Wire for SyncRequest {
@@ -195,6 +220,25 @@ pub enum SyncResponse {
     Batches(Vec<SyncedBatch>),
     /// The index of subjects after each of the blocks that changed it.
     Indexes(Vec<(Height, IndexEntry)>),
+    /// The peer has a snapshot, and reads it through before it can offer it. Ask again.
+    Preparing,
+    /// The peer has this snapshot.
+    Snapshot(Offer),
+    /// A manifest, or a chunk, encoded by itself.
+    Bytes(Vec<u8>),
+    /// How epochs ended, in order.
+    Passages(Vec<Passage>),
+    /// Final blocks.
+    Blocks(Box<Run>),
+}
+
+/// A snapshot of the ledger that a peer has.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Offer {
+    /// Its height.
+    pub height: Height,
+    /// Digest of its manifest.
+    pub manifest: Digest,
 }
 
 impl Wire for SyncResponse {

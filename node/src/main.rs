@@ -10,6 +10,8 @@
 mod fsck;
 #[path = "main/snapshot.rs"]
 mod snapshot;
+#[path = "main/storage.rs"]
+mod storage;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -76,6 +78,11 @@ enum NodeCommand {
         #[command(subcommand)]
         command: snapshot::SnapshotCommand,
     },
+    /// See what the stores of a node take on the disk, write them anew, read them through, let go of old blocks
+    Storage {
+        #[command(subcommand)]
+        command: storage::StorageCommand,
+    },
     /// Read everything that a stopped node holds and hold it against what was signed; nothing is changed
     ///
     /// Every block, certificate, batch, transaction, leaf and entry of the state. Names the first bad block, and file and
@@ -112,6 +119,7 @@ fn main() -> ExitCode {
         NodeCommand::Start { config } => start(&config).map(|()| ExitCode::SUCCESS),
         NodeCommand::Recover { config, act } => recover(&config, &act).map(|()| ExitCode::SUCCESS),
         NodeCommand::Snapshot { command } => snapshot::run(&command),
+        NodeCommand::Storage { command } => storage::run(&command),
         NodeCommand::Fsck(args) => fsck::run(&args),
         NodeCommand::Check { config } => check(&config).map(|()| ExitCode::SUCCESS),
     };
@@ -130,7 +138,7 @@ fn exit_code(code: Code) -> u8 {
         Code::StateDivergence | Code::ForkDetected | Code::RecoveryOtherBlock => 5,
         Code::LockHeld | Code::PortInUse => 6,
         Code::GenesisMismatch => 3,
-        Code::StateMismatch | Code::ChainBroken | Code::CertificateInvalid => 4,
+        Code::StateMismatch | Code::ChainBroken | Code::CertificateInvalid | Code::BlockPruned => 4,
         _ => match code.number() / 100 {
             8 => 4,
             9 if code != Code::Internal => 3,
@@ -209,10 +217,7 @@ fn start(path: &std::path::Path) -> Result<(), Refusal> {
     let data = setup.data.clone();
     let mut lock = data.lock_file()?;
     let _held = take(&mut lock, data.path())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Refusal::new(Code::Internal, format!("starting the runtime: {error}")))?;
+    let runtime = runtime()?;
     let _inside = runtime.enter();
 
     let peering = Peering {
@@ -337,6 +342,13 @@ fn api_config(config: &Config) -> Result<ApiConfig, Refusal> {
         _ => None,
     };
     Ok(ApiConfig { listen, tls, limits: Limits::default() })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Refusal> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Refusal::new(Code::Internal, format!("starting the runtime: {error}")))
 }
 
 fn log_to_stderr(filter: &str) -> Result<(), Refusal> {

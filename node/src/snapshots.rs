@@ -1,9 +1,13 @@
 //! Snapshots of the ledger store: what they are, when one is taken, how many are kept.
 //!
-//! A snapshot is the ledger store as the base of an epoch left it: after the closing block, or after the block that an
-//! act of recovery names. Nothing of the next epoch is in it. The first header of that epoch to certify an execution
-//! that far certifies exactly this one (docs/protocol.md, section 10), so a snapshot can be held against a root that a
-//! quorum signed: [`verify`] does that, and [`restore`] puts one in the place of a lost ledger.
+//! A snapshot is the ledger store as a block left it. One is taken where an epoch ends: after the closing block, or after
+//! the block that an act of recovery names. Nothing of the next epoch is in it. The first header of that epoch to certify
+//! an execution that far certifies exactly this one (docs/protocol.md, section 10), so a snapshot can be held against a
+//! root that a quorum signed: [`verify`] does that, [`restore`] puts one in the place of a lost ledger, [`offer`] hands it
+//! to a node that joins, and [`fetch`] is what that node does.
+//!
+//! Another one is taken every so many blocks. Headers do not certify every height: one that they pass over is replaced by
+//! that of the block which says so, at every validator alike.
 //!
 //! ```text
 //! snapshots/<height>            a snapshot: a RocksDB store whose large files are linked with the ledger's
@@ -12,6 +16,9 @@
 //! snapshots/last-failure        why the last one could not be taken
 //! ```
 
+pub mod fetch;
+pub mod join;
+pub mod offer;
 pub mod restore;
 pub mod stopped;
 pub mod verify;
@@ -28,6 +35,8 @@ use crate::datadir::{DataDir, file_error, remove_folder, rename, sync_directory,
 use crate::storage::StorageError;
 use crate::storage::ledger::LedgerStore;
 
+/// Blocks after which one is taken unless the configuration says otherwise.
+pub const EVERY: u64 = 8_192;
 /// How many are kept: should the newest one not be certified yet, or be damaged, there is the one before.
 pub const KEPT: usize = 2;
 const TAKING: &str = "taking-";
@@ -38,6 +47,8 @@ const FAILURE: &str = "last-failure";
 #[derive(Clone, Debug)]
 pub struct Snapshots {
     folder: PathBuf,
+    /// Blocks after which one is taken; 0 for only where epochs end.
+    every: u64,
     /// One is taken, or all are removed, never both at once.
     turn: Arc<Mutex<()>>,
 }
@@ -45,7 +56,18 @@ pub struct Snapshots {
 impl Snapshots {
     /// Those of a data directory, which may have none yet.
     pub fn of(data: &DataDir) -> Self {
-        Self { folder: data.path().join("snapshots"), turn: Arc::default() }
+        Self { folder: data.path().join("snapshots"), every: EVERY, turn: Arc::default() }
+    }
+
+    /// The same, one taken every so many blocks.
+    #[must_use]
+    pub fn every(self, blocks: u64) -> Self {
+        Self { every: blocks, ..self }
+    }
+
+    /// Whether one is taken after this block, wherever epochs end.
+    pub(crate) fn is_due(&self, height: Height) -> bool {
+        self.every > 0 && height.get().is_multiple_of(self.every)
     }
 
     /// Where the snapshot of a height is, if there is one.
@@ -116,6 +138,16 @@ impl Snapshots {
         }
         self.remove_old()?;
         Ok(true)
+    }
+
+    /// Removes one that no header certifies, nor ever will. A failure costs its room.
+    pub(crate) fn drop_uncertified(&self, height: Height) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.path(height).exists()
+            && let Err(refusal) = self.remove(height)
+        {
+            tracing::warn!(height = height.get(), detail = refusal.detail, "a snapshot was not removed");
+        }
     }
 
     /// Removes all but the newest [`KEPT`]. One that is half removed must not pass for a snapshot.

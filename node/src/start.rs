@@ -68,6 +68,8 @@ pub struct Setup {
     pub vault: Option<VaultConfig>,
     /// On whose behalf the API reads.
     pub reader: Reader,
+    /// Blocks after which a snapshot of the ledger is taken.
+    pub snapshots_every: u64,
 }
 
 impl Setup {
@@ -98,7 +100,8 @@ impl Setup {
             ApiReader::Public => Reader::Public,
             ApiReader::Auditor => Reader::Auditor,
         };
-        Ok(Self { genesis, genesis_text, named, keys, data, vault: config.vault.clone(), reader })
+        let (vault, snapshots_every) = (config.vault.clone(), config.snapshots.every);
+        Ok(Self { genesis, genesis_text, named, keys, data, vault, reader, snapshots_every })
     }
 
     /// The validator that this node is by its own account: what the genesis says, or its keys under no name.
@@ -284,7 +287,7 @@ impl Prepared {
                 "the restoring of the ledger from a snapshot had been cut off; it is complete now"
             );
         }
-        let snapshots = Snapshots::of(&setup.data);
+        let snapshots = Snapshots::of(&setup.data).every(setup.snapshots_every);
         if let Err(refusal) = snapshots.tidy() {
             tracing::warn!(detail = refusal.detail, "what a crash left of a snapshot was not removed");
         }

@@ -26,6 +26,7 @@ pub mod high_water;
 pub mod keys;
 pub mod ledger;
 pub mod log;
+pub mod usage;
 
 /// The disk failed or lied.
 #[derive(Debug, thiserror::Error)]

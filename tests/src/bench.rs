@@ -5,13 +5,15 @@
 //! and the output says so. Everything stays on the loopback interface, and processes are ended by their id.
 //!
 //! `figures` says what is measured, `load` how; `network` owns the processes, `city` makes the records.
-//! `leader_faults`, `outage` and `slow` measure what happens when something is done to the validators.
+//! `leader_faults`, `outage` and `slow` measure what happens when something is done to the validators, `ledger` what a
+//! ledger of many records costs.
 
 mod city;
 mod client;
 mod fault;
 mod figures;
 mod leader_faults;
+mod ledger;
 mod limits;
 mod load;
 mod machine;

@@ -125,12 +125,16 @@ catalogue! {
     StatePruned = 612, "STATE_PRUNED", "The state after that block is no longer kept at this node.", "Ask for a later block, or execute the chain again up to that one.";
     NoSubjectIndex = 613, "NO_SUBJECT_INDEX", "The ledger of this network keeps no index of subjects.", "Only a genesis can name its key; list records with GET /v1/records, which proves nothing about completeness.";
 
+    BlockPruned = 614, "BLOCK_PRUNED", "Blocks so far back, with the bodies in them, are no longer kept at this node, or never were.", "Ask another validator; proofs of what is in the record log are still given here.";
+
     // 7 network: between validators
     PeerNotAllowed = 701, "PEER_NOT_ALLOWED", "The peer is not in the validator set.", "Check the network key against the genesis.";
     PeerOtherGenesis = 702, "PEER_OTHER_GENESIS", "The peer runs another genesis.", "Compare the genesis hashes.";
     PeerIdentity = 703, "PEER_IDENTITY", "The peer could not prove its validator key.", "Check the keys of both sides.";
     PeerVersion = 704, "PEER_VERSION", "The peer speaks another protocol version.", "Run the same release everywhere.";
     KeyInTwoPlaces = 705, "KEY_IN_TWO_PLACES", "Two processes prove the same validator's keys; the second one is turned away.", "Stop the second process; if nobody knows where it runs, the keys are stolen: give the validator new ones through governance.";
+
+    NoSnapshot = 706, "NO_SNAPSHOT", "Too few validators offer the same snapshot of the ledger.", "Try again after the next one (`snapshots.every` blocks), or start the node without one: it executes the chain from its first block.";
 
     // 8 storage
     StorageFailed = 801, "STORAGE_FAILED", "The disk refused to read or write; the node stopped so as not to vote on lost data.", "Remove the cause (space, permissions, hardware) and start again.";

@@ -81,7 +81,7 @@ fn status_of(code: Code) -> StatusCode {
         Code::NotFound | Code::RecordNotFound | Code::NotYetExecuted | Code::NoSubjectIndex => {
             StatusCode::NOT_FOUND
         }
-        Code::StatePruned => StatusCode::GONE,
+        Code::StatePruned | Code::BlockPruned => StatusCode::GONE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NotDisclosed | Code::NotOwnNode => StatusCode::FORBIDDEN,
         Code::IdempotencyConflict

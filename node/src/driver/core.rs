@@ -33,8 +33,9 @@ use crate::epoch::{GUESTS_MAX, Part};
 use crate::eraser::Bell;
 use crate::link::{Frame, Inbox, Network, PeerConnection, SyncRequest, SyncResponse, SyncedBatch};
 use crate::snapshots::Snapshots;
+use crate::snapshots::offer::Offers;
 use crate::storage::StorageError;
-use crate::storage::consensus::ConsensusStore;
+use crate::storage::consensus::{ConsensusStore, Run};
 use crate::storage::ledger::LedgerStore;
 use crate::vault::Vault;
 use crate::why::{Watch, talk};
@@ -60,6 +61,8 @@ pub struct Core {
     pub ledger: LedgerStore,
     /// The ledger as it was when epochs began.
     pub(crate) snapshots: Snapshots,
+    /// What of them is handed to nodes that join.
+    pub(crate) offers: Offers,
     /// Bodies of persons' records of this node's agency.
     pub vault: Option<Vault>,
     /// Checkpoints and their cosignatures.
@@ -321,6 +324,7 @@ impl Core {
             consensus,
             ledger,
             snapshots,
+            offers: Offers::default(),
             vault,
             checkpoints,
             intake: Intake::default(),
@@ -522,9 +526,11 @@ impl Core {
         let core = self.clone();
         self.pool.run(move || {
             let _permit = permit;
-            if let Some(Some(message)) = core.guard(sync::blocks_from(&core.consensus, from))
+            if let Some(Some(run)) = core.guard(core.consensus.run_from(from))
                 && let Some(network) = core.network()
             {
+                let Run { blocks, suffixes, certificate } = run;
+                let message = Message::Blocks { blocks, suffixes, certificate: Box::new(certificate) };
                 network.send(consensus::Peers::One(to), Frame::Message(Arc::new(message)));
             }
         });
@@ -607,6 +613,17 @@ impl Inbox for CoreInbox {
         let answer = match request {
             SyncRequest::Batches { from, tip } => sync::answer(&self.core.consensus, from, &tip),
             SyncRequest::Indexes { from, to } => hearsay::answer(&self.core, from, to),
+            SyncRequest::Passages { from } => sync::passages(&self.core, from),
+            SyncRequest::Blocks { from } => self
+                .core
+                .consensus
+                .run_from(from)
+                .map(|run| run.map_or(SyncResponse::Nothing, |run| SyncResponse::Blocks(Box::new(run)))),
+            SyncRequest::Snapshot | SyncRequest::Manifest { .. } | SyncRequest::Chunk { .. } => {
+                // A snapshot that cannot be read is no reason to stop: nothing else rests on it.
+                let Core { offers, snapshots, consensus, .. } = &*self.core;
+                return offers.answer(snapshots, consensus, &request);
+            }
         };
         self.core.guard(answer).unwrap_or_default()
     }

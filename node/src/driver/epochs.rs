@@ -163,8 +163,10 @@ impl Epochs {
         let epoch = part.committee.epoch();
         let committed = self.committed(executed.clone(), epoch)?;
         let newest = committed.height;
-        let first = newest.get().saturating_sub(RECENT_HEADERS - 1).max(1);
-        let count = usize::try_from(newest.get() + 1 - first).unwrap_or(0);
+        // Where the chain as it is kept begins, the block before is there for what follows it.
+        let begins = store.first().map_err(refuse)?.get().saturating_sub(1).max(1);
+        let first = newest.get().saturating_sub(RECENT_HEADERS - 1).max(begins);
+        let count = usize::try_from((newest.get() + 1).saturating_sub(first)).unwrap_or(0);
         let recent = store.final_blocks(Height::new(first), count).map_err(refuse)?;
         let n = part.committee.size();
         let mut batches = Vec::new();

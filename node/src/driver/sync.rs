@@ -8,7 +8,7 @@ use std::time::Duration;
 use chain_core::crypto::Digest;
 use chain_core::id::{Epoch, Height, ValidatorIx};
 use chain_core::lane::{BatchHeader, BatchRef};
-use consensus::message::{Message, Proposal, SYNC_BLOCKS_MAX};
+use chain_core::recovery::Passage;
 use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
@@ -18,13 +18,10 @@ use tokio::time::sleep;
 use super::core::{Core, Input};
 use super::hearsay::Taken;
 use crate::link::{SYNC_BATCHES_MAX, SYNC_BYTES_MAX, SyncRequest, SyncResponse, SyncedBatch};
+use crate::snapshots::verify::passage_of;
 use crate::storage::StorageError;
-use crate::storage::consensus::{Certified, ConsensusStore};
+use crate::storage::consensus::{ConsensusStore, RUN_BYTES_MAX};
 
-/// Most bytes of blocks in one answer: well inside a frame.
-const BLOCKS_BYTES_MAX: usize = 3 * 1024 * 1024;
-/// Most blocks in one answer, however far apart certificates are.
-const BLOCKS_MAX: usize = 256;
 /// Most fetches under way.
 const FETCHES_MAX: usize = 16;
 /// Most stored batches of one lane shown to the engine at a time.
@@ -35,38 +32,31 @@ const ROUNDS_MAX: usize = 64;
 /// connections and answers nothing, and a view is over in less time than a question may take.
 const NEXT_AFTER: Duration = Duration::from_millis(300);
 
-/// Final blocks from a height on, with the certificate of the last; none when this node has none.
+/// How epochs ended, from one on, for a peer.
 ///
 /// # Errors
-/// When the store cannot be read.
-pub(crate) fn blocks_from(store: &ConsensusStore, from: Height) -> Result<Option<Message>, StorageError> {
-    let wanted = Height::new(from.get().saturating_add(SYNC_BLOCKS_MAX - 1));
-    let mut found = store.certified_to(wanted)?.filter(|(last, _)| *last >= from);
-    if found.is_none() {
-        found = store.certified_from(from)?;
-    }
-    let Some((last, _)) = found else { return Ok(None) };
-    let count = usize::try_from(last.since(from) + 1).unwrap_or(usize::MAX);
-    let mut blocks = store.final_blocks(from, count.min(BLOCKS_MAX))?;
-    // One answer is of one epoch, and fits into one frame.
-    let epoch = blocks.first().map(|block| block.header.epoch);
-    let mut bytes = 0;
-    let fits = blocks.iter().take_while(|block| {
-        bytes += chain_core::codec::encode(*block).map_or(0, |bytes| bytes.len());
-        bytes <= BLOCKS_BYTES_MAX && Some(block.header.epoch) == epoch
-    });
-    let fits = fits.count();
-    if fits < count {
-        // Too much: end at a lower certificate.
-        let Some(last) = blocks.get(fits.saturating_sub(1)).map(|block: &Proposal| block.header.height)
-        else {
-            return Ok(None);
+/// When a store cannot be read.
+pub(crate) fn passages(core: &Core, from: Epoch) -> Result<SyncResponse, StorageError> {
+    let snapshot = core.ledger.snapshot()?;
+    let (mut passages, mut bytes, mut epoch) = (Vec::new(), 0, from);
+    // An act for the present epoch may wait for its block.
+    let present = core.committee().epoch();
+    while epoch < present
+        && let Some(passage) = passage_of(epoch, &snapshot, &core.consensus)?
+    {
+        bytes += match &passage {
+            Passage::HandOver(hand_over) => {
+                chain_core::codec::encode(hand_over).map_or(0, |bytes| bytes.len())
+            }
+            Passage::Recovery(recovery) => chain_core::codec::encode(recovery).map_or(0, |bytes| bytes.len()),
         };
-        found = store.certified_to(last)?.filter(|(last, _)| *last >= from);
+        if bytes > RUN_BYTES_MAX {
+            break;
+        }
+        passages.push(passage);
+        epoch = epoch.next();
     }
-    let Some((last, Certified { suffixes, certificate })) = found else { return Ok(None) };
-    blocks.truncate(usize::try_from(last.since(from) + 1).unwrap_or(usize::MAX));
-    Ok(Some(Message::Blocks { blocks, suffixes, certificate: Box::new(certificate) }))
+    Ok(SyncResponse::Passages(passages))
 }
 
 /// Batches of a lane for a peer.

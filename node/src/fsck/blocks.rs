@@ -1,4 +1,4 @@
-//! The chain of final blocks, from the first one.
+//! The chain of final blocks, from the first one that is kept.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::storage::ledger::LedgerStore;
 
 const STORE: &str = "consensus";
 
-/// Walks from the first final block to the last; whatever is wrong goes to the report, with its height.
+/// Walks from the first final block that is kept to the last; whatever is wrong goes to the report, with its height.
 pub(super) fn walk(
     consensus: &ConsensusStore,
     ledger: Option<&LedgerStore>,
@@ -40,7 +40,15 @@ pub(super) fn walk(
         judge: Some(BatchJudge::new(trust.chain_id, Arc::new(trust.committee.clone()))),
         committee: Some(trust.committee.clone()),
     };
-    let mut height = Height::ZERO;
+    let first = consensus.first().map_err(refuse);
+    let begun = first.and_then(|first| walk.begin(first).map(|()| first));
+    let mut height = match begun {
+        Ok(first) => {
+            report.first = first;
+            first.previous().unwrap_or(Height::ZERO)
+        }
+        Err(refusal) => return report.find(STORE, None, refusal),
+    };
     while height < last {
         height = height.next();
         for refusal in walk.block(height, report) {
@@ -63,6 +71,24 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Takes up the chain before the first block that is kept. What that one follows is not proved by any block here, but
+    /// by the ledger whose root is certified: a joining node began with it, or a pruned one had executed it.
+    fn begin(&mut self, first: Height) -> Result<(), Refusal> {
+        if first.get() <= 1 {
+            return Ok(());
+        }
+        let Some(block) = self.consensus.final_block(first).map_err(refuse)? else { return Ok(()) };
+        let before = first.previous().map_or(Ok(None), |before| self.consensus.final_block(before));
+        let before = before.map_err(refuse)?.map(|before| before.header);
+        self.parent = before.filter(|one| !one.flags.contains(Flags::CLOSING)).map(|one| one.digest());
+        self.lanes = self.consensus.first_lanes().map_err(refuse)?;
+        self.epoch = block.header.epoch;
+        self.committee = self.proved(self.epoch)?;
+        let judge = |committee| BatchJudge::new(self.trust.chain_id, Arc::new(committee));
+        self.judge = self.committee.clone().map(judge);
+        Ok(())
+    }
+
     /// Everything that is wrong with one height.
     fn block(&mut self, height: Height, report: &mut Report) -> Vec<Refusal> {
         let mut flaws = Vec::new();

@@ -10,12 +10,22 @@ use crate::handle::{PAGE_MAX, RAW_BLOCKS_MAX, RAW_BYTES_MAX};
 use crate::storage::ledger::Snapshot;
 
 impl Local {
+    /// Refuses blocks that this node does not keep, and genesis, which is none.
+    pub(super) fn check_kept(&self, height: Height) -> Result<(), Refusal> {
+        let first = self.core.consensus.first().map_err(refuse)?;
+        if height >= first || height == Height::ZERO {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::BlockPruned, format!("block {height}; kept here from {first} on")))
+    }
+
     /// One executed block.
     pub(super) fn block_view(&self, snapshot: &Snapshot<'_>, height: Height) -> Result<BlockView, Refusal> {
         if height > snapshot.height() {
             let detail = format!("height {height}, executed {}", snapshot.height());
             return Err(Refusal::new(Code::NotYetExecuted, detail));
         }
+        self.check_kept(height)?;
         let proposal = self.core.consensus.final_block(height).map_err(refuse)?;
         let Some(proposal) = proposal else {
             return Err(Refusal::new(Code::NotFound, format!("block {height}")));
@@ -41,12 +51,13 @@ impl Local {
         let newest = snapshot.height().get();
         let from = cursor_from(cursor)?.unwrap_or(newest).min(newest);
         let limit = limit.clamp(1, PAGE_MAX) as u64;
-        let down_to = from.saturating_sub(limit) + 1;
-        let items = (down_to.max(1)..=from)
+        let first = self.core.consensus.first().map_err(refuse)?.get();
+        let down_to = (from.saturating_sub(limit) + 1).max(first);
+        let items = (down_to..=from)
             .rev()
             .map(|height| self.block_view(&snapshot, Height::new(height)))
             .collect::<Result<_, _>>()?;
-        let next_cursor = (down_to > 1).then(|| (down_to - 1).to_string());
+        let next_cursor = (down_to > first).then(|| (down_to - 1).to_string());
         Ok(Page { items, next_cursor, height: snapshot.height() })
     }
 
@@ -59,6 +70,7 @@ impl Local {
         let mut blocks = Vec::new();
         let mut bytes = 0;
         let mut height = Height::new(from.get().max(1));
+        self.check_kept(height)?;
         while blocks.len() < limit.clamp(1, RAW_BLOCKS_MAX)
             && bytes < RAW_BYTES_MAX
             && height <= snapshot.height()

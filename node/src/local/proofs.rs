@@ -108,22 +108,17 @@ impl Local {
         found.ok_or_else(|| corrupt("batch", format!("{name:?} is ordered, not stored")))
     }
 
-    /// The transactions of the batch at a place.
-    pub(super) fn ids_at(&self, snapshot: &Snapshot<'_>, place: Place) -> Result<Vec<TxId>, Refusal> {
-        let names = snapshot.ordered(place.height).map_err(refuse)?;
-        match names.get(place.batch as usize) {
-            Some(name) => Ok(self.tree(name)?.ids.clone()),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// That a quorum ordered the transaction at a place; `names` are the batches of its block.
+    /// That a quorum ordered the transaction at a place; `names` are the batches of its block. None where the block is not
+    /// kept.
     pub(super) fn finality(
         &self,
         place: Place,
         names: &[BatchRef],
     ) -> Result<Option<FinalityProof>, Refusal> {
         let store = &self.core.consensus;
+        if place.height < store.first().map_err(refuse)? {
+            return Ok(None);
+        }
         let Some((last, certified)) = store.certified_from(place.height).map_err(refuse)? else {
             return Ok(None);
         };

@@ -60,8 +60,21 @@ impl Local {
         let leaf = self.leaf(snapshot, head.current.leaf_index)?;
         let header = leaf.header().ok_or_else(|| corrupt("record head", "names a leaf without a header"))?;
         let body = self.disclosed_body(snapshot, head, &leaf, moment.today)?;
+        let erased = head.current.status == Status::Erased;
+        let body_elsewhere = body.is_none() && !erased && self.is_body_elsewhere(snapshot, &leaf)?;
         let body = body.as_ref().map(|body| body.json.as_str());
-        record_view(record, head, header, body, &Reader::Auditor, moment)
+        let view = record_view(record, head, header, body, &Reader::Auditor, moment)?;
+        Ok(RecordView { body_elsewhere, ..view })
+    }
+
+    /// Whether a body that is shared stood in a block that this node does not keep.
+    fn is_body_elsewhere(&self, snapshot: &Snapshot<'_>, leaf: &Leaf) -> Result<bool, Refusal> {
+        let Leaf::Signed(leaf) = leaf else { return Ok(false) };
+        let place = match leaf.operation.shared_body_commit() {
+            Some(_) => snapshot.place(&leaf.tx).map_err(refuse)?,
+            None => None,
+        };
+        Ok(place.is_some_and(|place| self.check_kept(place.height).is_err()))
     }
 
     /// The body of a receipt, for those entitled to it. A version that another replaced is for auditors only.
@@ -133,6 +146,9 @@ impl Local {
             return Ok(None);
         }
         let Some(place) = snapshot.place(&leaf.tx).map_err(refuse)? else { return Ok(None) };
+        if place.height < self.core.consensus.first().map_err(refuse)? {
+            return Ok(None);
+        }
         let names = snapshot.ordered(place.height).map_err(refuse)?;
         let Some(name) = names.get(place.batch as usize) else { return Ok(None) };
         let batch = self.stored(name)?;

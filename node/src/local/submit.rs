@@ -165,8 +165,9 @@ impl Local {
     pub(super) fn place(&self, tx: &TxId) -> Result<Option<Place>, Refusal> {
         let snapshot = self.snapshot()?;
         let Some(place) = snapshot.place(tx).map_err(refuse)? else { return Ok(None) };
-        let ids = self.ids_at(&snapshot, place)?;
-        Ok((ids.get(place.position as usize) == Some(tx)).then_some(place))
+        // The batch may be gone; what its operations came to is not.
+        let outcomes = snapshot.outcomes(place).map_err(refuse)?;
+        Ok(outcomes.first().is_some_and(|outcome| outcome.tx == *tx).then_some(place))
     }
 
     /// Where a transaction stands.

@@ -47,6 +47,9 @@ fn print(report: &Report, data: &Path) {
         "consensus store: {} final blocks, {} batches, {} transactions, {} certificates; {} entries read",
         report.blocks, report.batches, report.transactions, report.certificates, report.entries
     );
+    if report.first.get() > 1 {
+        println!("  kept from block {} on; the ledger holds what came before", report.first);
+    }
     if report.stripped > 0 {
         println!("  {} batches lack erased bodies; what they came to is kept", report.stripped);
     }

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use chain_core::code::Refusal;
 use chain_core::id::Height;
 use city_node::config::Config;
+use city_node::snapshots::fetch::Fetched;
+use city_node::snapshots::join::Reach;
 use city_node::snapshots::restore::PutBack;
 use city_node::snapshots::verify::{Report, Standing};
 use city_node::start::Setup;
@@ -21,6 +24,19 @@ pub(crate) enum SnapshotCommand {
         /// The node's configuration
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+    },
+    /// Fetch the newest certified snapshot from the other validators, for a node that has no block yet
+    ///
+    /// f+1 validators must name the same snapshot; its chunks come from all of them. It is verified as every snapshot is
+    /// before it becomes this node's ledger. With its next start the node executes what came afterwards. Earlier blocks,
+    /// with the bodies in them, it does not have; a node that is to have them starts without this and executes all.
+    Fetch {
+        /// The node's configuration
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Seconds to wait until enough validators offer the same snapshot
+        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+        patience: u64,
     },
     /// Read a snapshot whole and hold it against the root that a quorum certified
     ///
@@ -52,6 +68,7 @@ pub(crate) enum SnapshotCommand {
 pub(crate) fn run(command: &SnapshotCommand) -> Result<ExitCode, Refusal> {
     match command {
         SnapshotCommand::List { config } => list(&setup(config)?),
+        SnapshotCommand::Fetch { config, patience } => fetch(config, *patience),
         SnapshotCommand::Verify { config, height } => {
             let report = setup(config)?.verify_snapshot(height.map(Height::new))?;
             print(&report);
@@ -76,6 +93,27 @@ pub(crate) fn run(command: &SnapshotCommand) -> Result<ExitCode, Refusal> {
 
 fn setup(config: &std::path::Path) -> Result<Setup, Refusal> {
     Setup::read(&Config::read(config)?)
+}
+
+fn fetch(path: &std::path::Path, patience: u64) -> Result<ExitCode, Refusal> {
+    let config = Config::read(path)?;
+    crate::log_to_stderr("warn")?;
+    let setup = Setup::read(&config)?;
+    let reach = Reach { patience: Duration::from_secs(patience), ..Reach::of(&config) };
+    let runtime = crate::runtime()?;
+    let start = Instant::now();
+    let fetched = setup.join(&reach, &runtime)?;
+    let Fetched { report, chunks, bytes, named_by, shares } = &fetched;
+    println!("{named_by} validators name snapshot {}; {chunks} chunks, {} KiB", report.height, bytes / 1024);
+    for share in shares {
+        let dropped =
+            share.dropped.as_ref().map_or_else(String::new, |why| format!("; NOT ASKED AGAIN: {why}"));
+        println!("  {}: {} chunks{dropped}", share.name, share.chunks);
+    }
+    print(report);
+    println!("joined: the ledger is at block {}, in {:.2} s", report.height, start.elapsed().as_secs_f64());
+    println!("start the node: it executes what came after this block");
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(setup: &Setup) -> Result<ExitCode, Refusal> {

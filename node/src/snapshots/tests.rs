@@ -215,7 +215,7 @@ impl World {
             proposer: ValidatorIx::new(0),
             time_ms: height.get() * 1_000,
             flags: if closing { Flags::SEAL.with(Flags::CLOSING) } else { Flags::SEAL },
-            lanes_root: Digest::ZERO,
+            lanes_root: chain_core::block::lanes_root(&[]),
             batches_root: Digest::ZERO,
             n_batches: 0,
             n_records: 0,
@@ -229,7 +229,9 @@ impl World {
         if height.get() > BASE {
             (plan.change)(&mut header);
         }
-        Proposal { header, advances: Vec::new(), signature: Signature::ZERO, justification: None }
+        let leads = |at: &u8| set.index_of(&secret(*at).public()) == Some(header.proposer);
+        let signature = (0..5).find(leads).map_or(Signature::ZERO, |at| secret(at).sign(&header.proposal()));
+        Proposal { header, advances: Vec::new(), signature, justification: None }
     }
 
     fn certificate(&self, header: &Header, set: &Committee, signers: &[u8]) -> Cert {

@@ -166,6 +166,37 @@ fn check_final(tip: &Tip, consensus: &ConsensusStore) -> Result<(), Refusal> {
     Err(Refusal::new(Code::ChainBroken, detail))
 }
 
+/// Whether a final header certifies the execution of a height.
+#[derive(Debug)]
+pub(crate) enum Covering {
+    /// The last of these does, which follow the height without gaps.
+    By(Vec<Header>),
+    /// None does: this block certifies a later one.
+    PassedOver(Height),
+    /// None does so far.
+    NotYet,
+}
+
+/// Finds the header that certifies a height.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn covering(height: Height, consensus: &ConsensusStore) -> Result<Covering, Refusal> {
+    let (mut headers, mut next) = (Vec::new(), height.next());
+    loop {
+        let Some(block) = consensus.final_block(next).map_err(refuse)? else { return Ok(Covering::NotYet) };
+        let covered = block.header.exec_height;
+        if covered > height {
+            return Ok(Covering::PassedOver(next));
+        }
+        headers.push(block.header);
+        if covered == height {
+            return Ok(Covering::By(headers));
+        }
+        next = next.next();
+    }
+}
+
 /// Finds the header that certifies this height, and proves it.
 fn standing(
     tip: &Tip,
@@ -173,24 +204,14 @@ fn standing(
     consensus: &ConsensusStore,
     trust: &Trust<'_>,
 ) -> Result<Standing, Refusal> {
-    let header_at = |height| {
-        let block = consensus.final_block(height).map_err(refuse)?;
-        Ok(block.map(|block| block.header))
-    };
     let newest = consensus.final_height().map_err(refuse)?;
-    let mut headers = Vec::new();
-    let (certifying, root) = loop {
-        let height = tip.height.next();
-        let height = headers.last().map_or(height, |last: &Header| last.height.next());
-        let Some(header) = header_at(height)? else { return Ok(Standing::NotYet { newest }) };
-        let (covered, root) = (header.exec_height, header.exec_root);
-        headers.push(header);
-        if covered == tip.height {
-            break (height, root);
-        }
-        if covered > tip.height {
-            return Ok(Standing::PassedOver { by: height });
-        }
+    let mut headers = match covering(tip.height, consensus)? {
+        Covering::By(headers) => headers,
+        Covering::PassedOver(by) => return Ok(Standing::PassedOver { by }),
+        Covering::NotYet => return Ok(Standing::NotYet { newest }),
+    };
+    let Some((certifying, root)) = headers.last().map(|header| (header.height, header.exec_root)) else {
+        return Ok(Standing::NotYet { newest });
     };
     let Some((last, certified)) = consensus.certified_from(certifying).map_err(refuse)? else {
         return Ok(Standing::NotYet { newest });
@@ -199,7 +220,8 @@ fn standing(
     while height < last {
         height = height.next();
         let missing = || corrupt(format!("block {height} is final, and not in the consensus store"));
-        headers.push(header_at(height)?.ok_or_else(missing)?);
+        let block = consensus.final_block(height).map_err(refuse)?;
+        headers.push(block.ok_or_else(missing)?.header);
     }
     headers.extend(certified.suffixes);
     let newest = check_links(tip, &headers, trust)?;
@@ -245,6 +267,23 @@ fn check_links(tip: &Tip, headers: &[Header], trust: &Trust<'_>) -> Result<(Dige
     }
 }
 
+/// How an epoch ended; none where nothing here says so.
+///
+/// # Errors
+/// When a store cannot be read.
+pub(crate) fn passage_of(
+    ended: Epoch,
+    snapshot: &Snapshot<'_>,
+    consensus: &ConsensusStore,
+) -> Result<Option<Passage>, StorageError> {
+    let next = snapshot.validator_set(ended.next())?;
+    Ok(match (consensus.closing(ended)?, next, consensus.act(ended)?) {
+        (Some(proof), Some(next), _) => Some(Passage::HandOver(HandOver { proof, next })),
+        (None, _, Some(recovery)) => Some(Passage::Recovery(recovery)),
+        _ => None,
+    })
+}
+
 /// The validators of an epoch, proved from the genesis.
 pub(crate) fn committee_of(
     epoch: Epoch,
@@ -253,24 +292,23 @@ pub(crate) fn committee_of(
     trust: &Trust<'_>,
 ) -> Result<Committee, Refusal> {
     let passage = |ended: Epoch| {
-        let proof = consensus.closing(ended).map_err(refuse)?;
-        let next = snapshot.validator_set(ended.next()).map_err(refuse)?;
-        match (proof, next, consensus.act(ended).map_err(refuse)?) {
-            (Some(proof), Some(next), _) => Ok(Passage::HandOver(HandOver { proof, next })),
-            (None, _, Some(recovery)) => Ok(Passage::Recovery(recovery)),
-            _ => Err(corrupt(format!("nothing here proves who votes in epoch {}", ended.next()))),
-        }
+        let found = passage_of(ended, snapshot, consensus).map_err(refuse)?;
+        found.ok_or_else(|| corrupt(format!("nothing here proves who votes in epoch {}", ended.next())))
     };
     let passages = (0..epoch.get()).map(|ended| passage(Epoch::new(ended))).collect::<Result<Vec<_>, _>>()?;
-    verify_passages(trust.chain_id, trust.committee, trust.recovery_keys, &passages).map_err(|error| {
-        let code = match &error {
-            PassageError::HandOver(_) => Code::CertificateInvalid,
-            PassageError::Recovery(flaw) => flaw.code(),
-            PassageError::NoKeys => Code::RecoveryUnknown,
-        };
-        let why = std::error::Error::source(&error).map_or_else(String::new, |why| format!(": {why}"));
-        Refusal::new(code, format!("the validators of epoch {epoch}: {error}{why}"))
-    })
+    verify_passages(trust.chain_id, trust.committee, trust.recovery_keys, &passages)
+        .map_err(|error| passage_refusal(epoch, &error))
+}
+
+/// What it means that nothing proves the validators of an epoch.
+pub(crate) fn passage_refusal(epoch: Epoch, error: &PassageError) -> Refusal {
+    let code = match error {
+        PassageError::HandOver(_) => Code::CertificateInvalid,
+        PassageError::Recovery(flaw) => flaw.code(),
+        PassageError::NoKeys => Code::RecoveryUnknown,
+    };
+    let why = std::error::Error::source(error).map_or_else(String::new, |why| format!(": {why}"));
+    Refusal::new(code, format!("the validators of epoch {epoch}: {error}{why}"))
 }
 
 fn check_certified(height: Height, stored: &ExecSummary, by: &Certification) -> Result<(), Refusal> {
@@ -313,4 +351,4 @@ fn refuse(error: StorageError) -> Refusal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

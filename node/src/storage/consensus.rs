@@ -18,6 +18,8 @@
 
 mod acts;
 mod erased;
+mod kept;
+mod runs;
 
 use std::path::Path;
 
@@ -36,6 +38,9 @@ use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
 use serde::{Deserialize, Serialize};
 
 pub use erased::Recorded;
+pub use kept::Pruned;
+pub(crate) use runs::RUN_BYTES_MAX;
+pub use runs::Run;
 
 use super::{Budget, Family, Recovery, StorageError, family, healthy, keys, open, open_read_only, synced};
 

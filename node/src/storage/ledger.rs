@@ -48,6 +48,7 @@ use super::{Budget, Family, Recovery, StorageError, family, healthy, keys, log, 
 
 mod erasures;
 mod history;
+mod portable;
 mod read;
 mod snapshot;
 mod whole;
@@ -55,6 +56,7 @@ mod whole;
 pub use erasures::Erasure;
 use history::Kept;
 pub use history::Retention;
+pub use portable::{ChunkName, Manifest, Stale};
 pub use read::ExecutionView;
 pub use snapshot::Snapshot;
 pub use whole::Contents;

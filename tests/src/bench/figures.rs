@@ -16,7 +16,7 @@ use super::network::Network;
 use super::options::{Figure, Options, Trial};
 use super::outage::outage;
 use super::output::{Row, Table};
-use super::{BenchResult, slow, stop};
+use super::{BenchResult, ledger, slow, stop};
 use crate::cluster::Cluster;
 
 /// Records of one transaction in the second kind of load.
@@ -60,6 +60,7 @@ fn tried(trial: &Trial) -> BenchResult<Table> {
             vec![outage(&mut Cluster::up(), Duration::from_secs(minutes * 60))?.row()]
         }
         Trial::Slow(options) => slow::measure(options)?,
+        Trial::Ledger { records } => ledger::measure(*records)?,
     };
     let setting = vec![
         ("nodes", "4 validators and the clients on this machine".to_owned()),

@@ -38,6 +38,7 @@ pub enum Figure {
 /// city-bench leader-faults --count 500
 /// city-bench outage --minutes 10
 /// city-bench slow
+/// city-bench ledger --records 1000000
 /// ```
 #[derive(Clone, Debug, Parser)]
 #[command(name = "city-bench", version, verbatim_doc_comment, args_conflicts_with_subcommands = true)]
@@ -119,6 +120,12 @@ pub enum Trial {
         /// Minutes without a quorum
         #[arg(long, default_value_t = 10, value_name = "MIN", value_parser = clap::value_parser!(u64).range(1..=1440))]
         minutes: u64,
+    },
+    /// File many records: disk, latency of answers and proofs, audit, restart, re-execution, joining with a snapshot
+    Ledger {
+        /// How many
+        #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+        records: u64,
     },
     /// One validator crashed, frozen, starved or with a slow disk: records a second over a tour of leaders
     Slow(SlowOptions),

@@ -18,7 +18,7 @@ fn check_with(world: &World, plan: &Plan<'_>, keys: Option<&RecoveryKeys>) -> Re
 }
 
 /// Changes a snapshot as somebody could who has the disk: checksums of the database are good afterwards.
-fn tamper(world: &World, name: &str, change: impl FnOnce(&DB, &ColumnFamily)) {
+pub(in crate::snapshots) fn tamper(world: &World, name: &str, change: impl FnOnce(&DB, &ColumnFamily)) {
     let mut options = Options::default();
     options.set_disable_auto_compactions(true);
     let families = DB::list_cf(&options, world.snapshot()).unwrap();
@@ -39,14 +39,18 @@ fn remove(db: &DB, cf: &ColumnFamily, fits: impl Fn(&[u8]) -> bool) {
     db.delete_cf(cf, key).unwrap();
 }
 
-fn first(db: &DB, cf: &ColumnFamily, fits: impl Fn(&[u8]) -> bool) -> (Vec<u8>, Vec<u8>) {
+pub(in crate::snapshots) fn first(
+    db: &DB,
+    cf: &ColumnFamily,
+    fits: impl Fn(&[u8]) -> bool,
+) -> (Vec<u8>, Vec<u8>) {
     let mut entries = db.iterator_cf(cf, IteratorMode::Start).map(Result::unwrap);
     let (key, value) = entries.find(|(key, _)| fits(key)).unwrap();
     (key.into_vec(), value.into_vec())
 }
 
 /// Whether a key is a number.
-fn is(number: u64) -> impl Fn(&[u8]) -> bool {
+pub(in crate::snapshots) fn is(number: u64) -> impl Fn(&[u8]) -> bool {
     move |key| key == number.to_be_bytes()
 }
 

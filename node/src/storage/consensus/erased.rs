@@ -96,23 +96,35 @@ impl ConsensusStore {
     /// When the disk refuses.
     pub fn scrub(&self, batches: &BTreeSet<BatchRef>) -> Result<(), StorageError> {
         let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(()) };
+        self.flush_families()?;
+        let handle = family(&self.db, "batches");
+        let (first, last) = (keys::batch(first), keys::batch(last));
+        self.collecting("batches", || {
+            self.db.compact_range_cf_opt(handle, Some(first), Some(last), &rewriting());
+        })?;
+        self.healthy()
+    }
+
+    /// Writes out what is in memory, all families at one write.
+    pub(super) fn flush_families(&self) -> Result<(), StorageError> {
         let mut flush = FlushOptions::default();
         flush.set_wait(true);
         let all: Vec<_> = FAMILIES.iter().map(|one| family(&self.db, one.name)).collect();
         self.db
             .flush_cfs_opt(&all.iter().collect::<Vec<_>>(), &flush)
-            .map_err(StorageError::failed("flushing the consensus store"))?;
-        let batches = family(&self.db, "batches");
-        // Values in files of their own stay until those files are collected: here all that the compaction meets are.
+            .map_err(StorageError::failed("flushing the consensus store"))
+    }
+
+    /// Compacts a family. Values in files of their own stay until those files are collected: here all that the compaction
+    /// meets are.
+    pub(super) fn collecting(&self, name: &str, compact: impl FnOnce()) -> Result<(), StorageError> {
         let collect = |cutoff: &str| {
             self.db
-                .set_options_cf(&batches, &[("blob_garbage_collection_age_cutoff", cutoff)])
+                .set_options_cf(family(&self.db, name), &[("blob_garbage_collection_age_cutoff", cutoff)])
                 .map_err(StorageError::failed("setting the collection of old values"))
         };
         collect("1.0")?;
-        let (first, last) = (keys::batch(first), keys::batch(last));
-        self.db.compact_range_cf_opt(&batches, Some(first), Some(last), &rewriting());
-        collect(super::super::BLOB_AGE_CUTOFF)?;
-        self.healthy()
+        compact();
+        collect(super::super::BLOB_AGE_CUTOFF)
     }
 }

@@ -36,7 +36,7 @@ impl Default for Retention {
 /// Names dropped with one block: those of one more height wait for the next.
 const DROPPED_PER_BLOCK: u64 = 20_000;
 
-const NODE: u8 = 0;
+pub(super) const NODE: u8 = 0;
 const ENTRY: u8 = 1;
 
 /// What is kept.
@@ -65,7 +65,7 @@ impl Kept {
 }
 
 /// Takes a list of names apart.
-fn names_of(mut bytes: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), StorageError>> {
+pub(super) fn names_of(mut bytes: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), StorageError>> {
     let cut = || StorageError::corrupt("replaced entries", "the last name is cut short");
     std::iter::from_fn(move || {
         let (&kind, rest) = bytes.split_first()?;

@@ -17,7 +17,8 @@ use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, OwnedValue, Version};
 use rocksdb::checkpoint::Checkpoint;
 
-use super::super::{StorageError, keys, open_read_only};
+use super::super::usage::{FamilyUsage, usage};
+use super::super::{StorageError, family, keys, open_read_only, rewriting};
 use super::{BUDGET, FAMILIES, Kept, LedgerStore, Retention, Snapshot};
 
 /// Families whose every entry is hashed anew, or compared with what was.
@@ -55,6 +56,27 @@ impl LedgerStore {
         Ok(Self { kept: Kept::of(&db, Retention::default())?, db, writing: AtomicBool::new(false) })
     }
 
+    /// What each family takes on the disk.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub fn usage(&self) -> Result<Vec<FamilyUsage>, StorageError> {
+        usage(&self.db, FAMILIES)
+    }
+
+    /// Writes every file of the store anew: what was deleted or replaced takes no room any more.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn compact(&self) -> Result<(), StorageError> {
+        self.flush_families(true)?;
+        for one in FAMILIES {
+            let handle = family(&self.db, one.name);
+            self.db.compact_range_cf_opt(handle, None::<&[u8]>, None::<&[u8]>, &rewriting());
+        }
+        self.healthy()
+    }
+
     /// Makes a copy of the store as it stands, in a folder that does not exist yet. What is in memory is flushed first,
     /// files that never change are linked, the others copied.
     ///
@@ -68,6 +90,21 @@ impl LedgerStore {
 }
 
 impl Snapshot<'_> {
+    /// Reads every entry of every family for the disk's checksums; gives how many there are.
+    ///
+    /// # Errors
+    /// Where a checksum fails: RocksDB names file and byte.
+    pub fn read_all(&self) -> Result<u64, StorageError> {
+        let mut entries = 0;
+        for one in FAMILIES {
+            for entry in self.entries(one.name) {
+                entry?;
+                entries += 1;
+            }
+        }
+        Ok(entries)
+    }
+
     /// Reads everything and computes every root from the entries themselves. `state_root` is the one that the stored tree
     /// should have.
     ///

@@ -1,0 +1,165 @@
+//! Handing the newest certified snapshot to a node that joins.
+//!
+//! A snapshot is offered once it was read through: its manifest says what it holds, and is the same at every validator
+//! that took the snapshot of that height. Chunks are read when they are asked for. Nothing that goes wrong here stops the
+//! node: the one that asks takes another validator's.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use chain_core::code::Refusal;
+use chain_core::codec::encode;
+use chain_core::id::Height;
+
+use super::verify::{Covering, covering};
+use super::{KEPT, Snapshots};
+use crate::link::{Offer, SyncRequest, SyncResponse};
+use crate::storage::StorageError;
+use crate::storage::consensus::ConsensusStore;
+use crate::storage::ledger::{LedgerStore, Manifest, Stale};
+
+/// What a node hands over of its snapshots.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Offers(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Those that were read through, oldest first; as many as there are snapshots.
+    ready: Vec<Arc<Ready>>,
+    /// The one that is being read.
+    preparing: Option<Height>,
+    /// Those that cannot be offered.
+    unfit: BTreeSet<Height>,
+}
+
+/// A snapshot that was read through.
+#[derive(Debug)]
+struct Ready {
+    offer: Offer,
+    store: LedgerStore,
+    stale: Stale,
+    manifest: Manifest,
+    encoded: Vec<u8>,
+}
+
+impl Offers {
+    /// Answers one that joins.
+    pub(crate) fn answer(
+        &self,
+        snapshots: &Snapshots,
+        consensus: &ConsensusStore,
+        request: &SyncRequest,
+    ) -> SyncResponse {
+        let answer = match *request {
+            SyncRequest::Snapshot => self.newest(snapshots, consensus),
+            SyncRequest::Manifest { height } => {
+                let ready = self.ready(snapshots, height);
+                Ok(ready.map_or(SyncResponse::Nothing, |ready| SyncResponse::Bytes(ready.encoded.clone())))
+            }
+            SyncRequest::Chunk { height, index } => {
+                self.ready(snapshots, height).map_or(Ok(SyncResponse::Nothing), |ready| ready.chunk(index))
+            }
+            _ => Ok(SyncResponse::Nothing),
+        };
+        answer.unwrap_or_else(|refusal| {
+            tracing::warn!(detail = refusal.detail, "a snapshot could not be handed over");
+            SyncResponse::Nothing
+        })
+    }
+
+    /// Lets go of every snapshot: their folders are gone.
+    pub(crate) fn clear(&self) {
+        self.state().ready.clear();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ready(&self, snapshots: &Snapshots, height: Height) -> Option<Arc<Ready>> {
+        let found = self.state().ready.iter().find(|ready| ready.offer.height == height).cloned();
+        found.filter(|ready| snapshots.path(ready.offer.height).exists())
+    }
+
+    /// The newest snapshot that a final header certifies; begins to read it where that was not done.
+    fn newest(&self, snapshots: &Snapshots, consensus: &ConsensusStore) -> Result<SyncResponse, Refusal> {
+        for height in snapshots.heights()?.into_iter().rev() {
+            if self.state().unfit.contains(&height)
+                || !matches!(covering(height, consensus)?, Covering::By(_))
+            {
+                continue;
+            }
+            if let Some(ready) = self.ready(snapshots, height) {
+                return Ok(SyncResponse::Snapshot(ready.offer));
+            }
+            self.prepare(snapshots, height);
+            return Ok(SyncResponse::Preparing);
+        }
+        Ok(SyncResponse::Nothing)
+    }
+
+    /// Reads a snapshot through, beside everything else, one at a time.
+    fn prepare(&self, snapshots: &Snapshots, height: Height) {
+        let mut state = self.state();
+        if state.preparing.is_some() {
+            return;
+        }
+        state.preparing = Some(height);
+        drop(state);
+        let (offers, path) = (self.clone(), snapshots.path(height));
+        let work = move || {
+            let start = Instant::now();
+            let read = Ready::read(&path);
+            let mut state = offers.state();
+            state.preparing = None;
+            match read {
+                // An erasure may have removed it meanwhile.
+                Ok(_) if !path.exists() => {}
+                Ok(ready) => {
+                    let (chunks, bytes) = (ready.manifest.chunks.len(), ready.manifest.bytes());
+                    let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    tracing::info!(height = height.get(), chunks, bytes, ms, "a snapshot can be handed over");
+                    state.ready.push(Arc::new(ready));
+                    let surplus = state.ready.len().saturating_sub(KEPT);
+                    state.ready.drain(..surplus);
+                }
+                Err(error) => {
+                    let refusal = error.refusal();
+                    tracing::warn!(
+                        height = height.get(),
+                        code = refusal.code.name(),
+                        detail = refusal.detail,
+                        "a snapshot cannot be handed over"
+                    );
+                    state.unfit.insert(height);
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("snapshot".to_owned()).spawn(work) {
+            tracing::warn!(%error, "no thread to read a snapshot");
+            self.state().preparing = None;
+        }
+    }
+}
+
+impl Ready {
+    fn read(path: &std::path::Path) -> Result<Self, StorageError> {
+        let store = LedgerStore::open_read_only(path)?;
+        let snapshot = store.snapshot()?;
+        let stale = snapshot.stale()?;
+        let manifest = snapshot.manifest(&stale)?;
+        let encoded = encode(&manifest).map_err(StorageError::decode("manifest of a snapshot"))?;
+        let offer = Offer { height: snapshot.height(), manifest: Manifest::digest(&encoded) };
+        drop(snapshot);
+        Ok(Self { offer, store, stale, manifest, encoded })
+    }
+
+    fn chunk(&self, index: u32) -> Result<SyncResponse, Refusal> {
+        let name = usize::try_from(index).ok().and_then(|index| self.manifest.chunks.get(index));
+        let Some(name) = name else { return Ok(SyncResponse::Nothing) };
+        let snapshot = self.store.snapshot().map_err(|error| error.refusal())?;
+        let bytes = snapshot.chunk(&self.stale, name).map_err(|error| error.refusal())?;
+        Ok(SyncResponse::Bytes(bytes))
+    }
+}
