@@ -29,7 +29,7 @@ use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
 
-/// How long to wait for connections.
+/// Longest wait for connections.
 const CONNECTING: Duration = Duration::from_secs(30);
 /// How often they are looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -41,7 +41,7 @@ pub struct Reach {
     pub listen: String,
     /// Where to dial validators whose address differs from the ledger's, by name.
     pub addresses: BTreeMap<String, String>,
-    /// How long to wait for validators that offer the same snapshot.
+    /// How long to wait for validators to connect and to offer the same snapshot.
     pub patience: Duration,
 }
 
@@ -193,7 +193,7 @@ impl Setup {
         let network = network::start(config, Arc::new(inbox)).await?;
         let source =
             Source { patience: reach.patience, ..Source::new(Arc::new(network.clone()), committee.clone()) };
-        let until = Instant::now() + CONNECTING;
+        let until = Instant::now() + CONNECTING.min(reach.patience);
         let wanted = committee.faults() + 1;
         while source.connected().len() < wanted && Instant::now() < until {
             sleep(LOOK).await;
@@ -204,7 +204,7 @@ impl Setup {
                 "none of the {} validators of epoch {} was reached within {} s",
                 committee.size(),
                 committee.epoch(),
-                CONNECTING.as_secs()
+                CONNECTING.min(reach.patience).as_secs()
             );
             return Err(Refusal::new(Code::Unreachable, detail));
         }

@@ -265,6 +265,7 @@ impl City {
             data: self.data(ix),
             vault: None,
             reader: if ix == PUBLIC { Reader::Public } else { Reader::Auditor },
+            snapshots_every: city_node::snapshots::EVERY,
         }
     }
 

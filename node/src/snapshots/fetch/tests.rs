@@ -69,20 +69,20 @@ impl Validator {
             request => self.offers.answer(&self.snapshots, &self.consensus, request),
         };
         match (self.manner, &mut answer, request) {
-            (Manner::Silent, answer, _) => *answer = SyncResponse::Nothing,
-            (Manner::OtherManifest, SyncResponse::Snapshot(offer), _) => offer.manifest = Digest::ZERO,
-            (Manner::WrongManifest, SyncResponse::Bytes(bytes), SyncRequest::Manifest { .. })
-            | (Manner::ForgedChunks, SyncResponse::Bytes(bytes), SyncRequest::Chunk { .. }) => {
+            (Silent, answer, _) => *answer = SyncResponse::Nothing,
+            (OtherManifest, SyncResponse::Snapshot(offer), _) => offer.manifest = Digest::ZERO,
+            (WrongManifest, SyncResponse::Bytes(bytes), SyncRequest::Manifest { .. })
+            | (ForgedChunks, SyncResponse::Bytes(bytes), SyncRequest::Chunk { .. }) => {
                 *bytes.last_mut().unwrap() ^= 1;
             }
-            (Manner::NoChunks, answer, SyncRequest::Chunk { .. }) => *answer = SyncResponse::Nothing,
-            (Manner::WeakCertificates, SyncResponse::Blocks(run), _) => {
+            (NoChunks, answer, SyncRequest::Chunk { .. }) => *answer = SyncResponse::Nothing,
+            (WeakCertificates, SyncResponse::Blocks(run), _) => {
                 run.certificate.signatures.pop();
             }
-            (Manner::ForgedProposals, SyncResponse::Blocks(run), _) => {
+            (ForgedProposals, SyncResponse::Blocks(run), _) => {
                 run.blocks[0].signature = chain_core::crypto::Signature::ZERO;
             }
-            (Manner::ForgedPassages, SyncResponse::Passages(passages), _) => {
+            (ForgedPassages, SyncResponse::Passages(passages), _) => {
                 for passage in passages {
                     if let Passage::HandOver(hand_over) = passage {
                         hand_over.proof.certificate.signatures.pop();
@@ -226,7 +226,7 @@ fn the_stores_that_come_of_it_are_those_that_were_named_and_begin_above_the_snap
     assert_eq!(consensus.safety().unwrap(), Some(record));
 
     // The ledger is entry by entry the one that was named: it could be handed on.
-    let named = |path: &std::path::Path| {
+    let named = |path: &Path| {
         let store = LedgerStore::open_read_only(path).unwrap();
         let snapshot = store.snapshot().unwrap();
         let stale = snapshot.stale().unwrap();

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::super::rewriting;
 use super::super::usage::{FamilyUsage, usage};
 use super::{
-    ClosingProof, ConsensusStore, FAMILIES, Header, Run, StorageError, SyncedWrite, encoded, family, keys,
-    number,
+    Certified, ClosingProof, ConsensusStore, FAMILIES, Header, Run, StorageError, SyncedWrite, encoded,
+    family, keys, number,
 };
 
 const FIRST: &str = "first";

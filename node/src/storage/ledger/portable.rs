@@ -91,7 +91,7 @@ impl Manifest {
 
 /// Entries of one family, ascending.
 #[derive(Debug, Default, Deserialize, Serialize)]
-pub struct Chunk(Vec<(Vec<u8>, Vec<u8>)>);
+struct Chunk(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Wire for Chunk {
     const LIMIT: usize = CHUNK_BYTES_MAX;

@@ -6,10 +6,11 @@ use super::*;
 use crate::samples::batch_header;
 use crate::storage::consensus::tests::write_final;
 use chain_core::block::HEADER_VERSION;
-use chain_core::certificate::{Rank, VoteKind};
+use chain_core::certificate::{Cert, Rank, VoteKind};
 use chain_core::crypto::{Digest, Signature};
 use chain_core::id::{ChainId, Epoch, ValidatorIx, View};
 use chain_core::lane::LaneAdvance;
+use consensus::message::Proposal;
 
 const BLOCKS: u64 = 40;
 /// The block that ends epoch 0.
