@@ -17,6 +17,7 @@
 //! durable.
 
 mod acts;
+mod copied;
 mod erased;
 
 use std::path::Path;
