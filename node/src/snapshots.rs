@@ -174,4 +174,4 @@ impl Snapshots {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
