@@ -7,6 +7,7 @@
 //! runs and shuts down.
 
 pub mod api;
+pub mod backup;
 pub mod checkpoints;
 pub mod config;
 pub mod datadir;
@@ -21,6 +22,7 @@ pub mod link;
 mod local;
 pub mod network;
 pub mod recovery;
+mod restoring;
 #[cfg(test)]
 mod samples;
 pub mod snapshots;
