@@ -149,15 +149,18 @@ fn a_backup_made_under_load_brings_a_lost_validator_back_without_a_vote() {
 
     // New keys bring the vote back; their node is filled from the same backup.
     let new = new_keys(&mut cluster, &shelf);
-    assert!(cluster.nodes[new].recorded().iter().any(|line| line.epoch == 1 && line.kind == "commit"));
+    // The others have no part with the old ones any more.
+    let mut old = cluster.nodes.remove(VICTIM);
+    stop(&mut old);
+    assert_eq!(old.recorded().len(), signed, "it signed");
+    assert!(cluster.nodes[new - 1].recorded().iter().any(|line| line.epoch == 1 && line.kind == "commit"));
     acknowledged.extend(file(&cluster, &clerk, &["after".to_owned()]).iter().map(ToString::to_string));
     assert_kept(&cluster, &acknowledged);
     cluster.assert_clean();
     step("it votes under new keys");
 
     // A follower has no vote to give up; one that votes must be told to, and can be backed up while it is stopped.
-    stop(&mut cluster.nodes[VICTIM]);
-    let again = succeeded(&run(&cluster.nodes[VICTIM], "backup restore", &[&backups[0]]));
+    let again = succeeded(&run(&old, "backup restore", &[&backups[0]]));
     assert!(again.contains("consensus-set-aside-1") && again.contains("ledger-set-aside-1"), "{again}");
     let voter = &mut cluster.nodes[0];
     stop(voter);
@@ -176,7 +179,7 @@ fn a_backup_made_under_load_brings_a_lost_validator_back_without_a_vote() {
     assert!(given_up.contains("vault-set-aside-1") && given_up.contains("WITHOUT VOTING"), "{given_up}");
     succeeded(&voter.run("fsck"));
 
-    let pruned = succeeded(&run(&cluster.nodes[VICTIM], "backup prune", &["--keep", "2"]));
+    let pruned = succeeded(&run(&old, "backup prune", &["--keep", "2"]));
     assert!(pruned.contains(&format!("{} backups removed", count - 2)), "{pruned}");
     assert_eq!(names(&shelf), backups[count - 2..]);
     step("done");
