@@ -153,6 +153,22 @@ impl Digest {
     }
 }
 
+/// SHA-256 of bytes that come piece by piece.
+#[derive(Clone, Debug, Default)]
+pub struct Hashing(Sha256);
+
+impl Hashing {
+    /// Takes the next piece.
+    pub fn add(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The digest of all pieces.
+    pub fn digest(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 /// HMAC-SHA-256 (RFC 2104) of the concatenated parts.
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Digest {
     #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
@@ -345,6 +361,15 @@ mod tests {
         assert!(one.public().verify(&Note(b"act"), &signature));
         assert!(!one.public().verify(&Note(b"acT"), &signature));
         assert!(!two.public().verify(&Note(b"act"), &signature));
+    }
+
+    #[test]
+    fn the_digest_of_pieces_is_that_of_the_whole() {
+        let mut pieces = Hashing::default();
+        for piece in [&b"a"[..], b"", b"bc"] {
+            pieces.add(piece);
+        }
+        assert_eq!(pieces.digest(), Digest::tagged(b"abc", &[]));
     }
 
     #[test]

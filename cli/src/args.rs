@@ -87,6 +87,7 @@ pub(crate) enum Command {
     Genesis(operator::genesis::GenesisCommand),
     #[command(subcommand)]
     Node(operator::node::NodeCommand),
+    Backup(operator::backup::BackupArgs),
     #[command(subcommand)]
     Key(operator::key::KeyCommand),
     #[command(subcommand)]

@@ -18,6 +18,7 @@ pub(crate) fn run(command: Command, city: &City) -> CliResult {
         Command::Explain(args) => start::explain::run(&args, city),
         Command::Genesis(command) => operator::genesis::run(command, city),
         Command::Node(command) => operator::node::run(command, city),
+        Command::Backup(args) => operator::backup::run(&args),
         Command::Key(command) => operator::key::run(command, city),
         Command::Agency(command) => operator::agency::run(command, city),
         Command::Validator(command) => operator::validator::run(command, city),

@@ -31,6 +31,9 @@ pub struct Config {
     /// Snapshots of the ledger.
     #[serde(default)]
     pub snapshots: SnapshotsConfig,
+    /// Where backups are kept.
+    #[serde(default)]
+    pub backup: Option<BackupConfig>,
     /// What is logged.
     #[serde(default)]
     pub log: Log,
@@ -120,6 +123,14 @@ impl Default for SnapshotsConfig {
     }
 }
 
+/// Where backups are kept. Only `city-node backup` reads it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupConfig {
+    /// A folder outside the data directory, best on another disk.
+    pub folder: PathBuf,
+}
+
 /// What is logged, as JSON lines on standard error.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -173,11 +184,15 @@ impl Config {
     }
 
     fn resolve(&mut self, base: &Path) {
-        let Self { genesis, data_dir, keys, api, vault, .. } = self;
+        let Self { genesis, data_dir, keys, api, vault, backup, .. } = self;
         let paths = [genesis, data_dir, &mut keys.consensus, &mut keys.network, &mut keys.log];
         let optional =
             [&mut keys.subjects, &mut keys.passphrase_file, &mut api.tls_certificate, &mut api.tls_key];
-        let optional = optional.into_iter().flatten().chain(vault.as_mut().map(|vault| &mut vault.key));
+        let optional = optional
+            .into_iter()
+            .flatten()
+            .chain(vault.as_mut().map(|vault| &mut vault.key))
+            .chain(backup.as_mut().map(|backup| &mut backup.folder));
         for path in paths.into_iter().chain(optional) {
             if path.is_relative() {
                 *path = base.join(&*path);
@@ -226,8 +241,9 @@ listen = "127.0.0.1:8101"
     fn a_good_file_is_read_with_its_paths_beside_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("node.toml");
-        std::fs::write(&path, GOOD).unwrap();
+        std::fs::write(&path, format!("{GOOD}[backup]\nfolder = \"copies\"\n")).unwrap();
         let config = Config::read(&path).unwrap();
+        assert_eq!(config.backup.unwrap().folder, dir.path().join("copies"));
         assert_eq!(config.genesis, dir.path().join("genesis.toml"));
         assert_eq!(config.data_dir, Path::new("/var/lib/city"));
         assert_eq!(config.log.filter, "info");
@@ -245,6 +261,8 @@ listen = "127.0.0.1:8101"
             ("[api]", "[api]\ntls_key = \"k\"", "go together"),
             ("[keys]", "[keys", "line 4"),
             ("[p2p]", "[keys]", "duplicate"),
+            ("[api]", "[backup]\n[api]", "missing field `folder`"),
+            ("[api]", "[backup]\nfolder = \"b\"\nkeep = 3\n[api]", "unknown field `keep`"),
         ] {
             let refusal = Config::parse(&GOOD.replacen(from, to, 1)).unwrap_err();
             assert_eq!(refusal.code, Code::ConfigInvalid, "{to}");

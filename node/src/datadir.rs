@@ -8,6 +8,8 @@
 //! ledger/       what follows from them; may be deleted while the node is stopped
 //! snapshots/    the ledger as it was when an epoch began: see [`crate::snapshots`]
 //! vault/        encrypted bodies about persons, if this node keeps them
+//! restoring/    copies that are to take the place of some of these: see [`crate::restoring`]
+//! restored/     the same, complete
 //! ```
 //!
 //! Only the making of a consensus key makes a safety record. Whoever makes one writes a marker `<key>.fresh`
@@ -28,12 +30,15 @@ use consensus::safety::SafetyRecord;
 use fd_lock::{RwLock, RwLockWriteGuard};
 use serde::{Deserialize, Serialize};
 
+use crate::restoring;
 use crate::storage::StorageError;
 use crate::storage::consensus::{ConsensusStore, SyncedWrite};
 use crate::storage::high_water::{HighWater, Mark};
 
 /// Version of the directory's layout.
 const FORMAT: u32 = 1;
+/// The file that says whom a directory belongs to.
+pub(crate) const IDENTITY: &str = "node.json";
 
 /// Whom a directory belongs to.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -51,6 +56,28 @@ impl Identity {
     /// The identity of a validator on a chain.
     pub fn new(chain_id: ChainId, consensus_key: PublicKey) -> Self {
         Self { format: FORMAT, chain_id, consensus_key }
+    }
+
+    /// Writes the file that says so into a folder.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn write_to(&self, folder: &Path) -> Result<(), Refusal> {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        write_synced(&folder.join(IDENTITY), &text)
+    }
+
+    /// The safety record of a key that has signed nothing yet, in a store that has none.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub(crate) fn lay_down_record(&self, store: &ConsensusStore) -> Result<(), Refusal> {
+        let base = (Height::ZERO, *self.chain_id.digest());
+        let record = SafetyRecord::fresh(self.chain_id, Epoch::ZERO, self.consensus_key, base);
+        let mut write = SyncedWrite::default();
+        store.add(&mut write, &Write::Safety(Box::new(record))).map_err(refuse)?;
+        store.commit(write).map_err(refuse)
     }
 }
 
@@ -99,7 +126,15 @@ impl DataDir {
     }
 
     fn identity_file(&self) -> PathBuf {
-        self.0.join("node.json")
+        self.0.join(IDENTITY)
+    }
+
+    /// Makes the directory itself, if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn make(&self) -> Result<(), Refusal> {
+        make_private(&self.0)
     }
 
     /// Opens the lock file; [`take`] locks it.
@@ -116,8 +151,25 @@ impl DataDir {
         }
     }
 
-    fn not_initialised(&self) -> Refusal {
+    pub(crate) fn not_initialised(&self) -> Refusal {
         Refusal::new(Code::NotInitialised, format!("{}", self.0.display()))
+    }
+
+    /// Whom the directory belongs to; none while it is not initialised.
+    ///
+    /// # Errors
+    /// When the file that says so cannot be read.
+    pub fn identity(&self) -> Result<Option<Identity>, Refusal> {
+        let path = self.identity_file();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(file_error("reading", &path, error)),
+        };
+        let found = serde_json::from_str(&text);
+        found
+            .map(Some)
+            .map_err(|error| Refusal::new(Code::StorageCorrupt, format!("{}: {error}", path.display())))
     }
 
     /// Checks that the directory was initialised for this validator.
@@ -126,13 +178,7 @@ impl DataDir {
     /// `NOT_INITIALISED`, `GENESIS_MISMATCH`, `CONFIG_INVALID` for another key.
     pub fn check(&self, wanted: &Identity) -> Result<(), Refusal> {
         let path = self.identity_file();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(self.not_initialised()),
-            Err(error) => return Err(file_error("reading", &path, error)),
-        };
-        let found: Identity = serde_json::from_str(&text)
-            .map_err(|error| Refusal::new(Code::StorageCorrupt, format!("{}: {error}", path.display())))?;
+        let found = self.identity()?.ok_or_else(|| self.not_initialised())?;
         if found.format != wanted.format {
             let detail = format!("{} has layout {}, wants {}", path.display(), found.format, wanted.format);
             return Err(Refusal::new(Code::ConfigInvalid, detail));
@@ -158,44 +204,36 @@ impl DataDir {
     /// # Errors
     /// `ALREADY_INITIALISED`, `LOCK_HELD`, `KEY_FILE_INVALID` for a marker of another key, or a storage error.
     pub fn init(&self, identity: &Identity, key_file: &Path) -> Result<Initialised, Refusal> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
-        made.map_err(|error| file_error("making", &self.0, error))?;
+        self.make()?;
         let mut lock = self.lock_file()?;
         let _held = take(&mut lock, &self.0)?;
+        restoring::settle(self)?;
         if self.identity_file().exists() {
             return Err(Refusal::new(Code::AlreadyInitialised, self.0.display().to_string()));
         }
         let fresh = self.take_marker(key_file, &identity.consensus_key)?;
         let store = ConsensusStore::open(&self.consensus()).map_err(refuse)?;
-        if store.safety().map_err(refuse)?.is_none() && fresh.is_some() {
-            let base = (Height::ZERO, *identity.chain_id.digest());
-            let record = SafetyRecord::fresh(identity.chain_id, Epoch::ZERO, identity.consensus_key, base);
-            let mut write = SyncedWrite::default();
-            store.add(&mut write, &Write::Safety(Box::new(record))).map_err(refuse)?;
-            store.commit(write).map_err(refuse)?;
+        if store.safety().map_err(refuse)?.is_none() && fresh {
+            identity.lay_down_record(&store)?;
         }
         let voting = store.safety().map_err(refuse)?.is_some();
-        if let Some(marker) = fresh {
-            fs::remove_file(&marker).map_err(|error| file_error("removing", &marker, error))?;
-        }
-        let mut text = serde_json::to_string_pretty(identity).unwrap_or_default();
-        text.push('\n');
-        write_synced(&self.identity_file(), &text)?;
+        self.use_up_marker()?;
+        identity.write_to(&self.0)?;
         sync_directory(&self.0)?;
         Ok(if voting { Initialised::Voting } else { Initialised::Following })
     }
 
-    /// Moves the marker of a fresh key into the directory, so that no other directory can use it. A crash
-    /// after this leaves a directory that `init` completes.
-    fn take_marker(&self, key_file: &Path, key: &PublicKey) -> Result<Option<PathBuf>, Refusal> {
-        let inside = self.0.join("fresh-key");
+    /// Moves the marker of a fresh key into the directory, so that no other directory can use it; whether there is one. A
+    /// crash after this leaves a directory that `init` completes.
+    pub(crate) fn take_marker(&self, key_file: &Path, key: &PublicKey) -> Result<bool, Refusal> {
+        let inside = self.marker_inside();
         if inside.exists() {
-            return Ok(Some(inside));
+            return Ok(true);
         }
         let marker = marker_of(key_file);
         let text = match fs::read_to_string(&marker) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(file_error("reading", &marker, error)),
         };
         if text.lines().next() != Some(key.to_string().as_str()) {
@@ -206,7 +244,22 @@ impl DataDir {
         sync_directory(&self.0)?;
         fs::remove_file(&marker).map_err(|error| file_error("removing", &marker, error))?;
         sync_directory(marker.parent().unwrap_or_else(|| Path::new(".")))?;
-        Ok(Some(inside))
+        Ok(true)
+    }
+
+    /// Removes the marker that [`Self::take_marker`] moved here: the record stands, and there will be no second one.
+    pub(crate) fn use_up_marker(&self) -> Result<(), Refusal> {
+        let inside = self.marker_inside();
+        match fs::remove_file(&inside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(file_error("removing", &inside, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn marker_inside(&self) -> PathBuf {
+        self.0.join("fresh-key")
     }
 
     /// The safety record as the engine should start from it: present, or lost with the reason.
@@ -288,6 +341,12 @@ pub(crate) fn sync_files(folder: &Path) -> Result<(), Refusal> {
         synced.map_err(|error| file_error("syncing", &path, error))?;
     }
     sync_directory(folder)
+}
+
+/// Makes a folder that is its owner's alone, if it is not there.
+pub(crate) fn make_private(path: &Path) -> Result<(), Refusal> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| file_error("making", path, error))
 }
 
 /// Removes a folder with everything in it, if it is there.
@@ -378,7 +437,7 @@ mod tests {
         let data = place.data("data");
         fs::create_dir(data.path()).unwrap();
         let marker = data.take_marker(&place.key_file(), &place.identity.consensus_key).unwrap();
-        assert!(marker.is_some() && !marker_of(&place.key_file()).exists());
+        assert!(marker && !marker_of(&place.key_file()).exists());
         assert_eq!(data.check(&place.identity).unwrap_err().code, Code::NotInitialised);
         assert_eq!(data.init(&place.identity, &place.key_file()), Ok(Initialised::Voting));
     }

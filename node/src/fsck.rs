@@ -1,4 +1,4 @@
-//! Everything that a stopped node holds, read byte by byte and held against what was signed.
+//! Everything that a stopped node or a backup holds, read byte by byte and held against what was signed.
 //!
 //! Nothing is changed and nothing is believed but the genesis. The chain is walked from its first block: each block is the
 //! one its parent's child names, its batches lead to the roots in its header, their transactions and bodies to the roots
@@ -8,6 +8,7 @@
 
 mod blocks;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chain_core::code::{Code, Refusal};
@@ -15,6 +16,7 @@ use chain_core::genesis::Genesis;
 use chain_core::id::Height;
 
 use crate::datadir::{DataDir, take};
+use crate::restoring;
 use crate::snapshots::verify::{self, Trust};
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
@@ -68,6 +70,15 @@ impl Report {
     }
 }
 
+/// Where the stores are that are read.
+#[derive(Clone, Debug)]
+pub(crate) struct Stores {
+    /// The consensus store.
+    pub(crate) consensus: PathBuf,
+    /// The ledger store, if there is one.
+    pub(crate) ledger: PathBuf,
+}
+
 /// Reads everything in a data directory that no process holds.
 ///
 /// # Errors
@@ -75,24 +86,37 @@ impl Report {
 pub fn fsck(data: &DataDir, genesis: &Genesis) -> Result<Report, Refusal> {
     let mut lock = data.lock_file()?;
     let _held = take(&mut lock, data.path())?;
+    let stores = Stores {
+        consensus: restoring::standing(data, "consensus"),
+        ledger: restoring::standing(data, "ledger"),
+    };
+    Ok(examine(&stores, &Trust::of(genesis), |consensus| check_safety(data, consensus)))
+}
+
+/// Reads everything in two stores that nobody changes. What `memory` finds wrong with the safety record is reported with
+/// the rest.
+pub(crate) fn examine(
+    stores: &Stores,
+    trust: &Trust<'_>,
+    memory: impl FnOnce(&ConsensusStore) -> Result<(), Refusal>,
+) -> Report {
     let start = Instant::now();
     let mut report = Report::default();
-    let trust = Trust::of(genesis);
-    match ConsensusStore::open_read_only(&data.consensus()) {
+    match ConsensusStore::open_read_only(&stores.consensus) {
         Err(error) => report.find("consensus", None, error.refusal()),
         Ok(consensus) => {
-            let ledger = ledger_of(data, &mut report);
-            blocks::walk(&consensus, ledger.as_ref(), &trust, &mut report);
+            let ledger = ledger_of(stores, &mut report);
+            blocks::walk(&consensus, ledger.as_ref(), trust, &mut report);
             match consensus.read_all() {
                 Ok(entries) => report.entries = entries,
                 Err(error) => report.find("consensus", None, error.refusal()),
             }
-            if let Err(refusal) = check_safety(data, &consensus) {
+            if let Err(refusal) = memory(&consensus) {
                 report.find("consensus", None, refusal);
             }
             if let Some(height) = ledger.as_ref().and_then(|ledger| height_of(ledger, &mut report)) {
                 drop(ledger);
-                match verify::verify(&data.ledger(), height, &consensus, &trust) {
+                match verify::verify(&stores.ledger, height, &consensus, trust) {
                     Ok(verified) => report.ledger = Some(verified),
                     Err(refusal) => report.find("ledger", None, refusal),
                 }
@@ -100,7 +124,7 @@ pub fn fsck(data: &DataDir, genesis: &Genesis) -> Result<Report, Refusal> {
         }
     }
     report.took = start.elapsed();
-    Ok(report)
+    report
 }
 
 /// The safety record must be whole, and as new as what was signed. One that is missing is no flaw: such a node follows.
@@ -115,11 +139,11 @@ fn check_safety(data: &DataDir, consensus: &ConsensusStore) -> Result<(), Refusa
 }
 
 /// The ledger store, if there is one that opens. One that is lost is no flaw: it is made anew from the blocks.
-fn ledger_of(data: &DataDir, report: &mut Report) -> Option<LedgerStore> {
-    if !data.ledger().exists() {
+fn ledger_of(stores: &Stores, report: &mut Report) -> Option<LedgerStore> {
+    if !stores.ledger.exists() {
         return None;
     }
-    let opened = LedgerStore::open_read_only(&data.ledger());
+    let opened = LedgerStore::open_read_only(&stores.ledger);
     opened.map_err(|error| report.find("ledger", None, error.refusal())).ok()
 }
 

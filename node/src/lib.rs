@@ -7,6 +7,7 @@
 //! runs and shuts down.
 
 pub mod api;
+pub mod backup;
 pub mod checkpoints;
 pub mod config;
 pub mod datadir;
@@ -22,6 +23,7 @@ mod local;
 pub mod network;
 pub mod recovery;
 pub mod refill;
+mod restoring;
 #[cfg(test)]
 mod samples;
 pub mod snapshots;

@@ -1,11 +1,13 @@
 //! The program `city-node`.
 //!
 //! Exit codes: 0 stopped as told · 1 failed, a restart may help · 2 wrong usage · 3 configuration, key or
-//! genesis does not fit · 4 storage, or a snapshot that is not what was certified · 5 stopped for safety
+//! genesis does not fit · 4 storage, or a snapshot or backup that is not what it should be · 5 stopped for safety
 //! (divergence, fork): do not restart · 6 another process holds the directory or the port · 7 a snapshot in which
 //! nothing is wrong, and which no quorum has certified. For systemd: `Restart=on-failure`,
 //! `RestartPreventExitStatus=2 3 5`.
 
+#[path = "main/backup.rs"]
+mod backup;
 #[path = "main/fsck.rs"]
 mod fsck;
 #[path = "main/snapshot.rs"]
@@ -83,6 +85,11 @@ enum NodeCommand {
         #[command(subcommand)]
         command: storage::StorageCommand,
     },
+    /// Make, verify and put back backups; a running node is backed up as it is
+    Backup {
+        #[command(subcommand)]
+        command: backup::BackupCommand,
+    },
     /// Read everything that a stopped node holds and hold it against what was signed; nothing is changed
     ///
     /// Every block, certificate, batch, transaction, leaf and entry of the state. Names the first bad block, and file and
@@ -120,6 +127,7 @@ fn main() -> ExitCode {
         NodeCommand::Recover { config, act } => recover(&config, &act).map(|()| ExitCode::SUCCESS),
         NodeCommand::Snapshot { command } => snapshot::run(&command),
         NodeCommand::Storage { command } => storage::run(&command),
+        NodeCommand::Backup { command } => backup::run(&command),
         NodeCommand::Fsck(args) => fsck::run(&args),
         NodeCommand::Check { config } => check(&config).map(|()| ExitCode::SUCCESS),
     };

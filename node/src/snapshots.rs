@@ -206,4 +206,4 @@ impl Snapshots {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

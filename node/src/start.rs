@@ -31,7 +31,8 @@ use crate::handle::NodeHandle;
 use crate::keys::{read_key, read_passphrase};
 use crate::link::{Inbox, Network};
 use crate::local::Local;
-use crate::snapshots::{Snapshots, restore};
+use crate::restoring;
+use crate::snapshots::Snapshots;
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
@@ -269,6 +270,9 @@ impl Prepared {
     fn open(mut setup: Setup) -> Result<Self, Refusal> {
         hooks::arm().map_err(|detail| Refusal::new(Code::ConfigInvalid, detail))?;
         let identity = setup.identity();
+        if restoring::settle(&setup.data)? {
+            tracing::warn!("a restoring had been cut off; it is complete now");
+        }
         setup.data.check(&identity)?;
         let consensus = ConsensusStore::open(&setup.data.consensus()).map_err(refuse)?;
         let (safety, high_water) = setup.data.safety(&consensus, &identity)?;
@@ -282,11 +286,6 @@ impl Prepared {
             Vault::open(&setup.data.vault(), &vault.key, &agency)
         };
         let vault = setup.vault.as_ref().map(open).transpose()?;
-        if restore::settle(&setup.data)? {
-            tracing::warn!(
-                "the restoring of the ledger from a snapshot had been cut off; it is complete now"
-            );
-        }
         let snapshots = Snapshots::of(&setup.data).every(setup.snapshots_every);
         if let Err(refusal) = snapshots.tidy() {
             tracing::warn!(detail = refusal.detail, "what a crash left of a snapshot was not removed");

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::datadir::{Identity, take};
 use crate::epoch::Part;
 use crate::recovery::{Effect, Standing};
+use crate::restoring;
 use crate::start::Setup;
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
@@ -26,7 +27,7 @@ pub struct Taken {
 }
 
 impl Setup {
-    /// Does something with the data directory while nobody else can.
+    /// Does something with the data directory while nobody else can. A restoring that was cut off ends first.
     ///
     /// # Errors
     /// `LOCK_HELD` while the node runs; when the directory is another node's; and what `work` refuses.
@@ -34,6 +35,7 @@ impl Setup {
         let identity = self.identity();
         let mut lock = self.data.lock_file()?;
         let _held = take(&mut lock, self.data.path())?;
+        restoring::settle(&self.data)?;
         self.data.check(&identity)?;
         work(&identity)
     }

@@ -25,6 +25,7 @@ pub mod consensus;
 pub mod high_water;
 pub mod keys;
 pub mod ledger;
+pub mod live;
 pub mod log;
 pub mod usage;
 
@@ -57,6 +58,16 @@ pub enum StorageError {
         /// How many.
         count: u64,
     },
+    /// Whoever writes to a store left no moment in which it could be opened beside him.
+    #[error(
+        "the {what} was flushed or compacted each of the {tries} times that it was opened; try again when less is written"
+    )]
+    Restless {
+        /// Which store.
+        what: String,
+        /// How often.
+        tries: u32,
+    },
     /// Bytes that this node wrote do not decode or do not match their checksum.
     #[error("{what} is corrupt: {why}")]
     Corrupt {
@@ -87,7 +98,9 @@ impl StorageError {
     pub fn refusal(&self) -> Refusal {
         match self {
             Self::Corrupt { .. } => Refusal::new(Code::StorageCorrupt, self.to_string()),
-            Self::Latched { .. } => Refusal::new(Code::StorageFailed, self.to_string()),
+            Self::Latched { .. } | Self::Restless { .. } => {
+                Refusal::new(Code::StorageFailed, self.to_string())
+            }
             Self::Failed { source, .. } => {
                 let code = match source.kind() {
                     rocksdb::ErrorKind::Corruption => Code::StorageCorrupt,

@@ -1,8 +1,9 @@
 //! Bodies about persons (classes P3 and P4): encrypted, at the agency's own node, nowhere else.
 //!
-//! Each body has a data key of its own, wrapped by the agency's vault key; destroying the wrapped key destroys
-//! the body, in every backup too. Entries are filed under the commitment that the ledger holds, which is also
-//! the associated data of both encryptions: an entry moved to another place does not open.
+//! Each body has a data key of its own, wrapped by the agency's vault key; destroying the entry, which holds the wrapped
+//! key, destroys the body here, and a [backup](crate::backup) from before still has it. Entries are filed under the
+//! commitment that the ledger holds, which is also the associated data of both encryptions: an entry moved to another
+//! place does not open.
 
 use std::path::Path;
 
@@ -11,13 +12,25 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::transaction::Body;
-use rocksdb::{DB, Options};
+use rocksdb::{DB, IteratorMode, Options};
 use serde::{Deserialize, Serialize};
 
-use crate::storage::{StorageError, healthy, rewriting, synced};
+use crate::storage::live::{Copied, Source, copy};
+use crate::storage::{Budget, Family, Recovery, StorageError, healthy, rewriting, synced};
 
 /// Bytes of a vault key file: 64 hexadecimal digits and a line break.
 const KEY_TEXT_MAX: usize = 80;
+/// The one family of the store, as a copy of it is laid out.
+const FAMILIES: &[Family] = &[Family::ordered("default")];
+const BUDGET: Budget = Budget {
+    write_buffer: WRITE_BUFFER,
+    write_buffers: 2 * WRITE_BUFFER,
+    recovery: Recovery::Log(2 * WRITE_BUFFER as u64),
+    cache: 1024 * 1024,
+    files: FILES,
+};
+const WRITE_BUFFER: usize = 4 * 1024 * 1024;
+const FILES: i32 = 64;
 
 /// The vault of one agency.
 pub struct Vault {
@@ -63,12 +76,7 @@ impl Vault {
         let key: Digest = text.trim().parse().map_err(|_| {
             Refusal::new(Code::KeyFileInvalid, format!("{}: wants 64 hexadecimal digits", key_file.display()))
         })?;
-        let mut options = Options::default();
-        options.create_if_missing(true);
-        options.set_max_open_files(64);
-        options.set_keep_log_file_num(2);
-        options.set_write_buffer_size(4 * 1024 * 1024);
-        let db = DB::open(&options, directory)
+        let db = DB::open(&options(), directory)
             .map_err(StorageError::failed("opening the vault"))
             .map_err(|error| error.refusal())?;
         let key = XChaCha20Poly1305::new(&Key::from(*key.as_bytes()));
@@ -124,6 +132,34 @@ impl Vault {
         Ok(count)
     }
 
+    /// Copies the vault of a node, which may run: entries as they are, each sealed.
+    ///
+    /// # Errors
+    /// As [`copy`].
+    pub(crate) fn copy(path: &Path, to: &Path, scratch: &Path) -> Result<Copied, StorageError> {
+        let source =
+            Source { name: "vault", path, scratch, families: FAMILIES, without: &[], budget: BUDGET };
+        copy(&source, to)
+    }
+
+    /// Adds the entries of one vault to another, neither of them open, and gives how many there are. Bodies that were filed
+    /// after a backup stand nowhere but in the vault that it is to replace.
+    ///
+    /// # Errors
+    /// When one cannot be read to its end, or the other not be written.
+    pub(crate) fn add_all(from: &Path, to: &Path) -> Result<u64, StorageError> {
+        let there = crate::storage::open_read_only(from, FAMILIES, BUDGET)?;
+        let db = DB::open(&options(), to).map_err(StorageError::failed("opening the vault"))?;
+        let mut added = 0;
+        for entry in there.iterator(IteratorMode::Start) {
+            let (key, value) = entry.map_err(StorageError::failed("reading the vault"))?;
+            db.put(key, value).map_err(StorageError::failed("writing to the vault"))?;
+            added += 1;
+        }
+        db.flush().map_err(StorageError::failed("flushing the vault"))?;
+        Ok(added)
+    }
+
     /// A body, if it is kept here.
     ///
     /// # Errors
@@ -143,6 +179,15 @@ impl Vault {
         let plain: Plain = decode(&open(&data_key, &entry.nonce, &entry.sealed, commit)?)?;
         Ok(Some(plain.0))
     }
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_max_open_files(FILES);
+    options.set_keep_log_file_num(2);
+    options.set_write_buffer_size(WRITE_BUFFER);
+    options
 }
 
 fn corrupt(detail: &str) -> Refusal {

@@ -2,13 +2,15 @@
 //!
 //! Everything listens on loopback, every wait is bounded, and dropping a [`Cluster`] kills each process it
 //! started, by its own handle. [`judge`] reads what the vote recorders wrote; [`sheet`] makes spreadsheets;
-//! [`clerk`] signs transactions, also wrong ones; [`council`] changes the validators; [`load`] files records while something happens.
+//! [`clerk`] signs transactions, also wrong ones; [`council`] changes the validators; [`load`] files records while something
+//! happens; [`erase`] orders bodies to be destroyed.
 
 pub mod canary;
 pub mod clerk;
 mod copies;
 pub mod council;
 pub mod disk;
+pub mod erase;
 pub mod http;
 pub mod judge;
 pub mod load;
@@ -404,6 +406,17 @@ impl Cluster {
     /// # Panics
     /// When it cannot be made.
     pub fn join(&mut self, name: &str, keys: &str) -> usize {
+        let at = self.joiner(name, keys);
+        let made = self.nodes[at].run("init");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        at
+    }
+
+    /// The same, without a data directory.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn joiner(&mut self, name: &str, keys: &str) -> usize {
         let made = self.city(&["key", "new", keys, "--kind", "validator"]);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let ring = self.keys.clone();
@@ -434,10 +447,7 @@ impl Cluster {
         );
         let config = home.join("node.toml");
         std::fs::write(&config, text).expect("a configuration");
-        let node = Node::new(name.to_owned(), home, config, api, api + 1);
-        let made = node.run("init");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        self.nodes.push(node);
+        self.nodes.push(Node::new(name.to_owned(), home, config, api, api + 1));
         self.nodes.len() - 1
     }
 

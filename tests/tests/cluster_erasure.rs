@@ -1,117 +1,23 @@
 //! Erasure by processes: a thousand bodies go from every file of every node, also of one that was away, of one that joins
 //! later and of one restored from a copy; everybody confirms, the chain still verifies, and a ledger can be rebuilt.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
-
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
-use chain_core::crypto::Digest;
-use chain_core::execute::Verdict;
 use chain_core::id::RecordId;
-use chain_core::operation::{EraseGround, Operation};
-use chain_core::transaction::Submission;
 use city_tests::cluster::canary::{canary, in_files, in_stores};
-use city_tests::cluster::clerk::Officer;
 use city_tests::cluster::council::Council;
-use city_tests::cluster::{Cluster, Node, done, http, said, wait_for};
-use city_tests::officer::{self, Document};
-use serde_json::Value;
+use city_tests::cluster::erase::{PATIENCE, body, certificate, file, officer_of, order, wait_confirmed};
+use city_tests::cluster::{Cluster, Node, done, said, wait_for};
 
-/// Longest wait for a step: on a busy machine files are written anew slowly.
-const PATIENCE: Duration = Duration::from_secs(180);
 /// Records whose bodies are erased; one in `EVERY` stays.
 const RECORDS: usize = 1_000;
 const EVERY: usize = 10;
-/// Operations of one transaction.
-const GROUP: usize = 200;
-
-/// The first officer of a role, of the clerk's agency unless it is an auditor.
-fn officer_of(cluster: &Cluster, role: &str, like: Option<&Officer>) -> Officer {
-    let wanted =
-        |found: &[Officer], agency: &_| found.is_empty() && like.is_none_or(|like| like.agency == *agency);
-    let mut found = officer::officers(&cluster.genesis, &cluster.keys, role, wanted).unwrap();
-    found.remove(0)
-}
-
-fn records_of(cluster: &Cluster, submission: &Submission) -> Vec<RecordId> {
-    let status = http::submit_until(&cluster.nodes[0].url(), submission, "executed").unwrap();
-    let accepted = status.outcomes.iter().map(|outcome| match &outcome.verdict {
-        Verdict::Accepted { record, .. } => *record,
-        Verdict::Refused(refusal) => panic!("{refusal}"),
-    });
-    accepted.collect()
-}
-
-/// Files fingerprints whose bodies carry a canary each, twice: a log file has a header every 32 KiB that can cut one of
-/// them in two, never both.
-fn file(cluster: &Cluster, clerk: &Officer, names: &[String]) -> Vec<RecordId> {
-    let mut records = Vec::new();
-    for group in names.chunks(GROUP) {
-        let operations = group.iter().map(|name| {
-            let filed = clerk.fingerprint(&Document {
-                dedupe_key: b"test-dedupe-key",
-                idempotency_key: name,
-                salt: Digest::tagged(b"test-salt", &[name.as_bytes()]),
-                sha256: Digest::tagged(b"test-document", &[name.as_bytes()]),
-                padding: &canary(name).repeat(2),
-            });
-            let (operation, body, _) = filed.submit();
-            (operation, body)
-        });
-        records.extend(records_of(cluster, &clerk.sign(operations.collect())));
-    }
-    records
-}
-
-/// Has bodies erased. Nothing goes before the auditor has agreed.
-fn order(cluster: &Cluster, privacy: &Officer, auditor: &Officer, records: &[RecordId]) {
-    let (version, ground, note) = (1, EraseGround::Unlawful, "file 7/2026".to_owned());
-    let order = |record: &RecordId| Operation::Erase { record: *record, version, ground, note: note.clone() };
-    let orders: Vec<Operation> = records.iter().map(order).collect();
-    records_of(cluster, &privacy.sign(orders.iter().cloned().map(|order| (order, None)).collect()));
-    assert!(body(&cluster.nodes[0].url(), records[0]).is_some(), "the auditor has not agreed");
-    let approvals = orders.iter().map(|order| {
-        let header_digest = order.digest();
-        (Operation::Countersign { record: order.record(), version, header_digest }, None)
-    });
-    records_of(cluster, &auditor.sign(approvals.collect()));
-}
-
-/// The certificate of an erasure as a node proves it.
-fn certificate(cluster: &Cluster, record: RecordId) -> Value {
-    let out = cluster.dir().join("erasure.json");
-    let _ = std::fs::remove_file(&out);
-    let entry = format!("erasure:{record}");
-    let proved = cluster.city(&["state", "prove", &entry, "--out", out.to_str().unwrap(), "-o", "json"]);
-    if !proved.status.success() {
-        return Value::Null;
-    }
-    let proof: Value = serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap();
-    proof["decoded"].clone()
-}
-
-/// Waits until these and no others have confirmed.
-fn wait_confirmed(cluster: &Cluster, record: RecordId, names: &[&str]) {
-    wait_for(&format!("the word of {}", names.join(", ")), PATIENCE, || {
-        let decoded = certificate(cluster, record);
-        let confirmed = decoded["confirmed"].as_array()?;
-        let by: BTreeSet<&str> = confirmed.iter().filter_map(|one| one["validator"].as_str()).collect();
-        (by == names.iter().copied().collect()).then_some(())
-    });
-}
 
 /// A stop in order: the stores are closed and may be read.
 fn stop(node: &mut Node) {
     node.terminate();
     assert!(node.ended_within(PATIENCE).expect("it stops").success(), "{}", node.name);
-}
-
-/// What a node answers when it is asked for a record: its body, if it gives one.
-fn body(base: &str, record: RecordId) -> Option<String> {
-    let view: Value = http::get(&format!("{base}/v1/records/{record}")).ok()?;
-    (!view["body"].is_null()).then(|| view["body"].to_string())
 }
 
 fn check(folder: &Path, kept: &BTreeSet<String>, what: &str) {

@@ -212,7 +212,8 @@ fn a_lost_ledger_comes_back_from_a_snapshot_that_a_quorum_certified() {
     let data = nodes[c].data();
     let restored = nodes[c].run("snapshot restore");
     assert!(restored.status.success(), "{}", said(&restored));
-    std::fs::rename(data.join("ledger"), data.join("ledger-restored")).unwrap();
+    std::fs::create_dir(data.join("restored")).unwrap();
+    std::fs::rename(data.join("ledger"), data.join("restored/ledger")).unwrap();
     std::fs::create_dir(data.join("snapshots/taking-999")).unwrap();
 
     // The snapshot of the fourth is damaged itself, and takes the place of nothing.
@@ -229,7 +230,7 @@ fn a_lost_ledger_comes_back_from_a_snapshot_that_a_quorum_certified() {
         assert_eq!(executed_from(&mut nodes[at]), base, "{}", nodes[at].name);
     }
     assert!(nodes[c].log().contains("it is complete now"));
-    assert!(!data.join("snapshots/taking-999").exists() && !data.join("ledger-restored").exists());
+    assert!(!data.join("snapshots/taking-999").exists() && !data.join("restored").exists());
     for at in [b, c, d, e] {
         city.cluster.wait_one_voting(at);
         city.file(at, 2);

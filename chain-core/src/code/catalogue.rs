@@ -142,9 +142,11 @@ catalogue! {
     SafetyLost = 803, "SAFETY_RECORD_LOST", "The safety record is missing, damaged or older than what the node signed; it follows without voting.", "Give the validator a new consensus key through governance.";
     NotInitialised = 804, "NOT_INITIALISED", "The data directory was never initialised.", "Run `city node init` once for a new validator.";
     AlreadyInitialised = 805, "ALREADY_INITIALISED", "The data directory belongs to a validator already.", "Use another directory; an existing one is never overwritten.";
-    LockHeld = 806, "LOCK_HELD", "Another process uses the data directory.", "Stop the other process.";
+    LockHeld = 806, "LOCK_HELD", "Another process uses the directory.", "Stop the other process, or wait until it is done.";
     StateDivergence = 807, "STATE_DIVERGENCE", "This node's execution differs from what a quorum certified.", "Stop; compare versions and hardware; keep the data.";
     ForkDetected = 808, "FORK_DETECTED", "Two conflicting commit certificates exist; more than f validators misbehaved.", "All agencies must look at the proof file.";
+    BackupInvalid = 809, "BACKUP_INVALID", "A backup is not what it was when it was made, or does not hold against the genesis.", "Use another backup, and look at the disk that this one is on.";
+    NoRoom = 810, "NO_ROOM", "There is too little free space on the disk.", "See the detail for what is free and what is needed; make room or use another disk.";
 
     // 9 operation: configuration, keys, commands
     ConfigInvalid = 901, "CONFIG_INVALID", "The configuration has an unknown key or a bad value.", "See the detail for key and value.";

@@ -1,6 +1,6 @@
 //! `city-node fsck`: everything that a stopped node holds, read and held against what was signed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chain_core::code::Refusal;
@@ -38,11 +38,24 @@ pub(crate) fn run(args: &FsckArgs) -> Result<ExitCode, Refusal> {
     };
     let genesis = Genesis::parse(&read_text(&genesis, BYTES_MAX as u64)?)?;
     let report = fsck(&DataDir::at(&data), &genesis)?;
-    print(&report, &data);
-    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FLAWED) })
+    print(&report, data.join("ledger").exists());
+    if let Some(first) = report.findings.first() {
+        println!(
+            "{}",
+            match first.store {
+                "ledger" =>
+                    "next: put back a snapshot (city-node snapshot restore), or delete the folder `ledger`: it is made anew",
+                _ =>
+                    "next: keep a copy; the way back for a lost consensus store is in docs/operate/backup.md",
+            }
+        );
+        return Ok(ExitCode::from(FLAWED));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn print(report: &Report, data: &Path) {
+/// Prints what was found of two stores, of which the second may be missing.
+pub(crate) fn print(report: &Report, has_ledger: bool) {
     println!(
         "consensus store: {} final blocks, {} batches, {} transactions, {} certificates; {} entries read",
         report.blocks, report.batches, report.transactions, report.certificates, report.entries
@@ -71,7 +84,7 @@ fn print(report: &Report, data: &Path) {
                 Standing::PassedOver { by } => println!("  block {by} certifies a later height only"),
             }
         }
-        None if !data.join("ledger").exists() => {
+        None if !has_ledger => {
             println!("ledger store: none; the node makes it anew from the blocks")
         }
         None => println!("ledger store: NOT WHOLE"),
@@ -86,17 +99,6 @@ fn print(report: &Report, data: &Path) {
     let seconds = report.took.as_secs_f64();
     match report.findings.first() {
         None => println!("WHOLE: nothing is wrong; read in {seconds:.2} s"),
-        Some(first) => {
-            println!("NOT WHOLE: {} flaws; read in {seconds:.2} s", report.findings.len());
-            println!(
-                "{}",
-                match first.store {
-                    "ledger" =>
-                        "next: put back a snapshot (city-node snapshot restore), or delete the folder `ledger`: it is made anew",
-                    _ =>
-                        "next: keep a copy; the way back for a lost consensus store is in docs/operate/stores.md",
-                }
-            );
-        }
+        Some(_) => println!("NOT WHOLE: {} flaws; read in {seconds:.2} s", report.findings.len()),
     }
 }

@@ -89,7 +89,7 @@ impl Setup {
                 return Ok((report, None));
             }
             let path = Snapshots::of(&self.data).path(report.height);
-            let put = put_back(&self.data, &path, |_| Ok(()))?;
+            let put = put_back(&self.data, &path, &mut |_| Ok(()))?;
             Ok((report, Some(put)))
         })
     }

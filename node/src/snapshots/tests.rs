@@ -1,11 +1,12 @@
 //! A small chain with its ledger, and when its snapshots are taken, kept and removed.
 
 use super::*;
+use crate::datadir::Identity;
 use crate::samples::validator;
 use crate::storage::consensus::tests::write_final;
 use crate::storage::consensus::{ConsensusStore, SyncedWrite};
 use crate::storage::ledger::{Executed, Place};
-use chain_core::block::{ExecSummary, Flags, HEADER_VERSION, Header};
+use chain_core::block::{ExecSummary, Flags, HEADER_VERSION, Header, batches_root, lanes_root};
 use chain_core::certificate::{Cert, Rank, VoteKind};
 use chain_core::committee::{Committee, Validator};
 use chain_core::crypto::{Digest, SecretKey, Signature};
@@ -24,13 +25,13 @@ use consensus::message::Proposal;
 use jmt::KeyHash;
 
 /// The last block of epoch 0.
-pub(super) const BASE: u64 = 6;
+pub(crate) const BASE: u64 = 6;
 /// The newest block.
-pub(super) const NEWEST: u64 = BASE + 3;
+pub(crate) const NEWEST: u64 = BASE + 3;
 
 /// How epoch 0 ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// By a closing block.
     Closed,
     /// By an act of recovery.
@@ -39,7 +40,7 @@ pub(super) enum End {
 
 /// What is not as it was agreed, in a ledger that is whole in itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Forged {
+pub(crate) enum Forged {
     /// It is.
     Nothing,
     /// The leaves of the record log.
@@ -49,21 +50,21 @@ pub(super) enum Forged {
 }
 
 /// What is agreed after the base, and who signed it.
-pub(super) struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     /// The heights that the next three headers certify.
-    pub(super) exec: [u64; 3],
+    pub(crate) exec: [u64; 3],
     /// How many of them there are.
-    pub(super) blocks: usize,
+    pub(crate) blocks: usize,
     /// What is wrong with a header.
-    pub(super) change: &'a dyn Fn(&mut Header),
+    pub(crate) change: &'a dyn Fn(&mut Header),
     /// Which members of epoch 1's set made the newest block final.
-    pub(super) signers: &'a [u8],
+    pub(crate) signers: &'a [u8],
     /// Which members of the first set ended epoch 0.
-    pub(super) closers: &'a [u8],
+    pub(crate) closers: &'a [u8],
     /// Which recovery keys did.
-    pub(super) savers: &'a [u8],
+    pub(crate) savers: &'a [u8],
     /// Who votes in epoch 1.
-    pub(super) second: Committee,
+    pub(crate) second: Committee,
 }
 
 impl Default for Plan<'_> {
@@ -82,12 +83,12 @@ impl Default for Plan<'_> {
 }
 
 /// A data directory with the ledger of the chain up to [`NEWEST`] and a snapshot of [`BASE`].
-pub(super) struct World {
+pub(crate) struct World {
     _dir: tempfile::TempDir,
-    pub(super) data: DataDir,
-    pub(super) chain_id: ChainId,
-    pub(super) first: Committee,
-    pub(super) recovery_keys: RecoveryKeys,
+    pub(crate) data: DataDir,
+    pub(crate) chain_id: ChainId,
+    pub(crate) first: Committee,
+    pub(crate) recovery_keys: RecoveryKeys,
     end: End,
     /// The chain after each height of epoch 0.
     tips: Vec<Tip>,
@@ -95,7 +96,7 @@ pub(super) struct World {
     summaries: Vec<ExecSummary>,
 }
 
-pub(super) fn set(epoch: u64, members: std::ops::Range<u8>) -> Committee {
+pub(crate) fn set(epoch: u64, members: std::ops::Range<u8>) -> Committee {
     let member = |at| Validator { address: "/ip4/127.0.0.1/tcp/7101".to_owned(), ..validator(at) };
     Committee::new(Epoch::new(epoch), members.map(member).collect()).unwrap()
 }
@@ -111,19 +112,19 @@ fn saver(at: u8) -> SecretKey {
 
 impl World {
     /// Records in each block.
-    pub(super) const RECORDS: u64 = 40;
+    pub(crate) const RECORDS: u64 = 40;
 
-    pub(super) fn new(end: End) -> Self {
+    pub(crate) fn new(end: End) -> Self {
         Self::of(end, Self::RECORDS)
     }
 
     /// With so many records in each block.
-    pub(super) fn of(end: End, records: u64) -> Self {
+    pub(crate) fn of(end: End, records: u64) -> Self {
         Self::made(end, records, Forged::Nothing)
     }
 
     /// With something else in the ledger than what was filed.
-    pub(super) fn made(end: End, records: u64, forged: Forged) -> Self {
+    pub(crate) fn made(end: End, records: u64, forged: Forged) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::at(dir.path());
         let savers = (0..3).map(|at| RecoveryKey {
@@ -160,7 +161,7 @@ impl World {
         world
     }
 
-    pub(super) fn snapshot(&self) -> PathBuf {
+    pub(crate) fn snapshot(&self) -> PathBuf {
         Snapshots::of(&self.data).path(Height::new(BASE))
     }
 
@@ -215,8 +216,8 @@ impl World {
             proposer: ValidatorIx::new(0),
             time_ms: height.get() * 1_000,
             flags: if closing { Flags::SEAL.with(Flags::CLOSING) } else { Flags::SEAL },
-            lanes_root: chain_core::block::lanes_root(&[]),
-            batches_root: Digest::ZERO,
+            lanes_root: lanes_root(&[]),
+            batches_root: batches_root(&[]),
             n_batches: 0,
             n_records: 0,
             n_bytes: 0,
@@ -248,11 +249,21 @@ impl World {
     }
 
     /// A consensus store in which the chain went on after the base by a plan, beside the data directory's own.
-    pub(super) fn consensus(&self, plan: &Plan<'_>) -> (tempfile::TempDir, ConsensusStore) {
+    pub(crate) fn consensus(&self, plan: &Plan<'_>) -> (tempfile::TempDir, ConsensusStore) {
         let dir = tempfile::tempdir().unwrap();
         let store = ConsensusStore::open(dir.path()).unwrap();
         self.write_consensus(&store, plan);
         (dir, store)
+    }
+
+    /// Makes the data directory that of a validator, with the chain in its own consensus store, and a safety record.
+    pub(crate) fn initialise(&self) -> Identity {
+        let identity = Identity::new(self.chain_id, secret(0).public());
+        identity.write_to(self.data.path()).unwrap();
+        let store = ConsensusStore::open(&self.data.consensus()).unwrap();
+        self.write_consensus(&store, &Plan::default());
+        identity.lay_down_record(&store).unwrap();
+        identity
     }
 
     fn write_consensus(&self, store: &ConsensusStore, plan: &Plan<'_>) {

@@ -17,6 +17,7 @@
 //! durable.
 
 mod acts;
+mod copied;
 mod erased;
 mod kept;
 mod runs;

@@ -2,6 +2,7 @@
 //!
 //! This program knows nothing of consensus or storage: it starts `city-node` and takes its exit code over.
 
+use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -55,18 +56,22 @@ const STATUS: Shape = Shape {
 
 pub(crate) fn run(command: NodeCommand, city: &City) -> CliResult {
     match command {
-        NodeCommand::Init(args) => become_node("init", &args),
-        NodeCommand::Check(args) => become_node("check", &args),
-        NodeCommand::Start(args) => become_node("start", &args),
+        NodeCommand::Init(args) => become_step("init", &args),
+        NodeCommand::Check(args) => become_step("check", &args),
+        NodeCommand::Start(args) => become_step("start", &args),
         NodeCommand::Status => status(city),
         NodeCommand::Why => super::why::run(city),
     }
 }
 
+fn become_step(step: &str, args: &ConfigArgs) -> CliResult {
+    become_node([step.as_ref(), "--config".as_ref(), args.config.as_os_str()])
+}
+
 /// Replaces this process by `city-node`, so that a service manager sees one process and its exit code.
-fn become_node(step: &str, args: &ConfigArgs) -> CliResult {
+pub(super) fn become_node<'a>(arguments: impl IntoIterator<Item = &'a OsStr>) -> CliResult {
     let program = node_program()?;
-    let error = Command::new(&program).arg(step).arg("--config").arg(&args.config).exec();
+    let error = Command::new(&program).args(arguments).exec();
     Err(CliError::new(Code::NodeProgramMissing, format!("{}: {error}", program.display())))
 }
 

@@ -1,6 +1,7 @@
 //! A restoring that is cut off after any of its steps leaves a ledger that the next start opens.
 
 use super::*;
+use crate::restoring::settle;
 use crate::snapshots::tests::{BASE, End, NEWEST, Plan, World};
 use crate::snapshots::verify::{Standing, Trust, verify};
 use crate::storage::ledger::LedgerStore;
@@ -27,10 +28,10 @@ fn folders(data: &DataDir) -> Vec<String> {
 
 /// Puts the snapshot back and is cut off once a step is reached.
 fn cut_off(world: &World, at: Step) {
-    let crash = |step| {
+    let mut crash = |step| {
         if step == at { Err(Refusal::new(Code::Internal, "a crash")) } else { Ok(()) }
     };
-    put_back(&world.data, &world.snapshot(), crash).unwrap_err();
+    put_back(&world.data, &world.snapshot(), &mut crash).unwrap_err();
 }
 
 #[test]
@@ -38,12 +39,13 @@ fn whatever_step_a_crash_follows_the_old_ledger_or_the_new_one_is_there() {
     // (cut off after, whether a ledger was there, height that the next start finds)
     for (step, there, found) in [
         (Step::Copying, true, Some(NEWEST)),
-        (Step::Copied, true, Some(NEWEST)),
-        (Step::SetAside, true, Some(BASE)),
+        (Step::Copied, true, Some(BASE)),
+        (Step::SetAside("ledger"), true, Some(BASE)),
+        (Step::Placed("ledger"), true, Some(BASE)),
         (Step::Done, true, Some(BASE)),
         (Step::Copying, false, None),
         (Step::Copied, false, Some(BASE)),
-        (Step::SetAside, false, Some(BASE)),
+        (Step::Placed("ledger"), false, Some(BASE)),
         (Step::Done, false, Some(BASE)),
     ] {
         let world = World::new(End::Closed);
@@ -53,10 +55,11 @@ fn whatever_step_a_crash_follows_the_old_ledger_or_the_new_one_is_there() {
         cut_off(&world, step);
         settle(&world.data).unwrap();
         assert_eq!(ledger(&world.data), found, "{step:?}, {there}");
-        let left = folders(&world.data);
-        assert!(left.iter().all(|name| !name.starts_with("ledger-rest")), "{step:?}: {left:?}");
+        for left in ["restoring", "restored"] {
+            assert!(!world.data.path().join(left).exists(), "{step:?}: {left}");
+        }
         // Told again, it is done.
-        let put = put_back(&world.data, &world.snapshot(), |_| Ok(())).unwrap();
+        let put = put_back(&world.data, &world.snapshot(), &mut |_| Ok(())).unwrap();
         assert_eq!(put.set_aside.is_some(), found.is_some(), "{step:?}");
         assert_eq!(ledger(&world.data), Some(BASE), "{step:?}");
     }
@@ -65,7 +68,7 @@ fn whatever_step_a_crash_follows_the_old_ledger_or_the_new_one_is_there() {
 #[test]
 fn a_restoring_cut_off_twice_is_still_resolved() {
     let world = World::new(End::Closed);
-    for step in [Step::Copied, Step::Copying, Step::SetAside] {
+    for step in [Step::Copied, Step::Copying, Step::SetAside("ledger")] {
         cut_off(&world, step);
     }
     assert_eq!(settle(&world.data), Ok(true));
@@ -78,7 +81,7 @@ fn the_ledger_that_was_there_is_set_aside_and_the_snapshot_stays_whole() {
     let world = World::new(End::Closed);
     let (_dir, consensus) = world.consensus(&Plan::default());
     for number in 1..=2 {
-        let put = put_back(&world.data, &world.snapshot(), |_| Ok(())).unwrap();
+        let put = put_back(&world.data, &world.snapshot(), &mut |_| Ok(())).unwrap();
         let aside = world.data.path().join(format!("ledger-set-aside-{number}"));
         assert_eq!(put.set_aside, Some(aside));
         assert!(put.linked > 0 && put.copied >= 2, "{put:?}");

@@ -17,6 +17,7 @@ use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, OwnedValue, Version};
 use rocksdb::checkpoint::Checkpoint;
 
+use super::super::live::{Copied, Source, copy};
 use super::super::usage::{FamilyUsage, usage};
 use super::super::{StorageError, family, keys, open_read_only, rewriting};
 use super::{BUDGET, FAMILIES, Kept, LedgerStore, Retention, Snapshot};
@@ -86,6 +87,17 @@ impl LedgerStore {
         Checkpoint::new(&self.db)
             .and_then(|checkpoint| checkpoint.create_checkpoint(path))
             .map_err(StorageError::failed("copying the ledger store"))
+    }
+
+    /// Copies the store of a node, which may run, as it was when it was flushed last: it keeps no log of what came after,
+    /// and that is executed again.
+    ///
+    /// # Errors
+    /// As [`copy`].
+    pub(crate) fn copy(path: &Path, to: &Path, scratch: &Path) -> Result<Copied, StorageError> {
+        let source =
+            Source { name: "ledger", path, scratch, families: FAMILIES, without: &[], budget: BUDGET };
+        copy(&source, to)
     }
 }
 

@@ -1,0 +1,174 @@
+//! Putting a backup back, cut off after each step; into nothing; beside a vault that has gone on.
+
+use std::fs;
+
+use super::*;
+use crate::backup::tests::{Desk, flip};
+use crate::datadir::{IDENTITY, marker_of};
+use crate::fsck::{Stores, examine};
+use crate::snapshots::tests::NEWEST;
+use crate::storage::ledger::LedgerStore;
+use chain_core::crypto::{Digest, SecretKey};
+use chain_core::transaction::Body;
+
+const MARK: &str = "mark";
+
+impl Desk {
+    /// Puts a backup in the place of what is there, or where nothing is.
+    fn making<'a>(
+        &'a self,
+        data: &'a DataDir,
+        manifest: &'a Manifest,
+        new_for: Option<&'a Path>,
+    ) -> Making<'a> {
+        let backup = self.shelf().path(&self.shelf().find(&Which::Newest).unwrap());
+        Making { data, identity: &self.identity, backup, manifest, new_for }
+    }
+
+    /// What the stores of a directory hold is the chain; gives whether the consensus store has the mark, and a record.
+    fn looked_through(&self, data: &DataDir) -> (bool, bool) {
+        let stores = Stores { consensus: data.consensus(), ledger: data.ledger() };
+        let report = examine(&stores, &self.trust(), |_| Ok(()));
+        assert_eq!(report.findings, []);
+        assert_eq!(report.blocks, NEWEST);
+        assert_eq!(report.ledger.unwrap().height.get(), NEWEST);
+        let store = ConsensusStore::open(&data.consensus()).unwrap();
+        LedgerStore::open(&data.ledger()).unwrap();
+        (store.meta(MARK).unwrap().is_some(), store.safety().unwrap().is_some())
+    }
+}
+
+/// A desk with a backup, and a mark in the consensus store that the backup does not have.
+fn marked() -> (Desk, Manifest) {
+    let desk = Desk::new();
+    let (_, manifest) = desk.create();
+    let store = ConsensusStore::open(&desk.world.data.consensus()).unwrap();
+    store.set_meta(MARK, b"later").unwrap();
+    drop(store);
+    (desk, manifest)
+}
+
+#[test]
+fn a_crash_at_any_step_leaves_what_was_there_or_the_backup() {
+    let (desk, manifest) = marked();
+    let mut steps = Vec::new();
+    let mut note = |step| {
+        steps.push(step);
+        Ok(())
+    };
+    desk.making(&desk.world.data, &manifest, None).put_told(&mut note).unwrap();
+    steps.dedup();
+    assert_eq!(steps.len(), 7, "{steps:?}");
+    for at in steps {
+        let (desk, manifest) = marked();
+        let data = &desk.world.data;
+        let mut crash = |step| {
+            if step == at { Err(Refusal::new(Code::Internal, "a crash")) } else { Ok(()) }
+        };
+        desk.making(data, &manifest, None).put_told(&mut crash).unwrap_err();
+        restoring::settle(data).unwrap();
+        let there = at == Step::Copying;
+        assert_eq!(desk.looked_through(data), (there, there), "{at:?}");
+        assert_eq!(data.path().join("consensus-set-aside-1").exists(), !there, "{at:?}");
+    }
+}
+
+#[test]
+fn a_file_that_changes_after_it_was_verified_is_not_put_back() {
+    let (desk, manifest) = marked();
+    let data = &desk.world.data;
+    let backup = desk.shelf().path(&desk.shelf().find(&Which::Newest).unwrap());
+    flip(&backup.join("ledger/CURRENT"));
+    let refusal = desk.making(data, &manifest, None).put().unwrap_err();
+    assert_eq!(refusal.code, Code::BackupInvalid, "{refusal}");
+    assert_eq!(desk.looked_through(data), (true, true));
+    assert!(!data.path().join("restoring").exists() && !data.path().join("restored").exists());
+}
+
+#[test]
+fn a_lost_directory_is_made_anew_and_only_a_fresh_key_gets_a_record() {
+    let desk = Desk::new();
+    let (_, manifest) = desk.create();
+    let key_file = desk.dir.path().join("consensus.pem");
+    let put = |name: &str| {
+        let data = DataDir::at(&desk.dir.path().join(name));
+        data.make().unwrap();
+        let ((initialised, _), aside) = desk.making(&data, &manifest, Some(&key_file)).put().unwrap();
+        assert_eq!(aside, Vec::<PathBuf>::new());
+        data.check(&desk.identity).unwrap();
+        assert!(!data.path().join("fresh-key").exists());
+        (initialised.unwrap(), desk.looked_through(&data).1)
+    };
+    assert_eq!(put("lost"), (Initialised::Following, false));
+    fs::write(marker_of(&key_file), format!("{}\n", desk.identity.consensus_key)).unwrap();
+    assert_eq!(put("fresh"), (Initialised::Voting, true));
+    assert!(!marker_of(&key_file).exists());
+    assert_eq!(put("again"), (Initialised::Following, false), "the key is fresh no more");
+
+    // The marker of a fresh key that a crash left inside is still good; one of another key is refused.
+    let data = DataDir::at(&desk.dir.path().join("cut-off"));
+    data.make().unwrap();
+    fs::write(marker_of(&key_file), format!("{}\n", desk.identity.consensus_key)).unwrap();
+    let mut crash = |step| {
+        if step == Step::Copied { Err(Refusal::new(Code::Internal, "a crash")) } else { Ok(()) }
+    };
+    desk.making(&data, &manifest, Some(&key_file)).put_told(&mut crash).unwrap_err();
+    assert!(data.path().join("fresh-key").exists() && !data.path().join(IDENTITY).exists());
+    assert_eq!(restoring::settle(&data), Ok(true));
+    data.check(&desk.identity).unwrap();
+    assert!(!data.path().join("fresh-key").exists() && desk.looked_through(&data).1);
+    let other = SecretKey::from_seed([9; 32]).public();
+    fs::write(marker_of(&key_file), format!("{other}\n")).unwrap();
+    let data = DataDir::at(&desk.dir.path().join("other"));
+    data.make().unwrap();
+    let refusal = desk.making(&data, &manifest, Some(&key_file)).put().unwrap_err();
+    assert_eq!(refusal.code, Code::KeyFileInvalid);
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn bodies_that_the_vault_took_in_later_stay() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let desk = Desk::new();
+    let data = &desk.world.data;
+    let key = desk.dir.path().join("vault.key");
+    fs::write(&key, "a".repeat(64)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let body = |name: &str| Body { salt: Digest::tagged(b"salt", &[name.as_bytes()]), json: name.into() };
+    let open = || Vault::open(&data.vault(), &key, "uscc:1").unwrap();
+    let [first, second] = ["first", "second"].map(body);
+    open().put(&first.commitment(), &first).unwrap();
+    let (_, manifest) = desk.create();
+    assert!(manifest.files.keys().any(|file| file.starts_with("vault/")));
+    let vault = open();
+    vault.put(&second.commitment(), &second).unwrap();
+    vault.destroy(&[first.commitment()]).unwrap();
+    drop(vault);
+    let ((_, kept), aside) = desk.making(data, &manifest, None).put().unwrap();
+    assert_eq!((kept, aside.len()), (Some(Ok(1)), 3));
+    for one in [&first, &second] {
+        assert_eq!(open().get(&one.commitment()).unwrap().as_ref(), Some(one));
+    }
+    // One that cannot be read is told, and set aside like the rest.
+    fs::write(data.vault().join("CURRENT"), "MANIFEST-999999\n").unwrap();
+    let ((_, kept), aside) = desk.making(data, &manifest, None).put().unwrap();
+    assert!(matches!(kept, Some(Err(_))) && aside.len() == 3, "{kept:?}");
+    assert_eq!(open().get(&first.commitment()).unwrap(), Some(first));
+}
+
+#[test]
+fn a_vote_is_given_up_only_where_there_is_one() {
+    let desk = Desk::new();
+    let data = &desk.world.data;
+    assert!(remembers(data, &desk.identity));
+    let other = Identity::new(desk.identity.chain_id, SecretKey::from_seed([9; 32]).public());
+    assert!(!remembers(data, &other));
+    let (mut file, _) = HighWater::open(&data.high_water()).unwrap();
+    file.raise(Mark { lane: 7, ..Mark::default() }).unwrap();
+    assert!(!remembers(data, &desk.identity), "older than what was signed");
+    fs::remove_file(data.high_water()).unwrap();
+    assert!(remembers(data, &desk.identity));
+    fs::write(data.consensus().join("CURRENT"), "MANIFEST-999999\n").unwrap();
+    assert!(!remembers(data, &desk.identity));
+    assert!(!remembers(&DataDir::at(desk.dir.path()), &desk.identity));
+}
