@@ -87,7 +87,9 @@ pub(crate) enum Command {
     Genesis(operator::genesis::GenesisCommand),
     #[command(subcommand)]
     Node(operator::node::NodeCommand),
-    Backup(operator::backup::BackupArgs),
+    Backup(operator::stores::BackupArgs),
+    Snapshot(operator::stores::SnapshotArgs),
+    Storage(operator::stores::StorageArgs),
     #[command(subcommand)]
     Key(operator::key::KeyCommand),
     #[command(subcommand)]

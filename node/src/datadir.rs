@@ -166,22 +166,26 @@ impl DataDir {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(file_error("reading", &path, error)),
         };
-        let found = serde_json::from_str(&text);
-        found
-            .map(Some)
-            .map_err(|error| Refusal::new(Code::StorageCorrupt, format!("{}: {error}", path.display())))
+        let found = serde_json::from_str(&text).map(Some);
+        found.map_err(|error| match other_format(&text) {
+            Some(format) => {
+                let detail = format!("{} says format {format}, wants {FORMAT}", path.display());
+                Refusal::new(Code::StoreFormat, detail)
+            }
+            None => Refusal::new(Code::StorageCorrupt, format!("{}: {error}", path.display())),
+        })
     }
 
     /// Checks that the directory was initialised for this validator.
     ///
     /// # Errors
-    /// `NOT_INITIALISED`, `GENESIS_MISMATCH`, `CONFIG_INVALID` for another key.
+    /// `NOT_INITIALISED`, `STORE_FORMAT`, `GENESIS_MISMATCH`, `CONFIG_INVALID` for another key.
     pub fn check(&self, wanted: &Identity) -> Result<(), Refusal> {
         let path = self.identity_file();
         let found = self.identity()?.ok_or_else(|| self.not_initialised())?;
         if found.format != wanted.format {
-            let detail = format!("{} has layout {}, wants {}", path.display(), found.format, wanted.format);
-            return Err(Refusal::new(Code::ConfigInvalid, detail));
+            let detail = format!("{} says format {}, wants {}", path.display(), found.format, wanted.format);
+            return Err(Refusal::new(Code::StoreFormat, detail));
         }
         if found.chain_id != wanted.chain_id {
             let detail =
@@ -297,6 +301,12 @@ impl DataDir {
         write_synced(&path, proof)?;
         Ok(path)
     }
+}
+
+/// The format that the file of an identity names, where it is another one: the rest of it may then say anything.
+fn other_format(text: &str) -> Option<u64> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    value.get("format")?.as_u64().filter(|format| *format != u64::from(FORMAT))
 }
 
 /// The marker that the making of a key leaves beside it.
@@ -468,6 +478,37 @@ mod tests {
         assert_eq!(take(&mut two, data.path()).unwrap_err().code, Code::LockHeld);
         drop(held);
         drop(take(&mut two, data.path()).unwrap());
+    }
+
+    #[test]
+    fn c14_a_directory_of_another_format_is_refused_and_left_as_it_is() {
+        let place = Place::new();
+        place.mark_fresh();
+        let data = place.data("data");
+        data.init(&place.identity, &place.key_file()).unwrap();
+        for format in [0, FORMAT + 1] {
+            let other = Identity { format, ..place.identity.clone() };
+            other.write_to(data.path()).unwrap();
+            let before = std::fs::read(data.path().join(IDENTITY)).unwrap();
+            let refusal = data.check(&place.identity).unwrap_err();
+            assert_eq!(refusal.code, Code::StoreFormat, "{refusal}");
+            let words = format!("says format {format}, wants {FORMAT}");
+            assert!(refusal.detail.contains(&words), "{refusal}");
+            assert!(refusal.code.hint().contains("the release that wrote it"), "the way forward");
+            let again = data.init(&place.identity, &place.key_file()).unwrap_err();
+            assert_eq!(again.code, Code::AlreadyInitialised);
+            assert_eq!(std::fs::read(data.path().join(IDENTITY)).unwrap(), before);
+        }
+        for (text, code) in [
+            (r#"{"format": 7, "chains": ["one", "two"]}"#, Code::StoreFormat),
+            (r#"{"format": 1, "chains": ["one", "two"]}"#, Code::StorageCorrupt),
+            ("{", Code::StorageCorrupt),
+        ] {
+            std::fs::write(data.path().join(IDENTITY), text).unwrap();
+            assert_eq!(data.check(&place.identity).unwrap_err().code, code, "{text}");
+        }
+        place.identity.write_to(data.path()).unwrap();
+        data.check(&place.identity).unwrap();
     }
 
     #[test]

@@ -148,6 +148,8 @@ catalogue! {
     BackupInvalid = 809, "BACKUP_INVALID", "A backup is not what it was when it was made, or does not hold against the genesis.", "Use another backup, and look at the disk that this one is on.";
     NoRoom = 810, "NO_ROOM", "There is too little free space on the disk.", "See the detail for what is free and what is needed; make room or use another disk.";
 
+    StoreFormat = 811, "STORE_FORMAT", "The data directory was written by a release whose format this one does not read.", "Nothing was changed. Start it with the release that wrote it; or let this release begin anew beside it: another `data_dir`, `city node init`, `city snapshot fetch`, and new keys through governance (docs/operate/stores.md).";
+
     // 9 operation: configuration, keys, commands
     ConfigInvalid = 901, "CONFIG_INVALID", "The configuration has an unknown key or a bad value.", "See the detail for key and value.";
     GenesisInvalid = 902, "GENESIS_INVALID", "The genesis does not parse or breaks a rule.", "See the detail.";

@@ -38,9 +38,9 @@ const EXIT_CODES: &str = "\
  13  differences were found
  70  a bug in this program
 130  Ctrl-C; the state is safe and the command to go on was printed
-`city node init`, `check`, `start` and `city backup` become city-node and end with its codes: 1 failed,
-3 configuration, genesis or keys, 4 data directory or backup, 5 state differs from the others',
-6 data directory or port in use.
+`city node init`, `check`, `start`, `city backup`, `snapshot` and `storage` become city-node and end with its
+codes: 1 failed, 3 configuration, genesis or keys, 4 data directory, backup or snapshot, 5 state differs from
+the others', 6 data directory or port in use, 7 a snapshot that no quorum certified.
 ";
 
 const ENVIRONMENT: &str = "\
