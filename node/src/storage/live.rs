@@ -89,7 +89,7 @@ pub(crate) fn copy(source: &Source<'_>, target: &Path) -> Result<Copied, Storage
 }
 
 fn copy_once(source: &Source<'_>, target: &Path) -> Result<Copied, Trouble> {
-    let view = view(source).map_err(Trouble::Final)?;
+    let view = view(source, || {}).map_err(Trouble::Final)?;
     let copy = open(target, source.families, source.budget).map_err(Trouble::Final)?;
     let mut copied = Copied::default();
     let taken = source.families.iter().filter(|one| !source.without.contains(&one.name));
@@ -149,12 +149,13 @@ fn settle(copy: &DB, source: &Source<'_>) -> Result<(), StorageError> {
     healthy(copy, source.name)
 }
 
-/// The store as it stands at one moment.
-fn view(source: &Source<'_>) -> Result<DB, StorageError> {
+/// The store as it stands at one moment. `opening` is called each time before it is opened.
+fn view(source: &Source<'_>, mut opening: impl FnMut()) -> Result<DB, StorageError> {
     let mut tries = 0;
     loop {
         tries += 1;
         let before = Standing::of(source.path);
+        opening();
         let opened = open_view(source);
         let still = before.is_ok() && before.ok() == Standing::of(source.path).ok();
         match opened {
@@ -282,17 +283,15 @@ mod tests {
             self.0.path().join("copy")
         }
 
-        fn copy(&self) -> Result<Copied, StorageError> {
+        fn with<T>(&self, work: impl FnOnce(&Source<'_>) -> T) -> T {
             let (path, scratch) = (self.store(), self.0.path().join("scratch"));
-            let source = Source {
-                name: "test",
-                path: &path,
-                scratch: &scratch,
-                families: FAMILIES,
-                without: &["own"],
-                budget: BUDGET,
-            };
-            copy(&source, &self.target())
+            let (path, scratch) = (path.as_path(), scratch.as_path());
+            let without = &["own"];
+            work(&Source { name: "test", path, scratch, families: FAMILIES, without, budget: BUDGET })
+        }
+
+        fn copy(&self) -> Result<Copied, StorageError> {
+            self.with(|source| copy(source, &self.target()))
         }
 
         fn owner(&self) -> DB {
@@ -396,6 +395,65 @@ mod tests {
             }
             assert!(before > 200, "the owner was busy");
         });
+    }
+
+    #[test]
+    fn a_view_counts_only_if_no_file_changed_while_it_was_opened() {
+        let place = Place::new();
+        let db = place.owner();
+        (0..50).for_each(|height| put(&db, height));
+        // (what the owner does while the view is opened for the first time, how often it is opened)
+        let nothing = || {};
+        let writes = || put(&db, 50);
+        let flushes = || db.flush_cf(family(&db, "plain")).unwrap();
+        let works: [(&dyn Fn(), u32); 3] = [(&nothing, 1), (&writes, 1), (&flushes, 2)];
+        for (at, (work, opens)) in works.into_iter().enumerate() {
+            let mut opened = 0;
+            let opening = || {
+                opened += 1;
+                if opened == 1 {
+                    work();
+                }
+            };
+            place.with(|source| view(source, opening)).unwrap();
+            assert_eq!(opened, opens, "{at}");
+        }
+        let mut always = 0;
+        let flushing = || {
+            always += 1;
+            put(&db, 51);
+            flushes();
+        };
+        let refused = place.with(|source| view(source, flushing)).unwrap_err();
+        assert!(matches!(refused, StorageError::Restless { tries: OPENS, .. }), "{refused}");
+        assert_eq!(always, OPENS);
+    }
+
+    #[test]
+    fn only_the_newest_log_may_grow() {
+        let place = Place::new();
+        let path = place.0.path();
+        let write = |name: &str, text: &str| std::fs::write(path.join(name), text).unwrap();
+        write("CURRENT", "MANIFEST-000004\n");
+        write("MANIFEST-000004", "m");
+        write("000007.log", "older");
+        write("000010.log", "newest");
+        let standing = Standing::of(path).unwrap();
+        write("000010.log", "newest, and more");
+        write("000009.sst", "a table");
+        assert_eq!(Standing::of(path).unwrap(), standing);
+        for (name, text, before) in [
+            ("000007.log", "older, and more", "older"),
+            ("MANIFEST-000004", "mm", "m"),
+            ("CURRENT", "MANIFEST-000004", "MANIFEST-000004\n"),
+        ] {
+            write(name, text);
+            assert_ne!(Standing::of(path).unwrap(), standing, "{name}");
+            write(name, before);
+            assert_eq!(Standing::of(path).unwrap(), standing, "{name}");
+        }
+        write("000011.log", "");
+        assert_ne!(Standing::of(path).unwrap(), standing, "another log");
     }
 
     #[test]
