@@ -489,7 +489,7 @@ mod tests {
         for format in [0, FORMAT + 1] {
             let other = Identity { format, ..place.identity.clone() };
             other.write_to(data.path()).unwrap();
-            let before = std::fs::read(data.path().join(IDENTITY)).unwrap();
+            let before = fs::read(data.path().join(IDENTITY)).unwrap();
             let refusal = data.check(&place.identity).unwrap_err();
             assert_eq!(refusal.code, Code::StoreFormat, "{refusal}");
             let words = format!("says format {format}, wants {FORMAT}");
@@ -497,14 +497,14 @@ mod tests {
             assert!(refusal.code.hint().contains("the release that wrote it"), "the way forward");
             let again = data.init(&place.identity, &place.key_file()).unwrap_err();
             assert_eq!(again.code, Code::AlreadyInitialised);
-            assert_eq!(std::fs::read(data.path().join(IDENTITY)).unwrap(), before);
+            assert_eq!(fs::read(data.path().join(IDENTITY)).unwrap(), before);
         }
         for (text, code) in [
             (r#"{"format": 7, "chains": ["one", "two"]}"#, Code::StoreFormat),
             (r#"{"format": 1, "chains": ["one", "two"]}"#, Code::StorageCorrupt),
             ("{", Code::StorageCorrupt),
         ] {
-            std::fs::write(data.path().join(IDENTITY), text).unwrap();
+            fs::write(data.path().join(IDENTITY), text).unwrap();
             assert_eq!(data.check(&place.identity).unwrap_err().code, code, "{text}");
         }
         place.identity.write_to(data.path()).unwrap();

@@ -7,6 +7,7 @@
 
 pub mod canary;
 pub mod clerk;
+pub mod clock;
 mod copies;
 pub mod council;
 pub mod disk;
