@@ -12,13 +12,13 @@ use chain_core::id::{ChainId, Height};
 use super::checkpoint::{self, Cosigned};
 use super::fetch::Blocks;
 use super::finding::Finding;
-use super::report::{self, Report};
+use super::report::{Files, Report, conclude};
 use super::verify::{Plan, Stopped, Verified, verify};
 use crate::app::City;
 use crate::client::{Client, paths};
 use crate::error::{CliError, CliResult};
 use crate::progress::Progress;
-use crate::{files, interrupt};
+use crate::interrupt;
 
 /// Blocks beyond `--to` that are fetched, if need be, for a certificate that covers it.
 const BEYOND: u64 = 64;
@@ -61,40 +61,8 @@ pub(super) fn run(args: &ChainArgs, city: &City) -> CliResult {
     let client = Arc::new(city.client()?);
     let mut report = Report::new(&genesis, args.from);
     let audited = audit(args, city, &genesis, &client, &mut report);
-    let written = |report: &Report| match &args.report {
-        Some(path) if path.extension().is_some_and(|end| end == "html") => {
-            files::replace(path, report.page()?)
-        }
-        Some(path) => files::replace(path, report.document()?),
-        None => Ok(()),
-    };
-    match audited {
-        Ok(()) => {
-            // The verdict is shown even when its file cannot be written.
-            let written = written(&report);
-            report.show(city, args.report.as_deref().filter(|_| written.is_ok()))?;
-            written
-        }
-        Err(Stopped::Failed(error)) => Err(error),
-        Err(Stopped::Found(finding, block)) => {
-            report.failed(&finding);
-            let kept = report::keep_evidence(&args.evidence, &report, block.as_deref());
-            if let Ok(path) = &kept {
-                report.evidence(path);
-            }
-            if let Err(error) = written(&report) {
-                city.out.warn(format!("no report was written: {}", error.refusal));
-            }
-            let hint = match kept {
-                Ok(path) => format!(
-                    "the evidence is in {}; keep it and show it to the other agencies",
-                    path.display()
-                ),
-                Err(error) => format!("no evidence file could be written: {}", error.refusal.detail),
-            };
-            Err(CliError::from(*finding).hint(hint))
-        }
-    }
+    let files = Files { report: args.report.as_deref(), evidence: &args.evidence };
+    conclude(city, &mut report, &files, audited)
 }
 
 fn audit(
