@@ -64,3 +64,70 @@ fn lines(steps: &[Step]) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use chain_core::crypto::Digest;
+    use chain_core::receipt::Receipt;
+
+    use super::*;
+    use crate::commands::auditor::audit::sample::Chain;
+
+    /// A receipt of the second epoch, and the trust that leads there.
+    fn receipt() -> (Trust, Receipt) {
+        let chain = Chain::two_epochs(false);
+        let last = chain.ledger.leaves().iter().rposition(|leaf| leaf.record.is_some()).unwrap();
+        (Trust::Sets(chain.sets.clone()), chain.receipt(last, &[0, 2, 3]))
+    }
+
+    fn policy(trust: &Trust) -> chain_core::trust::TrustPolicy {
+        trust.policy(chain_core::id::Epoch::new(1)).unwrap()
+    }
+
+    #[test]
+    fn every_form_is_told_as_it_was_reviewed_good_and_bad() {
+        let (trust, good) = receipt();
+        let cose = good.cose(&policy(&trust)).unwrap();
+        let mut bad = good.clone();
+        bad.inclusion.hashes[1] = Digest::ZERO;
+        let mut bad_text = good.tlog_proof().unwrap();
+        bad_text.checkpoint.lines[2].blob[40] ^= 1;
+        let mut bad_cose = cose.clone();
+        bad_cose.signatures.pop();
+        let reviewed = |name: &str| {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/commands/clerk/receipt/explained");
+            std::fs::read_to_string(format!("{folder}/{name}.txt")).unwrap()
+        };
+        let mut differing = String::new();
+        for (name, bytes) in [
+            ("bundle", good.to_json().into_bytes()),
+            ("text", good.tlog_proof().unwrap().to_text().into_bytes()),
+            ("cose", cose.to_bytes().unwrap()),
+            ("bundle-bad", bad.to_json().into_bytes()),
+            ("text-bad", bad_text.to_text().into_bytes()),
+            ("cose-bad", bad_cose.to_bytes().unwrap()),
+        ] {
+            let told = explained(&bytes, &trust).join("\n") + "\n";
+            if told != reviewed(name) {
+                differing.push_str(&format!("=== {name}\n{told}"));
+            }
+            let verdict = ProofFile::parse(&bytes).unwrap().judge(&policy(&trust));
+            assert_eq!(verdict.is_err(), name.ends_with("-bad"), "{name}");
+        }
+        assert!(differing.is_empty(), "told otherwise than reviewed:\n{differing}=== end");
+    }
+
+    #[test]
+    fn what_is_no_receipt_or_of_an_unknown_epoch_is_told_too() {
+        let (trust, good) = receipt();
+        let none = explained(b"nonsense", &trust);
+        assert!(none[0].contains("✘ read the file") && none[3].contains("wanted  a receipt"), "{none:#?}");
+        let Trust::Sets(sets) = &trust else { panic!("a store") };
+        let first = sets.explain(chain_core::id::Epoch::ZERO);
+        assert_eq!(first.len(), 1);
+        let later = Receipt { epoch: chain_core::id::Epoch::new(2), ..good };
+        let told = explained(later.to_json().as_bytes(), &trust).join("\n");
+        assert!(told.contains("got     validators are known up to epoch 1"), "{told}");
+        assert!(told.ends_with("wanted  what ended epoch 1: city trust update"), "{told}");
+    }
+}
