@@ -4,6 +4,7 @@
 //! `docs/api.md`. Errors are RFC 9457 problems with the code of the one catalogue.
 
 mod feed;
+mod timeline;
 mod why;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ use crate::subject::IndexEntry;
 use crate::transaction::Batch;
 
 pub use feed::{Cursor, FEED_MAX, FeedData, FeedEvent, FeedKind};
+pub use timeline::{HeadView, PublicView, StandingView, TimelineView};
 pub use why::{Condition, GaveUp, ValidatorWhy, WaitingFor, Why, span};
 
 /// An error answer (RFC 9457, `application/problem+json`).

@@ -32,6 +32,7 @@ use crate::date::Date;
 use crate::id::{ChainId, Epoch, Height, RecordId, TxId, ValidatorIx};
 use crate::layout::Layout as _;
 use crate::leaf::{Leaf, SealLeaf};
+use crate::lifecycle::Actor;
 use crate::merkle::{self, Frontier};
 use crate::operation::Operation;
 use crate::record::governance::{AgencyDetails, BasisDetails, MemberDetails};
@@ -279,6 +280,12 @@ fn execute_ordered<L: LedgerRead>(
 struct Author {
     key: PublicKey,
     member: Rc<MemberEntry>,
+}
+
+impl Author {
+    fn actor(&self) -> Actor<'_> {
+        Actor { key: self.key, agency: &self.member.agency, role: self.member.role }
+    }
 }
 
 /// What a step knows of the operation it carries out.

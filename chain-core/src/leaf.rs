@@ -251,6 +251,19 @@ impl Leaf {
         }
     }
 
+    /// Height and time of its block. What the genesis laid down is of no time, and a seal names none: 0.
+    pub fn moment(&self) -> (Height, u64) {
+        match self {
+            Self::Signed(leaf) => (leaf.height, leaf.time_ms),
+            Self::Automatic(leaf) => (leaf.height, leaf.time_ms),
+            Self::Seal(leaf) => (leaf.height, 0),
+            Self::Genesis(_) => (Height::ZERO, 0),
+            Self::Evidence(leaf) => (leaf.height, leaf.time_ms),
+            Self::Recovery(leaf) => (leaf.height, leaf.time_ms),
+            Self::Erasure(leaf) => (leaf.height, leaf.time_ms),
+        }
+    }
+
     /// The header it files, if it files one.
     pub fn header(&self) -> Option<&Header> {
         match self {

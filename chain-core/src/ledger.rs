@@ -17,7 +17,7 @@ use crate::execute::{
 use crate::id::{Height, RecordId};
 use crate::layout::Layout;
 use crate::recovery::SignedRecovery;
-use crate::state::{RecordHead, key};
+use crate::state::{RecordHead, key, tree};
 
 /// The whole ledger of one chain, in memory.
 #[derive(Debug)]
@@ -48,6 +48,44 @@ impl MemoryLedger {
         };
         ledger.apply(result);
         Ok(ledger)
+    }
+
+    /// A ledger as it stood once: from what [`Self::entries`] and [`Self::exec_state`] gave. Its tree is made anew from
+    /// the entries, and must have the root that it had. It keeps no leaves.
+    ///
+    /// # Errors
+    /// When the entries or the log do not lead to the roots.
+    pub fn restore(
+        chain: ChainParams,
+        at: ExecState,
+        state: BTreeMap<Vec<u8>, Vec<u8>>,
+    ) -> Result<Self, ReadError> {
+        let entries = state.iter().filter(|(key, _)| key::is_in_tree(key));
+        let entries = entries.map(|(key, value)| (tree::key_hash(key), Some(tree::tree_value(value))));
+        let entries = entries.collect();
+        let (height, state_root) = (at.summary.height, at.summary.state_root);
+        let (log_size, log_root) = (at.log.size(), at.log.root());
+        let mut ledger =
+            Self { chain, at, state, nodes: BTreeMap::new(), leaves: Vec::new(), keep_leaves: false };
+        let (root, batch) = tree::update(&ledger, Height::ZERO, entries)?;
+        if root != state_root {
+            return Err(ReadError(format!("the state has root {root}, wants {state_root}")));
+        }
+        if (log_size, log_root) != (ledger.at.summary.log_size, ledger.at.summary.log_root) {
+            return Err(ReadError(format!("the log has {log_size} leaves with root {log_root}")));
+        }
+        let nodes = batch.node_batch.nodes();
+        ledger.nodes.extend(nodes.iter().map(|(key, node)| (key.clone(), node.clone())));
+        // The next block looks for the root under the height before its own; all below it is found from there.
+        if let Some(node) = ledger.nodes.remove(&tree::root_key(Height::ZERO)) {
+            ledger.nodes.insert(tree::root_key(height), node);
+        }
+        Ok(ledger)
+    }
+
+    /// Every entry of the state, by ascending key.
+    pub fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.state.iter().map(|(key, value)| (key.as_slice(), value.as_slice()))
     }
 
     /// Forgets leaves instead of keeping them: a simulator needs their root only.

@@ -67,26 +67,83 @@ pub fn is_disclosed(head: &RecordHead, version: &VersionHead, reader: &Reader, t
         Reader::Agency(agency) if version.notary.as_ref() == Some(agency) => return true,
         Reader::Agency(_) | Reader::Public => {}
     }
+    publicity(head, version, today).is_shown()
+}
+
+/// Whether the public may see a record on a day, and why.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Publicity {
+    /// It governs the chain itself, in the open.
+    Governance,
+    /// A public act that is or was in effect, or a record in effect and in publication.
+    Shown,
+    /// Nobody but those whom the law names may see records of this class.
+    Class(Class),
+    /// Not in effect yet or any more, or its body is gone.
+    Status(Status),
+    /// It was filed without a publication.
+    Unpublished,
+    /// Its publication begins on this day.
+    Begins(Date),
+    /// Its publication ended with this day.
+    Ended(Date),
+    /// Its publication was stopped before its end.
+    Stopped,
+}
+
+impl Publicity {
+    /// Whether it is seen.
+    pub const fn is_shown(self) -> bool {
+        matches!(self, Self::Governance | Self::Shown)
+    }
+
+    /// The reason in a sentence's part.
+    pub fn why(self) -> String {
+        match self {
+            Self::Governance => "it governs the ledger itself and is always public".to_owned(),
+            Self::Shown => "it was public".to_owned(),
+            Self::Class(class) => {
+                format!("records of class {class} are shown only to those whom the law names")
+            }
+            Self::Status(status) => format!("its status was {status}"),
+            Self::Unpublished => "it was filed without a publication".to_owned(),
+            Self::Begins(day) => format!("its publication begins on {day}"),
+            Self::Ended(day) => format!("its publication ended with {day}"),
+            Self::Stopped => "its publication was stopped".to_owned(),
+        }
+    }
+}
+
+/// What the public may see of a version on a day.
+pub fn publicity(head: &RecordHead, version: &VersionHead, today: Date) -> Publicity {
     if head.record_type.is_governance() {
-        return true;
+        return Publicity::Governance;
+    }
+    if !head.class.body_is_shared() {
+        return Publicity::Class(head.class);
     }
     let (status, flags) = derived_status(head, version, today);
-    let was_in_effect = !matches!(
+    let never_in_effect = matches!(
         status,
         Status::Submitted | Status::Withdrawn | Status::Rejected | Status::Sealed | Status::Erased
     );
-    let shown = !flags.contains(Flags::PUBLICATION_STOPPED);
-    match head.class {
+    if never_in_effect {
+        return Publicity::Status(status);
+    }
+    match version.publish_from {
+        Some(from) if from > today => return Publicity::Begins(from),
+        None if head.class == Class::P1 => return Publicity::Unpublished,
+        _ => {}
+    }
+    match matches!(status, Status::Effective | Status::Suspended) {
+        true if flags.contains(Flags::PUBLICATION_STOPPED) => match version.publish_until {
+            Some(last) if today > last => Publicity::Ended(last),
+            _ => Publicity::Stopped,
+        },
+        true => Publicity::Shown,
         // Public acts stay readable after they ended; their status says so.
-        Class::P0 => {
-            let stopped = matches!(status, Status::Effective | Status::Suspended) && !shown;
-            was_in_effect && !stopped && version.publish_from.is_none_or(|from| from <= today)
-        }
-        Class::P1 => {
-            let published = version.publish_from.is_some_and(|from| from <= today);
-            matches!(status, Status::Effective | Status::Suspended) && published && shown
-        }
-        Class::P2 | Class::P3 | Class::P4 => false,
+        false if head.class == Class::P0 => Publicity::Shown,
+        false => Publicity::Status(status),
     }
 }
 

@@ -3,7 +3,7 @@
 use chain_core::code::{Code, Refusal};
 use chain_core::id::Epoch;
 use chain_core::leaf::Leaf;
-use chain_core::receipt::{CoseReceipt, LeafFacts, Receipt, TlogProof, Verified};
+use chain_core::receipt::{CoseReceipt, LeafFacts, Receipt, Step, TlogProof, Verified};
 use chain_core::trust::TrustPolicy;
 
 use crate::error::{CliError, CliResult};
@@ -74,6 +74,24 @@ impl ProofFile {
             Self::Bundle(receipt) => facts(&receipt.leaf_bytes()?),
             Self::Text(proof) => facts(proof.extra.as_deref().unwrap_or_default()),
             Self::Cose(receipt) => facts(&receipt.leaf),
+        }
+    }
+
+    /// Which form it is.
+    pub(crate) fn form(&self) -> &'static str {
+        match self {
+            Self::Bundle(_) => "JSON bundle",
+            Self::Text(_) => "C2SP tlog-proof",
+            Self::Cose(_) => "COSE receipts (RFC 9942)",
+        }
+    }
+
+    /// Every step of the verdict, up to the first that fails.
+    pub(crate) fn explain(&self, policy: &TrustPolicy) -> Vec<Step> {
+        match self {
+            Self::Bundle(receipt) => receipt.explain(policy, self.facts().ok().as_ref()),
+            Self::Text(proof) => proof.explain(policy),
+            Self::Cose(receipt) => receipt.explain(policy),
         }
     }
 

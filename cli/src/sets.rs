@@ -9,6 +9,7 @@ use chain_core::crypto::Digest;
 use chain_core::epoch::HandOver;
 use chain_core::genesis::Genesis;
 use chain_core::id::{ChainId, Epoch, Height};
+use chain_core::receipt::Step;
 use chain_core::recovery::{Passage, RecoveryKeys, SignedRecovery};
 use chain_core::trust::TrustPolicy;
 
@@ -21,6 +22,8 @@ pub(crate) struct Set {
     pub(crate) base: (Height, Digest),
     /// The agencies' act that began it, where its predecessor had lost its quorum.
     pub(crate) begun_by: Option<SignedRecovery>,
+    /// Who signed that it comes next: validators of the epoch before, or recovery keys; nobody for that of the genesis.
+    pub(crate) signed_by: Vec<String>,
 }
 
 /// The sets of the epochs from genesis to the newest that is proved.
@@ -40,7 +43,12 @@ impl Sets {
             chain_id: genesis.chain_id(),
             recovery_keys: genesis.recovery_keys().cloned(),
             network: genesis.document().network.clone(),
-            sets: vec![Set { committee: genesis.committee().clone(), base, begun_by: None }],
+            sets: vec![Set {
+                committee: genesis.committee().clone(),
+                base,
+                begun_by: None,
+                signed_by: Vec::new(),
+            }],
         }
     }
 
@@ -86,7 +94,9 @@ impl Sets {
         })?;
         let next = recovery.verify(self.chain_id, epoch, keys).map_err(|error| at(error.refusal()))?;
         let base = (recovery.act.height, recovery.act.block_digest);
-        self.sets.push(Set { committee: next.clone(), base, begun_by: Some(recovery) });
+        let signed = keys.keys().iter().filter(|key| recovery.is_signed_by(key));
+        let signed_by = signed.map(|key| key.name.clone()).collect();
+        self.sets.push(Set { committee: next.clone(), base, begun_by: Some(recovery), signed_by });
         Ok(())
     }
 
@@ -101,16 +111,52 @@ impl Sets {
             return Err(Refusal::new(Code::CertificateInvalid, format!("end of epoch {epoch}: no header")));
         };
         let base = (closing.height, closing.digest());
-        self.sets.push(Set { base, committee: next, begun_by: None });
+        let signers = proof.certificate.signers().filter_map(|at| current.validators().get(at));
+        let signed_by = signers.map(|one| one.name.clone()).collect();
+        self.sets.push(Set { base, committee: next, begun_by: None, signed_by });
         Ok(())
     }
 
     /// The acts of recovery on the way, from genesis on, each with the names of the keys that signed it.
     pub(crate) fn recoveries(&self) -> impl Iterator<Item = (&SignedRecovery, Vec<&str>)> {
-        let keys = self.recovery_keys.as_ref().map_or(&[][..], RecoveryKeys::keys);
-        self.sets.iter().filter_map(|set| set.begun_by.as_ref()).map(move |one| {
-            (one, keys.iter().filter(|key| one.is_signed_by(key)).map(|key| key.name.as_str()).collect())
-        })
+        let begun = self.sets.iter().filter_map(|set| Some((set.begun_by.as_ref()?, &set.signed_by)));
+        begun.map(|(act, names)| (act, names.iter().map(String::as_str).collect()))
+    }
+
+    /// The way from the genesis to the validators of an epoch, step by step; ends with a step that fails where it does
+    /// not lead there.
+    pub(crate) fn explain(&self, epoch: Epoch) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for set in self.sets.iter().take_while(|set| set.committee.epoch() <= epoch) {
+            let committee = &set.committee;
+            let names: Vec<&str> = committee.validators().iter().map(|one| one.name.as_str()).collect();
+            let mut inputs = vec![format!("{} validators: {}", committee.size(), names.join(", "))];
+            let (height, digest) = set.base;
+            let operation = match (&set.begun_by, set.signed_by.is_empty()) {
+                (Some(act), _) => {
+                    inputs
+                        .push(format!("act of recovery {} after block {height} {digest}", act.act.record()));
+                    inputs.push(format!("signed by the recovery keys {}", set.signed_by.join(", ")));
+                    "take the validators whom enough of the agencies' recovery keys signed for"
+                }
+                (None, true) => "take the validators of the genesis",
+                (None, false) => {
+                    inputs.push(format!("closing block {height} {digest}, which names this set"));
+                    inputs.push(format!("COMMIT signed by {}", set.signed_by.join(", ")));
+                    "take the validators whom a quorum of the epoch before handed over to"
+                }
+            };
+            let operation = format!("epoch {}: {operation}", committee.epoch());
+            steps.push(Step::held(operation, inputs, format!("hash of the set {}", committee.hash())));
+        }
+        let newest = self.newest().committee.epoch();
+        if newest < epoch {
+            let known = format!("validators are known up to epoch {newest}");
+            let wanted = format!("what ended epoch {newest}: city trust update");
+            let operation = format!("epoch {epoch}: look up the validators in the trust store");
+            steps.push(Step::failed(operation, Vec::new(), known, wanted));
+        }
+        steps
     }
 
     /// Whom to believe about the log in an epoch, if its set is proved.

@@ -10,6 +10,7 @@ use chain_core::api::PassageView;
 use chain_core::code::{Code, Refusal};
 use chain_core::genesis::Genesis;
 use chain_core::id::Epoch;
+use chain_core::receipt::Step;
 use chain_core::trust::TrustPolicy;
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +129,22 @@ impl Trust {
                 let newest = sets.newest().committee.epoch();
                 untrusted(format!("receipt of epoch {epoch}, validators are known up to epoch {newest}"))
             }),
+        }
+    }
+
+    /// How it comes that the validators of an epoch are believed, step by step; where the file names no epoch, those of
+    /// the policy.
+    pub(crate) fn explain(&self, epoch: Option<Epoch>) -> Vec<Step> {
+        match (self, epoch) {
+            (Self::Sets(sets), Some(epoch)) => sets.explain(epoch),
+            (Self::Sets(sets), None) => sets.explain(sets.newest().committee.epoch()),
+            (Self::Policy(policy), _) => {
+                let names: Vec<&str> = policy.witnesses().map(|key| key.name.as_str()).collect();
+                let need = policy.threshold().map(|(need, of)| format!(", {need} of {of}"));
+                let operation = "take the validators whom the trust file names";
+                let output = format!("{}{}", policy.origin(), need.unwrap_or_default());
+                vec![Step::held(operation, vec![names.join(", ")], output)]
+            }
         }
     }
 

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use chain_core::api::{
     BlockView, Cursor, EvidenceView, FeedEvent, FeedKind, HistoryEntry, NodeStatus, Page, PassageView,
-    RawBlock, ReadyView, RecordView, Stage, TransactionStatus, ValidatorsView, Why,
+    RawBlock, ReadyView, RecordView, Stage, TimelineView, TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::Refusal;
 use chain_core::crypto::Digest;
+use chain_core::date::Date;
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::org::OrgId;
 use chain_core::state::EntryName;
@@ -70,6 +71,13 @@ pub trait Node: Send + Sync + 'static {
     /// # Errors
     /// `RECORD_NOT_FOUND`, `NOT_DISCLOSED`.
     fn record(&self, record: RecordId) -> Result<RecordView, Refusal>;
+
+    /// How a record held on a day, as the ledger knew it then and as it knows it now.
+    ///
+    /// # Errors
+    /// `RECORD_NOT_FOUND`; `NOT_YET_EXECUTED` above the executed height; `NOT_FOUND` for a block below what this node
+    /// keeps; `SIZE_LIMIT` for a record with more steps than an answer may go through.
+    fn timeline(&self, record: RecordId, moment: AskedMoment) -> Result<TimelineView, Refusal>;
 
     /// Every step of a record's life, oldest first; the cursor is a position in the list.
     ///
@@ -227,6 +235,20 @@ pub struct RecordFilter {
     pub record_type: Option<String>,
     /// Status name, e.g. `effective`.
     pub status: Option<String>,
+}
+
+/// Which moment of a record's life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AskedMoment {
+    /// That of a block.
+    At(Height),
+    /// A day, as known up to the end of another one, or of the same.
+    AsOf {
+        /// The day.
+        day: Date,
+        /// The last day whose blocks count.
+        known_at: Date,
+    },
 }
 
 /// Which events of the feed.

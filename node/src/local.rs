@@ -8,6 +8,7 @@ mod records;
 mod state;
 mod status;
 mod submit;
+mod timeline;
 mod validators;
 
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use chain_core::api::{
     BlockView, Cursor, EvidenceView, HistoryEntry, NodeStatus, Page, PassageView, RawBlock, ReadyView,
-    RecordView, Stage, TransactionStatus, ValidatorsView, Why,
+    RecordView, Stage, TimelineView, TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
@@ -30,7 +31,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use crate::driver::core::Core;
-use crate::handle::{FeedPage, FeedQuery, Metric, Node, ReceiptForm, RecordFilter};
+use crate::handle::{AskedMoment, FeedPage, FeedQuery, Metric, Node, ReceiptForm, RecordFilter};
 use crate::storage::StorageError;
 use crate::storage::ledger::Snapshot;
 use proofs::Trees;
@@ -112,6 +113,10 @@ impl Node for Local {
 
     fn record(&self, record: RecordId) -> Result<RecordView, Refusal> {
         self.record_view(&self.snapshot()?, &record)
+    }
+
+    fn timeline(&self, record: RecordId, moment: AskedMoment) -> Result<TimelineView, Refusal> {
+        self.timeline_of(record, moment)
     }
 
     fn history(

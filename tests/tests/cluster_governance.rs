@@ -5,7 +5,7 @@
 
 use std::process::Output;
 
-use city_tests::cluster::Cluster;
+use city_tests::cluster::{Cluster, PATIENCE, wait_for};
 use serde_json::Value;
 
 const AGENCY: &str = "register:CN-320100:sample-archive";
@@ -89,5 +89,74 @@ fn an_agency_joins_by_the_council_and_its_administrators_register_officers() {
     done(&json(&suspend));
     assert_eq!(statuses(&members(), "label", "archivist"), ["suspended"]);
     cluster.wait_agreed();
+    two_clocks(&cluster, &officer);
+    audited(&cluster, &officer, 3);
+    audited(&cluster, &agency, threshold);
     cluster.assert_clean();
+}
+
+/// What held of a record with each of its blocks, each answer proved; and what nobody could know before.
+fn two_clocks(cluster: &Cluster, record: &str) {
+    let json = |args: &[&str]| cluster.city(&[args, &["-o", "json"]].concat());
+    let history = done(&json(&["record", "history", record]));
+    let steps = history["items"].as_array().unwrap();
+    for (at, step) in steps.iter().enumerate() {
+        let height = step["height"].to_string();
+        let view = done(&json(&["record", "get", record, "--at", &height, "--proof"]));
+        // Two steps may stand in one block.
+        let last = steps[at..].iter().take_while(|next| next["height"] == step["height"]).last().unwrap();
+        assert_eq!(view["known"]["head"]["status"], last["status"], "{view}");
+        assert_eq!(view["now"]["head"]["status"], "suspended", "{view}");
+        assert_eq!((&view["proof"]["height"], &view["known_height"]), (&step["height"], &step["height"]));
+    }
+    let today = done(&json(&["record", "get", record, "--at", &steps[0]["height"].to_string()]));
+    let today = today["as_of"].as_str().unwrap();
+    let known = |args: &[&str]| {
+        let view = done(&json(&[&["record", "get", record][..], args].concat()));
+        (
+            view["known"]["status"].as_str().unwrap().to_owned(),
+            view["now"]["status"].as_str().unwrap().to_owned(),
+        )
+    };
+    let both = |one: &str, two: &str| (one.to_owned(), two.to_owned());
+    assert_eq!(known(&["--as-of", today]), both("suspended", "suspended"));
+    // The day before the network was made: nobody knew of the record, and it does not hold from then.
+    assert_eq!(known(&["--as-of", "2020-01-01"]).0, "unknown");
+    assert_eq!(known(&["--as-of", today, "--known-at", "2020-01-01"]), both("unknown", "suspended"));
+    let lines = String::from_utf8(cluster.city(&["record", "get", record, "--as-of", today]).stdout).unwrap();
+    assert!(
+        lines.contains("  then        version 1 suspended") && lines.contains("  public      could see"),
+        "{lines}"
+    );
+    for (args, code) in [
+        (&["--at", "99999999"][..], "NOT_YET_EXECUTED"),
+        (&["--at", "0"], "BAD_PARAMETER"),
+        (&["--at", "1", "--as-of", "2020-01-01"], "BAD_PARAMETER"),
+        (&["--known-at", "2020-01-01"], "BAD_PARAMETER"),
+        (&["--as-of", "2020-02-30"], "BAD_PARAMETER"),
+        (&["--proof"], "BAD_PARAMETER"),
+    ] {
+        let said = refused(&json(&[&["record", "get", record][..], args].concat()));
+        assert!(said.contains(code), "{args:?}: {said}");
+    }
+}
+
+/// A record of so many steps passes its audit, alone and with the whole log.
+fn audited(cluster: &Cluster, record: &str, steps: usize) {
+    let page = cluster.dir().join("record.html");
+    let page = page.to_string_lossy();
+    for more in [&[][..], &["--complete", "--report", &page]] {
+        let args = [&["audit", "record", record, "-o", "json"][..], more].concat();
+        // The checkpoint that covers the newest step is a second or two behind.
+        let report = wait_for("all steps are under a checkpoint", PATIENCE, || {
+            let report = done(&cluster.city(&args));
+            (report["steps"].as_array().map(Vec::len) == Some(steps)).then_some(report)
+        });
+        assert_eq!((&report["verdict"], &report["complete"]), (&"PASS".into(), &(!more.is_empty()).into()));
+    }
+    let html = std::fs::read_to_string(&*page).unwrap();
+    assert!(
+        html.contains("<td>PASS</td>") && html.contains(record) && html.contains("there is no other step"),
+        "{html}"
+    );
 }

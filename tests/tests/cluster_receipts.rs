@@ -13,6 +13,7 @@ use city_tests::cluster::clerk::officers;
 use city_tests::cluster::{Cluster, done, http, said, wait_for};
 use city_tests::python::judges;
 use city_tests::skip;
+use serde_json::Value;
 
 /// Records under one signature, and how often.
 const FILED: (u32, u32) = (250, 4);
@@ -116,7 +117,51 @@ fn a_network_gives_receipts_that_everybody_can_check() {
     ]));
     let html = std::fs::read_to_string(&report).unwrap();
     assert!(html.contains("<td>PASS</td>") && html.contains("no gap, no fork"), "{html}");
+    goes_on(&cluster);
+    let filed = files.iter().find_map(|path| {
+        let receipt = Receipt::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+        receipt.decoded.get("signed").map(|_| receipt.record.to_string())
+    });
+    let audited = done(&cluster.city(&["audit", "record", &filed.unwrap(), "-o", "json"]));
+    assert_eq!(audited["steps"][0]["body"], "held, equal to its commitment", "{audited}");
     cluster.assert_clean();
+}
+
+/// An audit that is done in parts comes to the report of one that is not, and refuses what was altered or hidden.
+fn goes_on(cluster: &Cluster) {
+    let height = cluster.height();
+    let state = cluster.dir().join("audit.state");
+    let path = state.to_string_lossy().into_owned();
+    let audit = |name: &str, to: u64, more: &[&str]| {
+        let report = cluster.dir().join(name);
+        let (report, to) = (report.to_string_lossy().into_owned(), to.to_string());
+        let args = ["audit", "chain", "--no-memory", "--to", &to, "--report", &report, "-o", "json"];
+        done(&cluster.city(&[&args[..], more].concat()));
+        let mut document: Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
+        // What a checkpoint adds grows with the log, and time passes.
+        for name in
+            ["seconds", "records_per_second", "checkpoint", "checkpoint_root", "checkpoint_size", "cosigners"]
+        {
+            document.as_object_mut().unwrap().remove(name);
+        }
+        document
+    };
+    let whole = audit("whole.json", height, &[]);
+    let parts: Vec<Value> = [height / 3, height / 2, height]
+        .map(|to| audit("part.json", to, &["--state", &path, "--save-every", "1"]))
+        .into();
+    assert!(parts[0]["newest"].as_u64() < parts[2]["newest"].as_u64(), "{parts:#?}");
+    assert_eq!(parts[2], whole);
+    // Once more, with nothing new but what the network did meanwhile; and to the end, against the checkpoint.
+    done(&cluster.city(&["audit", "chain", "--no-memory", "--state", &path, "-o", "json"]));
+    let below = cluster.city(&["audit", "chain", "--no-memory", "--state", &path, "--to", "1"]);
+    assert!(!below.status.success() && said(&below).contains("BAD_PARAMETER"), "{}", said(&below));
+    let mut bytes = std::fs::read(&state).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&state, &bytes).unwrap();
+    let altered = cluster.city(&["audit", "chain", "--no-memory", "--state", &path]);
+    assert!(!altered.status.success() && said(&altered).contains("STORAGE_CORRUPT"), "{}", said(&altered));
 }
 
 /// One receipt through `city` in every form: fetched, converted, shown, verified; and a false one handed to no form.
@@ -143,6 +188,15 @@ fn forms(cluster: &Cluster, bundle: &Path, policy: &Path) {
     assert!(html.contains(&record) && !html.contains("<script"), "{html}");
     let shown = done(&cluster.city(&["receipt", "show", &cose, "-o", "json"]));
     assert_eq!(shown["record"], record);
+    for file in [&bundle, &text, &cose] {
+        let explained = cluster.city(&["receipt", "verify", file, "--explain"]);
+        let said = said(&explained);
+        assert!(
+            explained.status.success() && said.contains("epoch 0: take the validators of the genesis"),
+            "{said}"
+        );
+        assert!(said.contains("→ enough") && !said.contains("✘"), "{said}");
+    }
 
     // The proof is judged before it is written anew, and a form that lacks something says so.
     let forged = named("forged.receipt.json");
@@ -156,6 +210,7 @@ fn forms(cluster: &Cluster, bundle: &Path, policy: &Path) {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&cose, bytes).unwrap();
-    let refused = cluster.city(&["receipt", "verify", &cose]);
+    let refused = cluster.city(&["receipt", "verify", &cose, "--explain"]);
     assert_eq!(refused.status.code(), Some(10), "{}", said(&refused));
+    assert!(said(&refused).contains("wanted  a signature of this key"), "{}", said(&refused));
 }

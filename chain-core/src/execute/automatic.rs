@@ -6,8 +6,9 @@ use crate::date::Date;
 use crate::id::RecordId;
 use crate::layout::Layout as _;
 use crate::leaf::{AutomaticLeaf, Leaf};
+use crate::lifecycle;
 use crate::operation::Step;
-use crate::state::{Flags, RecordHead, Status, VersionHead, key};
+use crate::state::{RecordHead, VersionHead, key};
 
 /// Most transaction ids forgotten by one block: more than a block can bring.
 const FORGET_MAX: usize = 16_384;
@@ -31,17 +32,9 @@ impl<L: LedgerRead> Execution<'_, L> {
             return Ok(());
         };
         // The queue remembers what was once planned; the head knows what still holds.
-        let planned = due_days(&head.current).into_iter().flatten().any(|plan| plan == (due, step));
-        let live = matches!(head.current.status, Status::Effective | Status::Suspended | Status::Repaired);
-        let stopped = head.flags.contains(Flags::PUBLICATION_STOPPED);
-        if !planned || !live || (step == Step::PublicationEnd && stopped) {
+        if !lifecycle::take_due(&mut head, due, step) {
             return Ok(());
         }
-        if step == Step::Expire {
-            head.current.status = Status::Expired;
-            head.pending = None;
-        }
-        head.flags = head.flags.with(Flags::PUBLICATION_STOPPED);
         head.changed_at = self.height;
         let leaf = Leaf::Automatic(AutomaticLeaf {
             height: self.height,
@@ -60,7 +53,7 @@ impl<L: LedgerRead> Execution<'_, L> {
 
     /// Plans the automatic steps of a version that has become effective.
     pub(super) fn plan_automatic_steps(&mut self, record: &RecordId, version: &VersionHead) {
-        for (day, step) in due_days(version).into_iter().flatten() {
+        for (day, step) in lifecycle::due_days(version).into_iter().flatten() {
             self.state.put(key::due(day, record, step), Vec::new());
         }
     }
@@ -93,14 +86,6 @@ impl<L: LedgerRead> super::overlay::Overlay<'_, L> {
         let bytes = self.get(time_key)?.unwrap_or_default();
         Ok(<[u8; 8]>::try_from(bytes.as_slice()).map_or(0, u64::from_be_bytes))
     }
-}
-
-/// When a version's automatic steps are due: a date's last day is lived through, the step comes after it.
-fn due_days(version: &VersionHead) -> [Option<(Date, Step)>; 2] {
-    [
-        version.effective_to.map(|last| (last.next(), Step::Expire)),
-        version.publish_from.and(version.publish_until).map(|last| (last.next(), Step::PublicationEnd)),
-    ]
 }
 
 fn parse_due(due_key: &[u8]) -> Option<(Date, RecordId, Step)> {

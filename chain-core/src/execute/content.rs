@@ -5,21 +5,19 @@ use super::overlay::Fail;
 use super::{Call, Done, Execution, LedgerRead, Verdict};
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
+use crate::lifecycle;
 use crate::operation::{Operation, Step};
 use crate::record::governance::Role;
-use crate::record::{Details, Header, Lifecycle, OPERATION_BYTES_MAX, RecordType, SubjectKind};
+use crate::record::{Header, OPERATION_BYTES_MAX, RecordType, SubjectKind};
 use crate::rules;
-use crate::state::{Needs, RecordHead, Signer, Status, VersionHead, key};
+use crate::state::{Needs, RecordHead, Status, VersionHead, key};
 
 impl<L: LedgerRead> Execution<'_, L> {
     pub(super) fn submit(&mut self, call: &Call<'_>, header: &Header) -> Result<Done, Fail> {
         // After the number of the step, an operation to submit is its header.
         let digest = Header::digest_of(call.canonical.get(1..).unwrap_or_default());
         self.check_filing(call, header)?;
-        if header.version != 1 {
-            let detail = format!("version {}, wants 1 for a new record", header.version);
-            return Err(Refusal::new(Code::VersionConflict, detail).into());
-        }
+        lifecycle::check_first(header)?;
         let head_key = key::record(&header.record);
         if let Some(head) = self.state.read::<RecordHead>(&head_key)? {
             return repeated(header, &head, digest).map_err(Fail::from);
@@ -29,8 +27,8 @@ impl<L: LedgerRead> Execution<'_, L> {
         if header.record_type.is_governance() {
             self.check_governance(header, None)?;
         }
-        let status = if needs.is_met() { Status::Effective } else { Status::Submitted };
-        let version = self.version_head(call, header, digest, needs, status);
+        let version = self.filed(call, header, digest, needs);
+        let status = version.status;
         let head = RecordHead::first(header, version, self.height);
         let done = self.record_step(call, &head, header.version, status)?;
         self.file_governance(header)?;
@@ -52,27 +50,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         {
             return Ok(duplicate(header, version.version, version.leaf_index));
         }
-        let fixed = matches!(header.record_type.lifecycle(), Lifecycle::Append)
-            || header.record_type == RecordType::LegalBasis;
-        if fixed {
-            return Err(Refusal::new(Code::NotAmendable, format!("type {}", header.record_type)).into());
-        }
-        if header.version != head.current.version.saturating_add(1) {
-            let detail = format!("version {}, the record has {}", header.version, head.current.version);
-            return Err(Refusal::new(Code::VersionConflict, detail).into());
-        }
-        if !matches!(head.current.status, Status::Effective | Status::Suspended) {
-            let detail = format!("status {}, an amendment wants effective or suspended", head.current.status);
-            return Err(Refusal::new(Code::BadState, detail).into());
-        }
-        if head.next.is_some() {
-            let detail = format!("version {} waits for approval already", header.version);
-            return Err(Refusal::new(Code::BadState, detail).into());
-        }
-        if (header.class, header.subject_kind) != (head.class, head.subject_kind) {
-            let detail = format!("the record is about {} in class {}", head.subject_kind, head.class);
-            return Err(Refusal::new(Code::ClassNotPermitted, detail).into());
-        }
+        lifecycle::check_amendment(&head, header)?;
         let (needs, subject) = self.check_content(call, header)?;
         if header.natural_key != head.current.natural_key {
             self.take_natural_key(header)?;
@@ -80,8 +58,9 @@ impl<L: LedgerRead> Execution<'_, L> {
         if header.record_type.is_governance() {
             self.check_governance(header, Some(head.current.version))?;
         }
-        let status = if needs.is_met() { Status::Effective } else { Status::Submitted };
-        head.next = Some(self.version_head(call, header, digest, needs, status));
+        let version = self.filed(call, header, digest, needs);
+        let status = version.status;
+        head.next = Some(version);
         head.changed_at = self.height;
         let done = self.record_step(call, &head, header.version, status)?;
         self.file_governance(header)?;
@@ -100,26 +79,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                 format!("operation of {} bytes, at most {OPERATION_BYTES_MAX}", call.canonical.len());
             return Err(Refusal::new(Code::SizeLimit, detail).into());
         }
-        let wanted = match &header.details {
-            Details::Agency(_) | Details::LegalBasis(_) | Details::Validator(_) => Role::CouncilMember,
-            Details::Member(details) if details.role.is_granted_by_council() => Role::CouncilMember,
-            Details::Member(_) => Role::AgencyAdmin,
-            Details::None | Details::Notary(_) => Role::Clerk,
-        };
-        let author = call.author;
-        // Whoever filed a validator's record, the whole council may propose to change it: its own agency may
-        // have no member left who can.
-        let shared = header.record_type == RecordType::Validator && call.operation.step() == Step::Amend;
-        if author.member.agency != header.agency && !shared {
-            let detail = format!(
-                "key {} acts for {}, not for {}",
-                author.key.short(),
-                author.member.agency,
-                header.agency
-            );
-            return Err(Refusal::new(Code::AgencyNotCompetent, detail).into());
-        }
-        require_role(call, wanted)?;
+        lifecycle::check_filer(&call.author.actor(), header, call.operation.step())?;
         if !header.record_type.is_governance() {
             let agency = self.state.agency(&header.agency)?;
             if !agency.is_some_and(|agency| agency.types.contains(&header.record_type)) {
@@ -133,12 +93,8 @@ impl<L: LedgerRead> Execution<'_, L> {
 
     /// Body, header, basis, officers and references; gives the approvals that the record needs, and whom it is about.
     fn check_content(&mut self, call: &Call<'_>, header: &Header) -> Result<(Needs, Option<Subject>), Fail> {
-        if let Details::Member(details) = &header.details {
-            let council = details.role.is_granted_by_council();
-            return Ok((if council { self.council_needs() } else { Needs::SECOND_ADMIN }, None));
-        }
         if header.record_type.is_governance() {
-            return Ok((self.council_needs(), None));
+            return Ok((lifecycle::governance_needs(header, self.council_needs()), None));
         }
         let subject = self.check_shared_body(call, header)?;
         rules::check_header_content(header)?;
@@ -195,11 +151,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             return Err(Refusal::new(Code::LegalBasisNotInForce, detail).into());
         }
         rules::check_basis(header, &basis.details, self.today)?;
-        let mut needs = needs_of(header);
-        if basis.details.legal_review {
-            needs = needs.with(Needs::LEGAL_REVIEWER);
-        }
-        Ok(needs)
+        Ok(lifecycle::content_needs(header, basis.details.legal_review))
     }
 
     /// Officers of a penalty are clerks of the agency, the submitting one among them
@@ -209,9 +161,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             return Ok(());
         }
         let refuse = |detail: String| Err(Fail::Refused(Refusal::new(Code::OfficersRequired, detail)));
-        if !header.officers.contains(&call.author.key) {
-            return refuse("the submitting clerk is not among the officers".to_owned());
-        }
+        lifecycle::check_own_officer(&call.author.actor(), header)?;
         for officer in &header.officers {
             let member = self.state.member(officer)?;
             let fitting = member.is_some_and(|member| {
@@ -253,64 +203,10 @@ impl<L: LedgerRead> Execution<'_, L> {
         Needs::council(self.chain.council_threshold.saturating_sub(1))
     }
 
-    fn version_head(
-        &self,
-        call: &Call<'_>,
-        header: &Header,
-        header_digest: Digest,
-        needs: Needs,
-        status: Status,
-    ) -> VersionHead {
+    fn filed(&self, call: &Call<'_>, header: &Header, digest: Digest, needs: Needs) -> VersionHead {
         let step = if matches!(call.operation, Operation::Amend { .. }) { Step::Amend } else { Step::Submit };
-        VersionHead {
-            version: header.version,
-            status,
-            header_digest,
-            body_commit: header.body_commit,
-            leaf_index: self.log.size(),
-            needs,
-            signers: vec![Signer { key: call.author.key, role: call.author.member.role, step }],
-            officers: header.officers.clone(),
-            notary: match &header.details {
-                Details::Notary(notary) => Some(notary.clone()),
-                _ => None,
-            },
-            natural_key: header.natural_key,
-            legal_basis: header.legal_basis.clone(),
-            effective_to: header.effective_to,
-            publish_from: header.publish_from,
-            publish_until: header.publish_until,
-        }
+        lifecycle::filed(header, digest, self.log.size(), needs, Some(call.author.actor().sign(step)))
     }
-}
-
-/// The approvals that a type asks for by itself.
-fn needs_of(header: &Header) -> Needs {
-    match header.record_type {
-        RecordType::Licence | RecordType::Decision => Needs::SUPERVISOR,
-        RecordType::Penalty => {
-            let needs = Needs::SECOND_CLERK.with(Needs::SUPERVISOR);
-            // Administrative Penalty Law art. 58: legal review of grave or heard cases.
-            let grave = header.severity == Some(crate::record::Severity::Serious) || header.heard;
-            if grave { needs.with(Needs::LEGAL_REVIEWER) } else { needs }
-        }
-        RecordType::DocFingerprint => match header.details {
-            Details::Notary(_) => Needs::NOTARY,
-            _ => Needs::NONE,
-        },
-        RecordType::Agency | RecordType::Member | RecordType::LegalBasis | RecordType::Validator => {
-            Needs::NONE
-        }
-    }
-}
-
-/// Refuses an author in another role.
-pub(super) fn require_role(call: &Call<'_>, wanted: Role) -> Result<(), Refusal> {
-    let role = call.author.member.role;
-    if role == wanted {
-        return Ok(());
-    }
-    Err(Refusal::new(Code::RoleNotAllowed, format!("role {role}, wants {wanted}")))
 }
 
 fn repeated(header: &Header, head: &RecordHead, digest: Digest) -> Result<Done, Refusal> {

@@ -11,8 +11,9 @@ use crate::crypto::PublicKey;
 use crate::id::{RecordId, TxId};
 use crate::layout::Layout as _;
 use crate::leaf::{ErasureLeaf, Leaf};
+use crate::lifecycle;
 use crate::operation::{EraseGround, Operation, Step};
-use crate::state::{BodyPlace, Confirmation, ErasureEntry, Flags, RecordHead, Status, key};
+use crate::state::{BodyPlace, Confirmation, ErasureEntry, RecordHead, key};
 use crate::transaction::Transaction;
 
 impl<L: LedgerRead> Execution<'_, L> {
@@ -24,20 +25,19 @@ impl<L: LedgerRead> Execution<'_, L> {
         ground: EraseGround,
         note: &str,
     ) -> Result<Done, Fail> {
-        check_ground(&self.head(record)?, ground)?;
+        lifecycle::check_ground(&self.head(record)?, ground)?;
         self.change(call, record, version, Step::Erase, note)
     }
 
     /// Carries an order out: what waited of the record is dropped with it.
     pub(super) fn erase(&mut self, record: &RecordId, head: &mut RecordHead) -> Result<(), Fail> {
-        check_hold(head)?;
-        if let Some(next) = head.next.take()
+        lifecycle::check_hold(head)?;
+        if let Some(next) = &head.next
             && next.natural_key != head.current.natural_key
         {
             self.free_natural_key(head, next.natural_key.as_ref());
         }
-        head.current.status = Status::Erased;
-        head.flags = head.flags.with(Flags::PUBLICATION_STOPPED);
+        lifecycle::carry_out(head, Step::Erase);
         let epoch = self.state.epoch()?;
         let validators = epoch.iter().flat_map(|epoch| epoch.current.validators());
         let entry = ErasureEntry {
@@ -169,28 +169,4 @@ impl<L: LedgerRead> Execution<'_, L> {
 pub(super) fn is_confirmation(transaction: &Transaction) -> bool {
     let confirms = |operation: &Operation| matches!(operation, Operation::ConfirmErasure { .. });
     !transaction.operations.is_empty() && transaction.operations.iter().all(confirms)
-}
-
-fn check_hold(head: &RecordHead) -> Result<(), Refusal> {
-    if head.flags.contains(Flags::LEGAL_HOLD) {
-        return Err(Refusal::new(Code::LegalHold, "a legal hold comes before an erasure"));
-    }
-    Ok(())
-}
-
-/// A ground must be one for this record as it stands.
-fn check_ground(head: &RecordHead, ground: EraseGround) -> Result<(), Refusal> {
-    check_hold(head)?;
-    let ended = !matches!(head.current.status, Status::Submitted | Status::Effective | Status::Suspended);
-    match ground {
-        EraseGround::RetentionEnd if !ended => {
-            let detail = format!("status {}: what is kept has not even ended", head.current.status);
-            Err(Refusal::new(Code::TooEarly, detail))
-        }
-        EraseGround::Request if !head.subject_kind.is_personal() => {
-            let detail = format!("a record about {} is nobody's personal data", head.subject_kind);
-            Err(Refusal::new(Code::SubjectKindNotPermitted, detail))
-        }
-        _ => Ok(()),
-    }
 }

@@ -18,10 +18,11 @@ use crate::date::Date;
 use crate::id::{Epoch, Height};
 use crate::layout::Layout as _;
 use crate::leaf::{GenesisLeaf, Leaf};
+use crate::lifecycle;
 use crate::merkle::{self, Frontier};
 use crate::org::OrgId;
 use crate::record::{Details, Header};
-use crate::state::{Needs, RecordHead, Status, VersionHead, key, tree};
+use crate::state::{Needs, RecordHead, VersionHead, key, tree};
 use crate::subject::{Index, IndexEntry};
 
 /// The ledger before anything.
@@ -135,22 +136,7 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
 
 /// A version of a governance record that is in force without anybody's signature on it.
 pub(super) fn governance_version(header: &Header, leaf_index: u64) -> VersionHead {
-    VersionHead {
-        version: header.version,
-        status: Status::Effective,
-        header_digest: header.digest(),
-        body_commit: None,
-        leaf_index,
-        needs: Needs::NONE,
-        signers: Vec::new(),
-        officers: Vec::new(),
-        notary: None,
-        natural_key: None,
-        legal_basis: None,
-        effective_to: None,
-        publish_from: None,
-        publish_until: None,
-    }
+    lifecycle::filed(header, header.digest(), leaf_index, Needs::NONE, None)
 }
 
 impl Execution<'_, Nothing> {

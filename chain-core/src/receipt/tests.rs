@@ -397,21 +397,99 @@ fn no_single_bit_of_the_texts_can_be_changed() {
     }
 }
 
+/// The bundle's steps, with what its leaf says.
+fn explained(receipt: &Receipt) -> Vec<Step> {
+    let facts = receipt.leaf_bytes().ok().and_then(|leaf| facts(&leaf));
+    receipt.explain(&policy(), facts.as_ref())
+}
+
+/// The steps hold up to the last, which fails exactly if the receipt does not verify.
+#[track_caller]
+fn agrees(what: &str, steps: &[Step], verifies: bool) {
+    let failed: Vec<usize> = (0..steps.len()).filter(|at| steps[*at].wanted.is_some()).collect();
+    let want = if verifies { Vec::new() } else { vec![steps.len() - 1] };
+    assert_eq!(failed, want, "{what}: {steps:#?}");
+}
+
 #[test]
 fn the_explanation_ends_where_the_proof_ends() {
-    let steps = receipt().explain(Some(&policy())).unwrap();
-    // Body, leaf, the path, the root, four signature lines, the count.
-    assert_eq!(steps.len(), 1 + 1 + receipt().inclusion.hashes.len() + 1 + 4 + 1);
-    let text: Vec<&str> = steps.iter().map(|step| step.output.as_str()).collect();
-    assert_eq!(text[text.len() - 6], "equal");
-    assert_eq!(text[text.len() - 1], "enough");
-    let short = receipt_with(&[0, 1]).explain(Some(&policy())).unwrap();
-    assert_eq!(short.last().unwrap().output, "TOO FEW");
-    let strangers = receipt().explain(None).unwrap();
-    assert!(strangers.last().unwrap().output.starts_with("not judged"));
-    let mut forged = receipt();
-    forged.inclusion.index = 12;
-    assert!(forged.explain(None).unwrap().iter().any(|step| step.output == "DIFFERENT"));
+    let good = receipt();
+    let steps = explained(&good);
+    agrees("good", &steps, true);
+    let path = good.inclusion.hashes.len();
+    // Chain, sizes, leaf, the path, the root, the log's name, four lines, the log's, the count, the names, three
+    // signatures for COSE in two steps each, record, leaf, body.
+    assert_eq!(steps.len(), 2 + 1 + path + 1 + 1 + 4 + 1 + 1 + 1 + 6 + 3);
+    assert_eq!(steps[3 + path].output, "equal");
+    assert_eq!(steps[4 + path + 2].output, "holds: cosigned at 2026-11-23T00:00:00Z");
+    let text = good.tlog_proof().unwrap();
+    agrees("text", &text.explain(&policy()), true);
+    assert_eq!(text.explain(&policy()), steps[2..2 + 1 + path + 1 + 1 + 4 + 1 + 1]);
+    let cose = good.cose(&policy()).unwrap().explain(&policy());
+    agrees("COSE", &cose, true);
+    assert_eq!(cose[..=path], steps[2..=2 + path], "the same path");
+    assert_eq!(cose.last().unwrap().output, "enough");
+}
+
+#[test]
+fn the_explanation_of_a_lie_ends_with_what_was_got_and_wanted() {
+    type Change = fn(&mut Receipt);
+    let lies: [(&str, &str, Change); 13] = [
+        ("another chain", "not those", |one| one.chain_id = ChainId::new(Digest::ZERO)),
+        ("another epoch", "not those", |one| one.epoch = Epoch::new(1)),
+        ("no base64", "the leaf is no base64", |one| one.leaf = "?".to_owned()),
+        ("another size", "different", |one| one.inclusion.size = 22),
+        ("another leaf", "different", |one| one.leaf = STANDARD.encode(leaf(12))),
+        ("another place", "different", |one| one.inclusion.index = 12),
+        ("a short path", "4 hashes", |one| one.inclusion.hashes.truncate(4)),
+        ("no such place", "5 hashes", |one| one.inclusion.index = 21),
+        ("another hash", "different", |one| one.inclusion.hashes[2] = Digest::ZERO),
+        ("other names", "v0, v1, v2", |one| one.validators[0] = "v3".to_owned()),
+        ("another root signature", "does not hold", |one| one.root_signatures[1] = Signature::ZERO),
+        ("too few root signatures", "2 root signatures of 3 validators", |one| {
+            one.root_signatures.truncate(2)
+        }),
+        ("another decoded leaf", "different", |one| one.decoded = serde_json::json!({})),
+    ];
+    for (what, got, lie) in lies {
+        let mut lied = receipt();
+        lie(&mut lied);
+        let steps = explained(&lied);
+        agrees(what, &steps, false);
+        assert_eq!(steps.last().unwrap().output, got, "{what}");
+        assert!(judge(&lied).is_err(), "{what}");
+    }
+    let forged = Body { json: "{\"fine\":5}".to_owned(), ..body() };
+    let steps = explained(&Receipt { body: Some(forged), ..receipt() });
+    agrees("another body", &steps, false);
+    assert_eq!(steps.last().unwrap().wanted, Some(body().commitment().to_string()));
+    for (cosigners, got) in
+        [(&[0, 1][..], "too few"), (&[7, 8, 9], "too few"), (&[0, 0, 1], "a second line of the same key")]
+    {
+        let steps = explained(&receipt_with(cosigners));
+        agrees("cosigners", &steps, false);
+        assert_eq!(steps.last().unwrap().output, got, "{cosigners:?}");
+    }
+}
+
+#[test]
+fn a_changed_bit_anywhere_is_explained_as_it_is_judged() {
+    for round in 0..200_usize {
+        for part in [Part::Leaf, Part::Index, Part::Path, Part::CheckpointText, Part::Signatures] {
+            let Some(forged) = mutated(part, round * 7_919) else { continue };
+            agrees(&format!("{part:?}, round {round}"), &explained(&forged), false);
+            let Ok(proof) = forged.tlog_proof() else { continue };
+            let verifies = proof.verify(None, &policy()).is_ok();
+            agrees(&format!("{part:?}, round {round} as text"), &proof.explain(&policy()), verifies);
+        }
+    }
+    let good = receipt().cose(&policy()).unwrap().to_bytes().unwrap();
+    for bit in (0..good.len() * 8).step_by(7) {
+        let mut forged = good.clone();
+        forged[bit / 8] ^= 1 << (bit % 8);
+        let Ok(read) = CoseReceipt::parse(&forged) else { continue };
+        agrees(&format!("bit {bit}"), &read.explain(&policy()), read.verify(&policy()).is_ok());
+    }
 }
 
 proptest! {
@@ -430,7 +508,7 @@ proptest! {
             checkpoint: SignedCheckpoint { checkpoint, lines }.to_text(),
             ..receipt()
         };
-        prop_assert!(receipt.explain(None).unwrap().iter().any(|step| step.output == "equal"));
+        prop_assert!(receipt.explain(&policy(), None).iter().any(|step| step.output == "equal"));
     }
 
     /// Arbitrary text never panics a parser.

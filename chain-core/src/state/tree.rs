@@ -79,10 +79,15 @@ pub fn update<R: TreeReader>(
         && batch.stale_node_index_batch.is_empty()
     {
         // jmt copies the root node where nothing changed, but leaves the old one behind.
-        let node_key = NodeKey::new(before.get(), std::iter::empty().collect());
+        let node_key = root_key(before);
         batch.stale_node_index_batch.insert(StaleNodeIndex { stale_since_version: height.get(), node_key });
     }
     Ok((root, batch))
+}
+
+/// Where the root node of the tree of a height stands.
+pub fn root_key(height: Height) -> NodeKey {
+    NodeKey::new(height.get(), std::iter::empty().collect())
 }
 
 /// The versions of the index of subjects begin here; no height comes this far.

@@ -16,9 +16,9 @@ use chain_core::transaction::Submission;
 use crate::city::{City, batch, chain, index_key, licence, member_details, penalty_with, public};
 use crate::validators::genesis_of;
 
-const POST: &str = "A1/privacy1";
+pub(crate) const POST: &str = "A1/privacy1";
 
-fn city() -> City {
+pub(crate) fn city() -> City {
     let mut members = genesis_of(4).members;
     let officer = |name| MemberDetails { role: Role::PrivacyOfficer, ..member_details(name, "privacy1") };
     members.extend([officer("A1"), officer("A2")]);
@@ -31,7 +31,7 @@ fn order(city: &City, record: RecordId, ground: EraseGround) -> Operation {
 }
 
 /// Ordered by the privacy officer and approved by the auditor.
-fn erase(city: &mut City, record: RecordId) {
+pub(crate) fn erase(city: &mut City, record: RecordId) {
     let operation = order(city, record, EraseGround::Unlawful);
     city.send(POST, operation).unwrap();
     city.countersign("N/auditor1", record).unwrap();

@@ -20,6 +20,7 @@ mod sealed;
 mod state_proof;
 mod state_tree;
 mod subjects;
+mod timeline;
 mod transactions;
 mod validators;
 mod vectors;

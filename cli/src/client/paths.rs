@@ -49,6 +49,11 @@ pub(crate) fn record(record: &RecordId) -> String {
     format!("/v1/records/{record}")
 }
 
+/// A record at a moment; the parameters are already encoded.
+pub(crate) fn record_moment(record: &RecordId, moment: &str) -> String {
+    format!("/v1/records/{record}?{moment}")
+}
+
 /// A record's life.
 pub(crate) fn history(record: &RecordId, cursor: Option<&str>) -> String {
     let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));

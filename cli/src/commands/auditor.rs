@@ -3,7 +3,7 @@ pub(crate) mod audit;
 pub(crate) mod block;
 pub(crate) mod export;
 pub(crate) mod feed;
-mod proved;
+pub(crate) mod proved;
 pub(crate) mod state;
 pub(crate) mod subject;
 pub(crate) mod trust;

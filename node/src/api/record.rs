@@ -7,14 +7,16 @@ use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::response::Response;
 use chain_core::code::Code;
-use chain_core::id::RecordId;
+use chain_core::date::Date;
+use chain_core::id::{Height, RecordId};
+use chain_core::text::shown;
 use serde::Deserialize;
 
 use super::Api;
 use super::answer::{Freshness, bytes_as, json};
 use super::problem::ApiError;
 use super::request::{Params, Segment, parse};
-use crate::handle::{PAGE_MAX, ReceiptForm, RecordFilter};
+use crate::handle::{AskedMoment, PAGE_MAX, ReceiptForm, RecordFilter};
 
 /// Items of a page when the client does not say.
 const PAGE_DEFAULT: usize = 50;
@@ -31,6 +33,41 @@ pub(super) fn page_size(limit: Option<usize>) -> Result<usize, ApiError> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
+
+/// Which moment of a record's life; none for how it stands.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MomentParams {
+    at: Option<u64>,
+    as_of: Option<String>,
+    known_at: Option<String>,
+}
+
+impl MomentParams {
+    fn moment(&self) -> Result<Option<AskedMoment>, ApiError> {
+        let refuse = |detail: &str| Err(ApiError::new(Code::BadParameter, detail));
+        let day = |name: &str, text: &str| {
+            text.parse::<Date>().map_err(|error| {
+                let detail = format!("{name}: {}: {error}; wants YYYY-MM-DD", shown(text));
+                ApiError::new(Code::BadDate, detail)
+            })
+        };
+        match (self.at, &self.as_of, &self.known_at) {
+            (None, None, None) => Ok(None),
+            (Some(0), None, None) => refuse("at is 0, wants the height of a block: 1 or more"),
+            (Some(height), None, None) => Ok(Some(AskedMoment::At(Height::new(height)))),
+            (None, Some(as_of), known_at) => {
+                let as_of = day("as_of", as_of)?;
+                let known_at = known_at.as_deref().map(|text| day("known_at", text)).transpose()?;
+                Ok(Some(AskedMoment::AsOf { day: as_of, known_at: known_at.unwrap_or(as_of) }))
+            }
+            (Some(_), _, _) => refuse("at names both clocks; give it without as_of and known_at"),
+            (None, None, Some(_)) => refuse(
+                "known_at says how far the ledger's knowledge counts; as_of must say which day is asked about",
+            ),
+        }
+    }
+}
 
 /// Which page.
 #[derive(Debug, Deserialize)]
@@ -64,10 +101,14 @@ pub(super) struct ReceiptParams {
 pub(super) async fn one(
     State(api): State<Arc<Api>>,
     Segment(id): Segment,
-    Params(Nothing {}): Params<Nothing>,
+    Params(params): Params<MomentParams>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let record: RecordId = parse("the record id", &id)?;
+    if let Some(moment) = params.moment()? {
+        let view = api.read(move |node| node.timeline(record, moment)).await?;
+        return json(&view, Freshness::Revalidate, &headers);
+    }
     json(&api.read(move |node| node.record(record)).await?, Freshness::Revalidate, &headers)
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chain_core::api::{
     BlockView, Cursor, EvidenceView, FeedEvent, FeedKind, HistoryEntry, NodeStatus, Page, PassageView,
-    RawBlock, ReadyView, RecordView, Stage, TransactionStatus, ValidatorsView, Why,
+    RawBlock, ReadyView, RecordView, Stage, TimelineView, TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::codec;
@@ -26,7 +26,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{ApiConfig, ApiServer, Limits, TlsFiles, start};
-use crate::handle::{FeedPage, FeedQuery, Metric, Node, ReceiptForm, RecordFilter};
+use crate::handle::{AskedMoment, FeedPage, FeedQuery, Metric, Node, ReceiptForm, RecordFilter};
 
 #[derive(Default)]
 struct Constants {
@@ -78,6 +78,10 @@ impl Node for Constants {
                 refuse(Code::RecordNotFound, "late")
             }
         }
+    }
+
+    fn timeline(&self, _: RecordId, moment: AskedMoment) -> Result<TimelineView, Refusal> {
+        refuse(Code::RecordNotFound, &format!("{moment:?}"))
     }
 
     fn history(&self, _: RecordId, _: Option<&str>, _: usize) -> Result<Page<HistoryEntry>, Refusal> {
@@ -399,6 +403,12 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
         ("/v1/records/xyz".into(), 400, "BAD_PARAMETER"),
         ("/v1/records/%ff".into(), 404, "NOT_FOUND"),
         (format!("{}/history?limit=501", record(9)), 400, "BAD_PARAMETER"),
+        (format!("{}?at=0", record(9)), 400, "BAD_PARAMETER"),
+        (format!("{}?at=-1", record(9)), 400, "BAD_PARAMETER"),
+        (format!("{}?at=7&as_of=2026-05-06", record(9)), 400, "BAD_PARAMETER"),
+        (format!("{}?known_at=2026-05-06", record(9)), 400, "BAD_PARAMETER"),
+        (format!("{}?as_of=2026-02-30", record(9)), 400, "BAD_DATE"),
+        (format!("{}?as_of=2026-05-06&known_at=tomorrow", record(9)), 400, "BAD_DATE"),
         (format!("/v1/state/record:{}/proof?at=7", Digest::ZERO), 410, "STATE_PRUNED"),
         ("/v1/state/records/proof".to_owned(), 400, "BAD_PARAMETER"),
         ("/v1/subjects/uscc:91440300100012316L/proof".to_owned(), 404, "NO_SUBJECT_INDEX"),
@@ -435,6 +445,20 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
     for (path, status, name) in gets {
         let reply = get(&server, &path, "").await;
         assert_eq!((reply.status, reply.name().as_str()), (status, name), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_moment_of_a_record_names_a_block_or_one_or_two_days() {
+    let (server, _) = server().await;
+    for (asked, want) in [
+        ("at=7", "At(Height(7))"),
+        ("as_of=2026-05-06", "AsOf { day: 2026-05-06, known_at: 2026-05-06 }"),
+        ("as_of=2026-05-06&known_at=2026-08-01", "AsOf { day: 2026-05-06, known_at: 2026-08-01 }"),
+    ] {
+        let reply = get(&server, &format!("{}?{asked}", record(9)), "").await;
+        let problem: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(problem["detail"], want, "{asked}");
     }
 }
 

@@ -32,7 +32,7 @@ impl Local {
             .transpose()
     }
 
-    fn leaf(&self, snapshot: &Snapshot<'_>, index: u64) -> Result<Leaf, Refusal> {
+    pub(super) fn leaf(&self, snapshot: &Snapshot<'_>, index: u64) -> Result<Leaf, Refusal> {
         let bytes = snapshot.leaf(index).map_err(refuse)?;
         let bytes = bytes.ok_or_else(|| corrupt("record log", format!("leaf {index} is missing")))?;
         Leaf::decode(&bytes).map_err(|error| corrupt("leaf", error))

@@ -7,9 +7,10 @@ mod consistency;
 mod content;
 pub(crate) mod fetch;
 mod finding;
+mod record;
 mod report;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -28,6 +29,8 @@ use crate::error::CliResult;
 ///
 /// city audit chain --report audit.json --jobs 4
 ///
+/// city audit record 5f0c… --report licence.html
+///
 /// city audit consistency
 ///
 /// city audit compare http://127.0.0.1:8101 http://127.0.0.1:8102
@@ -39,6 +42,8 @@ use crate::error::CliResult;
 pub(crate) enum AuditCommand {
     /// Verify every block from genesis and execute every record again
     Chain(chain::ChainArgs),
+    /// Check one record from its first step to how it stands, with public keys alone
+    Record(record::RecordArgs),
     /// Prove that the record log of today begins with that of the last audit; reads a few tiles only
     Consistency(consistency::ConsistencyArgs),
     /// Find out whether two nodes have the same ledger, and at which block they part
@@ -48,6 +53,7 @@ pub(crate) enum AuditCommand {
 pub(crate) fn run(command: AuditCommand, city: &City) -> CliResult {
     match command {
         AuditCommand::Chain(args) => chain::run(&args, city),
+        AuditCommand::Record(args) => record::run(&args, city),
         AuditCommand::Consistency(args) => consistency::run(&args, city),
         AuditCommand::Compare(args) => compare::run(&args, city),
     }

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use chain_core::code::{Code, Refusal};
 use chain_core::genesis::Genesis;
 use chain_core::id::{Epoch, Height};
+use chain_core::state::EntryName;
+use chain_core::state_proof::{Shown, StateProof};
 use chain_core::trust::TrustPolicy;
 use serde_json::{Value, json};
 
 use crate::app::City;
-use crate::client::Client;
+use crate::client::{Client, paths};
 use crate::error::{CliError, CliResult};
 use crate::output::Shape;
 use crate::{files, interrupt};
@@ -41,6 +43,19 @@ pub(super) struct Wanted<'a> {
     pub(super) out: Option<&'a Path>,
 }
 
+impl Wanted<'_> {
+    /// Refuses a proof about something else, or of a later block.
+    fn check(&self, proof: &impl Proof) -> CliResult {
+        if proof.about() == self.about && self.at.is_none_or(|at| proof.height() <= at) {
+            return Ok(());
+        }
+        let at = self.at.map_or_else(String::new, |at| format!(" after block {at}"));
+        let (about, got, height) = (&self.about, proof.about(), proof.height());
+        let detail = format!("asked for {about}{at}, the node gave {got} after block {height}");
+        Err(CliError::new(Code::ProofInvalid, detail))
+    }
+}
+
 /// Fetches a proof, verifies it, and writes it where it was asked for.
 pub(super) fn prove<P: Proof>(city: &City, shape: Shape, wanted: &Wanted<'_>) -> CliResult {
     let client = city.client()?;
@@ -48,18 +63,39 @@ pub(super) fn prove<P: Proof>(city: &City, shape: Shape, wanted: &Wanted<'_>) ->
     let text = fetch(city, &client, &wanted.path)?;
     let proof = P::parse(&text)?;
     let row = proof.row(wanted.out, &policy_of(&client, &genesis, proof.epoch())?)?;
-    if proof.about() != wanted.about || wanted.at.is_some_and(|at| proof.height() > at) {
-        let at = wanted.at.map_or_else(String::new, |at| format!(" after block {at}"));
-        let (about, got, height) = (&wanted.about, proof.about(), proof.height());
-        let detail = format!("asked for {about}{at}, the node gave {got} after block {height}");
-        return Err(CliError::new(Code::ProofInvalid, detail));
-    }
+    wanted.check(&proof)?;
     match wanted.out {
         Some(path) if path.as_os_str() == "-" => return city.out.data(&text),
         Some(path) => files::replace(path, &text)?,
         None => {}
     }
     city.out.list(shape, &[row])
+}
+
+/// Fetches the proof about an entry of the state after a block, or the newest that can be proved, and verifies it.
+pub(crate) fn state(
+    city: &City,
+    client: &Client,
+    genesis: &Genesis,
+    entry: &EntryName,
+    at: Option<Height>,
+) -> CliResult<Shown> {
+    let proof = state_proof(city, client, entry, at)?;
+    Ok(proof.verify(&policy_of(client, genesis, proof.epoch)?)?)
+}
+
+/// Fetches the proof about an entry of the state; it is about this entry, and not of a later block than asked for.
+pub(crate) fn state_proof(
+    city: &City,
+    client: &Client,
+    entry: &EntryName,
+    at: Option<Height>,
+) -> CliResult<StateProof> {
+    let about = entry.to_string();
+    let proof = <StateProof as Proof>::parse(&fetch(city, client, &paths::state_proof(&about, at))?)?;
+    let wanted = Wanted { path: String::new(), about, at, out: None };
+    wanted.check(&proof)?;
+    Ok(proof)
 }
 
 /// Fetches a proof; waits while the first checkpoint is being cosigned.

@@ -2,6 +2,7 @@
 
 pub(crate) mod collect;
 mod convert;
+mod explain;
 mod page;
 mod verify;
 
@@ -88,7 +89,7 @@ pub(crate) enum ReceiptCommand {
         /// Trust file (`city trust`, or a C2SP policy), in place of the genesis and what stands beside it
         #[arg(long, value_name = "FILE")]
         trust: Option<PathBuf>,
-        /// Show every step, in words and hash by hash
+        /// Show every step, in words and hash by hash, up to the first that fails
         #[arg(long)]
         explain: bool,
     },

@@ -1,30 +1,30 @@
 //! `city record`: one record at a time.
 
+mod file;
+mod get;
+mod history;
+
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use chain_core::api::{HistoryEntry, Page, RecordView};
+use chain_core::api::{Page, RecordView};
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::SecretKey;
-use chain_core::genesis::Genesis;
 use chain_core::id::RecordId;
-use chain_core::operation::{AmendReason, Effect, EraseGround, Operation, RevokeReason};
+use chain_core::operation::{Effect, EraseGround, Operation, RevokeReason};
 use chain_core::org::OrgId;
 use chain_core::record::RecordType;
 use clap::Subcommand;
-use serde_json::{Value, json};
 
 use crate::app::City;
 use crate::client::{Client, paths};
-use crate::commands::clerk::batch::today;
-use crate::commands::clerk::receipt::{Form, fetch};
-use crate::draft::{Before, Draft, Office, shown_header};
+use crate::draft::shown_header;
 use crate::error::{CliError, CliResult};
 use crate::files;
 use crate::filing::{self, Filed, Step};
-use crate::import::plan::home_of;
 use crate::keyring::KeyRing;
 use crate::output::Shape;
+use get::record_json;
 
 /// File, read, approve and end single records
 ///
@@ -36,6 +36,8 @@ use crate::output::Shape;
 /// city record countersign 5f0c… --role supervisor
 ///
 /// city record list --type credit.penalty --status submitted -o id | city record countersign - --role supervisor
+///
+/// city record get 5f0c… --as-of 2026-05-06
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum RecordCommand {
     /// Judge record files with the ledger's rules; send nothing
@@ -70,10 +72,12 @@ pub(crate) enum RecordCommand {
         #[arg(long, conflicts_with = "dry_run")]
         no_wait: bool,
     },
-    /// Show a record
+    /// Show a record: how it stands, or how it stood on a day and what was known of it
     Get {
         /// Its id
         record: RecordId,
+        #[command(flatten)]
+        moment: get::MomentArgs,
     },
     /// Show every step of a record's life
     History {
@@ -194,60 +198,21 @@ const RECORDS: Shape = Shape {
     id: "record",
     empty: "no records; file some: city batch submit SHEET --map licences",
 };
-const RECORD: Shape = Shape {
-    schema: "record",
-    columns: &[
-        "record",
-        "type",
-        "agency",
-        "version",
-        "status",
-        "flags",
-        "class",
-        "header_digest",
-        "leaf_index",
-        "changed_at",
-        "signers",
-        "missing",
-        "pending",
-        "body",
-    ],
-    id: "record",
-    empty: "",
-};
-const HISTORY: Shape = Shape {
-    schema: "history",
-    columns: &["height", "time", "operation", "version", "status", "author", "leaf_index"],
-    id: "leaf_index",
-    empty: "the record has no history here yet",
-};
-const CHECKED: Shape = Shape {
-    schema: "checked",
-    columns: &["file", "verdict", "record", "class", "code", "detail"],
-    id: "record",
-    empty: "",
-};
 /// Countersignatures under one signature.
 const GROUP: usize = 100;
 
 pub(crate) fn run(command: RecordCommand, city: &City) -> CliResult {
     match command {
-        RecordCommand::Check { files, key } => check(city, &files, key.as_deref(), None),
-        RecordCommand::Submit { file, key, idempotency_key, receipt, dry_run, wait: _, no_wait } => {
+        RecordCommand::Check { files, key } => file::check(city, &files, key.as_deref(), None),
+        RecordCommand::Submit { file: path, key, idempotency_key, receipt, dry_run, wait: _, no_wait } => {
             let (key, idempotency) = (key.as_deref(), idempotency_key.as_deref());
             if dry_run {
-                return check(city, &[file], key, idempotency);
+                return file::check(city, &[path], key, idempotency);
             }
-            submit(city, &file, key, idempotency, receipt.as_deref(), no_wait)
+            file::submit(city, &path, key, idempotency, receipt.as_deref(), no_wait)
         }
-        RecordCommand::Get { record } => {
-            let view: RecordView = city.client()?.get(&paths::record(&record))?;
-            shown_header(&view)?;
-            city.out.item(RECORD, &record_json(&view))?;
-            explain_view(city, &view);
-            Ok(())
-        }
-        RecordCommand::History { record } => history(city, &record),
+        RecordCommand::Get { record, moment } => get::run(city, &record, &moment),
+        RecordCommand::History { record } => history::history(city, &record),
         RecordCommand::List { record_type, agency, status, limit } => {
             let filters = filters(record_type, agency, status)?;
             let filtered = filters.iter().any(|(_, value)| value.is_some());
@@ -257,8 +222,8 @@ pub(crate) fn run(command: RecordCommand, city: &City) -> CliResult {
                 if filtered { "no such records; without filters: city record list" } else { RECORDS.empty };
             city.out.list(Shape { empty, ..RECORDS }, &rows.iter().map(record_json).collect::<Vec<_>>())
         }
-        RecordCommand::Amend { record, file, reason, key } => {
-            amend(city, &record, &file, &reason, key.as_deref())
+        RecordCommand::Amend { record, file: path, reason, key } => {
+            file::amend(city, &record, &path, &reason, key.as_deref())
         }
         RecordCommand::Revoke { record, reason, effect, note, signer } => {
             let reason: RevokeReason = choice("--reason", &reason)?;
@@ -398,166 +363,6 @@ impl Signer {
     }
 }
 
-fn check(city: &City, files: &[PathBuf], key: Option<&str>, idempotency: Option<&str>) -> CliResult {
-    let (genesis, ring) = (city.genesis()?, city.ring()?);
-    let mut rows = Vec::new();
-    let mut failed = None;
-    for file in files {
-        let built = build(&genesis, &ring, file, key, idempotency, None)
-            .and_then(|built| entitled(&ring, key, &built.3).map(|()| built));
-        match built {
-            Ok((_, header, _, _)) => {
-                rows.push(json!({ "file": file, "verdict": "good", "record": header.record, "class": header.class }));
-            }
-            Err(error) => {
-                rows.push(json!({
-                    "file": file,
-                    "verdict": "bad",
-                    "code": error.code().name(),
-                    "detail": error.refusal.detail,
-                }));
-                failed.get_or_insert(error);
-            }
-        }
-    }
-    city.out.list(CHECKED, &rows)?;
-    failed.map_or(Ok(()), Err)
-}
-
-/// Whether the validators would let this key file for the agency, as far as the key ring knows it.
-fn entitled(ring: &KeyRing, key: Option<&str>, agency: &OrgId) -> CliResult {
-    let Some(key) = key else { return Ok(()) };
-    let entry = ring.find(key)?;
-    if let Some(own) = entry.agency.as_deref().filter(|own| *own != agency.to_string()) {
-        let detail = format!("key {key} belongs to an officer of {own}, the record is filed by {agency}");
-        return Err(CliError::new(Code::AgencyNotCompetent, detail));
-    }
-    match entry.role.as_deref() {
-        Some(role) if role != "clerk" => {
-            Err(CliError::new(Code::RoleNotAllowed, format!("key {key} belongs to a {role}, wants a clerk")))
-        }
-        _ => Ok(()),
-    }
-}
-
-type Built = (Rc<SecretKey>, chain_core::record::Header, chain_core::transaction::Body, OrgId);
-
-fn build(
-    genesis: &Genesis,
-    ring: &KeyRing,
-    file: &Path,
-    key: Option<&str>,
-    idempotency: Option<&str>,
-    before: Option<&Before>,
-) -> CliResult<Built> {
-    let draft = Draft::parse(&file.display().to_string(), &files::read(file)?)?;
-    if let Some(before) = before {
-        draft.follows(&file.display().to_string(), &before.header)?;
-    }
-    let agency = match (&draft.agency, key, before) {
-        (_, _, Some(before)) => before.header.agency.to_string(),
-        (Some(agency), _, _) => agency.clone(),
-        (None, Some(key), _) => ring.find(key)?.agency.clone().unwrap_or_default(),
-        (None, None, _) => only_agency(ring)?,
-    };
-    let clerks = ring.of(&agency, "clerk");
-    let entry = match key {
-        Some(key) => ring.find(key)?,
-        None => *clerks.first().ok_or_else(|| {
-            CliError::new(Code::NoKeyForAuthority, format!("the key ring has no clerk key of {agency}"))
-        })?,
-    };
-    let mut officers = vec![entry.public];
-    officers.extend(clerks.iter().map(|clerk| clerk.public).filter(|public| *public != entry.public).take(1));
-    let dedupe = ring.dedupe(&agency)?;
-    let agency: OrgId = agency.parse()?;
-    let office = Office { agency: agency.clone(), dedupe: dedupe.secret(), officers };
-    let (header, body) = draft.build(genesis, &office, idempotency, before, today(genesis))?;
-    Ok((ring.secret(entry)?, header, body, agency))
-}
-
-fn only_agency(ring: &KeyRing) -> CliResult<String> {
-    let mut agencies: Vec<&str> = ring
-        .entries()
-        .iter()
-        .filter(|entry| entry.role.as_deref() == Some("clerk"))
-        .filter_map(|entry| entry.agency.as_deref())
-        .collect();
-    agencies.sort_unstable();
-    agencies.dedup();
-    match agencies[..] {
-        [one] => Ok(one.to_owned()),
-        [] => Err(CliError::new(Code::NoKeyForAuthority, "the key ring has no clerk key")
-            .hint("make one: city key new NAME --agency ID --role clerk")),
-        _ => Err(CliError::usage(format!("the key ring has clerks of {} agencies", agencies.len()))
-            .hint("name the agency in the file, or the key with --key")),
-    }
-}
-
-fn submit(
-    city: &City,
-    file: &Path,
-    key: Option<&str>,
-    idempotency: Option<&str>,
-    receipt: Option<&Path>,
-    no_wait: bool,
-) -> CliResult {
-    let (genesis, ring) = (city.genesis()?, city.ring()?);
-    let (secret, header, body, agency) = build(&genesis, &ring, file, key, idempotency, None)?;
-    city.out.done(format!("checked against the rules of {}", header.record_type));
-    let home =
-        (!header.class.body_is_shared()).then(|| home_of(&genesis, &agency.to_string())).transpose()?;
-    let record = header.record;
-    let steps = vec![(Operation::Submit(Box::new(header)), Some(body))];
-    let submission = filing::sign(&genesis, &secret, steps, false);
-    city.out.done(format!("signed with key {}", secret.public().short()));
-    let begun = std::time::Instant::now();
-    let client = city.client()?;
-    if no_wait {
-        let rows = filing::send(&client, &submission, home.as_deref(), city.manners.timeout)?;
-        city.out.list(filing::FILED, &rows)?;
-        city.out.say(format!("  Whether it is final: city record history {record}"));
-        return Ok(());
-    }
-    let filed = filing::file(&client, &genesis, &submission, home.as_deref(), city.manners.timeout)?;
-    filed.verdict().map_err(|error| match error.code() {
-        Code::IdempotencyConflict | Code::DuplicateNaturalKey => {
-            error.hint(format!("it was filed before; see what stands there: city record get {record}"))
-        }
-        _ => error,
-    })?;
-    city.out.done(format!(
-        "final in block {}   {} ms, proof verified",
-        filed.height,
-        begun.elapsed().as_millis()
-    ));
-    // The record is filed whatever becomes of its receipt, so its id comes first.
-    city.out.list(filing::FILED, &filed.rows())?;
-    if let Some(path) = receipt {
-        let written = fetch(&client, &record, None, Form::Bundle, city.manners.timeout)
-            .and_then(|bytes| files::replace(path, bytes));
-        written.map_err(|error| {
-            error.hint(format!("the record is filed; fetch its receipt later: city receipt get {record}"))
-        })?;
-        city.out.done(format!("receipt {}   verify: city receipt verify {}", path.display(), path.display()));
-    }
-    Ok(())
-}
-
-fn amend(city: &City, record: &RecordId, file: &Path, reason: &str, key: Option<&str>) -> CliResult {
-    let reason: AmendReason = choice("--reason", reason)?;
-    let (client, genesis, ring) = (city.client()?, city.genesis()?, city.ring()?);
-    let view: RecordView = client.get(&paths::record(record))?;
-    let before = Before { header: shown_header(&view)? };
-    let (secret, header, body, agency) = build(&genesis, &ring, file, key, None, Some(&before))?;
-    let home =
-        (!header.class.body_is_shared()).then(|| home_of(&genesis, &agency.to_string())).transpose()?;
-    let steps = vec![(Operation::Amend { header: Box::new(header), reason }, Some(body))];
-    let submission = filing::sign(&genesis, &secret, steps, false);
-    let filed = filing::file(&client, &genesis, &submission, home.as_deref(), city.manners.timeout)?;
-    report(city, &[filed])
-}
-
 /// One step on one record, as it is now.
 fn step(
     city: &City,
@@ -578,50 +383,6 @@ fn report(city: &City, filed: &[Filed]) -> CliResult {
     filed.iter().try_for_each(Filed::verdict)
 }
 
-fn history(city: &City, record: &RecordId) -> CliResult {
-    let client = city.client()?;
-    let (mut rows, mut cursor) = (Vec::new(), None::<String>);
-    loop {
-        let page: Page<HistoryEntry> = client.get(&paths::history(record, cursor.as_deref()))?;
-        rows.extend(page.items.iter().map(|entry| {
-            let ms = i64::try_from(entry.time_ms).unwrap_or(0);
-            json!({
-                "height": entry.height,
-                "time": jiff::Timestamp::from_millisecond(ms).unwrap_or_default().to_string(),
-                "operation": entry.operation,
-                "version": entry.version,
-                "status": entry.status,
-                "author": entry.author.map(|author| author.short()),
-                "leaf_index": entry.leaf_index,
-                "leaf": entry.leaf,
-            })
-        }));
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            return city.out.list(HISTORY, &rows);
-        }
-    }
-}
-
-/// Says what the table cannot: what waits for whom, and why there is no body.
-fn explain_view(city: &City, view: &RecordView) {
-    let waits = view.pending.as_ref().map(|pending| (pending.operation.as_str(), &pending.missing));
-    let waits = waits.or_else(|| (!view.missing.is_empty()).then_some(("submit", &view.missing)));
-    if let Some((step, missing)) = waits {
-        let roles: Vec<&str> = missing.iter().map(String::as_str).collect();
-        city.out.say(format!("  The step to {step} waits for approval by: {}", roles.join(", ")));
-        if let Some(role) = roles.first() {
-            city.out.say(format!("  Approve it: city record countersign {} --role {role}", view.record));
-        }
-    }
-    if view.body.is_none() && view.header.get("body_commit").is_some_and(|commit| !commit.is_null()) {
-        city.out.say(format!(
-            "  The node shows no body: class {} in status {} is not public, or another node keeps it",
-            view.class, view.status
-        ));
-    }
-}
-
 /// The type of a name, or what names there are.
 pub(crate) fn known_type(name: &str) -> CliResult<RecordType> {
     name.parse().map_err(|_| {
@@ -635,36 +396,6 @@ pub(crate) fn known_type(name: &str) -> CliResult<RecordType> {
 pub(crate) fn known_agency(id: &str) -> CliResult<OrgId> {
     id.parse().map_err(|refusal: Refusal| {
         CliError::from(refusal).hint("agencies are written as `city agency list` has them: uscc:…")
-    })
-}
-
-fn record_json(view: &RecordView) -> Value {
-    let signers: Vec<String> = view
-        .signers
-        .iter()
-        .map(|one| format!("{} {} ({})", one.operation, one.role, one.key.short()))
-        .collect();
-    json!({
-        "record": view.record,
-        "type": view.record_type,
-        "agency": view.agency,
-        "version": view.version,
-        "status": view.status,
-        "flags": view.flags,
-        "class": view.class,
-        "header_digest": view.header_digest,
-        "header": view.header,
-        "leaf_index": view.leaf_index,
-        "changed_at": view.changed_at,
-        "signers": signers,
-        "missing": view.missing,
-        "pending": view.pending.as_ref().map(|pending| json!({
-            "operation": pending.operation,
-            "version": pending.version,
-            "digest": pending.digest,
-            "missing": pending.missing,
-        })),
-        "body": view.body,
     })
 }
 
@@ -688,9 +419,11 @@ where
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
-    fn view(pending: Value) -> RecordView {
+    pub(super) fn view(pending: Value) -> RecordView {
         let id = "ab".repeat(32);
         serde_json::from_value(json!({
             "record": id, "record_type": "credit.penalty", "agency": "uscc:11320100MAXP23YC3L", "version": 3,
@@ -714,14 +447,5 @@ mod tests {
             };
             assert_eq!((version, header_digest.to_string()), want);
         }
-    }
-
-    #[test]
-    fn a_view_says_what_it_waits_for() {
-        let shown = record_json(&view(json!({
-            "operation": "amend", "version": 4, "digest": "cd".repeat(32), "missing": ["clerk"], "signers": [],
-        })));
-        assert_eq!(shown["pending"]["missing"], json!(["clerk"]));
-        assert_eq!(record_json(&view(Value::Null))["pending"], Value::Null);
     }
 }

@@ -1,24 +1,28 @@
 //! `city audit chain`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chain_core::api::NodeStatus;
+use chain_core::api::{BlockView, NodeStatus};
+use chain_core::block::Header;
 use chain_core::code::Code;
 use chain_core::genesis::Genesis;
 use chain_core::id::{ChainId, Height};
 
 use super::checkpoint::{self, Cosigned};
+use super::consistency;
 use super::fetch::Blocks;
-use super::finding::Finding;
-use super::report::{self, Report};
+use super::finding::{Finding, Grade};
+use super::report::{Files, Report, conclude};
 use super::verify::{Plan, Stopped, Verified, verify};
+use super::walk::Walk;
+use super::walk::saved::Saved;
 use crate::app::City;
 use crate::client::{Client, paths};
 use crate::error::{CliError, CliResult};
+use crate::interrupt;
 use crate::progress::Progress;
-use crate::{files, interrupt};
 
 /// Blocks beyond `--to` that are fetched, if need be, for a certificate that covers it.
 const BEYOND: u64 = 64;
@@ -49,6 +53,12 @@ pub(crate) struct ChainArgs {
     /// Neither compare with the checkpoint that the last audit kept, nor keep today's
     #[arg(long)]
     no_memory: bool,
+    /// Remember in this file what was verified, and go on from there: after Ctrl-C, a lost connection, or tomorrow
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Blocks between two writings of that file, one at least
+    #[arg(long, default_value_t = 2_000, value_name = "N", requires = "state", value_parser = clap::value_parser!(u64).range(1..))]
+    save_every: u64,
 }
 
 pub(super) fn run(args: &ChainArgs, city: &City) -> CliResult {
@@ -57,44 +67,16 @@ pub(super) fn run(args: &ChainArgs, city: &City) -> CliResult {
         return Err(CliError::usage(format!("--to {to} lies before --from {}", args.from))
             .hint("an audit goes upwards: city audit chain --from LOW --to HIGH"));
     }
+    if args.state.is_some() && args.from > 1 {
+        return Err(CliError::usage(format!("--state with --from {}", args.from))
+            .hint("what is remembered is the ledger as executed from block 1; leave out --from"));
+    }
     let genesis = city.genesis()?;
     let client = Arc::new(city.client()?);
     let mut report = Report::new(&genesis, args.from);
     let audited = audit(args, city, &genesis, &client, &mut report);
-    let written = |report: &Report| match &args.report {
-        Some(path) if path.extension().is_some_and(|end| end == "html") => {
-            files::replace(path, report.page()?)
-        }
-        Some(path) => files::replace(path, report.document()?),
-        None => Ok(()),
-    };
-    match audited {
-        Ok(()) => {
-            // The verdict is shown even when its file cannot be written.
-            let written = written(&report);
-            report.show(city, args.report.as_deref().filter(|_| written.is_ok()))?;
-            written
-        }
-        Err(Stopped::Failed(error)) => Err(error),
-        Err(Stopped::Found(finding, block)) => {
-            report.failed(&finding);
-            let kept = report::keep_evidence(&args.evidence, &report, block.as_deref());
-            if let Ok(path) = &kept {
-                report.evidence(path);
-            }
-            if let Err(error) = written(&report) {
-                city.out.warn(format!("no report was written: {}", error.refusal));
-            }
-            let hint = match kept {
-                Ok(path) => format!(
-                    "the evidence is in {}; keep it and show it to the other agencies",
-                    path.display()
-                ),
-                Err(error) => format!("no evidence file could be written: {}", error.refusal.detail),
-            };
-            Err(CliError::from(*finding).hint(hint))
-        }
-    }
+    let files = Files { report: args.report.as_deref(), evidence: &args.evidence };
+    conclude(city, &mut report, &files, audited)
 }
 
 fn audit(
@@ -122,38 +104,81 @@ fn audit(
     };
     let last =
         args.to.map_or(status.executed, |to| status.executed.min(Height::new(to.saturating_add(BEYOND))));
+    let sizes: Vec<u64> = newest.iter().chain(&before).map(Cosigned::size).collect();
+    let saved = match &args.state {
+        Some(path) => Saved::read(path, genesis)?,
+        None => None,
+    };
+    let took_before = saved.as_ref().map_or(Duration::ZERO, |saved| Duration::from_millis(saved.took_ms()));
+    let mut walk = match saved {
+        Some(saved) => {
+            goes_on(args, client, &saved, &status)?;
+            city.out
+                .say(format!("  going on after block {}, which an earlier audit verified", saved.newest().0));
+            Walk::resumed(genesis, &sets, saved, &sizes)?
+        }
+        None => Walk::new(genesis, &sets, !whole, &sizes)?,
+    };
     let plan = Plan {
         jobs: args.jobs.map_or_else(cores, usize::from),
-        from: Height::new(args.from),
+        from: walk.height().filter(|_| whole).map_or(Height::new(args.from), Height::next),
         to: args.to.map(Height::new),
-        sizes: newest.iter().chain(&before).map(Cosigned::size).collect(),
+        sizes,
     };
     let total = args.to.map_or(last.get(), |to| to.min(last.get())).saturating_sub(args.from - 1);
     let mut progress = Progress::new("blocks", total);
     let mut updated = Instant::now();
+    let mut memory_file = args.state.as_deref().map(|path| Memory::new(path, args.save_every, &walk));
+    let took = || took_before + started.elapsed();
     let blocks = Blocks::fetch(Arc::clone(client), plan.from, last);
-    let verified = verify(genesis, &sets, &plan, blocks, |height, totals| {
+    let verified = verify(genesis, &sets, &mut walk, &plan, blocks, |walk| {
         if interrupt::asked() {
-            return Err(CliError::new(Code::Interrupted, format!("stopped after block {height}"))
-                .hint("an audit keeps no state: run it again"));
+            let height = walk.height().unwrap_or(Height::ZERO);
+            return Err(CliError::new(Code::Interrupted, format!("stopped after block {height}")).hint(
+                "nothing of it is kept: run it again; with --state FILE it would go on where it stopped",
+            ));
         }
         if updated.elapsed() >= PROGRESS_EVERY {
             updated = Instant::now();
-            progress.set(totals.blocks, &format!("{} records", totals.records));
+            progress.set(walk.totals.blocks, &format!("{} records", walk.totals.records));
         }
-        Ok(())
-    })?;
+        memory_file.as_mut().map_or(Ok(()), |memory| memory.now_and_then(walk, took()))
+    });
+    let verified = match (verified, &mut memory_file) {
+        (Err(Stopped::Failed(error)), Some(memory)) => {
+            memory.save(&walk, took())?;
+            let path = memory.path.display();
+            let height = walk.height().unwrap_or(Height::ZERO);
+            return Err(Stopped::Failed(error.hint(format!(
+                "blocks up to {height} are remembered; go on with: city audit chain --state {path}"
+            ))));
+        }
+        (verified, _) => verified?,
+    };
     progress.set(verified.totals.blocks, "");
     if city.out.talks() {
         progress.finish(&format!("{} records", verified.totals.records));
     }
-    report.verified(&verified, started.elapsed());
+    report.verified(&verified, took());
     complete(args, &verified, last)?;
     let found = |finding| Stopped::Found(Box::new(finding), None);
     if whole && args.to.is_none() {
         for (which, cosigned) in [("checkpoint", &newest), ("checkpoint of the last audit", &before)] {
-            if let Some(cosigned) = cosigned {
-                cosigned.compare(&verified, which).map_err(found)?;
+            match (cosigned, &newest) {
+                (Some(cosigned), _) if verified.reaches(cosigned.size()) => {
+                    cosigned.compare(&verified, which).map_err(found)?;
+                }
+                // Older than what an audit that went on remembers: then tiles prove that it grew into the newest.
+                (Some(cosigned), Some(newest)) if verified.reaches(newest.size()) => {
+                    consistency::prove(client, cosigned, newest)?;
+                }
+                (Some(cosigned), _) => {
+                    let detail =
+                        format!("{which} of {} leaves is older than what is remembered", cosigned.size());
+                    let finding = Finding::of(Grade::Unknown, None, Code::HistoryAltered, detail);
+                    return Err(found(finding));
+                }
+                (None, _) => {}
             }
         }
         report.compared(newest.as_ref(), before.as_ref());
@@ -163,7 +188,74 @@ fn audit(
             checkpoint::remember(path, newest)?;
         }
     }
+    // Last of all: what a checkpoint contradicts is not remembered as verified.
+    memory_file.map_or(Ok(()), |mut memory| Ok(memory.save(&walk, took())?))
+}
+
+/// The file in which an audit remembers what it verified.
+struct Memory<'a> {
+    path: &'a Path,
+    every: u64,
+    /// Blocks that were verified when it was written.
+    blocks: u64,
+    /// When it was written, and how long that took.
+    written: Instant,
+    cost: Duration,
+}
+
+impl<'a> Memory<'a> {
+    fn new(path: &'a Path, every: u64, walk: &Walk<'_>) -> Self {
+        Self { path, every, blocks: walk.totals.blocks, written: Instant::now(), cost: Duration::ZERO }
+    }
+
+    /// Writes it after so many blocks, but never for more than a twentieth of the time.
+    fn now_and_then(&mut self, walk: &Walk<'_>, took: Duration) -> CliResult {
+        let due = walk.totals.blocks >= self.blocks.saturating_add(self.every);
+        match due && self.written.elapsed() >= self.cost * 20 {
+            true => self.save(walk, took),
+            false => Ok(()),
+        }
+    }
+
+    fn save(&mut self, walk: &Walk<'_>, took: Duration) -> CliResult {
+        let begun = Instant::now();
+        walk.save(self.path, u64::try_from(took.as_millis()).unwrap_or(u64::MAX))?;
+        self.blocks = walk.totals.blocks;
+        (self.written, self.cost) = (Instant::now(), begun.elapsed());
+        Ok(())
+    }
+}
+
+/// That the node has the history that an earlier audit verified: its newest block commits to all below it.
+fn goes_on(args: &ChainArgs, client: &Client, saved: &Saved, status: &NodeStatus) -> Result<(), Stopped> {
+    let (height, _) = saved.newest();
+    if let Some(to) = args.to.filter(|to| *to < height.get()) {
+        let detail = format!("--to {to} lies below block {height}, which is remembered as verified");
+        return Err(CliError::usage(detail).hint("leave out --state, or go further up").into());
+    }
+    if status.executed < height {
+        let detail = format!(
+            "the node has executed block {}, an earlier audit verified blocks up to {height}",
+            status.executed
+        );
+        return Err(CliError::new(Code::NotYetExecuted, detail).hint("ask a node that is further").into());
+    }
+    let view: BlockView = client.get(&paths::block(height))?;
+    same_history(saved, &view.header)?;
     Ok(())
+}
+
+/// Compares the remembered block with what the node says stands there.
+fn same_history(saved: &Saved, given: &Header) -> Result<(), Stopped> {
+    let (height, digest) = saved.newest();
+    let got = given.digest();
+    if (given.height, got) == (height, digest) {
+        return Ok(());
+    }
+    // Without a quorum's certificate over it, the remembered block was one node's word.
+    let grade = if saved.is_covered() { Grade::Tampered } else { Grade::Wrong };
+    let detail = format!("an earlier audit verified block {digest} at this height, the node now gives {got}");
+    Err(Stopped::Found(Box::new(Finding::of(grade, Some(height), Code::HistoryAltered, detail)), None))
 }
 
 /// The genesis file itself: it must be the one agreed on.
@@ -203,4 +295,47 @@ fn complete(args: &ChainArgs, verified: &Verified, last: Height) -> Result<(), S
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::Chain;
+    use super::super::verify::verify;
+    use super::*;
+    use crate::sets::Sets;
+
+    /// What an audit of the first blocks of the sample remembers.
+    fn remembered(blocks: usize) -> (Chain, Saved) {
+        let chain = Chain::sample();
+        let sets = Sets::of(&chain.genesis);
+        let mut walk = Walk::new(&chain.genesis, &sets, false, &[]).unwrap();
+        let plan = Plan { jobs: 1, from: Height::new(1), to: None, sizes: Vec::new() };
+        let given = chain.blocks.iter().take(blocks).cloned().map(Ok);
+        verify(&chain.genesis, &sets, &mut walk, &plan, given, |_| Ok(())).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        walk.save(&path, 0).unwrap();
+        let saved = Saved::read(&path, &chain.genesis).unwrap().unwrap();
+        (chain, saved)
+    }
+
+    #[test]
+    fn another_history_below_what_is_remembered_is_refused() {
+        // Block 7 has a certificate, block 6 waits for one.
+        for (blocks, grade) in [(7, Grade::Tampered), (6, Grade::Wrong)] {
+            let (chain, saved) = remembered(blocks);
+            let mut header = chain.blocks[blocks - 1].header.clone();
+            same_history(&saved, &header).unwrap();
+            header.time_ms += 1;
+            let other = same_history(&saved, &header);
+            let lower = same_history(&saved, &chain.blocks[blocks - 2].header);
+            for refused in [other, lower] {
+                let Err(Stopped::Found(finding, _)) = refused else {
+                    panic!("another history goes unnoticed")
+                };
+                assert_eq!((finding.refusal.code, finding.grade), (Code::HistoryAltered, grade), "{blocks}");
+                assert_eq!(finding.height, Some(Height::new(blocks as u64)));
+            }
+        }
+    }
 }

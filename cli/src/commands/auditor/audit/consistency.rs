@@ -67,7 +67,7 @@ pub(super) fn run(args: &ConsistencyArgs, city: &City) -> CliResult {
 }
 
 /// Proves that the smaller log is the beginning of the larger; gives the number of hashes that it took.
-fn prove(client: &Client, before: &Cosigned, newest: &Cosigned) -> CliResult<usize> {
+pub(super) fn prove(client: &Client, before: &Cosigned, newest: &Cosigned) -> CliResult<usize> {
     let (one, two) = (&before.signed.checkpoint, &newest.signed.checkpoint);
     let (old, new) = if one.size <= two.size { (one, two) } else { (two, one) };
     let tiles = Tiles::new(new.size, |tile: Tile| client.get_bytes(&format!("/{}", tile.path())));

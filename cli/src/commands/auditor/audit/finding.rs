@@ -2,12 +2,13 @@
 
 use chain_core::code::{Code, Refusal};
 use chain_core::id::Height;
+use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
 use crate::exit::Exit;
 
 /// What a finding is worth to a court.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) enum Grade {
     /// What the node gave does not hold together. Nobody's signature says so: another node may do better.
     Wrong,
@@ -18,7 +19,7 @@ pub(crate) enum Grade {
 }
 
 /// One thing that is wrong; an audit ends with the first.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Finding {
     /// The block, where one is concerned.
     pub(crate) height: Option<Height>,
@@ -29,19 +30,24 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
+    /// Something of this weight.
+    pub(crate) fn of(grade: Grade, height: Option<Height>, code: Code, detail: impl Into<String>) -> Self {
+        Self { height, grade, refusal: Refusal::new(code, detail) }
+    }
+
     /// Something in a block that does not hold together.
     pub(crate) fn wrong(height: Height, code: Code, detail: impl Into<String>) -> Self {
-        Self { height: Some(height), grade: Grade::Wrong, refusal: Refusal::new(code, detail) }
+        Self::of(Grade::Wrong, Some(height), code, detail)
     }
 
     /// Something in a block that cannot be judged.
     pub(crate) fn unknown(height: Height, code: Code, detail: impl Into<String>) -> Self {
-        Self { grade: Grade::Unknown, ..Self::wrong(height, code, detail) }
+        Self::of(Grade::Unknown, Some(height), code, detail)
     }
 
     /// Something in a block that signatures prove.
     pub(crate) fn tampered(height: Height, code: Code, detail: impl Into<String>) -> Self {
-        Self { grade: Grade::Tampered, ..Self::wrong(height, code, detail) }
+        Self::of(Grade::Tampered, Some(height), code, detail)
     }
 
     /// What the shell sees.

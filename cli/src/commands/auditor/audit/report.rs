@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use chain_core::api::RawBlock;
 use chain_core::genesis::Genesis;
+use chain_core::id::RecordId;
 use serde_json::{Map, Value, json};
 
 use super::checkpoint::Cosigned;
 use super::finding::{Finding, Grade};
-use super::verify::Verified;
+use super::record;
+use super::verify::{Stopped, Verified};
 use crate::app::City;
 use crate::error::{CliError, CliResult};
 use crate::files;
@@ -37,33 +39,134 @@ const SHAPE: Shape = Shape {
     empty: "",
 };
 
+const RECORD_SHAPE: Shape = Shape {
+    schema: "audit-record",
+    columns: &[
+        "verdict",
+        "record",
+        "record_type",
+        "version",
+        "status",
+        "steps",
+        "checkpoint_size",
+        "cosigners",
+        "state_height",
+        "complete",
+    ],
+    id: "record",
+    empty: "",
+};
+
+/// What was audited.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Chain,
+    Record,
+}
+
 /// The result of an audit, filled in as it goes on.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
+    kind: Kind,
     fields: Map<String, Value>,
     network: String,
 }
 
+/// Where an audit writes.
+pub(crate) struct Files<'a> {
+    /// The report.
+    pub(crate) report: Option<&'a Path>,
+    /// The folder for evidence.
+    pub(crate) evidence: &'a Path,
+}
+
+/// Ends an audit: shows what it came to, and writes the report, and evidence of what is wrong.
+pub(crate) fn conclude(
+    city: &City,
+    report: &mut Report,
+    files: &Files<'_>,
+    audited: Result<(), Stopped>,
+) -> CliResult {
+    match audited {
+        Ok(()) => {
+            // The verdict is shown even when its file cannot be written.
+            let written = report.write(files.report);
+            report.show(city, files.report.filter(|_| written.is_ok()))?;
+            written
+        }
+        Err(Stopped::Failed(error)) => Err(error),
+        Err(Stopped::Found(finding, block)) => {
+            report.failed(&finding);
+            let kept = keep_evidence(files.evidence, report, block.as_deref());
+            if let Ok(path) = &kept {
+                report.evidence(path);
+            }
+            if let Err(error) = report.write(files.report) {
+                city.out.warn(format!("no report was written: {}", error.refusal));
+            }
+            let hint = match kept {
+                Ok(path) => format!(
+                    "the evidence is in {}; keep it and show it to the other agencies",
+                    path.display()
+                ),
+                Err(error) => format!("no evidence file could be written: {}", error.refusal.detail),
+            };
+            Err(CliError::from(*finding).hint(hint))
+        }
+    }
+}
+
 impl Report {
-    /// A report with nothing verified yet.
+    /// A report about a chain with nothing verified yet.
     pub(crate) fn new(genesis: &Genesis, from: u64) -> Self {
-        let mut report = Self { fields: Map::new(), network: genesis.document().network.clone() };
-        report.set("verdict", json!("UNFINISHED"));
-        report.set("network", json!(report.network));
-        report.set("chain_id", json!(genesis.chain_id()));
-        report.set("read_aloud", json!(genesis.read_aloud()));
+        let mut report = Self::unfinished(Kind::Chain, genesis);
         report.set("quorum", json!(genesis.committee().quorum()));
         report.set(
             "validators",
             json!(genesis.committee().validators().iter().map(|one| &one.name).collect::<Vec<_>>()),
         );
-        report.set("program", json!(concat!("city ", env!("CARGO_PKG_VERSION"))));
         report.set("from", json!(from));
         report
     }
 
-    fn set(&mut self, name: &str, value: Value) {
+    /// A report about one record with nothing verified yet.
+    pub(crate) fn of_record(genesis: &Genesis, record: &RecordId) -> Self {
+        let mut report = Self::unfinished(Kind::Record, genesis);
+        report.set("record", json!(record));
+        report.set("steps", json!([]));
+        report
+    }
+
+    fn unfinished(kind: Kind, genesis: &Genesis) -> Self {
+        let mut report = Self { kind, fields: Map::new(), network: genesis.document().network.clone() };
+        report.set("verdict", json!("UNFINISHED"));
+        report.set("network", json!(report.network));
+        report.set("chain_id", json!(genesis.chain_id()));
+        report.set("read_aloud", json!(genesis.read_aloud()));
+        report.set("program", json!(concat!("city ", env!("CARGO_PKG_VERSION"))));
+        report
+    }
+
+    /// Sets a field.
+    pub(crate) fn set(&mut self, name: &str, value: Value) {
         self.fields.insert(name.to_owned(), value);
+    }
+
+    /// Adds to a field that is a list.
+    pub(crate) fn push(&mut self, name: &str, value: Value) {
+        if let Some(Value::Array(list)) = self.fields.get_mut(name) {
+            list.push(value);
+        }
+    }
+
+    fn write(&self, path: Option<&Path>) -> CliResult {
+        match path {
+            Some(path) if path.extension().is_some_and(|end| end == "html") => {
+                files::replace(path, self.page()?)
+            }
+            Some(path) => files::replace(path, self.document()?),
+            None => Ok(()),
+        }
     }
 
     fn number(&self, name: &str) -> u64 {
@@ -173,7 +276,7 @@ impl Report {
     /// The report as a JSON document.
     pub(crate) fn document(&self) -> CliResult<String> {
         let mut document = Map::new();
-        document.insert("schema".to_owned(), json!("city/v1/audit"));
+        document.insert("schema".to_owned(), json!(format!("city/v1/{}", self.shape().schema)));
         document.extend(self.fields.clone());
         serde_json::to_string_pretty(&Value::Object(document))
             .map(|text| text + "\n")
@@ -191,6 +294,11 @@ impl Report {
             _ => String::new(),
         };
         let verdict = text("verdict");
+        if self.kind == Kind::Record {
+            let mut content = record::report::content(&self.fields);
+            self.sections(&mut content)?;
+            return Ok(html::page(&format!("Audit of a record: {verdict}"), &content));
+        }
         let mut content = html::table(&[
             ("Verdict", verdict.clone()),
             ("Ledger", format!("{} ({})", text("network"), text("chain_id"))),
@@ -202,23 +310,38 @@ impl Report {
             ("Took", format!("{} s, {} records a second", text("seconds"), text("records_per_second"))),
             ("Verified by", text("program")),
         ]);
+        self.sections(&mut content)?;
+        Ok(html::page(&format!("Audit of {}: {verdict}", text("network")), &content))
+    }
+
+    /// What every page has: the finding or what was verified, the checkpoint, the document.
+    fn sections(&self, content: &mut String) -> CliResult {
+        let passed =
+            self.fields.get("verdict").and_then(Value::as_str).unwrap_or_default().starts_with("PASS");
         if let Some(finding) = self.fields.get("finding") {
             let found = serde_json::to_string_pretty(finding).map_err(CliError::internal)?;
             content.push_str(&html::section("What is wrong", &found));
-        } else if self.fields.contains_key("newest") {
+        } else if passed {
             content.push_str(&html::section("What was verified", &self.lines().join("\n")));
         }
         if let Some(Value::String(checkpoint)) = self.fields.get("checkpoint") {
             content.push_str(&html::section("The checkpoint, as a quorum cosigned it", checkpoint));
         }
         content.push_str(&html::section("For software", &self.document()?));
-        Ok(html::page(&format!("Audit of {}: {verdict}", text("network")), &content))
+        Ok(())
+    }
+
+    fn shape(&self) -> Shape {
+        match self.kind {
+            Kind::Chain => SHAPE,
+            Kind::Record => RECORD_SHAPE,
+        }
     }
 
     /// Prints the result of an audit that found nothing.
     pub(crate) fn show(&self, city: &City, report: Option<&Path>) -> CliResult {
         if city.out.format() != Format::Table || !city.manners.fields.is_empty() {
-            return city.out.item(SHAPE, &Value::Object(self.fields.clone()));
+            return city.out.item(self.shape(), &Value::Object(self.fields.clone()));
         }
         let mut text = self.lines().join("\n");
         text.push('\n');
@@ -229,6 +352,9 @@ impl Report {
     }
 
     fn lines(&self) -> Vec<String> {
+        if self.kind == Kind::Record {
+            return record::report::lines(&self.fields);
+        }
         let count = |name| grouped(self.number(name));
         let mut lines = vec![
             format!("  chain       {}   {}", self.network, self.fields["read_aloud"].as_str().unwrap_or("")),
@@ -304,7 +430,7 @@ fn count_of(report: &Report, name: &str) -> String {
 }
 
 /// Writes what another agency needs to see the same: the finding, and the block as the node gave it.
-pub(crate) fn keep_evidence(folder: &Path, report: &Report, block: Option<&RawBlock>) -> CliResult<PathBuf> {
+fn keep_evidence(folder: &Path, report: &Report, block: Option<&RawBlock>) -> CliResult<PathBuf> {
     let document = json!({
         "schema": "city/v1/audit-evidence",
         "audit": report.fields,
@@ -313,7 +439,11 @@ pub(crate) fn keep_evidence(folder: &Path, report: &Report, block: Option<&RawBl
     let text = serde_json::to_string_pretty(&document).map_err(CliError::internal)? + "\n";
     files::make_dir(folder)?;
     let height = report.fields["finding"]["block"].as_u64();
-    let what = height.map_or_else(|| "checkpoint".to_owned(), |height| format!("block-{height}"));
+    let what = match (height, report.kind) {
+        (Some(height), _) => format!("block-{height}"),
+        (None, Kind::Chain) => "checkpoint".to_owned(),
+        (None, Kind::Record) => "record".to_owned(),
+    };
     for attempt in 1..=100 {
         let again = if attempt == 1 { String::new() } else { format!("-{attempt}") };
         let path = folder.join(format!("evidence-{}-{what}{again}.json", report.network));
@@ -329,7 +459,7 @@ pub(crate) fn keep_evidence(folder: &Path, report: &Report, block: Option<&RawBl
 }
 
 /// Thousands apart, as people read numbers.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

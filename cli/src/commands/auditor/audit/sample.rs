@@ -1,5 +1,7 @@
 //! A small valid chain for tests, with real signatures: seven blocks, two views, three lanes.
 
+pub(crate) mod record;
+
 use chain_core::api::RawBlock;
 use chain_core::block::{Flags, HEADER_VERSION, Header, batches_root, lanes_root};
 use chain_core::build::{Filing, file, submission};
@@ -58,7 +60,8 @@ fn genesis_with(created: &str, recovery: Option<Recovery>) -> Genesis {
     let member = |role: &str, kind, ix| {
         MemberEntry::new(NETWORK, &agency(ix), role, "a desk", "2026-01-01", &secret(kind, ix))
     };
-    let roles = [("council_member", 4), ("clerk", 5), ("agency_admin", 6), ("agency_admin", 7)];
+    let roles =
+        [("council_member", 4), ("clerk", 5), ("agency_admin", 6), ("agency_admin", 7), ("supervisor", 9)];
     let document = Document {
         schema: SCHEMA.into(),
         network: NETWORK.into(),
@@ -76,7 +79,7 @@ fn genesis_with(created: &str, recovery: Option<Recovery>) -> Genesis {
                 id: agency(ix),
                 name: format!("机关{ix}"),
                 name_en: String::new(),
-                types: vec!["egov.doc_fingerprint".into()],
+                types: vec!["egov.decision".into(), "egov.doc_fingerprint".into()],
                 home_validator: format!("v{ix}"),
                 from: "2026-01-01".into(),
                 to: None,
@@ -99,7 +102,7 @@ fn genesis_with(created: &str, recovery: Option<Recovery>) -> Genesis {
             in_force: "2021-01-01".into(),
             ends: None,
             permits: Permits {
-                types: vec!["egov.doc_fingerprint".into()],
+                types: vec!["egov.decision".into(), "egov.doc_fingerprint".into()],
                 subject_kinds: vec!["none".into()],
                 class_max: "P1".into(),
             },

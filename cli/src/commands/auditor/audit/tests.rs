@@ -16,7 +16,8 @@ use super::checkpoint::Cosigned;
 use super::finding::{Finding, Grade};
 use super::sample::{Chain, certificate, genesis, secret, sign};
 use super::verify::{Plan, Stopped, Verified, verify};
-use crate::error::CliError;
+use super::walk::Walk;
+use crate::error::{CliError, CliResult};
 use crate::exit::Exit;
 use crate::sets::Sets;
 
@@ -24,8 +25,23 @@ fn plan(jobs: usize) -> Plan {
     Plan { jobs, from: Height::new(1), to: None, sizes: Vec::new() }
 }
 
+/// Verifies blocks from where the plan begins.
+fn run<I>(
+    genesis: &Genesis,
+    sets: &Sets,
+    plan: &Plan,
+    blocks: I,
+    progress: impl FnMut(&Walk<'_>) -> CliResult,
+) -> Result<Verified, Stopped>
+where
+    I: Iterator<Item = CliResult<RawBlock>> + Send,
+{
+    let mut walk = Walk::new(genesis, sets, plan.from > Height::new(1), &plan.sizes)?;
+    verify(genesis, sets, &mut walk, plan, blocks, progress)
+}
+
 fn audit(genesis: &Genesis, plan: &Plan, blocks: Vec<RawBlock>) -> Result<Verified, Finding> {
-    match verify(genesis, &Sets::of(genesis), plan, blocks.into_iter().map(Ok), |_, _| Ok(())) {
+    match run(genesis, &Sets::of(genesis), plan, blocks.into_iter().map(Ok), |_| Ok(())) {
         Ok(verified) => Ok(verified),
         Err(Stopped::Found(finding, _)) => Err(*finding),
         Err(Stopped::Failed(error)) => panic!("no verdict: {error:?}"),
@@ -87,7 +103,7 @@ fn a_part_is_verified_without_execution_and_ends_at_a_certificate() {
 }
 
 fn audit_epochs(chain: &Chain, sets: &Sets, plan: &Plan, blocks: Vec<RawBlock>) -> Result<Verified, Finding> {
-    match verify(&chain.genesis, sets, plan, blocks.into_iter().map(Ok), |_, _| Ok(())) {
+    match run(&chain.genesis, sets, plan, blocks.into_iter().map(Ok), |_| Ok(())) {
         Ok(verified) => Ok(verified),
         Err(Stopped::Found(finding, _)) => Err(*finding),
         Err(Stopped::Failed(error)) => panic!("no verdict: {error:?}"),
@@ -510,18 +526,17 @@ fn blocks_that_cannot_be_had_end_the_audit_with_their_own_error() {
     let (genesis, blocks) = sample();
     let lost = CliError::new(Code::Unreachable, "no node");
     let blocks = blocks.into_iter().take(3).map(Ok).chain([Err(lost.clone())]);
-    match verify(&genesis, &Sets::of(&genesis), &plan(2), blocks, |_, _| Ok(())) {
+    match run(&genesis, &Sets::of(&genesis), &plan(2), blocks, |_| Ok(())) {
         Err(Stopped::Failed(error)) => assert_eq!(error, lost),
         other => panic!("{other:?}"),
     }
     let stop = CliError::new(Code::Interrupted, "");
-    match verify(&genesis, &Sets::of(&genesis), &plan(2), sample().1.into_iter().map(Ok), |_, _| {
-        Err(stop.clone())
-    }) {
+    match run(&genesis, &Sets::of(&genesis), &plan(2), sample().1.into_iter().map(Ok), |_| Err(stop.clone()))
+    {
         Err(Stopped::Failed(error)) => assert_eq!(error, stop),
         other => panic!("{other:?}"),
     }
-    match verify(&genesis, &Sets::of(&genesis), &plan(2), std::iter::empty(), |_, _| Ok(())) {
+    match run(&genesis, &Sets::of(&genesis), &plan(2), std::iter::empty(), |_| Ok(())) {
         Err(Stopped::Failed(error)) => assert_eq!(error.code(), Code::NotFound),
         other => panic!("{other:?}"),
     }

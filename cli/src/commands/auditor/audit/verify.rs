@@ -29,7 +29,7 @@ const OPEN_MAX: u64 = 64;
 pub(crate) struct Plan {
     /// Judging threads.
     pub(crate) jobs: usize,
-    /// First block; with 1, execution is repeated from genesis.
+    /// First block to be given; a walk that begins above 1 without a memory executes nothing.
     pub(crate) from: Height,
     /// The first certified block at or above it is the last; none goes to the end.
     pub(crate) to: Option<Height>,
@@ -54,6 +54,15 @@ pub(crate) struct Verified {
     pub(crate) log: Option<(u64, Digest)>,
     /// Roots of the log at the sizes asked for, where a block ended there.
     pub(crate) roots: BTreeMap<u64, Digest>,
+    /// Sizes of the log from here on were seen; below, an audit that went on remembers those only that it was asked for.
+    pub(crate) oldest: u64,
+}
+
+impl Verified {
+    /// Whether the log's root at a size is known, or known to be none.
+    pub(crate) fn reaches(&self, size: u64) -> bool {
+        size >= self.oldest || self.roots.contains_key(&size)
+    }
 }
 
 /// Why there is no verdict of "holds".
@@ -75,22 +84,23 @@ type Verdict = Result<Judged, (Box<Finding>, Box<RawBlock>)>;
 type Work = (u64, RawBlock);
 type Done = (u64, CliResult<Verdict>);
 
-/// Verifies the blocks that an iterator gives, in ascending order from `plan.from`, with the validators of their
-/// epochs.
+/// Verifies the blocks that an iterator gives, in ascending order from where the walk stands, with the validators of
+/// their epochs. Whenever it ends, by an error of the iterator or of `progress` too, the walk stands after the last block
+/// that holds.
 ///
 /// # Errors
 /// The first finding, or why the blocks ended early.
 pub(crate) fn verify<I>(
     genesis: &Genesis,
     sets: &Sets,
+    walk: &mut Walk<'_>,
     plan: &Plan,
     blocks: I,
-    mut progress: impl FnMut(Height, &Totals) -> CliResult,
+    mut progress: impl FnMut(&Walk<'_>) -> CliResult,
 ) -> Result<Verified, Stopped>
 where
     I: Iterator<Item = CliResult<RawBlock>> + Send,
 {
-    let mut walk = Walk::new(genesis, sets, plan.from > Height::new(1), &plan.sizes)?;
     let jobs = plan.jobs.max(1);
     let ended = std::thread::scope(|scope| {
         let (permit, permits) = channel();
@@ -107,10 +117,10 @@ where
         drop(queue);
         scope.spawn(move || feed(blocks, &permits, &work, &done));
         // Leaving this closure drops both channels' ends here, and every thread ends with its next send.
-        walk_all(&mut walk, plan, &results, &permit, &mut progress)
+        walk_all(walk, plan, &results, &permit, &mut progress)
     });
     ended?;
-    conclude(&mut walk, plan)
+    conclude(walk, plan)
 }
 
 /// Hands blocks to the judges while there are permits.
@@ -154,8 +164,11 @@ fn walk_all(
     plan: &Plan,
     results: &Receiver<Done>,
     permit: &Sender<()>,
-    progress: &mut impl FnMut(Height, &Totals) -> CliResult,
+    progress: &mut impl FnMut(&Walk<'_>) -> CliResult,
 ) -> Result<(), Stopped> {
+    if plan.to.is_some_and(|to| walk.covered() >= Some(to)) {
+        return Ok(());
+    }
     let mut waiting = BTreeMap::new();
     let mut next = 0;
     for (at, result) in results {
@@ -169,8 +182,7 @@ fn walk_all(
             if let Err(finding) = walk.step(&judged) {
                 return Err(Stopped::Found(Box::new(finding), Some(Box::new(judged.block))));
             }
-            let height = judged.block.header.height;
-            progress(height, &walk.totals)?;
+            progress(walk)?;
             if plan.to.is_some_and(|to| walk.covered() >= Some(to)) {
                 return Ok(());
             }
@@ -190,7 +202,8 @@ fn conclude(walk: &mut Walk<'_>, plan: &Plan) -> Result<Verified, Stopped> {
         return Err(no_block(plan));
     }
     let certified = walk.covered().unwrap_or(Height::ZERO);
-    let open = newest.since(certified.max(Height::new(plan.from.get().saturating_sub(1))));
+    let below = if walk.is_whole() { Height::ZERO } else { Height::new(plan.from.get().saturating_sub(1)) };
+    let open = newest.since(certified.max(below));
     if open > OPEN_MAX || walk.covered().is_none() {
         let first = Height::new(newest.get() - open).next();
         let detail = format!("no commit certificate covers it, nor any of the {} blocks to {newest}", open);
@@ -209,6 +222,7 @@ fn conclude(walk: &mut Walk<'_>, plan: &Plan) -> Result<Verified, Stopped> {
         confirmed: walk.confirmed(),
         log: walk.log(),
         roots: roots.collect(),
+        oldest: walk.oldest(),
     })
 }
 

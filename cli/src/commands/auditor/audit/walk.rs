@@ -1,5 +1,7 @@
 //! From block to block: what must follow from what came before, and execution once more.
 
+pub(super) mod saved;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use chain_core::block::{
@@ -10,11 +12,12 @@ use chain_core::committee::Committee;
 use chain_core::crypto::Digest;
 use chain_core::execute::{self, OrderedBatch, OrderedBlock, Outcome, Verdict};
 use chain_core::genesis::Genesis;
-use chain_core::id::{Epoch, Height, ValidatorIx, View};
+use chain_core::id::{ChainId, Epoch, Height, ValidatorIx, View};
 use chain_core::ledger::MemoryLedger;
 use chain_core::merkle::{Frontier, leaf_hash};
 use chain_core::recovery::SignedRecovery;
 use chain_core::subject::Index;
+use serde::{Deserialize, Serialize};
 
 use super::content::Judged;
 use super::finding::{Finding, Grade};
@@ -22,7 +25,7 @@ use crate::error::CliResult;
 use crate::sets::{Set, Sets};
 
 /// What was counted on the way.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Totals {
     /// Blocks.
     pub(crate) blocks: u64,
@@ -48,8 +51,11 @@ pub(crate) struct Totals {
     pub(crate) roots: u64,
 }
 
+/// Ends of blocks in the log that are remembered.
+const ENDS_MAX: usize = 8 * 1024;
+
 /// Where the walk stands in one lane.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 enum Lane {
     /// The walk began later: the first batch seen is taken as it is.
     Unknown,
@@ -66,6 +72,7 @@ impl Lane {
 #[derive(Debug)]
 pub(crate) struct Walk<'g> {
     sets: &'g Sets,
+    chain_id: ChainId,
     /// The epoch that the walk is in; none before the first block of a part.
     epoch: Option<&'g Set>,
     /// The acts of recovery that stand between the newest block and the next one, to be executed with it.
@@ -94,6 +101,11 @@ pub(crate) struct Walk<'g> {
     claim: Option<Finding>,
     /// Roots of the log at the sizes asked for.
     wanted: BTreeMap<u64, Option<Digest>>,
+    /// Size and root of the log after the newest blocks that added to it, at most [`ENDS_MAX`]: an audit that goes on
+    /// later is asked for sizes that it has passed.
+    ends: VecDeque<(u64, Digest)>,
+    /// The smallest size of the log whose root was seen since the walk was begun or gone on with.
+    oldest: u64,
     pub(crate) totals: Totals,
 }
 
@@ -110,6 +122,7 @@ impl<'g> Walk<'g> {
         };
         let mut walk = Self {
             sets,
+            chain_id: genesis.chain_id(),
             epoch: first,
             acts: Vec::new(),
             at: (!part).then_some((Height::ZERO, digest)),
@@ -125,6 +138,8 @@ impl<'g> Walk<'g> {
             doubt: None,
             claim: None,
             wanted: sizes.iter().map(|&size| (size, None)).collect(),
+            ends: VecDeque::new(),
+            oldest: 0,
             totals: Totals::default(),
             ledger,
         };
@@ -133,6 +148,11 @@ impl<'g> Walk<'g> {
         }
         walk.note_root();
         Ok(walk)
+    }
+
+    /// Whether it began at genesis and executes every block.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.ledger.is_some()
     }
 
     /// Newest height under a commit certificate.
@@ -168,6 +188,11 @@ impl<'g> Walk<'g> {
     /// Root of the log at a size that was asked for; `None` when no block ended there.
     pub(crate) fn root_at(&self, size: u64) -> Option<Digest> {
         self.wanted.get(&size).copied().flatten()
+    }
+
+    /// The smallest size of the log from which on every root was seen.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.oldest
     }
 
     /// What remains in doubt when the blocks end.
@@ -597,10 +622,15 @@ impl<'g> Walk<'g> {
     }
 
     fn note_root(&mut self) {
-        if let Some((size, root)) = self.log()
-            && let Some(wanted) = self.wanted.get_mut(&size)
-        {
+        let Some((size, root)) = self.log() else { return };
+        if let Some(wanted) = self.wanted.get_mut(&size) {
             *wanted = Some(root);
+        }
+        if self.ends.back().is_none_or(|(last, _)| *last < size) {
+            self.ends.push_back((size, root));
+        }
+        if self.ends.len() > ENDS_MAX {
+            self.ends.pop_front();
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) fn page(receipt: &Receipt, judged: &Judged, policy: &TrustPolicy) -> 
         content.push_str(&section("Its content", &pretty(&json)?));
     }
     content.push_str("<h2>The proof, step by step</h2>\n<ol>\n");
-    for step in receipt.explain(Some(policy))? {
+    for step in receipt.explain(policy, Some(&judged.facts)) {
         content.push_str(&format!("<li>{}", escape(&step.operation)));
         for input in &step.inputs {
             content.push_str(&format!("<br><code>{}</code>", escape(input)));

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use chain_core::code::Refusal;
 use chain_core::receipt::Content;
-use chain_core::trust::TrustPolicy;
 use serde_json::{Value, json};
 
+use super::explain::explained;
 use crate::app::City;
 use crate::error::{CliError, CliResult};
 use crate::files;
@@ -27,12 +27,11 @@ pub(super) fn verify(city: &City, paths: &[PathBuf], trust: Option<&Path>, expla
     for path in paths {
         // One file that cannot be read or explained does not keep the others from their verdict.
         let judged = files::read_bytes(path).and_then(|bytes| {
-            let file = ProofFile::parse(&bytes)?;
-            let policy = trust.policy_of(&file)?;
             if explain {
-                explained(city, &file, &policy)?;
+                explained(&bytes, &trust).iter().for_each(|line| city.out.say(line));
             }
-            file.judge(&policy)
+            let file = ProofFile::parse(&bytes)?;
+            file.judge(&trust.policy_of(&file)?)
         });
         match judged {
             Ok(judged) => rows.push(good(path, &judged)),
@@ -88,19 +87,4 @@ fn good(path: &Path, judged: &Judged) -> Value {
         "time": judged.time(),
         "content": content,
     })
-}
-
-fn explained(city: &City, file: &ProofFile, policy: &TrustPolicy) -> CliResult {
-    let ProofFile::Bundle(receipt) = file else {
-        city.out.say("  The steps are explained for the JSON bundle; the other forms hold the same path.");
-        return Ok(());
-    };
-    for (number, step) in (1..).zip(receipt.explain(Some(policy))?) {
-        city.out.say(format!("  {number:>2}. {}", step.operation));
-        for input in &step.inputs {
-            city.out.say(format!("        {input}"));
-        }
-        city.out.say(format!("      → {}", step.output));
-    }
-    Ok(())
 }

@@ -1,0 +1,489 @@
+//! The life of a record: which step may follow, who may take it, who must agree, and what it makes of the head.
+//!
+//! Functions of a head alone. Execution calls them and adds what the rest of the state decides: whose key is in
+//! force, which names are taken. [`replay`] calls the same ones for somebody who has nothing but a record's leaves.
+
+mod change;
+pub mod replay;
+
+use crate::code::{Code, Refusal};
+use crate::crypto::{Digest, PublicKey};
+use crate::date::Date;
+use crate::operation::{EraseGround, Step};
+use crate::org::OrgId;
+use crate::record::governance::Role;
+use crate::record::{Details, Header, Lifecycle, RecordType, Severity};
+use crate::state::{Flags, Needs, RecordHead, Signer, Status, VersionHead};
+
+/// Who takes a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Actor<'a> {
+    /// The member's key.
+    pub(crate) key: PublicKey,
+    /// The agency it acts for.
+    pub(crate) agency: &'a OrgId,
+    /// The role it acts in.
+    pub(crate) role: Role,
+}
+
+impl Actor<'_> {
+    /// The actor as a signer.
+    pub(crate) fn sign(&self, step: Step) -> Signer {
+        Signer { key: self.key, role: self.role, step }
+    }
+
+    /// Refuses an actor in another role.
+    pub(crate) fn require_role(&self, wanted: Role) -> Result<(), Refusal> {
+        if self.role == wanted {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::RoleNotAllowed, format!("role {}, wants {wanted}", self.role)))
+    }
+
+    /// Refuses an actor of another agency than the record's.
+    pub(crate) fn require_agency(&self, head: &RecordHead) -> Result<(), Refusal> {
+        if *self.agency == head.agency {
+            return Ok(());
+        }
+        let detail =
+            format!("key {} acts for {}, the record is of {}", self.key.short(), self.agency, head.agency);
+        Err(Refusal::new(Code::AgencyNotCompetent, detail))
+    }
+}
+
+/// What a countersignature or rejection is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Target {
+    /// The first version, or the one in effect.
+    Current,
+    /// The amendment that waits.
+    Next,
+    /// The step that waits.
+    Pending,
+}
+
+impl Target {
+    /// The version, where it is one.
+    pub(crate) fn version(self, head: &RecordHead) -> Option<&VersionHead> {
+        match self {
+            Self::Current => Some(&head.current),
+            Self::Next => head.next.as_ref(),
+            Self::Pending => None,
+        }
+    }
+}
+
+fn bug(what: &str) -> Refusal {
+    Refusal::new(Code::Internal, what)
+}
+
+/// Refuses an empty reason.
+pub(crate) fn require_reason(reason: &str) -> Result<(), Refusal> {
+    if reason.trim().is_empty() {
+        return Err(Refusal::new(Code::ReasonRequired, "the reason is empty"));
+    }
+    Ok(())
+}
+
+/// The refusal of a step on another version than the record has.
+pub(crate) fn version_conflict(version: u32, head: &RecordHead) -> Refusal {
+    let detail = format!("version {version}, the record has {}", head.current.version);
+    Refusal::new(Code::VersionConflict, detail)
+}
+
+/// Which role files a record.
+pub(crate) fn role_to_file(header: &Header) -> Role {
+    match &header.details {
+        Details::Agency(_) | Details::LegalBasis(_) | Details::Validator(_) => Role::CouncilMember,
+        Details::Member(details) if details.role.is_granted_by_council() => Role::CouncilMember,
+        Details::Member(_) => Role::AgencyAdmin,
+        Details::None | Details::Notary(_) => Role::Clerk,
+    }
+}
+
+/// Refuses whoever files for another agency or in another role. Whoever filed a validator's record, the whole council
+/// may propose to change it: its own agency may have no member left who can.
+pub(crate) fn check_filer(actor: &Actor<'_>, header: &Header, step: Step) -> Result<(), Refusal> {
+    let shared = header.record_type == RecordType::Validator && step == Step::Amend;
+    if *actor.agency != header.agency && !shared {
+        let detail =
+            format!("key {} acts for {}, not for {}", actor.key.short(), actor.agency, header.agency);
+        return Err(Refusal::new(Code::AgencyNotCompetent, detail));
+    }
+    actor.require_role(role_to_file(header))
+}
+
+/// Refuses a penalty that its submitting clerk had no part in (Administrative Penalty Law art. 42).
+pub(crate) fn check_own_officer(actor: &Actor<'_>, header: &Header) -> Result<(), Refusal> {
+    if header.record_type == RecordType::Penalty && !header.officers.contains(&actor.key) {
+        let detail = "the submitting clerk is not among the officers";
+        return Err(Refusal::new(Code::OfficersRequired, detail));
+    }
+    Ok(())
+}
+
+/// Refuses a first version that does not say so.
+pub(crate) fn check_first(header: &Header) -> Result<(), Refusal> {
+    if header.version != 1 {
+        let detail = format!("version {}, wants 1 for a new record", header.version);
+        return Err(Refusal::new(Code::VersionConflict, detail));
+    }
+    Ok(())
+}
+
+/// Refuses a new version that cannot follow on the head.
+pub(crate) fn check_amendment(head: &RecordHead, header: &Header) -> Result<(), Refusal> {
+    let fixed = matches!(header.record_type.lifecycle(), Lifecycle::Append)
+        || header.record_type == RecordType::LegalBasis;
+    if fixed {
+        return Err(Refusal::new(Code::NotAmendable, format!("type {}", header.record_type)));
+    }
+    if header.version != head.current.version.saturating_add(1) {
+        let detail = format!("version {}, the record has {}", header.version, head.current.version);
+        return Err(Refusal::new(Code::VersionConflict, detail));
+    }
+    if !matches!(head.current.status, Status::Effective | Status::Suspended) {
+        let detail = format!("status {}, an amendment wants effective or suspended", head.current.status);
+        return Err(Refusal::new(Code::BadState, detail));
+    }
+    if head.next.is_some() {
+        let detail = format!("version {} waits for approval already", header.version);
+        return Err(Refusal::new(Code::BadState, detail));
+    }
+    if (header.class, header.subject_kind) != (head.class, head.subject_kind) {
+        let detail = format!("the record is about {} in class {}", head.subject_kind, head.class);
+        return Err(Refusal::new(Code::ClassNotPermitted, detail));
+    }
+    Ok(())
+}
+
+/// The approvals that a governance record needs; `council` is what the council's agreement takes.
+pub(crate) fn governance_needs(header: &Header, council: Needs) -> Needs {
+    match &header.details {
+        Details::Member(details) if !details.role.is_granted_by_council() => Needs::SECOND_ADMIN,
+        _ => council,
+    }
+}
+
+/// The approvals that any other record needs; `legal_review` is what its legal basis asks for.
+pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
+    let needs = match header.record_type {
+        RecordType::Licence | RecordType::Decision => Needs::SUPERVISOR,
+        RecordType::Penalty => {
+            let needs = Needs::SECOND_CLERK.with(Needs::SUPERVISOR);
+            // Administrative Penalty Law art. 58: legal review of grave or heard cases.
+            let grave = header.severity == Some(Severity::Serious) || header.heard;
+            if grave { needs.with(Needs::LEGAL_REVIEWER) } else { needs }
+        }
+        RecordType::DocFingerprint => match header.details {
+            Details::Notary(_) => Needs::NOTARY,
+            _ => Needs::NONE,
+        },
+        RecordType::Agency | RecordType::Member | RecordType::LegalBasis | RecordType::Validator => {
+            Needs::NONE
+        }
+    };
+    if legal_review { needs.with(Needs::LEGAL_REVIEWER) } else { needs }
+}
+
+/// A version as it is filed: effective if nobody else must agree.
+pub(crate) fn filed(
+    header: &Header,
+    header_digest: Digest,
+    leaf_index: u64,
+    needs: Needs,
+    signer: Option<Signer>,
+) -> VersionHead {
+    VersionHead {
+        version: header.version,
+        status: if needs.is_met() { Status::Effective } else { Status::Submitted },
+        header_digest,
+        body_commit: header.body_commit,
+        leaf_index,
+        needs,
+        signers: signer.into_iter().collect(),
+        officers: header.officers.clone(),
+        notary: match &header.details {
+            Details::Notary(notary) => Some(notary.clone()),
+            _ => None,
+        },
+        natural_key: header.natural_key,
+        legal_basis: header.legal_basis.clone(),
+        effective_to: header.effective_to,
+        publish_from: header.publish_from,
+        publish_until: header.publish_until,
+    }
+}
+
+/// Finds what an approval or rejection is about, and that it still waits for one.
+pub(crate) fn target(head: &RecordHead, version: u32, digest: Option<&Digest>) -> Result<Target, Refusal> {
+    if let (Some(pending), Some(digest)) = (&head.pending, digest)
+        && pending.digest == *digest
+    {
+        return if version == head.current.version {
+            Ok(Target::Pending)
+        } else {
+            Err(version_conflict(version, head))
+        };
+    }
+    let (target, found) = match &head.next {
+        Some(next) if next.version == version => (Target::Next, next),
+        _ if head.current.version == version => (Target::Current, &head.current),
+        _ => return Err(version_conflict(version, head)),
+    };
+    let stale = digest.is_some_and(|digest| *digest != found.header_digest);
+    if found.status != Status::Submitted {
+        // With a step pending, an approval that names another digest was meant for something else.
+        if let (Some(pending), true) = (&head.pending, stale) {
+            let detail = format!("the pending step to {} has digest {}", pending.step, pending.digest);
+            return Err(Refusal::new(Code::StaleDigest, detail));
+        }
+        let detail = format!("status {}, wants submitted", found.status);
+        return Err(Refusal::new(Code::BadState, detail));
+    }
+    if stale {
+        let detail = format!("version {version} has digest {}", found.header_digest);
+        return Err(Refusal::new(Code::StaleDigest, detail));
+    }
+    Ok(target)
+}
+
+/// Which missing approval the actor can give.
+pub(crate) fn approval(actor: &Actor<'_>, head: &RecordHead, target: Target) -> Result<Needs, Refusal> {
+    let (needs, signers, version) = match (target, &head.pending) {
+        (Target::Pending, Some(pending)) => (pending.needs, &pending.signers, &head.current),
+        (Target::Next, _) => match &head.next {
+            Some(next) => (next.needs, &next.signers, next),
+            None => return Err(bug("no waiting version")),
+        },
+        _ => (head.current.needs, &head.current.signers, &head.current),
+    };
+    let notary = target != Target::Pending && version.notary.as_ref() == Some(actor.agency);
+    let council = actor.role == Role::CouncilMember && needs.council > 0;
+    let auditor = actor.role == Role::Auditor && needs.contains(Needs::AUDITOR);
+    if !notary && !council && !auditor {
+        actor.require_agency(head)?;
+    }
+    if signers.iter().any(|signer| signer.key == actor.key) {
+        let detail = format!("key {} signed it already", actor.key.short());
+        return Err(Refusal::new(Code::SamePerson, detail));
+    }
+    let own = *actor.agency == head.agency;
+    let given = match actor.role {
+        Role::CouncilMember => Needs::council(1),
+        Role::Auditor => Needs::AUDITOR,
+        Role::Clerk | Role::Supervisor if notary && needs.contains(Needs::NOTARY) => Needs::NOTARY,
+        Role::Supervisor if own => Needs::SUPERVISOR,
+        Role::Clerk if own && version.officers.contains(&actor.key) => Needs::SECOND_CLERK,
+        Role::LegalReviewer if own => Needs::LEGAL_REVIEWER,
+        Role::AgencyAdmin if own => Needs::SECOND_ADMIN,
+        _ => Needs::NONE,
+    };
+    if given == Needs::NONE || !needs.contains(given) {
+        let detail = format!("role {}, still missing: {}", actor.role, needs.names().join(", "));
+        return Err(Refusal::new(Code::RoleNotAllowed, detail));
+    }
+    Ok(given)
+}
+
+/// Gives an approval; whether it was the last one missing.
+pub(crate) fn approve(
+    head: &mut RecordHead,
+    target: Target,
+    given: Needs,
+    signer: Signer,
+) -> Result<bool, Refusal> {
+    let (needs, signers) = match target {
+        Target::Pending => match &mut head.pending {
+            Some(pending) => (&mut pending.needs, &mut pending.signers),
+            None => return Err(bug("no pending step")),
+        },
+        Target::Next => match &mut head.next {
+            Some(next) => (&mut next.needs, &mut next.signers),
+            None => return Err(bug("no waiting version")),
+        },
+        Target::Current => (&mut head.current.needs, &mut head.current.signers),
+    };
+    *needs = needs.without(given);
+    signers.push(signer);
+    Ok(needs.is_met())
+}
+
+/// Refuses whoever takes a version back without having filed it.
+pub(crate) fn check_withdrawal(actor: &Actor<'_>, head: &RecordHead, target: Target) -> Result<(), Refusal> {
+    let submitter = target.version(head).and_then(|version| version.signers.first());
+    if submitter.is_none_or(|submitter| submitter.key != actor.key) {
+        let detail = "only the clerk who filed it may withdraw it";
+        return Err(Refusal::new(Code::RoleNotAllowed, detail));
+    }
+    Ok(())
+}
+
+/// Ends a submitted version that never took effect; gives its number, and the agency's own number that becomes free.
+pub(crate) fn end_version(
+    head: &mut RecordHead,
+    target: Target,
+    status: Status,
+) -> Result<(u32, Option<Digest>), Refusal> {
+    if target == Target::Next {
+        let next = head.next.take().ok_or_else(|| bug("no waiting version"))?;
+        let freed = next.natural_key.filter(|natural| head.current.natural_key != Some(*natural));
+        return Ok((next.version, freed));
+    }
+    head.current.status = status;
+    Ok((head.current.version, head.current.natural_key))
+}
+
+/// The waiting version takes effect; gives the one that it supersedes.
+pub(crate) fn take_over(head: &mut RecordHead) -> Result<VersionHead, Refusal> {
+    let mut next = head.next.take().ok_or_else(|| bug("no waiting version"))?;
+    next.status = Status::Effective;
+    // A step that waits was about the version that is now superseded.
+    head.pending = None;
+    Ok(std::mem::replace(&mut head.current, next))
+}
+
+/// Who may begin a change, and who else must agree; `council` is what the council's agreement takes where the record
+/// is the council's matter.
+pub(crate) fn rights(
+    head: &RecordHead,
+    step: Step,
+    council: Option<Needs>,
+) -> Result<(Role, Needs), Refusal> {
+    Ok(match (head.record_type.lifecycle(), step) {
+        (Lifecycle::Status, Step::StopPublication | Step::Erase)
+        | (Lifecycle::Append, Step::Suspend | Step::Resume | Step::StopPublication) => {
+            let detail = format!("{} knows no step to {step}", head.record_type);
+            return Err(Refusal::new(Code::BadState, detail));
+        }
+        // Neither may destroy alone what the other would have to answer for.
+        (_, Step::Erase) => (Role::PrivacyOfficer, Needs::AUDITOR),
+        (Lifecycle::Status, step) => match (council, step) {
+            (Some(council), _) => (Role::CouncilMember, council),
+            // Putting a key out of use must be quick; giving it back must not be one person's act.
+            (None, Step::Suspend) => (Role::AgencyAdmin, Needs::NONE),
+            (None, _) => (Role::AgencyAdmin, Needs::SECOND_ADMIN),
+        },
+        (Lifecycle::Append, _) => (Role::Supervisor, Needs::NONE),
+        (Lifecycle::Register | Lifecycle::Published, Step::Revoke) => {
+            (Role::Supervisor, Needs::LEGAL_REVIEWER)
+        }
+        (Lifecycle::Register | Lifecycle::Published, _) => (Role::Supervisor, Needs::NONE),
+    })
+}
+
+/// Refuses whoever may not begin a change that takes this role.
+pub(crate) fn check_rights(actor: &Actor<'_>, head: &RecordHead, role: Role) -> Result<(), Refusal> {
+    if role != Role::CouncilMember {
+        actor.require_agency(head)?;
+    }
+    actor.require_role(role)
+}
+
+/// Refuses a change that the head's status does not allow.
+pub(crate) fn check_change_state(head: &RecordHead, step: Step) -> Result<(), Refusal> {
+    let status = head.current.status;
+    let live = is_live(status);
+    let fitting = match step {
+        Step::Suspend => status == Status::Effective,
+        Step::Resume => status == Status::Suspended,
+        Step::StopPublication => live && !head.flags.contains(Flags::PUBLICATION_STOPPED),
+        Step::Erase => status != Status::Erased,
+        _ => live,
+    };
+    if fitting {
+        return Ok(());
+    }
+    let detail = format!("status {status}, flags {:?}: no step to {step}", head.flags.names());
+    Err(Refusal::new(Code::BadState, detail))
+}
+
+/// Refuses a change while another one waits for approval.
+pub(crate) fn check_nothing_pending(head: &RecordHead) -> Result<(), Refusal> {
+    match &head.pending {
+        Some(pending) => {
+            let detail = format!("a step to {} waits for approval", pending.step);
+            Err(Refusal::new(Code::BadState, detail))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What a change that everybody has agreed to makes of a head.
+pub(crate) fn carry_out(head: &mut RecordHead, step: Step) {
+    match step {
+        Step::Revoke => {
+            head.current.status = Status::Revoked;
+            head.flags = head.flags.with(Flags::PUBLICATION_STOPPED);
+            head.next = None;
+        }
+        Step::Suspend => head.current.status = Status::Suspended,
+        Step::Resume => head.current.status = Status::Effective,
+        Step::Erase => {
+            head.next = None;
+            head.current.status = Status::Erased;
+            head.flags = head.flags.with(Flags::PUBLICATION_STOPPED);
+        }
+        _ => head.flags = head.flags.with(Flags::PUBLICATION_STOPPED),
+    }
+}
+
+/// Refuses an erasure under a legal hold.
+pub(crate) fn check_hold(head: &RecordHead) -> Result<(), Refusal> {
+    if head.flags.contains(Flags::LEGAL_HOLD) {
+        return Err(Refusal::new(Code::LegalHold, "a legal hold comes before an erasure"));
+    }
+    Ok(())
+}
+
+/// Refuses a ground that is none for the record as it stands.
+pub(crate) fn check_ground(head: &RecordHead, ground: EraseGround) -> Result<(), Refusal> {
+    check_hold(head)?;
+    let ended = !matches!(head.current.status, Status::Submitted | Status::Effective | Status::Suspended);
+    match ground {
+        EraseGround::RetentionEnd if !ended => {
+            let detail = format!("status {}: what is kept has not even ended", head.current.status);
+            Err(Refusal::new(Code::TooEarly, detail))
+        }
+        EraseGround::Request if !head.subject_kind.is_personal() => {
+            let detail = format!("a record about {} is nobody's personal data", head.subject_kind);
+            Err(Refusal::new(Code::SubjectKindNotPermitted, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// When a version's automatic steps are due: a date's last day is lived through, the step comes after it.
+pub(crate) fn due_days(version: &VersionHead) -> [Option<(Date, Step)>; 2] {
+    [
+        version.effective_to.map(|last| (last.next(), Step::Expire)),
+        version.publish_from.and(version.publish_until).map(|last| (last.next(), Step::PublicationEnd)),
+    ]
+}
+
+/// Takes a step that follows from a date; false where it does not follow, or not any more.
+pub(crate) fn take_due(head: &mut RecordHead, due: Date, step: Step) -> bool {
+    let planned = due_days(&head.current).into_iter().flatten().any(|plan| plan == (due, step));
+    let stopped = head.flags.contains(Flags::PUBLICATION_STOPPED);
+    if !planned || !is_live(head.current.status) || (step == Step::PublicationEnd && stopped) {
+        return false;
+    }
+    if step == Step::Expire {
+        head.current.status = Status::Expired;
+        head.pending = None;
+    }
+    head.flags = head.flags.with(Flags::PUBLICATION_STOPPED);
+    true
+}
+
+/// Whether a version with this status has taken effect and has not ended.
+pub(crate) fn is_live(status: Status) -> bool {
+    matches!(status, Status::Effective | Status::Suspended | Status::Repaired)
+}
+
+impl RecordType {
+    /// Whether only the council changes records of this type.
+    pub(crate) const fn is_of_council(self) -> bool {
+        matches!(self, Self::Agency | Self::LegalBasis | Self::Validator)
+    }
+}

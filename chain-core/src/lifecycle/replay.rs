@@ -1,0 +1,459 @@
+//! A record's life from its leaves alone: every step judged by the rules that execution follows.
+//!
+//! A leaf holds the operation, who signed it in which role, and what came of it. Whether that role was the signer's on
+//! that day is a question to other records; whether the step was one that such a signer could take, then and there, is
+//! answered here, and so is what head the record has after it.
+
+use crate::code::{Code, Refusal};
+use crate::crypto::Digest;
+use crate::date::Date;
+use crate::execute::ChainParams;
+use crate::id::{Height, RecordId};
+use crate::leaf::{AutomaticLeaf, ErasureLeaf, GenesisLeaf, Leaf, SignedLeaf};
+pub use crate::lifecycle::change::{Change, Moment, Version};
+use crate::lifecycle::{self, Actor, Target};
+use crate::operation::{AmendReason, Effect, NOTE_BYTES_MAX, Operation, Step};
+use crate::record::body::check_note;
+use crate::record::governance::BasisDetails;
+use crate::record::{BasisRef, Details, Header, Lifecycle, RecordType, record_id};
+use crate::rules;
+use crate::state::{Needs, Pending, RecordHead, Status};
+
+/// The content of the legal bases that a record names; it never changes once it is in the catalogue.
+pub trait Bases {
+    /// The content of a version of an entry; none where it is not known.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn basis(&self, basis: &BasisRef) -> Result<Option<BasisDetails>, Refusal>;
+}
+
+/// A record as far as its leaves were taken.
+#[derive(Clone, Debug)]
+pub struct Life {
+    chain: ChainParams,
+    record: RecordId,
+    head: Option<RecordHead>,
+    versions: Vec<Version>,
+    changes: Vec<(Moment, Change)>,
+    /// From when the step to revoke that waits takes effect.
+    pending_effect: Effect,
+    newest: Option<(u64, Moment)>,
+    steps: usize,
+}
+
+impl Life {
+    /// A record of a chain, before its first leaf.
+    pub fn new(chain: ChainParams, record: RecordId) -> Self {
+        Self {
+            chain,
+            record,
+            head: None,
+            versions: Vec::new(),
+            changes: Vec::new(),
+            pending_effect: Effect::FromNow,
+            newest: None,
+            steps: 0,
+        }
+    }
+
+    /// The head after the leaves taken so far; none before the first, and for records that have none: offences and acts
+    /// of recovery.
+    pub fn head(&self) -> Option<&RecordHead> {
+        self.head.as_ref()
+    }
+
+    /// Every version that was filed, oldest first.
+    pub fn versions(&self) -> &[Version] {
+        &self.versions
+    }
+
+    /// What changed of how the record holds, oldest first.
+    pub fn changes(&self) -> &[(Moment, Change)] {
+        &self.changes
+    }
+
+    /// How many leaves were taken.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// The newest step.
+    pub fn newest(&self) -> Option<Moment> {
+        self.newest.map(|(_, moment)| moment)
+    }
+
+    /// Takes the record's next leaf.
+    ///
+    /// # Errors
+    /// `LEAF_MISMATCH` for a leaf of another record, one out of order, or one that says that something else came of
+    /// its step than the rules give; else the code of the rule that the step breaks.
+    pub fn take(&mut self, index: u64, leaf: &Leaf, bases: &impl Bases) -> Result<(), Refusal> {
+        if leaf.record() != Some(self.record) {
+            return Err(mismatch(format!("leaf {index} is not of record {}", self.record)));
+        }
+        let (height, time_ms) = leaf.moment();
+        let day = Date::of_time(time_ms, self.chain.utc_offset_minutes);
+        let moment = Moment { height, time_ms, day };
+        if let Some((before, newest)) = self.newest
+            && (index <= before || moment.height < newest.height || moment.time_ms < newest.time_ms)
+        {
+            let detail = format!("leaf {index} of block {height} after leaf {before} of {}", newest.height);
+            return Err(mismatch(detail));
+        }
+        match leaf {
+            Leaf::Genesis(leaf) => self.laid_down(index, moment, leaf)?,
+            Leaf::Signed(leaf) => self.signed(index, moment, leaf, bases)?,
+            Leaf::Automatic(leaf) => self.due(moment, leaf)?,
+            Leaf::Erasure(word) => self.confirmed(word)?,
+            // Facts of one leaf each: no head follows from them.
+            Leaf::Evidence(_) | Leaf::Recovery(_) | Leaf::Seal(_) => {}
+        }
+        self.newest = Some((index, moment));
+        self.steps += 1;
+        Ok(())
+    }
+
+    fn open(&mut self) -> Result<&mut RecordHead, Refusal> {
+        let record = self.record;
+        self.head.as_mut().ok_or_else(|| Refusal::new(Code::RecordNotFound, format!("record {record}")))
+    }
+
+    fn laid_down(&mut self, index: u64, moment: Moment, leaf: &GenesisLeaf) -> Result<(), Refusal> {
+        let header = &leaf.header;
+        self.check_new(header)?;
+        let wanted = record_id(self.chain.chain_id, &header.agency, header.record_type, &header.idempotency);
+        if header.record != wanted {
+            return Err(mismatch("the record id is not that of its header".to_owned()));
+        }
+        let version = lifecycle::filed(header, header.digest(), index, Needs::NONE, None);
+        self.head = Some(RecordHead::first(header, version, Height::ZERO));
+        self.keep(index, moment, header, None);
+        self.took_effect(moment, header.version);
+        Ok(())
+    }
+
+    /// A member's step, and what the leaf says came of it.
+    fn signed(
+        &mut self,
+        index: u64,
+        moment: Moment,
+        leaf: &SignedLeaf,
+        bases: &impl Bases,
+    ) -> Result<(), Refusal> {
+        let actor = Actor { key: leaf.author, agency: &leaf.agency, role: leaf.role };
+        let (version, status) = match &leaf.operation {
+            Operation::Submit(header) => self.submit(index, moment, &actor, header, bases)?,
+            Operation::Amend { header, reason } => {
+                self.amend(index, moment, &actor, header, *reason, bases)?
+            }
+            Operation::Countersign { version, header_digest, .. } => {
+                self.countersign(moment, &actor, *version, header_digest)?
+            }
+            Operation::Reject { version, header_digest, reason, .. } => {
+                lifecycle::require_reason(reason)?;
+                let head = self.open()?;
+                check_note(reason, head.class, NOTE_BYTES_MAX)?;
+                let target = lifecycle::target(head, *version, header_digest.as_ref())?;
+                lifecycle::approval(&actor, head, target)?;
+                match target {
+                    Target::Pending => {
+                        head.pending = None;
+                        (*version, head.current.status)
+                    }
+                    _ => self.end_version(moment, target, Status::Rejected)?,
+                }
+            }
+            Operation::Withdraw { version, .. } => {
+                let head = self.open()?;
+                let target = lifecycle::target(head, *version, None)?;
+                lifecycle::check_withdrawal(&actor, head, target)?;
+                self.end_version(moment, target, Status::Withdrawn)?
+            }
+            Operation::Ready { version, .. } => self.ready(*version)?,
+            Operation::Accuse(_) | Operation::ConfirmErasure { .. } => {
+                return Err(mismatch("no member takes such a step on a record".to_owned()));
+            }
+            change => self.change(moment, &actor, change)?,
+        };
+        let head = self.open()?;
+        head.changed_at = moment.height;
+        let (got, want) = ((leaf.version, leaf.status, leaf.flags), (version, status, head.flags));
+        if got == want {
+            return Ok(());
+        }
+        let told = |(version, status, flags): (u32, Status, crate::state::Flags)| {
+            format!("version {version} {status} {:?}", flags.names())
+        };
+        Err(mismatch(format!("leaf {index} says {}, the rules give {}", told(got), told(want))))
+    }
+
+    fn check_new(&self, header: &Header) -> Result<(), Refusal> {
+        if self.head.is_some() {
+            return Err(mismatch("the record is filed a second time".to_owned()));
+        }
+        lifecycle::check_first(header)
+    }
+
+    /// What filing a version takes, and which approvals it still needs.
+    fn check_filing(
+        &self,
+        moment: Moment,
+        actor: &Actor<'_>,
+        header: &Header,
+        step: Step,
+        bases: &impl Bases,
+    ) -> Result<Needs, Refusal> {
+        lifecycle::check_filer(actor, header, step)?;
+        rules::check_header_form(self.chain.chain_id, header)?;
+        if header.record_type.is_governance() {
+            return Ok(lifecycle::governance_needs(header, self.council()));
+        }
+        rules::check_header_content(header)?;
+        let named = header.legal_basis.as_ref().ok_or_else(rules::missing_basis)?;
+        let basis = bases.basis(named)?.ok_or_else(|| {
+            let detail = format!("the catalogue has no {} v{}", named.id, named.version);
+            Refusal::new(Code::LegalBasisMissing, detail)
+        })?;
+        rules::check_basis(header, &basis, moment.day)?;
+        lifecycle::check_own_officer(actor, header)?;
+        Ok(lifecycle::content_needs(header, basis.legal_review))
+    }
+
+    fn council(&self) -> Needs {
+        Needs::council(self.chain.council_threshold.saturating_sub(1))
+    }
+
+    fn submit(
+        &mut self,
+        index: u64,
+        moment: Moment,
+        actor: &Actor<'_>,
+        header: &Header,
+        bases: &impl Bases,
+    ) -> Result<(u32, Status), Refusal> {
+        self.check_new(header)?;
+        let needs = self.check_filing(moment, actor, header, Step::Submit, bases)?;
+        let signer = Some(actor.sign(Step::Submit));
+        let version = lifecycle::filed(header, header.digest(), index, needs, signer);
+        let status = version.status;
+        self.head = Some(RecordHead::first(header, version, moment.height));
+        self.keep(index, moment, header, None);
+        if status == Status::Effective {
+            self.took_effect(moment, header.version);
+        }
+        Ok((header.version, status))
+    }
+
+    fn amend(
+        &mut self,
+        index: u64,
+        moment: Moment,
+        actor: &Actor<'_>,
+        header: &Header,
+        reason: AmendReason,
+        bases: &impl Bases,
+    ) -> Result<(u32, Status), Refusal> {
+        lifecycle::check_amendment(self.open()?, header)?;
+        let needs = self.check_filing(moment, actor, header, Step::Amend, bases)?;
+        let signer = Some(actor.sign(Step::Amend));
+        let version = lifecycle::filed(header, header.digest(), index, needs, signer);
+        let status = version.status;
+        let head = self.open()?;
+        head.next = Some(version);
+        if status == Status::Effective {
+            lifecycle::take_over(head)?;
+        }
+        self.keep(index, moment, header, Some(reason));
+        if status == Status::Effective {
+            self.took_effect(moment, header.version);
+        }
+        Ok((header.version, status))
+    }
+
+    fn countersign(
+        &mut self,
+        moment: Moment,
+        actor: &Actor<'_>,
+        version: u32,
+        digest: &Digest,
+    ) -> Result<(u32, Status), Refusal> {
+        let head = self.open()?;
+        let target = lifecycle::target(head, version, Some(digest))?;
+        let given = lifecycle::approval(actor, head, target)?;
+        if !lifecycle::approve(head, target, given, actor.sign(Step::Countersign))? {
+            let waits = if target == Target::Pending { head.current.status } else { Status::Submitted };
+            return Ok((version, waits));
+        }
+        match target {
+            Target::Current => {
+                head.current.status = Status::Effective;
+                self.took_effect(moment, version);
+            }
+            Target::Next => {
+                lifecycle::take_over(head)?;
+                self.took_effect(moment, version);
+            }
+            Target::Pending => {
+                let step = head.pending.take().map_or(Step::Revoke, |pending| pending.step);
+                let effect = self.pending_effect;
+                self.carry_out(moment, step, effect)?;
+            }
+        }
+        Ok((version, self.open()?.current.status))
+    }
+
+    /// Ends a version that never took effect.
+    fn end_version(
+        &mut self,
+        moment: Moment,
+        target: Target,
+        status: Status,
+    ) -> Result<(u32, Status), Refusal> {
+        let (version, _) = lifecycle::end_version(self.open()?, target, status)?;
+        self.changes.push((moment, Change::Ended(version, status)));
+        Ok((version, status))
+    }
+
+    /// Revoke, suspend, resume, stop publication, erase.
+    fn change(
+        &mut self,
+        moment: Moment,
+        actor: &Actor<'_>,
+        operation: &Operation,
+    ) -> Result<(u32, Status), Refusal> {
+        let (step, version) = (operation.step(), operation.version());
+        let council = self.is_council_matter().then(|| self.council());
+        let head = self.open()?;
+        let mut effect = Effect::FromNow;
+        let note = match operation {
+            Operation::Revoke { note, effect: from, .. } => {
+                effect = *from;
+                note.as_str()
+            }
+            Operation::StopPublication { reason, .. } | Operation::Suspend { reason, .. } => {
+                lifecycle::require_reason(reason)?;
+                reason.as_str()
+            }
+            Operation::Erase { ground, note, .. } => {
+                lifecycle::check_ground(head, *ground)?;
+                note.as_str()
+            }
+            _ => "",
+        };
+        check_note(note, head.class, NOTE_BYTES_MAX)?;
+        let (role, needs) = lifecycle::rights(head, step, council)?;
+        lifecycle::check_rights(actor, head, role)?;
+        if version != head.current.version {
+            return Err(lifecycle::version_conflict(version, head));
+        }
+        lifecycle::check_change_state(head, step)?;
+        lifecycle::check_nothing_pending(head)?;
+        if needs.is_met() {
+            self.carry_out(moment, step, effect)?;
+        } else {
+            let signers = vec![actor.sign(step)];
+            head.pending = Some(Pending { step, digest: operation.digest(), needs, signers });
+            self.pending_effect = effect;
+        }
+        Ok((version, self.open()?.current.status))
+    }
+
+    fn carry_out(&mut self, moment: Moment, step: Step, effect: Effect) -> Result<(), Refusal> {
+        let head = self.open()?;
+        if step == Step::Erase {
+            lifecycle::check_hold(head)?;
+        }
+        lifecycle::carry_out(head, step);
+        let change = match step {
+            Step::Revoke => Change::Revoked(effect),
+            Step::Suspend => Change::Suspended,
+            Step::Resume => Change::Resumed,
+            Step::Erase => Change::Erased,
+            _ => Change::PublicationStopped,
+        };
+        self.changes.push((moment, change));
+        Ok(())
+    }
+
+    /// Whether the record is the council's to change.
+    fn is_council_matter(&self) -> bool {
+        let Some(head) = &self.head else { return false };
+        if head.record_type.lifecycle() != Lifecycle::Status {
+            return false;
+        }
+        let current = self.versions.iter().find(|one| one.header.version == head.current.version);
+        let by_council = current.is_some_and(|one| {
+            matches!(&one.header.details, Details::Member(details) if details.role.is_granted_by_council())
+        });
+        head.record_type.is_of_council() || by_council
+    }
+
+    /// A validator's word that it is ready changes nothing of its record but the height.
+    fn ready(&mut self, version: u32) -> Result<(u32, Status), Refusal> {
+        let head = self.open()?;
+        if head.record_type != RecordType::Validator {
+            let detail = format!("{} is no {}", head.record_type, RecordType::Validator);
+            return Err(Refusal::new(Code::BadState, detail));
+        }
+        if version != head.current.version {
+            return Err(lifecycle::version_conflict(version, head));
+        }
+        if head.current.status != Status::Effective {
+            let detail = format!("status {}, wants effective", head.current.status);
+            return Err(Refusal::new(Code::BadState, detail));
+        }
+        Ok((version, head.current.status))
+    }
+
+    /// A step that the ledger took by itself.
+    fn due(&mut self, moment: Moment, leaf: &AutomaticLeaf) -> Result<(), Refusal> {
+        let head = self.open()?;
+        if moment.day < leaf.due {
+            let detail =
+                format!("the step to {} is due on {}, the block is of {}", leaf.step, leaf.due, moment.day);
+            return Err(Refusal::new(Code::TooEarly, detail));
+        }
+        if !lifecycle::take_due(head, leaf.due, leaf.step) {
+            let detail = format!("no step to {} follows on {}", leaf.step, leaf.due);
+            return Err(Refusal::new(Code::BadState, detail));
+        }
+        head.changed_at = moment.height;
+        if (leaf.version, leaf.status, leaf.flags) != (head.current.version, head.current.status, head.flags)
+        {
+            return Err(mismatch("an automatic step says that something else came of it".to_owned()));
+        }
+        let expired = leaf.step == Step::Expire;
+        let change = if expired { Change::Expired } else { Change::PublicationStopped };
+        self.changes.push((moment, change));
+        Ok(())
+    }
+
+    /// A validator's word on an erasure; the record's head does not change by it.
+    fn confirmed(&mut self, word: &ErasureLeaf) -> Result<(), Refusal> {
+        let head = self.open()?;
+        if head.current.status != Status::Erased {
+            let detail = format!("{} confirms an erasure that nobody ordered", word.validator);
+            return Err(Refusal::new(Code::NotAwaited, detail));
+        }
+        if word.version != head.current.version {
+            return Err(lifecycle::version_conflict(word.version, head));
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, leaf_index: u64, filed: Moment, header: &Header, reason: Option<AmendReason>) {
+        self.versions.push(Version { header: header.clone(), reason, leaf_index, filed, in_force: None });
+    }
+
+    fn took_effect(&mut self, moment: Moment, version: u32) {
+        if let Some(one) = self.versions.iter_mut().rev().find(|one| one.header.version == version) {
+            one.in_force = Some(moment);
+        }
+        self.changes.push((moment, Change::InForce(version)));
+    }
+}
+
+fn mismatch(detail: String) -> Refusal {
+    Refusal::new(Code::LeafMismatch, detail)
+}
