@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn c14_a_directory_of_another_format_is_refused_and_left_as_it_is() {
+    fn a_directory_of_another_format_is_refused_and_left_as_it_is() {
         let place = Place::new();
         place.mark_fresh();
         let data = place.data("data");

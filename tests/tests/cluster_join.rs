@@ -8,9 +8,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use chain_core::api::ValidatorsView;
+use city_tests::cluster::canary::{canary, in_files};
 use city_tests::cluster::council::Council;
 use city_tests::cluster::load::{Load, under_load};
-use city_tests::cluster::{Cluster, Node, done, http, said, wait_for};
+use city_tests::cluster::{Cluster, Node, done, erase, http, said, wait_for};
 use serde_json::Value;
 
 /// Longest wait for a step.
@@ -82,6 +83,8 @@ fn a_node_joins_with_a_snapshot_and_another_lets_go_of_old_blocks() {
     let story = Story(Instant::now());
     let mut cluster = town();
     let council = Council::of(&cluster);
+    let clerk = erase::officer_of(&cluster, "clerk", None);
+    let canaries = erase::file(&cluster, &clerk, &["erased".to_owned(), "kept".to_owned()]);
     let ((), acknowledged) = under_load(&mut cluster, |cluster, load| {
         joins(&story, cluster, &council, load);
         reach(cluster, KEPT + 2 * EVERY);
@@ -91,6 +94,11 @@ fn a_node_joins_with_a_snapshot_and_another_lets_go_of_old_blocks() {
     story.step(&cluster, &format!("{} records acknowledged", acknowledged.len()));
     serves_what_it_has(&cluster, 4, old, acknowledged.last().unwrap());
     story.step(&cluster, "the fifth serves");
+    let privacy = erase::officer_of(&cluster, "privacy_officer", Some(&clerk));
+    erase::order(&cluster, &privacy, &erase::officer_of(&cluster, "auditor", None), &canaries[..1]);
+    let names: Vec<String> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
+    erase::wait_confirmed(&cluster, canaries[0], &names.iter().map(String::as_str).collect::<Vec<_>>());
+    story.step(&cluster, "a body from before the fifth joined is erased");
     has_the_rest_afterwards(&story, &mut cluster, 4, old);
     let receipt = city_of(&cluster, 0, &["receipt", "get", old, "--out", "old.json", "--timeout", "100s"]);
     assert!(receipt.status.success(), "{}", said(&receipt));
@@ -198,23 +206,38 @@ fn has_the_rest_afterwards(story: &Story, cluster: &mut Cluster, at: usize, old:
     refused(&cluster.nodes[at].run("storage refill"), 6, "LOCK_HELD");
     cluster.nodes[at].terminate();
     cluster.nodes[at].ended_within(PATIENCE).unwrap();
-    // Cut off, it keeps what came and goes on.
-    let mut command = Command::new(city_tests::cluster::program("city-node"));
-    command.args(["storage", "refill", "--config"]).arg(&cluster.nodes[at].config);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(1_000));
+    let refill = |cluster: &Cluster, from: u64| {
+        let mut command = Command::new(city_tests::cluster::program("city-node"));
+        command.args(["storage", "refill", "--from", &from.to_string(), "--config"]);
+        command.arg(&cluster.nodes[at].config);
+        command
+    };
+    let held = |cluster: &Cluster| {
+        let found = in_files(&cluster.nodes[at].data());
+        ["erased", "kept"].map(|name| found.contains(&canary(name)))
+    };
+    assert_eq!(held(cluster), [false, false], "what was filed before it joined");
+    // In parts, also cut off anywhere: it keeps what came and goes on.
+    let mut child = refill(cluster, 1).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(400));
     child.kill().unwrap();
     child.wait().unwrap();
     let whole = cluster.nodes[at].run("fsck");
     assert!(whole.status.success(), "{}", said(&whole));
-    let refilled = cluster.nodes[at].run("storage refill");
-    let text = said(&refilled);
-    assert!(refilled.status.success() && text.contains("blocks 1 to "), "{text}");
-    println!("{text}");
+    for from in [EVERY, 1] {
+        let part = refill(cluster, from).output().unwrap();
+        let text = said(&part);
+        let came = text.contains(&format!("blocks {from} to ")) || text.contains("nothing is missing");
+        assert!(part.status.success() && came, "{text}");
+        print!("{text}");
+        let whole = cluster.nodes[at].run("fsck");
+        assert!(whole.status.success(), "{}", said(&whole));
+    }
     let again = cluster.nodes[at].run("storage refill");
     assert!(said(&again).contains("nothing is missing: kept from block 1 on"), "{}", said(&again));
     let whole = cluster.nodes[at].run("fsck");
     assert!(whole.status.success() && !said(&whole).contains("kept from block"), "{}", said(&whole));
+    assert_eq!(held(cluster), [false, true], "what is erased does not come back");
     cluster.nodes[at].start();
     cluster.wait_caught_up(at);
     let view = record(&cluster.nodes[at], old);
