@@ -185,7 +185,7 @@ impl Life {
         let told = |(version, status, flags): (u32, Status, crate::state::Flags)| {
             format!("version {version} {status} {:?}", flags.names())
         };
-        Err(mismatch(format!("leaf {index} says {}, the rules give {}", told(got), told(want))))
+        Err(mismatch(format!("the leaf says {}, the rules give {}", told(got), told(want))))
     }
 
     fn check_new(&self, header: &Header) -> Result<(), Refusal> {
