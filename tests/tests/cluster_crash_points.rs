@@ -23,12 +23,29 @@ const POINTS: [(&str, u64); 11] = [
     ("after-execute-write", 3),
 ];
 
+/// Longer than a view takes to be given up.
+const SETTLED: Duration = Duration::from_millis(1_500);
+
 /// The validator that leads after another: leaders take turns in the order of their names.
 fn heir(cluster: &Cluster, leader: usize) -> usize {
     let mut order: Vec<usize> = (0..cluster.nodes.len()).collect();
     order.sort_by_key(|node| &cluster.nodes[*node].name);
     let place = order.iter().position(|node| *node == leader).unwrap_or(0);
     order[(place + 1) % order.len()]
+}
+
+/// A leader that stays: one that has just come back may be about to be given up, and then the next one leads at once.
+fn settled_leader(cluster: &Cluster) -> usize {
+    wait_for("a leader that stays", PATIENCE, || {
+        let seen = || {
+            let leaders: Vec<String> = cluster.statuses().into_iter().map(|one| one.leader).collect();
+            let agreed = leaders.len() == cluster.nodes.len() && leaders.iter().all(|one| *one == leaders[0]);
+            agreed.then(|| cluster.leader()).flatten()
+        };
+        let first = seen()?;
+        std::thread::sleep(SETTLED);
+        (seen() == Some(first)).then_some(first)
+    })
 }
 
 /// Waits until something holds or the victim is dead.
@@ -66,7 +83,10 @@ fn die(
     let at = format!("{point}:{count}:{}", if lead { "leader" } else { "follower" });
     let mut env = env.to_vec();
     env.push(("CITY_CRASH_AT", &at));
-    let leader = wait_for("a leader", PATIENCE, || cluster.leader());
+    let leader = match point {
+        "before-view-change" => settled_leader(cluster),
+        _ => wait_for("a leader", PATIENCE, || cluster.leader()),
+    };
     // The next to lead is the next by name: it is made ready, then the present leader makes way.
     let victim = heir(cluster, leader);
     cluster.nodes[victim].kill();
