@@ -62,9 +62,10 @@ fn tried(trial: &Trial) -> BenchResult<Table> {
         Trial::Slow(options) => slow::measure(options)?,
         Trial::Ledger { records } => ledger::measure(*records)?,
     };
+    let each = if matches!(trial, Trial::Ledger { .. }) { "a hundred" } else { "one" };
     let setting = vec![
         ("nodes", "4 validators and the clients on this machine".to_owned()),
-        ("records", "egov.doc_fingerprint, class P0, one a signature".to_owned()),
+        ("records", format!("egov.doc_fingerprint, class P0, {each} a signature")),
     ];
     Ok(Table { machine: Machine::here(), setting, rows })
 }
