@@ -33,7 +33,7 @@ pub mod restore;
 pub mod verify;
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -44,7 +44,7 @@ use chain_core::date::Date;
 use chain_core::id::Height;
 use fd_lock::RwLock;
 
-use crate::datadir::{file_error, remove_folder};
+use crate::datadir::{file_error, names_in, remove_folder};
 use crate::driver::core::Core;
 
 /// The stores of a backup, in the order in which they are copied.
@@ -152,16 +152,7 @@ impl Shelf {
     }
 
     fn entries(&self) -> Result<Vec<String>, Refusal> {
-        let failed = |error| file_error("reading", &self.0, error);
-        let entries = match fs::read_dir(&self.0) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(error)),
-        };
-        let name = |entry: std::io::Result<fs::DirEntry>| {
-            Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())
-        };
-        entries.map(name).collect()
+        names_in(&self.0)
     }
 
     /// The lock of whoever makes or removes one.

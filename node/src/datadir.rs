@@ -359,6 +359,20 @@ pub(crate) fn make_private(path: &Path) -> Result<(), Refusal> {
     made.map_err(|error| file_error("making", path, error))
 }
 
+/// The names in a folder; none where there is no folder.
+pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>, Refusal> {
+    let failed = |error| file_error("reading", folder, error);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let name = |entry: std::io::Result<fs::DirEntry>| {
+        Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())
+    };
+    entries.map(name).collect()
+}
+
 /// Removes a folder with everything in it, if it is there.
 pub(crate) fn remove_folder(path: &Path) -> Result<(), Refusal> {
     match fs::remove_dir_all(path) {

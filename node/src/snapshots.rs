@@ -31,7 +31,9 @@ use std::time::Instant;
 use chain_core::code::Refusal;
 use chain_core::id::Height;
 
-use crate::datadir::{DataDir, file_error, remove_folder, rename, sync_directory, sync_files, write_synced};
+use crate::datadir::{
+    DataDir, file_error, names_in, remove_folder, rename, sync_directory, sync_files, write_synced,
+};
 use crate::storage::StorageError;
 use crate::storage::ledger::LedgerStore;
 
@@ -192,16 +194,7 @@ impl Snapshots {
     }
 
     fn names(&self) -> Result<Vec<String>, Refusal> {
-        let failed = |error| file_error("reading", &self.folder, error);
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(error)),
-        };
-        let name = |entry: std::io::Result<fs::DirEntry>| {
-            Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())
-        };
-        entries.map(name).collect()
+        names_in(&self.folder)
     }
 }
 

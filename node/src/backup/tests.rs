@@ -1,6 +1,7 @@
 //! Backups of a small chain: what is in them, what passes for one, and which are removed.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt as _;
 
