@@ -26,7 +26,7 @@ pub mod verify;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chain_core::code::Refusal;
 use chain_core::id::Height;
@@ -41,6 +41,8 @@ use crate::storage::ledger::LedgerStore;
 pub const EVERY: u64 = 8_192;
 /// How many are kept: should the newest one not be certified yet, or be damaged, there is the one before.
 pub const KEPT: usize = 2;
+/// How long one that a joining node asks for stays after its last question.
+const HELD: Duration = Duration::from_secs(60);
 const TAKING: &str = "taking-";
 const REMOVING: &str = "removing-";
 const FAILURE: &str = "last-failure";
@@ -53,12 +55,19 @@ pub struct Snapshots {
     every: u64,
     /// One is taken, or all are removed, never both at once.
     turn: Arc<Mutex<()>>,
+    /// The one that a joining node fetches, and when it last asked.
+    fetched: Arc<Mutex<Option<(Height, Instant)>>>,
 }
 
 impl Snapshots {
     /// Those of a data directory, which may have none yet.
     pub fn of(data: &DataDir) -> Self {
-        Self { folder: data.path().join("snapshots"), every: EVERY, turn: Arc::default() }
+        Self {
+            folder: data.path().join("snapshots"),
+            every: EVERY,
+            turn: Arc::default(),
+            fetched: Arc::default(),
+        }
     }
 
     /// The same, one taken every so many blocks.
@@ -152,10 +161,26 @@ impl Snapshots {
         }
     }
 
-    /// Removes all but the newest [`KEPT`]. One that is half removed must not pass for a snapshot.
+    /// Keeps a snapshot that is being fetched: until nothing was asked of it for [`HELD`], and one at a time, so that
+    /// whoever asks costs the room of one.
+    pub(crate) fn hold(&self, height: Height) {
+        let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        if fetched.is_none_or(|(held, asked)| held == height || asked.elapsed() >= HELD) {
+            *fetched = Some((height, Instant::now()));
+        }
+    }
+
+    fn held(&self) -> Option<Height> {
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        fetched.filter(|(_, asked)| asked.elapsed() < HELD).map(|(height, _)| height)
+    }
+
+    /// Removes all but the newest [`KEPT`] and the one that is being fetched. One that is half removed must not pass for a
+    /// snapshot.
     fn remove_old(&self) -> Result<(), Refusal> {
-        let heights = self.heights()?;
-        heights.iter().rev().skip(KEPT).try_for_each(|height| self.remove(*height))
+        let (heights, held) = (self.heights()?, self.held());
+        let old = heights.iter().rev().skip(KEPT).filter(|height| Some(**height) != held);
+        old.copied().try_for_each(|height| self.remove(height))
     }
 
     fn remove(&self, height: Height) -> Result<(), Refusal> {

@@ -34,6 +34,7 @@ use tokio::time::{Instant, sleep};
 use self::blocks::runs_after;
 use self::ladder::Ladder;
 use super::verify::{Report, Standing, Trust, verify};
+use crate::datadir::remove_folder;
 use crate::link::{Network, Offer, SyncRequest, SyncResponse};
 use crate::storage::StorageError;
 use crate::storage::consensus::{ConsensusStore, SyncedWrite};
@@ -45,6 +46,8 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 const AGAIN: Duration = Duration::from_millis(500);
 /// Questions to one validator at a time.
 const QUESTIONS: usize = 2;
+/// Snapshots that are begun with before it is given up: each is gone only after the validators took two more.
+const ATTEMPTS_MAX: usize = 4;
 /// Chunks that one validator may fail to give before it is asked nothing more.
 const FAILURES_MAX: usize = 3;
 
@@ -103,7 +106,8 @@ impl Source {
 
     /// Asks validators until f+1 of them offer the same snapshot, and makes stores of it in a folder that is empty: `ledger`,
     /// and `consensus` where `own`, the node's consensus store, has no block. Then that one begins at the snapshot, with the
-    /// safety record and the act of `own`.
+    /// safety record and the act of `own`. Where the validators let go of the snapshot meanwhile and offer a later one, that
+    /// one is fetched instead, at most [`ATTEMPTS_MAX`] in all.
     ///
     /// # Errors
     /// `NO_SNAPSHOT` when too few offer the same, or `own` begins above it; `NOT_READY` when those that do stop giving it;
@@ -115,7 +119,40 @@ impl Source {
         folder: &Path,
         own: &ConsensusStore,
     ) -> Result<Fetched, Refusal> {
-        let (offer, holders) = self.agreed().await?;
+        let mut agreed = self.agreed().await?;
+        let mut attempts = 1;
+        loop {
+            let (offer, holders) = agreed;
+            let refusal = match self.attempt(offer, &holders, trust, ladder, folder, own).await {
+                Err(refusal) if matches!(refusal.code, Code::NotReady | Code::NoSnapshot) => refusal,
+                done => return done,
+            };
+            agreed = match self.agreed().await {
+                Ok(newer) if newer.0.height > offer.height && attempts < ATTEMPTS_MAX => newer,
+                _ => return Err(refusal),
+            };
+            tracing::warn!(
+                height = offer.height.get(),
+                detail = refusal.detail,
+                "a later snapshot is fetched"
+            );
+            attempts += 1;
+            for name in [LEDGER, CONSENSUS] {
+                remove_folder(&folder.join(name))?;
+            }
+        }
+    }
+
+    /// Fetches one snapshot from those that offered it.
+    async fn attempt(
+        &self,
+        offer: Offer,
+        holders: &[ValidatorIx],
+        trust: &Trust<'_>,
+        ladder: &Ladder,
+        folder: &Path,
+        own: &ConsensusStore,
+    ) -> Result<Fetched, Refusal> {
         let height = offer.height;
         tracing::info!(height = height.get(), validators = holders.len(), "fetching a snapshot");
         let begins = own.first().map_err(refuse)?;
@@ -124,10 +161,10 @@ impl Source {
             let detail = format!("the newest is of block {height}, and the blocks here begin with {begins}");
             return Err(Refusal::new(Code::NoSnapshot, detail));
         }
-        let manifest = self.manifest(offer, &holders).await?;
+        let manifest = self.manifest(offer, holders).await?;
         let path = folder.join(LEDGER);
         let store = Arc::new(LedgerStore::open(&path).map_err(refuse)?);
-        let shares = self.chunks(&manifest, &holders, &store).await?;
+        let shares = self.chunks(&manifest, holders, &store).await?;
         store.flush().map_err(refuse)?;
         let report = if has_blocks {
             drop(store);
@@ -138,7 +175,7 @@ impl Source {
             let tip = tip.filter(|tip| tip.height == height);
             let tip = tip.ok_or_else(|| Refusal::new(Code::StorageCorrupt, missing()))?;
             drop(store);
-            let runs = runs_after(self, ladder, (tip.height, tip.digest), &holders).await?;
+            let runs = runs_after(self, ladder, (tip.height, tip.digest), holders).await?;
             let consensus = ConsensusStore::open(&folder.join(CONSENSUS)).map_err(refuse)?;
             lay_down(&consensus, ladder, &tip, &runs, own).map_err(refuse)?;
             let report = verify(&path, height, &consensus, trust)?;

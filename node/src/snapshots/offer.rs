@@ -12,8 +12,8 @@ use chain_core::code::Refusal;
 use chain_core::codec::encode;
 use chain_core::id::Height;
 
+use super::Snapshots;
 use super::verify::{Covering, covering};
-use super::{KEPT, Snapshots};
 use crate::link::{Offer, SyncRequest, SyncResponse};
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
@@ -25,7 +25,7 @@ pub(crate) struct Offers(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Those that were read through, oldest first; as many as there are snapshots.
+    /// Those that were read through and are kept.
     ready: Vec<Arc<Ready>>,
     /// The one that is being read.
     preparing: Option<Height>,
@@ -57,9 +57,13 @@ impl Offers {
                 let ready = self.ready(snapshots, height);
                 Ok(ready.map_or(SyncResponse::Nothing, |ready| SyncResponse::Bytes(ready.encoded.clone())))
             }
-            SyncRequest::Chunk { height, index } => {
-                self.ready(snapshots, height).map_or(Ok(SyncResponse::Nothing), |ready| ready.chunk(index))
-            }
+            SyncRequest::Chunk { height, index } => match self.ready(snapshots, height) {
+                Some(ready) => {
+                    snapshots.hold(height);
+                    ready.chunk(index)
+                }
+                None => Ok(SyncResponse::Nothing),
+            },
             _ => Ok(SyncResponse::Nothing),
         };
         answer.unwrap_or_else(|refusal| {
@@ -78,8 +82,9 @@ impl Offers {
     }
 
     fn ready(&self, snapshots: &Snapshots, height: Height) -> Option<Arc<Ready>> {
-        let found = self.state().ready.iter().find(|ready| ready.offer.height == height).cloned();
-        found.filter(|ready| snapshots.path(ready.offer.height).exists())
+        let mut state = self.state();
+        state.ready.retain(|ready| snapshots.path(ready.offer.height).exists());
+        state.ready.iter().find(|ready| ready.offer.height == height).cloned()
     }
 
     /// The newest snapshot that a final header certifies; begins to read it where that was not done.
@@ -107,7 +112,7 @@ impl Offers {
         }
         state.preparing = Some(height);
         drop(state);
-        let (offers, path) = (self.clone(), snapshots.path(height));
+        let (offers, kept, path) = (self.clone(), snapshots.clone(), snapshots.path(height));
         let work = move || {
             let start = Instant::now();
             let read = Ready::read(&path);
@@ -120,9 +125,8 @@ impl Offers {
                     let (chunks, bytes) = (ready.manifest.chunks.len(), ready.manifest.bytes());
                     let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
                     tracing::info!(height = height.get(), chunks, bytes, ms, "a snapshot can be handed over");
+                    state.ready.retain(|ready| kept.path(ready.offer.height).exists());
                     state.ready.push(Arc::new(ready));
-                    let surplus = state.ready.len().saturating_sub(KEPT);
-                    state.ready.drain(..surplus);
                 }
                 Err(error) => {
                     let refusal = error.refusal();

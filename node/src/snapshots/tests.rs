@@ -396,7 +396,7 @@ fn a_snapshot_holds_the_ledger_of_its_height_and_nothing_later() {
 }
 
 #[test]
-fn the_newest_two_are_kept_and_none_is_taken_twice() {
+fn the_newest_two_and_the_one_that_is_fetched_are_kept_and_none_is_taken_twice() {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::at(dir.path());
     let ledger = LedgerStore::open(&data.ledger()).unwrap();
@@ -412,9 +412,15 @@ fn the_newest_two_are_kept_and_none_is_taken_twice() {
         }
         assert_eq!(snapshots.take(&ledger, tip.height), Ok(true), "{height}");
         assert_eq!(snapshots.take(&ledger, tip.height), Ok(false), "{height}");
+        // One that is being fetched stays, and nobody can make it two.
+        snapshots.hold(Height::new(8));
+        snapshots.hold(Height::new(9));
     }
-    assert_eq!(snapshots.heights(), Ok(vec![Height::new(10), Height::new(11)]));
-    assert_eq!(snapshots.names().unwrap().len(), 2);
+    assert_eq!(snapshots.heights(), Ok([8, 10, 11].map(Height::new).to_vec()));
+    assert_eq!(snapshots.names().unwrap().len(), 3);
+    *snapshots.fetched.lock().unwrap() = None;
+    snapshots.remove_old().unwrap();
+    assert_eq!(snapshots.heights(), Ok([10, 11].map(Height::new).to_vec()));
     assert_eq!(height_of(&snapshots.path(Height::new(10))), 10);
 
     // All go when something in them must, unless the files that they are linked with cannot be written anew.

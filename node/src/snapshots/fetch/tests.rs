@@ -1,5 +1,7 @@
 //! A joining node among validators, some of whom lie: it takes what a quorum certified, or nothing.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use super::*;
 use crate::link::{Frame, NoAnswer, PeerConnection};
 use crate::snapshots::Snapshots;
@@ -27,6 +29,10 @@ enum Manner {
     ForgedChunks,
     /// Names the snapshot and gives no chunk.
     NoChunks,
+    /// Names an earlier snapshot until it is asked for it, and has let go of it by then.
+    MovedOn,
+    /// Names a later snapshot each time, and has none of them.
+    Racing,
     /// Leaves a signature out of each certificate.
     WeakCertificates,
     /// Changes a proposal that no certificate covers: its leader's signature.
@@ -42,6 +48,8 @@ struct Validator {
     consensus: ConsensusStore,
     passages: Vec<Passage>,
     offers: Offers,
+    /// How often it was asked for something that it had named and has not.
+    missed: AtomicU64,
 }
 
 impl Validator {
@@ -52,7 +60,17 @@ impl Validator {
         let passage = passage_of(Epoch::ZERO, &ledger.snapshot().unwrap(), &consensus).unwrap();
         let passages = passage.into_iter().collect();
         let snapshots = Snapshots::of(&held.data);
-        (dir, Self { manner, snapshots, consensus, passages, offers: Offers::default() })
+        (
+            dir,
+            Self {
+                manner,
+                snapshots,
+                consensus,
+                passages,
+                offers: Offers::default(),
+                missed: AtomicU64::new(0),
+            },
+        )
     }
 
     fn answer(&self, request: &SyncRequest) -> SyncResponse {
@@ -70,6 +88,15 @@ impl Validator {
         };
         match (self.manner, &mut answer, request) {
             (Silent, answer, _) => *answer = SyncResponse::Nothing,
+            (MovedOn, SyncResponse::Snapshot(offer), _) if self.missed.load(Relaxed) == 0 => {
+                *offer = Offer { height: Height::new(BASE - 1), manifest: Digest::ZERO };
+            }
+            (Racing, SyncResponse::Snapshot(offer), _) => {
+                offer.height = Height::new(BASE + 1 + self.missed.load(Relaxed));
+            }
+            (MovedOn | Racing, SyncResponse::Nothing, SyncRequest::Manifest { .. }) => {
+                self.missed.fetch_add(1, Relaxed);
+            }
             (OtherManifest, SyncResponse::Snapshot(offer), _) => offer.manifest = Digest::ZERO,
             (WrongManifest, SyncResponse::Bytes(bytes), SyncRequest::Manifest { .. })
             | (ForgedChunks, SyncResponse::Bytes(bytes), SyncRequest::Chunk { .. }) => {
@@ -161,8 +188,8 @@ impl Joiner {
 }
 
 use Manner::{
-    ForgedChunks, ForgedPassages, ForgedProposals, Honest, NoChunks, OtherManifest, Silent, WeakCertificates,
-    WrongManifest,
+    ForgedChunks, ForgedPassages, ForgedProposals, Honest, MovedOn, NoChunks, OtherManifest, Racing, Silent,
+    WeakCertificates, WrongManifest,
 };
 
 #[test]
@@ -177,6 +204,7 @@ fn what_a_quorum_certified_is_taken_whatever_some_say() {
             [WrongManifest, WrongManifest, Honest, Honest],
             [WeakCertificates, ForgedProposals, Honest, Silent],
             [ForgedPassages, Honest, ForgedPassages, ForgedPassages],
+            [MovedOn, MovedOn, MovedOn, MovedOn],
         ] {
             let joiner = Joiner::new();
             let fetched = joiner.fetch(&world, &town.map(|manner| (&world, manner)));
@@ -263,7 +291,7 @@ fn nothing_is_taken_that_too_few_name_or_that_no_quorum_certified() {
     let silent = of(&world, Silent);
     // (what each of the four holds and how it answers, code, words)
     type Case<'a> = ([(&'a World, Manner); 4], Code, &'a str);
-    let cases: [Case<'_>; 8] = [
+    let cases: [Case<'_>; 9] = [
         ([of(&world, Honest), silent, silent, silent], Code::NoSnapshot, "2 validators must name"),
         ([silent; 4], Code::NoSnapshot, "none names any"),
         ([of(&world, Honest), of(&state, Honest), of(&leaves, Honest), silent], Code::NoSnapshot, "v1 name"),
@@ -272,6 +300,7 @@ fn nothing_is_taken_that_too_few_name_or_that_no_quorum_certified() {
         ([of(&leaves, Honest), of(&leaves, Honest), silent, silent], Code::StorageCorrupt, "record log"),
         ([of(&world, ForgedChunks), of(&world, NoChunks), silent, silent], Code::NotReady, "is forged"),
         ([of(&world, WrongManifest), of(&world, WrongManifest), silent, silent], Code::NotReady, "manifest"),
+        ([of(&world, Racing); 4], Code::NotReady, "manifest of snapshot"),
         (
             [of(&world, WeakCertificates), of(&world, ForgedProposals), silent, silent],
             Code::NotReady,
