@@ -3,6 +3,7 @@
 //! Functions of a head alone. Execution calls them and adds what the rest of the state decides: whose key is in
 //! force, which names are taken. [`replay`] calls the same ones for somebody who has nothing but a record's leaves.
 
+pub(crate) mod anew;
 mod change;
 pub mod replay;
 
@@ -184,6 +185,11 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
         }
     };
     if legal_review { needs.with(Needs::LEGAL_REVIEWER) } else { needs }
+}
+
+/// A version that is in force without anybody's signature on the record.
+pub(crate) fn in_force(header: &Header, leaf_index: u64) -> VersionHead {
+    filed(header, header.digest(), leaf_index, Needs::NONE, None)
 }
 
 /// A version as it is filed: effective if nobody else must agree.

@@ -8,6 +8,7 @@
 //! <shelf>/<time in UTC>-<height>   a backup
 //!   backup.json                    what it is, and each of its files with size and digest: see [`manifest`]
 //!   ledger/ consensus/ vault/      stores; the vault of a node that has one
+//! <shelf>/verified-<name>          that it was found whole: the digest of the manifest that was verified
 //! <shelf>/making-<time in UTC>     one that is being made, or was when its process died
 //! <shelf>/removing-<name>          one that is being removed
 //! <shelf>/lock                     held while one is made or removed
@@ -30,6 +31,7 @@ pub mod create;
 pub mod manifest;
 pub mod prune;
 pub mod restore;
+pub mod verified;
 pub mod verify;
 
 use std::fmt;

@@ -123,7 +123,7 @@ impl Default for SnapshotsConfig {
     }
 }
 
-/// Where backups are kept. Only `city-node backup` reads it.
+/// Where backups are kept. `city-node backup` makes them; a node tells how old the newest one is.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackupConfig {

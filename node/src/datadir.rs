@@ -253,13 +253,7 @@ impl DataDir {
 
     /// Removes the marker that [`Self::take_marker`] moved here: the record stands, and there will be no second one.
     pub(crate) fn use_up_marker(&self) -> Result<(), Refusal> {
-        let inside = self.marker_inside();
-        match fs::remove_file(&inside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(file_error("removing", &inside, error))
-            }
-            _ => Ok(()),
-        }
+        remove_file(&self.marker_inside())
     }
 
     fn marker_inside(&self) -> PathBuf {
@@ -376,6 +370,16 @@ pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>, Refusal> {
 /// Removes a folder with everything in it, if it is there.
 pub(crate) fn remove_folder(path: &Path) -> Result<(), Refusal> {
     match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(file_error("removing", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<(), Refusal> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(file_error("removing", path, error))
         }

@@ -30,6 +30,7 @@ use chain_core::transaction::Submission;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
+use crate::backup::verified::Watched;
 use crate::driver::core::Core;
 use crate::handle::{AskedMoment, FeedPage, FeedQuery, Metric, Node, ReceiptForm, RecordFilter};
 use crate::storage::StorageError;
@@ -51,12 +52,27 @@ pub(crate) struct Local {
     reader: Reader,
     members: Mutex<Members>,
     trees: Trees,
+    /// The folder for backups, if the configuration names one.
+    backups: Option<Arc<Watched>>,
 }
 
 impl Local {
     /// A handle on a running node.
     pub(crate) fn new(core: Arc<Core>, genesis: Arc<str>, network: String, reader: Reader) -> Self {
-        Self { core, genesis, network, reader, members: Mutex::default(), trees: Trees::default() }
+        Self {
+            core,
+            genesis,
+            network,
+            reader,
+            members: Mutex::default(),
+            trees: Trees::default(),
+            backups: None,
+        }
+    }
+
+    /// Tells how old the backups in a folder are, too.
+    pub(crate) fn watching(self, backups: Option<Arc<Watched>>) -> Self {
+        Self { backups, ..self }
     }
 
     fn snapshot(&self) -> Result<Snapshot<'_>, Refusal> {
@@ -225,7 +241,8 @@ impl Node for Local {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        self.samples()
+        let backups = self.backups.iter().flat_map(|backups| backups.samples());
+        self.samples().into_iter().chain(backups).collect()
     }
 }
 

@@ -24,7 +24,7 @@ use chain_core::transaction::Batch;
 use consensus::message::Proposal;
 use consensus::signer::{CommitteeKeys, Verifier as _};
 
-use crate::driver::batches::BatchJudge;
+use crate::driver::batches::{BatchJudge, CheckedBatch};
 use crate::link::{SyncRequest, SyncResponse, SyncedBatch};
 use crate::snapshots::fetch::Source;
 use crate::storage::StorageError;
@@ -192,7 +192,7 @@ impl Refill<'_> {
             .map_err(|error| Refusal::new(Code::CertificateInvalid, error.to_string()))
     }
 
-    /// One batch, from the first validator that has it whole but for what is erased.
+    /// One batch, whole but for what is erased. Bodies that one validator lacks are taken from the next one.
     async fn batch(
         &self,
         judge: &BatchJudge,
@@ -200,6 +200,8 @@ impl Refill<'_> {
         name: BatchRef,
         refilled: &mut Refilled,
     ) -> Result<Ready, Refusal> {
+        let outcomes = self.outcomes(place).map_err(refuse)?;
+        let mut held: Option<Batch> = None;
         let mut why = "nobody has it".to_owned();
         for holder in self.source.connected() {
             let request = SyncRequest::Batches { from: name.seq, tip: name };
@@ -207,14 +209,23 @@ impl Refill<'_> {
                 continue;
             };
             for given in answer {
-                match self.take(judge, place, name, given) {
-                    Ok(Some((ready, erased))) => {
+                let stripped = match check(judge, given, &outcomes) {
+                    // A rival of the one that is ordered.
+                    Ok(checked) if checked.name != name => continue,
+                    Ok(checked) => {
+                        let batch = joined(held.take(), checked.batch);
+                        self.strip(held.insert(batch))
+                    }
+                    Err(refusal) => Err(refusal),
+                };
+                match (stripped, &held) {
+                    (Ok(erased), Some(batch)) => {
                         refilled.batches += 1;
                         refilled.erased += erased;
-                        return Ok(ready);
+                        return ready(name, batch, erased, outcomes);
                     }
-                    Ok(None) => {}
-                    Err(refusal) => why = format!("{}: {}", self.source.name(holder), refusal.detail),
+                    (Err(refusal), _) => why = format!("{}: {}", self.source.name(holder), refusal.detail),
+                    (Ok(_), None) => {}
                 }
             }
         }
@@ -224,32 +235,6 @@ impl Refill<'_> {
             place.height
         );
         Err(Refusal::new(Code::NotReady, detail))
-    }
-
-    /// Judges a batch and takes erased bodies out; none when it is a rival of the one that is ordered.
-    fn take(
-        &self,
-        judge: &BatchJudge,
-        place: Place,
-        name: BatchRef,
-        given: SyncedBatch,
-    ) -> Result<Option<(Ready, u64)>, Refusal> {
-        let outcomes = self.outcomes(place).map_err(refuse)?;
-        let bytes: Arc<[u8]> = given.bytes.into();
-        let checked = match given.recorded {
-            None => judge.check(bytes)?,
-            // What they came to this node's ledger knows, whatever the other says.
-            Some(_) => judge.check_stripped(bytes, outcomes.clone())?,
-        };
-        if checked.name != name {
-            return Ok(None);
-        }
-        let mut batch = checked.batch;
-        let erased = self.strip(&mut batch)?;
-        let header = batch.signed.clone();
-        let bytes = encode(&batch).map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
-        let recorded = (erased > 0).then_some(Recorded(outcomes));
-        Ok(Some((Ready { name, header, bytes, recorded }, erased)))
     }
 
     /// Takes out of a batch what is erased; gives how many bodies are gone. Each that is must be one of an erased record.
@@ -263,10 +248,10 @@ impl Refill<'_> {
                 }
                 let erased = self.is_erased(operation)?;
                 if body.is_none() && !erased {
-                    return Err(Refusal::new(
-                        Code::MalformedBytes,
-                        "a body is gone that the ledger does not call erased",
-                    ));
+                    let height = self.ledger.height();
+                    let detail =
+                        format!("a body is gone that the ledger of block {height} does not call erased");
+                    return Err(Refusal::new(Code::MalformedBytes, detail));
                 }
                 if erased {
                     *body = None;
@@ -341,6 +326,38 @@ impl Refill<'_> {
     }
 }
 
+/// Judges a batch by itself.
+fn check(judge: &BatchJudge, given: SyncedBatch, outcomes: &[Outcome]) -> Result<CheckedBatch, Refusal> {
+    let bytes: Arc<[u8]> = given.bytes.into();
+    match given.recorded {
+        None => judge.check(bytes),
+        // What they came to this node's ledger knows, whatever the other says.
+        Some(_) => judge.check_stripped(bytes, outcomes.to_vec()),
+    }
+}
+
+/// A batch with the bodies that one of two answers has. Both were held against the commitments in it.
+fn joined(held: Option<Batch>, given: Batch) -> Batch {
+    let Some(mut batch) = held else { return given };
+    for (one, other) in batch.submissions.iter_mut().zip(given.submissions) {
+        for (body, found) in one.bodies.iter_mut().zip(other.bodies) {
+            if body.is_none() {
+                *body = found;
+            }
+        }
+    }
+    batch
+}
+
+fn ready(name: BatchRef, batch: &Batch, erased: u64, outcomes: Vec<Outcome>) -> Result<Ready, Refusal> {
+    let bytes = encode(batch).map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
+    let recorded = (erased > 0).then_some(Recorded(outcomes));
+    Ok(Ready { name, header: batch.signed.clone(), bytes, recorded })
+}
+
 fn refuse(error: StorageError) -> Refusal {
     error.refusal()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! Order of starting: lock, stores, ledger replay, engine, threads, network, API. Order of stopping: API,
 //! engine (which hands over if it leads), executor, network.
 
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
@@ -18,6 +19,7 @@ use consensus::Params;
 use consensus::engine::SafetyAtStart;
 use tokio::sync::watch;
 
+use crate::backup::verified::Watched;
 use crate::checkpoints::Checkpoints;
 use crate::config::{ApiReader, Config, VaultConfig, read_text};
 use crate::datadir::{DataDir, Identity};
@@ -71,6 +73,8 @@ pub struct Setup {
     pub reader: Reader,
     /// Blocks after which a snapshot of the ledger is taken.
     pub snapshots_every: u64,
+    /// The folder for backups, if there is one.
+    pub backups: Option<PathBuf>,
 }
 
 impl Setup {
@@ -102,7 +106,8 @@ impl Setup {
             ApiReader::Auditor => Reader::Auditor,
         };
         let (vault, snapshots_every) = (config.vault.clone(), config.snapshots.every);
-        Ok(Self { genesis, genesis_text, named, keys, data, vault, reader, snapshots_every })
+        let backups = config.backup.as_ref().map(|backup| backup.folder.clone());
+        Ok(Self { genesis, genesis_text, named, keys, data, vault, reader, snapshots_every, backups })
     }
 
     /// The validator that this node is by its own account: what the genesis says, or its keys under no name.
@@ -363,8 +368,14 @@ impl Prepared {
         let eraser = spawn("eraser", move || eraser.run())?;
         let driver = spawn("engine", move || Driver::new(start).run())?;
         let network = setup.genesis.document().network.clone();
-        let handle: NodeHandle =
-            Arc::new(Local::new(core.clone(), Arc::from(setup.genesis_text), network, setup.reader));
+        let backups = setup.backups.as_deref().map(|folder| Arc::new(Watched::at(folder)));
+        if let Some(backups) = &backups {
+            let failed =
+                |error| Refusal::new(Code::Internal, format!("starting the backups thread: {error}"));
+            backups.clone().watch().map_err(failed)?;
+        }
+        let local = Local::new(core.clone(), Arc::from(setup.genesis_text), network, setup.reader);
+        let handle: NodeHandle = Arc::new(local.watching(backups));
         Ok(Running { core, handle, data: setup.data, own, threads: vec![driver, executor, eraser] })
     }
 }

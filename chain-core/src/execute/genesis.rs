@@ -22,7 +22,7 @@ use crate::lifecycle;
 use crate::merkle::{self, Frontier};
 use crate::org::OrgId;
 use crate::record::{Details, Header};
-use crate::state::{Needs, RecordHead, VersionHead, key, tree};
+use crate::state::{RecordHead, key, tree};
 use crate::subject::{Index, IndexEntry};
 
 /// The ledger before anything.
@@ -134,11 +134,6 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
     execution.close_genesis().map_err(|error| invalid(error.to_string()))
 }
 
-/// A version of a governance record that is in force without anybody's signature on it.
-pub(super) fn governance_version(header: &Header, leaf_index: u64) -> VersionHead {
-    lifecycle::filed(header, header.digest(), leaf_index, Needs::NONE, None)
-}
-
 impl Execution<'_, Nothing> {
     fn lay_down(&mut self, header: &Header) -> Result<(), Refusal> {
         self.try_lay_down(header).map_err(|fail| match fail {
@@ -149,7 +144,7 @@ impl Execution<'_, Nothing> {
 
     fn try_lay_down(&mut self, header: &Header) -> Result<(), Fail> {
         self.check_governance(header, None)?;
-        let version = governance_version(header, self.log.size());
+        let version = lifecycle::in_force(header, self.log.size());
         let leaf = Leaf::Genesis(Box::new(GenesisLeaf { header: header.clone() }));
         self.append(Some(header.record), leaf.to_canonical());
         let head = RecordHead::first(header, version, self.height);

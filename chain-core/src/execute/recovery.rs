@@ -2,21 +2,18 @@
 
 use std::rc::Rc;
 
-use super::genesis::governance_version;
 use super::overlay::Fail;
 use super::{
     BlockResult, ChainParams, ExecState, Execution, LedgerRead, OrderedBlock, ReadError, execute_ordered,
 };
 use crate::block::Header;
-use crate::build::governance_header;
 use crate::committee::Validator;
 use crate::id::RecordId;
 use crate::layout::Layout as _;
 use crate::leaf::{Leaf, RecoveryLeaf};
-use crate::record::validator::ValidatorDetails;
-use crate::record::{Details, Header as RecordHeader};
+use crate::lifecycle::{self, anew};
 use crate::recovery::{RecoveryKeys, SignedRecovery};
-use crate::state::{RecordHead, Status, ValidatorEntry, key};
+use crate::state::{RecordHead, ValidatorEntry, key};
 
 /// The recovery keys that the genesis laid down, if it did.
 ///
@@ -104,28 +101,23 @@ impl<L: LedgerRead> Execution<'_, L> {
     /// Makes governance want a validator as the act describes it.
     fn describe_anew(&mut self, validator: &Validator, act: RecordId, leaf: u64) -> Result<(), Fail> {
         let known: Option<ValidatorEntry> = self.state.read(&key::validator(&validator.name))?;
-        let known = known.filter(|one| one.status != Status::Revoked);
-        if known.as_ref().is_some_and(|one| one.is_wanted() && one.validator == *validator) {
+        let known = known.filter(|one| anew::is_known(one.status));
+        if known.as_ref().is_some_and(|one| anew::is_as_wanted(one.status, &one.validator, validator)) {
             return Ok(());
         }
-        let details = ValidatorDetails::unproven(validator)?;
-        let agency = details.agency.clone();
-        let details = Details::Validator(Box::new(details));
         let (header, head) = match known {
             Some(known) => {
                 let Some(mut head) = self.state.read::<RecordHead>(&key::record(&known.record))? else {
                     return Err(ReadError(format!("record {} is gone", known.record)).into());
                 };
                 let old = self.governance_header(&known.record, head.current.version)?;
-                let header = RecordHeader { version: old.version.saturating_add(1), details, ..old };
-                head.current = governance_version(&header, leaf);
-                (head.next, head.pending, head.changed_at) = (None, None, self.height);
+                let header = anew::next_version(&old, validator)?;
+                anew::replace(&mut head, lifecycle::in_force(&header, leaf), self.height);
                 (header, head)
             }
             None => {
-                let name = format!("{act} {}", validator.name);
-                let header = governance_header(self.chain.chain_id, &agency, &[], &name, 1, details);
-                let head = RecordHead::first(&header, governance_version(&header, leaf), self.height);
+                let header = anew::first_version(self.chain.chain_id, act, validator)?;
+                let head = RecordHead::first(&header, lifecycle::in_force(&header, leaf), self.height);
                 (header, head)
             }
         };

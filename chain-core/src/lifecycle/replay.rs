@@ -9,9 +9,9 @@ use crate::crypto::Digest;
 use crate::date::Date;
 use crate::execute::ChainParams;
 use crate::id::{Height, RecordId};
-use crate::leaf::{AutomaticLeaf, ErasureLeaf, GenesisLeaf, Leaf, SignedLeaf};
+use crate::leaf::{AutomaticLeaf, ErasureLeaf, GenesisLeaf, Leaf, RecoveryLeaf, SignedLeaf};
 pub use crate::lifecycle::change::{Change, Moment, Version};
-use crate::lifecycle::{self, Actor, Target};
+use crate::lifecycle::{self, Actor, Target, anew};
 use crate::operation::{AmendReason, Effect, NOTE_BYTES_MAX, Operation, Step};
 use crate::record::body::check_note;
 use crate::record::governance::BasisDetails;
@@ -73,7 +73,7 @@ impl Life {
         &self.changes
     }
 
-    /// How many leaves were taken.
+    /// How many steps were taken: leaves of the record, and acts of recovery that changed it.
     pub fn steps(&self) -> usize {
         self.steps
     }
@@ -93,6 +93,68 @@ impl Life {
             return Err(mismatch(format!("leaf {index} is not of record {}", self.record)));
         }
         let (height, time_ms) = leaf.moment();
+        let moment = self.follows(index, height, time_ms)?;
+        match leaf {
+            Leaf::Genesis(leaf) => self.laid_down(index, moment, leaf)?,
+            Leaf::Signed(leaf) => self.signed(index, moment, leaf, bases)?,
+            Leaf::Automatic(leaf) => self.due(moment, leaf)?,
+            Leaf::Erasure(word) => self.confirmed(word)?,
+            // Facts of one leaf each: no head follows from them under their own ids.
+            Leaf::Evidence(_) | Leaf::Recovery(_) | Leaf::Seal(_) => {}
+        }
+        self.newest = Some((index, moment));
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// Takes the leaf of an act of recovery, which may describe a validator anew: its record gets a version, or begins,
+    /// without a leaf of its own. Gives whether it was so. That the act binds, and took effect in the block of its leaf,
+    /// is for the caller to verify: [`crate::recovery::SignedRecovery::verify`].
+    ///
+    /// # Errors
+    /// `LEAF_MISMATCH` for a leaf out of order; else the code of what no record of a validator may hold.
+    pub fn recover(&mut self, index: u64, leaf: &RecoveryLeaf) -> Result<bool, Refusal> {
+        let moment = self.follows(index, leaf.height, leaf.time_ms)?;
+        let Some(header) = self.described_by(leaf)? else { return Ok(false) };
+        let version = lifecycle::in_force(&header, index);
+        match &mut self.head {
+            Some(head) => anew::replace(head, version, moment.height),
+            None => self.head = Some(RecordHead::first(&header, version, moment.height)),
+        }
+        self.keep(index, moment, &header, None);
+        self.took_effect(moment, header.version);
+        self.newest = Some((index, moment));
+        self.steps += 1;
+        Ok(true)
+    }
+
+    /// The header that an act of recovery gives the record, if it gives it one.
+    fn described_by(&self, leaf: &RecoveryLeaf) -> Result<Option<Header>, Refusal> {
+        let act = &leaf.recovery.act;
+        let Some(head) = &self.head else {
+            for wanted in act.next.validators() {
+                let header = anew::first_version(self.chain.chain_id, act.record(), wanted)?;
+                if header.record == self.record {
+                    return Ok(Some(header));
+                }
+            }
+            return Ok(None);
+        };
+        let (version, status) = (head.current.version, head.current.status);
+        let in_force = |one: &&Version| one.header.version == version && one.in_force.is_some();
+        let Some(current) = self.versions.iter().rev().find(in_force) else { return Ok(None) };
+        let Details::Validator(details) = &current.header.details else { return Ok(None) };
+        let Some(wanted) = act.next.validators().iter().find(|one| one.name == details.name) else {
+            return Ok(None);
+        };
+        if !anew::is_known(status) || anew::is_as_wanted(status, &details.validator(), wanted) {
+            return Ok(None);
+        }
+        anew::next_version(&current.header, wanted).map(Some)
+    }
+
+    /// When a leaf is of; it must stand after the newest step.
+    fn follows(&self, index: u64, height: Height, time_ms: u64) -> Result<Moment, Refusal> {
         let day = Date::of_time(time_ms, self.chain.utc_offset_minutes);
         let moment = Moment { height, time_ms, day };
         if let Some((before, newest)) = self.newest
@@ -101,17 +163,7 @@ impl Life {
             let detail = format!("leaf {index} of block {height} after leaf {before} of {}", newest.height);
             return Err(mismatch(detail));
         }
-        match leaf {
-            Leaf::Genesis(leaf) => self.laid_down(index, moment, leaf)?,
-            Leaf::Signed(leaf) => self.signed(index, moment, leaf, bases)?,
-            Leaf::Automatic(leaf) => self.due(moment, leaf)?,
-            Leaf::Erasure(word) => self.confirmed(word)?,
-            // Facts of one leaf each: no head follows from them.
-            Leaf::Evidence(_) | Leaf::Recovery(_) | Leaf::Seal(_) => {}
-        }
-        self.newest = Some((index, moment));
-        self.steps += 1;
-        Ok(())
+        Ok(moment)
     }
 
     fn open(&mut self) -> Result<&mut RecordHead, Refusal> {
@@ -126,7 +178,7 @@ impl Life {
         if header.record != wanted {
             return Err(mismatch("the record id is not that of its header".to_owned()));
         }
-        let version = lifecycle::filed(header, header.digest(), index, Needs::NONE, None);
+        let version = lifecycle::in_force(header, index);
         self.head = Some(RecordHead::first(header, version, Height::ZERO));
         self.keep(index, moment, header, None);
         self.took_effect(moment, header.version);

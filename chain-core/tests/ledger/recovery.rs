@@ -1,15 +1,19 @@
 //! How a ledger goes on after its quorum was lost.
 
 use chain_core::block::{Flags, Header as BlockHeader};
+use chain_core::code::{Code, Refusal};
 use chain_core::committee::{Committee, Validator};
 use chain_core::crypto::{Digest, SecretKey};
 use chain_core::execute::{self, BlockResult, GenesisState, OrderedBlock, ReadError};
 use chain_core::genesis::ValidatorSecrets;
-use chain_core::id::{Epoch, Height};
+use chain_core::id::{Epoch, Height, RecordId};
 use chain_core::layout::Layout;
-use chain_core::leaf::Leaf;
+use chain_core::leaf::{Leaf, RecoveryLeaf};
+use chain_core::lifecycle::replay::{Bases, Life};
 use chain_core::operation::{Effect, Operation, RevokeReason};
 use chain_core::read;
+use chain_core::record::BasisRef;
+use chain_core::record::governance::BasisDetails;
 use chain_core::record::validator::ValidatorDetails;
 use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
 use chain_core::state::{EpochEntry, ValidatorEntry, key};
@@ -173,6 +177,87 @@ fn whom_the_act_describes_anew_has_a_record_that_the_council_can_change() {
         assert_eq!(city.status(record), "revoked");
     }
     assert!(!entry(&city, "v2").is_wanted() && !entry(&city, "v5").is_wanted());
+}
+
+/// A record's leaves and those of acts, replayed in the order of the log; says how often an act changed the record.
+fn replayed(city: &City, record: RecordId) -> (Life, usize) {
+    let (mut life, mut changed) = (Life::new(chain(), record), 0);
+    for (at, leaf) in (0..).zip(city.ledger.leaves()) {
+        match Leaf::decode(&leaf.bytes).unwrap() {
+            Leaf::Recovery(act) => changed += usize::from(life.recover(at, &act).unwrap()),
+            own if leaf.record == Some(record) => life.take(at, &own, &NoBases).unwrap(),
+            _ => {}
+        }
+    }
+    (life, changed)
+}
+
+/// No validator's record names a legal basis.
+struct NoBases;
+
+impl Bases for NoBases {
+    fn basis(&self, _: &BasisRef) -> Result<Option<BasisDetails>, Refusal> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_validators_record_follows_from_its_leaves_and_the_act_alone() {
+    let (mut city, recovery) = recovered();
+    let records = ["v1", "v2", "v3", "v5"].map(|name| entry(&city, name).record);
+    // (record, steps, acts among them)
+    let lives = [(records[0], 1, 0), (records[1], 2, 1), (records[2], 1, 0), (records[3], 1, 1)];
+    for (record, steps, acts) in lives {
+        let (life, changed) = replayed(&city, record);
+        assert_eq!((life.head(), life.steps(), changed), (Some(&city.head(record)), steps, acts), "{record}");
+    }
+    // The council goes on from what the act made of it.
+    for record in [records[1], records[3]] {
+        let version = city.head(record).current.version;
+        let suspend =
+            Operation::Suspend { record, version, reason: "keys under review".to_owned(), until: None };
+        city.send("A1/council1", suspend).unwrap();
+        city.countersign("A2/council1", record).unwrap();
+        let (life, changed) = replayed(&city, record);
+        assert_eq!((life.head(), changed), (Some(&city.head(record)), 1));
+    }
+    // An act before the newest step is out of order.
+    let (mut life, _) = replayed(&city, records[1]);
+    let early = RecoveryLeaf { height: recovery.act.height, time_ms: 0, recovery };
+    assert_eq!(life.recover(0, &early).unwrap_err().code, Code::LeafMismatch);
+}
+
+#[test]
+fn an_act_puts_an_end_to_what_waits_and_begins_anew_after_a_revocation() {
+    let (mut city, _) = recovered();
+    let (waits, revoked) = (entry(&city, "v2").record, entry(&city, "v5").record);
+    let suspend =
+        Operation::Suspend { record: waits, version: 2, reason: "under review".to_owned(), until: None };
+    city.send("A1/council1", suspend).unwrap();
+    assert!(city.head(waits).pending.is_some());
+    let (reason, effect, note) = (RevokeReason::Ended, Effect::FromNow, String::new());
+    let revoke = Operation::Revoke { record: revoked, version: 1, reason, effect, note };
+    city.send("A1/council1", revoke).unwrap();
+    city.countersign("A2/council1", revoked).unwrap();
+    // The second act gives v2 its old keys again, and takes v5 in again.
+    let mut validators = next().validators().to_vec();
+    validators[1] = details("v2").validator();
+    let second = RecoveryAct {
+        epoch: Epoch::new(1),
+        next: Committee::new(Epoch::new(2), validators).unwrap(),
+        ..act(&city)
+    };
+    let second = signed(second, &["A1", "A2"]);
+    let result = run(&city, &header(&city, &second.act), &second).unwrap();
+    city.ledger.apply(result);
+    let anew = entry(&city, "v5").record;
+    assert_eq!((city.head(waits).pending, city.head(waits).current.version), (None, 3));
+    assert_ne!(revoked, anew, "a revoked record is not taken up again");
+    // (record, acts that changed it)
+    for (record, acts) in [(waits, 2), (revoked, 1), (anew, 1)] {
+        let (life, changed) = replayed(&city, record);
+        assert_eq!((life.head(), changed), (Some(&city.head(record)), acts), "{record}");
+    }
 }
 
 #[test]

@@ -150,7 +150,11 @@ impl Manifest {
         Ok(())
     }
 
-    fn digest(&self) -> Result<Digest, Refusal> {
+    /// The digest of all that it says.
+    ///
+    /// # Errors
+    /// When it has no JSON form: a bug.
+    pub(crate) fn digest(&self) -> Result<Digest, Refusal> {
         let bytes = serde_json::to_vec(self).map_err(|error| internal(&error))?;
         Ok(Digest::tagged(TAG, &[&bytes]))
     }

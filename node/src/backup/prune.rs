@@ -85,6 +85,7 @@ impl Shelf {
     fn remove(&self, name: &Name) -> Result<(), Refusal> {
         let removing = self.0.join(format!("{REMOVING}{name}"));
         rename(&self.path(name), &removing)?;
+        self.forget_note(name)?;
         sync_directory(&self.0)?;
         remove_folder(&removing)
     }

@@ -47,7 +47,7 @@ impl Desk {
     }
 
     /// The same backup as if it had been begun at another time.
-    fn again(&self, of: &Name, begun_ms: u64) -> Name {
+    pub(super) fn again(&self, of: &Name, begun_ms: u64) -> Name {
         let from = self.shelf().path(of);
         let manifest = Manifest { begun_ms, ..Manifest::read(&from).unwrap() };
         let name = Name::new(begun_ms, manifest.final_height);

@@ -11,7 +11,7 @@ use city_node::backup::create::Owner;
 use city_node::backup::prune::Listed;
 use city_node::backup::restore::Restored;
 use city_node::backup::verify::Verified;
-use city_node::backup::{Shelf, Which};
+use city_node::backup::{Name, Shelf, Which};
 use city_node::config::{Config, read_text};
 use city_node::datadir::Initialised;
 use city_node::snapshots::verify::Trust;
@@ -193,7 +193,7 @@ fn verify(shelf: &Shelf, genesis: &Path, which: Option<&Which>) -> Result<ExitCo
     let genesis = Genesis::parse(&read_text(genesis, BYTES_MAX as u64)?)?;
     let trust = Trust::of(&genesis);
     if let Some(which) = which {
-        let verified = shelf.verify(&shelf.find(which)?, &trust)?;
+        let verified = verify_one(shelf, &shelf.find(which)?, &trust)?;
         print_verified(&verified);
         return Ok(code(verified.report.findings.is_empty()));
     }
@@ -204,7 +204,7 @@ fn verify(shelf: &Shelf, genesis: &Path, which: Option<&Which>) -> Result<ExitCo
     }
     let mut flawed = 0;
     for name in &names {
-        match shelf.verify(name, &trust) {
+        match verify_one(shelf, name, &trust) {
             Ok(verified) => {
                 print_verified(&verified);
                 flawed += usize::from(!verified.report.findings.is_empty());
@@ -217,6 +217,15 @@ fn verify(shelf: &Shelf, genesis: &Path, which: Option<&Which>) -> Result<ExitCo
     }
     println!("{} backups, {flawed} of them not whole", names.len());
     Ok(code(flawed == 0))
+}
+
+/// Verifies a backup, and notes on the shelf what came of it, for the node's metrics.
+fn verify_one(shelf: &Shelf, name: &Name, trust: &Trust<'_>) -> Result<Verified, Refusal> {
+    let verified = shelf.verify(name, trust);
+    if let Err(refusal) = shelf.note(name, verified.as_ref()) {
+        eprintln!("backup {name}: the verdict could not be noted beside it: {refusal}");
+    }
+    verified
 }
 
 fn code(is_whole: bool) -> ExitCode {

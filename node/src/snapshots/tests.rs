@@ -102,7 +102,7 @@ pub(crate) fn set(epoch: u64, members: std::ops::Range<u8>) -> Committee {
 }
 
 /// The consensus key of [`validator`].
-fn secret(at: u8) -> SecretKey {
+pub(crate) fn secret(at: u8) -> SecretKey {
     SecretKey::from_seed([16 + at; 32])
 }
 
@@ -332,7 +332,7 @@ fn execute(
 }
 
 /// What follows from entries of the state and leaves.
-fn result_of(
+pub(crate) fn result_of(
     ledger: &LedgerStore,
     tip: &Tip,
     state: Vec<(Vec<u8>, Option<Vec<u8>>)>,

@@ -266,6 +266,7 @@ impl City {
             vault: None,
             reader: if ix == PUBLIC { Reader::Public } else { Reader::Auditor },
             snapshots_every: city_node::snapshots::EVERY,
+            backups: None,
         }
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Told {
     pub(super) signature: bool,
     /// By what right it was taken.
     pub(super) authority: String,
+    /// The version by which an act of recovery describes the record: its leaf does not say that.
+    pub(super) described: Option<u32>,
     /// What became of the body that it filed.
     pub(super) body: String,
     /// Whether the node holds that body.
@@ -63,7 +65,7 @@ impl Report {
                 "day": row.moment.day,
                 "time_ms": entry.time_ms,
                 "operation": entry.operation,
-                "version": entry.version,
+                "version": told.described.unwrap_or(entry.version),
                 "status": entry.status,
                 "author": entry.author,
                 "path_hashes": row.hashes,

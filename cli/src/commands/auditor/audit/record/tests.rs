@@ -1,9 +1,10 @@
 //! A record that holds passes; with any lie about it, the audit names the step, the rule and its weight.
 
 use chain_core::code::Code;
+use chain_core::committee::Committee;
 use chain_core::crypto::Signature;
 use chain_core::id::{Height, RecordId};
-use chain_core::leaf::{Leaf, SignedLeaf};
+use chain_core::leaf::{Leaf, RecoveryLeaf, SignedLeaf};
 use chain_core::lifecycle::replay::Moment;
 use chain_core::operation::Operation;
 use chain_core::record::RecordType;
@@ -22,9 +23,8 @@ use crate::sets::Sets;
 
 fn audited(given: &Given, record: RecordId, complete: bool) -> (Report, Result<(), Finding>) {
     let genesis = &given.chain.genesis;
-    let sets = Sets::of(genesis);
     let mut report = Report::of_record(genesis, &record);
-    let asked = Asked { genesis, sets: &sets, record, complete };
+    let asked = Asked { genesis, sets: &given.chain.sets, record, complete };
     let result = match audit(given, &asked, &mut report, |_| {}) {
         Ok(()) => Ok(()),
         Err(Stopped::Found(finding, _)) => Err(*finding),
@@ -285,4 +285,110 @@ fn a_key_must_have_been_a_members_in_that_role_then() {
     for (what, place, on, code, change) in lies {
         assert_eq!(check(place, day(on), &change), Err(code), "{what}");
     }
+}
+
+/// The record of the first validator, which two acts in one block, or one, moved.
+fn moved(acts: u64) -> (Given, RecordId) {
+    let chain = Chain::recovered(acts);
+    let known = chain_core::execute::validators(&chain.ledger).unwrap();
+    let record = known.iter().find(|one| one.validator.name == "v0").unwrap().record;
+    (Given::of(chain), record)
+}
+
+/// The leaves of the acts.
+fn acts(given: &Given) -> Vec<usize> {
+    let recover = |leaf: &Vec<u8>| matches!(Leaf::decode(leaf), Ok(Leaf::Recovery(_)));
+    given.leaves.iter().enumerate().filter(|(_, leaf)| recover(leaf)).map(|(at, _)| at).collect()
+}
+
+#[test]
+fn what_an_act_of_recovery_makes_of_a_validator_follows_from_the_act() {
+    for acts in [1, 2] {
+        let (given, record) = moved(acts);
+        for complete in [false, true] {
+            let (report, result) = audited(&given, record, complete);
+            result.unwrap();
+            let document: serde_json::Value = serde_json::from_str(&report.document().unwrap()).unwrap();
+            assert_eq!(
+                (&document["verdict"], &document["version"]),
+                (&json!("PASS"), &json!(acts + 1)),
+                "{document:#}"
+            );
+            let steps = document["steps"].as_array().unwrap();
+            let told: Vec<(&str, u64)> = steps
+                .iter()
+                .map(|step| (step["operation"].as_str().unwrap(), step["version"].as_u64().unwrap()))
+                .collect();
+            let want = [("genesis", 1), ("recover", 2), ("recover", 3)];
+            assert_eq!(told, want[..=usize::try_from(acts).unwrap()]);
+            assert_eq!(steps[1]["authority"], "recovery keys safe-0, safe-2");
+            assert_eq!(steps[1]["signature"], "holds");
+        }
+    }
+    // Whom the act leaves as it was has no such step; the act itself is a record, too.
+    let (given, _) = moved(1);
+    let known = chain_core::execute::validators(&given.chain.ledger).unwrap();
+    let act = Leaf::decode(&given.leaves[acts(&given)[0]]).unwrap().record().unwrap();
+    for record in [known[1].record, act] {
+        let (report, result) = audited(&given, record, true);
+        result.unwrap();
+        let document: serde_json::Value = serde_json::from_str(&report.document().unwrap()).unwrap();
+        assert_eq!(document["steps"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn an_act_that_is_hidden_or_not_genuine_gives_a_validator_no_version() {
+    for complete in [false, true] {
+        let (mut given, record) = moved(1);
+        given.hidden = acts(&given).iter().map(|at| *at as u64).collect();
+        let finding = audited(&given, record, complete).1.expect_err("a hidden act");
+        let code = if complete { Code::LeafMismatch } else { Code::StateMismatch };
+        assert_eq!((finding.refusal.code, finding.grade), (code, Grade::Wrong), "{finding:?}");
+    }
+    // The quorum cosigns a log whose act the agencies did not sign, or one of another block.
+    type Lie = fn(&mut RecoveryLeaf);
+    let lies: [(&str, Code, Lie); 4] = [
+        ("one signature of the two", Code::RecoveryInvalid, |leaf| leaf.recovery.signatures.truncate(1)),
+        ("signed by others", Code::RecoveryInvalid, |leaf| {
+            let act = &leaf.recovery.act;
+            leaf.recovery.signatures = [0, 2].map(|ix| act.sign(&secret(4, ix))).to_vec();
+        }),
+        ("another address", Code::StateMismatch, |leaf| {
+            let (epoch, mut set) =
+                (leaf.recovery.act.next.epoch(), leaf.recovery.act.next.validators().to_vec());
+            set[0].address = "/ip4/10.9.9.9/tcp/7101".to_owned();
+            leaf.recovery.act.next = Committee::new(epoch, set).unwrap();
+        }),
+        ("dated anew", Code::LeafMismatch, |leaf| leaf.time_ms += 1),
+    ];
+    for (what, code, lie) in lies {
+        let (mut given, record) = moved(1);
+        let at = acts(&given)[0];
+        changed(&mut given.leaves, at, |leaf| {
+            if let Leaf::Recovery(leaf) = leaf {
+                lie(leaf);
+            }
+        });
+        given.cosign_lies();
+        let finding = audited(&given, record, false).1.expect_err(what);
+        assert_eq!(finding.refusal.code, code, "{what}: {finding:?}");
+    }
+    // A second leaf of the same act in a later block moves nothing: it is not the block that the act is of.
+    let (mut given, record) = moved(1);
+    let (first, places) = (given.leaves[acts(&given)[0]].clone(), given.leaves.len());
+    let at =
+        (0..places).rev().find(|at| matches!(Leaf::decode(&given.leaves[*at]), Ok(Leaf::Signed(_)))).unwrap();
+    let (height, time_ms) = Leaf::decode(&given.leaves[at]).unwrap().moment();
+    given.leaves[at] = first;
+    changed(&mut given.leaves, at, |leaf| {
+        if let Leaf::Recovery(leaf) = leaf {
+            (leaf.height, leaf.time_ms) = (height, time_ms);
+            leaf.recovery.signatures.clear();
+        }
+    });
+    given.hidden = vec![acts(&given)[0] as u64];
+    given.cosign_lies();
+    let finding = audited(&given, record, false).1.expect_err("an act in another block");
+    assert_eq!(finding.refusal.code, Code::RecoveryInvalid, "{finding:?}");
 }

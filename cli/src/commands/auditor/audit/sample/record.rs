@@ -17,7 +17,6 @@ use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
 use chain_core::state::{EntryName, tree};
 use chain_core::state_proof::StateProof;
 use chain_core::transaction::{Body, Submission};
-use chain_core::trust::TrustPolicy;
 
 use super::{Chain, Digest, agency, secret, submission};
 use crate::commands::auditor::audit::record::source::Source;
@@ -187,7 +186,7 @@ impl Source for Given {
         let ledger = &self.chain.ledger;
         let path = tree::prove(ledger, ledger.height(), &entry.key()).unwrap();
         let value = ledger.get(&entry.key()).unwrap();
-        let policy = TrustPolicy::from_genesis(&self.chain.genesis);
+        let policy = self.chain.sets.policies().next().unwrap();
         Ok(StateProof::new(entry.clone(), value.as_deref(), path, &self.seal(), &policy)?)
     }
 
