@@ -60,7 +60,7 @@ impl Local {
         let leaf = self.leaf(snapshot, head.current.leaf_index)?;
         let header = leaf.header().ok_or_else(|| corrupt("record head", "names a leaf without a header"))?;
         let body = self.disclosed_body(snapshot, head, &leaf, moment.today)?;
-        let erased = head.current.status == Status::Erased;
+        let erased = head.current.status.is_without_bodies();
         let body_elsewhere = body.is_none() && !erased && self.is_body_elsewhere(snapshot, &leaf)?;
         let body = body.as_ref().map(|body| body.json.as_str());
         let view = record_view(record, head, header, body, &Reader::Auditor, moment)?;
@@ -110,7 +110,7 @@ impl Local {
                 let head = self.head(snapshot, &header.record)?;
                 let shown = head.map_or(auditor, |head| {
                     let current = head.record_type.is_governance() || head.current.version == header.version;
-                    let erased = head.current.status == Status::Erased;
+                    let erased = head.current.status.is_without_bodies();
                     !erased && (auditor || current && is_disclosed(&head, &head.current, &self.reader, today))
                 });
                 if !shown {
@@ -128,7 +128,7 @@ impl Local {
         leaf: &Leaf,
         today: Date,
     ) -> Result<Option<Body>, Refusal> {
-        let erased = head.current.status == Status::Erased;
+        let erased = head.current.status.is_without_bodies();
         if erased || !is_disclosed(head, &head.current, &self.reader, today) {
             return Ok(None);
         }
