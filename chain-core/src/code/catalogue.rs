@@ -172,5 +172,6 @@ catalogue! {
     BadMapping = 921, "BAD_MAPPING", "The mapping file is wrong.", "Compare it with the mapping files that are shipped.";
     JournalMismatch = 922, "JOURNAL_MISMATCH", "The journal belongs to another file, network or mapping.", "Resume with the same file, or start over with another journal.";
     NodeProgramMissing = 923, "NODE_PROGRAM_MISSING", "The program city-node is not installed beside city or in PATH.", "Build it with `make build`, or set CITY_NODE_BIN.";
+    ScenarioDiffers = 924, "SCENARIO_DIFFERS", "Steps of a scenario came to something else than it expects.", "Compare the columns expected and got; one of the two is wrong.";
     Internal = 999, "INTERNAL", "A bug in this program.", "Report it with the log.";
 }

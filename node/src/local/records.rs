@@ -7,7 +7,7 @@ use chain_core::execute::LedgerRead as _;
 use chain_core::id::RecordId;
 use chain_core::layout::Layout as _;
 use chain_core::leaf::Leaf;
-use chain_core::read::{Moment, Reader, history_entry, is_disclosed, record_view};
+use chain_core::read::{Moment, Reader, history_entry, is_body_disclosed, record_view};
 use chain_core::state::{RecordHead, Status, key};
 use chain_core::transaction::{Batch, Body};
 
@@ -111,7 +111,9 @@ impl Local {
                 let shown = head.map_or(auditor, |head| {
                     let current = head.record_type.is_governance() || head.current.version == header.version;
                     let erased = head.current.status.is_without_bodies();
-                    !erased && (auditor || current && is_disclosed(&head, &head.current, &self.reader, today))
+                    !erased
+                        && (auditor
+                            || current && is_body_disclosed(&head, &head.current, &self.reader, today))
                 });
                 if !shown {
                     *slot = None;
@@ -129,7 +131,7 @@ impl Local {
         today: Date,
     ) -> Result<Option<Body>, Refusal> {
         let erased = head.current.status.is_without_bodies();
-        if erased || !is_disclosed(head, &head.current, &self.reader, today) {
+        if erased || !is_body_disclosed(head, &head.current, &self.reader, today) {
             return Ok(None);
         }
         let body = self.body_of(snapshot, leaf)?;
