@@ -245,7 +245,8 @@ impl Relation {
             }
             (Self::BasedOn, RecordType::Licence) => Some(&[RecordType::Commitment]),
             (Self::BasedOn, _) => Some(&[]),
-            (Self::Repairs, _) => Some(&[RecordType::Penalty, RecordType::ListEntry]),
+            // The evidence of an application is attached to it; what it points to is the promise.
+            (Self::Evidence, RecordType::Repair) => Some(&[RecordType::Commitment]),
             (Self::Notice, _) => Some(&[RecordType::Decision, RecordType::DocFingerprint]),
             _ => None,
         }

@@ -254,7 +254,7 @@ impl Stage {
         let mut filed = self.draw_up(filer, &step.record, act.record_type, version, &args)?;
         filed.header.record = act.record;
         filed.header.idempotency = act.filed.header.idempotency;
-        filed.header.agency = act.filed.header.agency.clone();
+        filed.header.agency = act.filed.header.agency;
         let reason = named(step, "reason").and_then(AmendReason::from_name).unwrap_or(AmendReason::Clerical);
         let (operation, body, _) = filed.amend(reason);
         self.send(who, operation, body)
