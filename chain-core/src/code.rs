@@ -43,6 +43,10 @@ macro_rules! catalogue {
 include!("code/catalogue.rs");
 
 impl Code {
+    /// Names that descriptions of the domain use for an entry beside its own.
+    const SYNONYMS: [(&'static str, Self); 2] =
+        [("LEGAL_BASIS_MISSING", Self::LegalBasisMissing), ("LEGAL_HOLD", Self::LegalHold)];
+
     /// The number.
     pub const fn number(self) -> u16 {
         self as u16
@@ -75,6 +79,7 @@ impl FromStr for Code {
         number
             .and_then(Self::from_number)
             .or_else(|| Self::ALL.iter().copied().find(|code| code.name() == upper))
+            .or_else(|| Self::SYNONYMS.iter().find(|(name, _)| *name == upper).map(|(_, code)| *code))
             .ok_or_else(|| UnknownCode(text.to_owned()))
     }
 }

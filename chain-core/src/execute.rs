@@ -11,6 +11,7 @@ mod erase;
 mod genesis;
 mod governance;
 mod index;
+mod links;
 mod membership;
 mod overlay;
 mod recovery;
@@ -203,6 +204,10 @@ pub struct GenesisState {
 /// Most automatic steps of one block; the rest follow in the next ones. Readers see dates, not steps, so
 /// nothing is shown too long meanwhile.
 pub const AUTOMATIC_STEPS_MAX: usize = 256;
+/// Most records of one block whose steps follow from steps on other records; the rest follow in the next ones.
+pub const CASCADE_STEPS_MAX: usize = 256;
+/// Longest chain of records that rest on one another, the lowest one not counted.
+pub const CASCADE_DEPTH_MAX: u8 = 4;
 
 impl Outcome {
     /// The canonical layout under the outcomes root: transaction, position, and either record, version, leaf
@@ -230,7 +235,7 @@ pub fn outcomes_root(outcomes: &[Outcome]) -> Digest {
 
 /// Executes one block on top of the ledger after the previous one.
 ///
-/// Automatic steps come first, then the transactions in order. The result depends on its arguments only.
+/// What earlier blocks left of cascades comes first, then automatic steps, then the transactions in order. The result depends on its arguments only.
 /// Bodies must have passed [`crate::rules::check_bodies`] before the block was voted for.
 ///
 /// # Errors
@@ -249,6 +254,7 @@ fn execute_ordered<L: LedgerRead>(
     mut execution: Execution<'_, L>,
     block: &OrderedBlock<'_>,
 ) -> Result<BlockResult, ReadError> {
+    execution.continue_cascades()?;
     execution.automatic_steps()?;
     execution.begin_publications()?;
     execution.forget_transactions()?;
@@ -328,6 +334,8 @@ struct Execution<'a, L> {
     touched: BTreeSet<RecordId>,
     /// Records whose bodies must go.
     erased: BTreeSet<RecordId>,
+    /// Records looked at because of steps on other records.
+    linked: usize,
 }
 
 impl<'a, L: LedgerRead> Execution<'a, L> {
@@ -350,6 +358,7 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             index: block.index,
             touched: BTreeSet::new(),
             erased: BTreeSet::new(),
+            linked: 0,
         }
     }
 

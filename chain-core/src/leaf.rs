@@ -41,6 +41,8 @@ closed_list!(
         Recovery = 6, "recovery";
         /// A validator's word that it destroyed bodies.
         Erasure = 7, "erasure";
+        /// A step that followed from a step on another record.
+        Linked = 8, "linked";
     }
 );
 
@@ -62,6 +64,8 @@ pub enum Leaf {
     Recovery(Box<RecoveryLeaf>),
     /// A validator's word that it destroyed bodies.
     Erasure(Box<ErasureLeaf>),
+    /// A step that followed from a step on another record.
+    Linked(LinkedLeaf),
 }
 
 /// An accepted operation and what it led to.
@@ -154,6 +158,27 @@ pub struct AutomaticLeaf {
     pub due: Date,
 }
 
+/// A step that the ledger took because of a step on another record, in the same block or in one of the next ones.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LinkedLeaf {
+    /// Block height.
+    pub height: Height,
+    /// Block time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// Expire, suspend or resume with a base; open or end a dispute; apply for repair; close a case.
+    pub step: Step,
+    /// The record.
+    pub record: RecordId,
+    /// Its version.
+    pub version: u32,
+    /// Its status after the step.
+    pub status: Status,
+    /// Its flags after the step.
+    pub flags: Flags,
+    /// The record whose step it follows.
+    pub cause: RecordId,
+}
+
 /// The end of a block's leaves: ties the log to the chain of blocks and the state tree.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SealLeaf {
@@ -236,6 +261,7 @@ impl Leaf {
             Self::Evidence(leaf) => Some(leaf.evidence.offence().record()),
             Self::Recovery(leaf) => Some(leaf.recovery.act.record()),
             Self::Erasure(leaf) => Some(leaf.record),
+            Self::Linked(leaf) => Some(leaf.record),
         }
     }
 
@@ -248,6 +274,7 @@ impl Leaf {
             Self::Genesis(leaf) => Some(leaf.header.version),
             Self::Evidence(_) | Self::Recovery(_) => Some(1),
             Self::Erasure(leaf) => Some(leaf.version),
+            Self::Linked(leaf) => Some(leaf.version),
         }
     }
 
@@ -261,6 +288,7 @@ impl Leaf {
             Self::Evidence(leaf) => (leaf.height, leaf.time_ms),
             Self::Recovery(leaf) => (leaf.height, leaf.time_ms),
             Self::Erasure(leaf) => (leaf.height, leaf.time_ms),
+            Self::Linked(leaf) => (leaf.height, leaf.time_ms),
         }
     }
 
@@ -269,9 +297,12 @@ impl Leaf {
         match self {
             Self::Signed(leaf) => leaf.operation.header(),
             Self::Genesis(leaf) => Some(&leaf.header),
-            Self::Automatic(_) | Self::Seal(_) | Self::Evidence(_) | Self::Recovery(_) | Self::Erasure(_) => {
-                None
-            }
+            Self::Automatic(_)
+            | Self::Seal(_)
+            | Self::Evidence(_)
+            | Self::Recovery(_)
+            | Self::Erasure(_)
+            | Self::Linked(_) => None,
         }
     }
 
@@ -316,6 +347,16 @@ impl Layout for Leaf {
                 leaf.status.write(writer);
                 leaf.flags.write(writer);
                 leaf.due.write(writer);
+            }
+            Self::Linked(leaf) => {
+                writer.u8(LEAF_VERSION).u8(LeafKind::Linked.number());
+                writer.u64(leaf.height.get()).u64(leaf.time_ms);
+                leaf.step.write(writer);
+                leaf.record.write(writer);
+                writer.u32(leaf.version);
+                leaf.status.write(writer);
+                leaf.flags.write(writer);
+                leaf.cause.write(writer);
             }
             Self::Seal(leaf) => {
                 writer.u8(LEAF_VERSION).u8(LeafKind::Seal.number()).u64(leaf.height.get());
@@ -375,6 +416,16 @@ impl Layout for Leaf {
                 status: Status::read(reader)?,
                 flags: Flags::read(reader)?,
                 due: Date::read(reader)?,
+            }),
+            LeafKind::Linked => Self::Linked(LinkedLeaf {
+                height: Height::new(reader.u64()?),
+                time_ms: reader.u64()?,
+                step: Step::read(reader)?,
+                record: RecordId::read(reader)?,
+                version: reader.u32()?,
+                status: Status::read(reader)?,
+                flags: Flags::read(reader)?,
+                cause: RecordId::read(reader)?,
             }),
             LeafKind::Seal => Self::Seal(SealLeaf {
                 height: Height::new(reader.u64()?),

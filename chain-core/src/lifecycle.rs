@@ -4,17 +4,24 @@
 //! force, which names are taken. [`replay`] calls the same ones for somebody who has nothing but a record's leaves.
 
 pub(crate) mod anew;
+mod cascade;
+mod case;
 mod change;
+mod due;
 pub mod replay;
+mod rights;
 
 use crate::code::{Code, Refusal};
 use crate::crypto::{Digest, PublicKey};
-use crate::date::Date;
-use crate::operation::{EraseGround, Step};
+use crate::operation::{EraseGround, Remedy, Step};
 use crate::org::OrgId;
 use crate::record::governance::Role;
-use crate::record::{Details, Header, Lifecycle, RecordType, Severity};
-use crate::state::{Flags, Needs, RecordHead, Signer, Status, VersionHead};
+use crate::record::{Details, Header, Lifecycle, RecordType, Relation, Severity};
+use crate::state::{Act, Flags, Needs, RecordHead, Signer, Status, VersionHead};
+pub(crate) use cascade::{check_base, follows, take_linked};
+pub(crate) use case::{act_of, check_act, check_case, check_repair_case, decision_needs};
+pub(crate) use due::{due_days, hold_end, plan_seal, take_due};
+pub(crate) use rights::{check_rights, rights};
 
 /// Who takes a step.
 #[derive(Clone, Copy, Debug)]
@@ -34,11 +41,13 @@ impl Actor<'_> {
     }
 
     /// Refuses an actor in another role.
-    pub(crate) fn require_role(&self, wanted: Role) -> Result<(), Refusal> {
-        if self.role == wanted {
+    pub(crate) fn require_one_of(&self, wanted: &[Role]) -> Result<(), Refusal> {
+        if wanted.contains(&self.role) {
             return Ok(());
         }
-        Err(Refusal::new(Code::RoleNotAllowed, format!("role {}, wants {wanted}", self.role)))
+        let wanted: Vec<&str> = wanted.iter().map(|role| role.name()).collect();
+        let detail = format!("role {}, wants {}", self.role, wanted.join(" or "));
+        Err(Refusal::new(Code::RoleNotAllowed, detail))
     }
 
     /// Refuses an actor of another agency than the record's.
@@ -92,13 +101,15 @@ pub(crate) fn version_conflict(version: u32, head: &RecordHead) -> Refusal {
     Refusal::new(Code::VersionConflict, detail)
 }
 
-/// Which role files a record.
-pub(crate) fn role_to_file(header: &Header) -> Role {
+/// Which roles file a record.
+pub(crate) fn roles_to_file(header: &Header) -> &'static [Role] {
     match &header.details {
-        Details::Agency(_) | Details::LegalBasis(_) | Details::Validator(_) => Role::CouncilMember,
-        Details::Member(details) if details.role.is_granted_by_council() => Role::CouncilMember,
-        Details::Member(_) => Role::AgencyAdmin,
-        Details::None | Details::Notary(_) => Role::Clerk,
+        Details::Agency(_) | Details::LegalBasis(_) | Details::Validator(_) => &[Role::CouncilMember],
+        Details::Member(details) if details.role.is_granted_by_council() => &[Role::CouncilMember],
+        Details::Member(_) => &[Role::AgencyAdmin],
+        // A subject comes to the counter of whatever agency, or through a portal.
+        Details::None if header.record_type.lifecycle() == Lifecycle::Case => &[Role::Clerk, Role::Portal],
+        Details::None | Details::Notary(_) => &[Role::Clerk],
     }
 }
 
@@ -111,7 +122,7 @@ pub(crate) fn check_filer(actor: &Actor<'_>, header: &Header, step: Step) -> Res
             format!("key {} acts for {}, not for {}", actor.key.short(), actor.agency, header.agency);
         return Err(Refusal::new(Code::AgencyNotCompetent, detail));
     }
-    actor.require_role(role_to_file(header))
+    actor.require_one_of(roles_to_file(header))
 }
 
 /// Refuses a penalty that its submitting clerk had no part in (Administrative Penalty Law art. 42).
@@ -135,7 +146,8 @@ pub(crate) fn check_first(header: &Header) -> Result<(), Refusal> {
 /// Refuses a new version that cannot follow on the head.
 pub(crate) fn check_amendment(head: &RecordHead, header: &Header) -> Result<(), Refusal> {
     let fixed = matches!(header.record_type.lifecycle(), Lifecycle::Append)
-        || header.record_type == RecordType::LegalBasis;
+        || header.record_type == RecordType::LegalBasis
+        || header.record_type.case_relation().is_some();
     if fixed {
         return Err(Refusal::new(Code::NotAmendable, format!("type {}", header.record_type)));
     }
@@ -169,7 +181,13 @@ pub(crate) fn governance_needs(header: &Header, council: Needs) -> Needs {
 /// The approvals that any other record needs; `legal_review` is what its legal basis asks for.
 pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
     let needs = match header.record_type {
-        RecordType::Licence | RecordType::Decision => Needs::SUPERVISOR,
+        RecordType::Licence | RecordType::Decision | RecordType::Measure | RecordType::PropertyEvent => {
+            Needs::SUPERVISOR
+        }
+        RecordType::ListEntry => Needs::LEGAL_REVIEWER.with(Needs::SUPERVISOR),
+        // Whoever promises, objects or applies needs nobody's leave; that a promise was kept or broken is a finding.
+        RecordType::Commitment if header.version > 1 => Needs::SUPERVISOR,
+        RecordType::Commitment | RecordType::Objection | RecordType::Repair => Needs::NONE,
         RecordType::Penalty => {
             let needs = Needs::SECOND_CLERK.with(Needs::SUPERVISOR);
             // Administrative Penalty Law art. 58: legal review of grave or heard cases.
@@ -184,7 +202,8 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
             Needs::NONE
         }
     };
-    if legal_review { needs.with(Needs::LEGAL_REVIEWER) } else { needs }
+    let reviewed = legal_review && header.record_type.lifecycle() != Lifecycle::Case;
+    if reviewed { needs.with(Needs::LEGAL_REVIEWER) } else { needs }
 }
 
 /// A version that is in force without anybody's signature on the record.
@@ -215,9 +234,21 @@ pub(crate) fn filed(
         },
         natural_key: header.natural_key,
         legal_basis: header.legal_basis.clone(),
+        decided_on: header.decided_on,
+        effective_from: header.effective_from,
         effective_to: header.effective_to,
         publish_from: header.publish_from,
+        publish_min_until: header.publish_min_until,
         publish_until: header.publish_until,
+        dispose_on: header.dispose_on,
+        severity: header.severity,
+        refs: header
+            .refs
+            .iter()
+            .filter(|reference| reference.rel.is_followed() || reference.rel == Relation::Evidence)
+            .copied()
+            .collect(),
+        attachments_root: header.attachments_root,
     }
 }
 
@@ -257,7 +288,15 @@ pub(crate) fn target(head: &RecordHead, version: u32, digest: Option<&Digest>) -
 /// Which missing approval the actor can give.
 pub(crate) fn approval(actor: &Actor<'_>, head: &RecordHead, target: Target) -> Result<Needs, Refusal> {
     let (needs, signers, version) = match (target, &head.pending) {
-        (Target::Pending, Some(pending)) => (pending.needs, &pending.signers, &head.current),
+        (Target::Pending, Some(pending)) => {
+            // A version that takes effect with the decision is approved with it, by its own officers.
+            let version = match (pending.act.remedy(), &head.next) {
+                (Remedy::Amend, Some(next)) => next,
+                _ => &head.current,
+            };
+            case::check_other_supervisor(actor, head, pending)?;
+            (pending.needs, &pending.signers, version)
+        }
         (Target::Next, _) => match &head.next {
             Some(next) => (next.needs, &next.signers, next),
             None => return Err(bug("no waiting version")),
@@ -315,6 +354,15 @@ pub(crate) fn approve(
     Ok(needs.is_met())
 }
 
+/// Finds what whoever filed it may take back: a version that waits, or a case that is open.
+pub(crate) fn withdrawal_target(head: &RecordHead, version: u32) -> Result<Target, Refusal> {
+    let open = head.record_type.lifecycle() == Lifecycle::Case && head.current.status == Status::Effective;
+    if open && head.next.is_none() && version == head.current.version {
+        return Ok(Target::Current);
+    }
+    target(head, version, None)
+}
+
 /// Refuses whoever takes a version back without having filed it.
 pub(crate) fn check_withdrawal(actor: &Actor<'_>, head: &RecordHead, target: Target) -> Result<(), Refusal> {
     let submitter = target.version(head).and_then(|version| version.signers.first());
@@ -346,55 +394,27 @@ pub(crate) fn take_over(head: &mut RecordHead) -> Result<VersionHead, Refusal> {
     next.status = Status::Effective;
     // A step that waits was about the version that is now superseded.
     head.pending = None;
+    head.seal_on = None;
     Ok(std::mem::replace(&mut head.current, next))
 }
 
-/// Who may begin a change, and who else must agree; `council` is what the council's agreement takes where the record
-/// is the council's matter.
-pub(crate) fn rights(
-    head: &RecordHead,
-    step: Step,
-    council: Option<Needs>,
-) -> Result<(Role, Needs), Refusal> {
-    Ok(match (head.record_type.lifecycle(), step) {
-        (Lifecycle::Status, Step::StopPublication | Step::Erase)
-        | (Lifecycle::Append, Step::Suspend | Step::Resume | Step::StopPublication) => {
-            let detail = format!("{} knows no step to {step}", head.record_type);
-            return Err(Refusal::new(Code::BadState, detail));
-        }
-        // Neither may destroy alone what the other would have to answer for.
-        (_, Step::Erase) => (Role::PrivacyOfficer, Needs::AUDITOR),
-        (Lifecycle::Status, step) => match (council, step) {
-            (Some(council), _) => (Role::CouncilMember, council),
-            // Putting a key out of use must be quick; giving it back must not be one person's act.
-            (None, Step::Suspend) => (Role::AgencyAdmin, Needs::NONE),
-            (None, _) => (Role::AgencyAdmin, Needs::SECOND_ADMIN),
-        },
-        (Lifecycle::Append, _) => (Role::Supervisor, Needs::NONE),
-        (Lifecycle::Register | Lifecycle::Published, Step::Revoke) => {
-            (Role::Supervisor, Needs::LEGAL_REVIEWER)
-        }
-        (Lifecycle::Register | Lifecycle::Published, _) => (Role::Supervisor, Needs::NONE),
-    })
-}
-
-/// Refuses whoever may not begin a change that takes this role.
-pub(crate) fn check_rights(actor: &Actor<'_>, head: &RecordHead, role: Role) -> Result<(), Refusal> {
-    if role != Role::CouncilMember {
-        actor.require_agency(head)?;
-    }
-    actor.require_role(role)
-}
-
-/// Refuses a change that the head's status does not allow.
+/// Refuses a change that the head's status or flags do not allow.
 pub(crate) fn check_change_state(head: &RecordHead, step: Step) -> Result<(), Refusal> {
     let status = head.current.status;
     let live = is_live(status);
+    let has = |flag| head.flags.contains(flag);
     let fitting = match step {
-        Step::Suspend => status == Status::Effective,
+        Step::Suspend | Step::RepairDecide => status == Status::Effective,
         Step::Resume => status == Status::Suspended,
-        Step::StopPublication => live && !head.flags.contains(Flags::PUBLICATION_STOPPED),
-        Step::Erase => status != Status::Erased,
+        Step::RepairUndo => status == Status::Repaired,
+        Step::StopPublication => live && !has(Flags::PUBLICATION_STOPPED),
+        Step::DisputeDecide => live && has(Flags::DISPUTED),
+        Step::ReviewOpen => status != Status::Erased && !has(Flags::UNDER_REVIEW),
+        Step::ReviewDecide => status != Status::Erased && has(Flags::UNDER_REVIEW),
+        Step::Seal => due::is_sealable(status),
+        Step::Hold => status != Status::Erased && !has(Flags::LEGAL_HOLD),
+        Step::ReleaseHold => has(Flags::LEGAL_HOLD),
+        Step::Erase | Step::Annotate => status != Status::Erased,
         _ => live,
     };
     if fitting {
@@ -415,29 +435,80 @@ pub(crate) fn check_nothing_pending(head: &RecordHead) -> Result<(), Refusal> {
     }
 }
 
-/// What a change that everybody has agreed to makes of a head.
-pub(crate) fn carry_out(head: &mut RecordHead, step: Step) {
+/// What a change that everybody has agreed to makes of a head; `by` is the agency of whoever agreed last. A version that
+/// a decision brings into effect is the caller's to take over, before.
+pub(crate) fn carry_out(head: &mut RecordHead, step: Step, act: Act, by: &OrgId) {
     match step {
-        Step::Revoke => {
-            head.current.status = Status::Revoked;
-            head.flags = head.flags.with(Flags::PUBLICATION_STOPPED);
-            head.next = None;
-        }
+        Step::Revoke => revoke(head),
         Step::Suspend => head.current.status = Status::Suspended,
-        Step::Resume => head.current.status = Status::Effective,
+        Step::Resume => {
+            head.current.status = Status::Effective;
+            head.suspended_with = None;
+        }
         Step::Erase => {
             head.next = None;
             head.current.status = Status::Erased;
             head.flags = head.flags.with(Flags::PUBLICATION_STOPPED);
+            head.seal_on = None;
         }
+        Step::Seal => due::seal(head),
+        Step::DisputeDecide => {
+            head.flags = head.flags.without(Flags::DISPUTED);
+            apply(head, act.remedy());
+        }
+        Step::ReviewOpen => {
+            head.flags = head.flags.with(Flags::UNDER_REVIEW);
+            head.reviewer = Some(by.clone());
+        }
+        Step::ReviewDecide => {
+            head.flags = head.flags.without(Flags::UNDER_REVIEW);
+            head.reviewer = None;
+            apply(head, act.remedy());
+        }
+        Step::RepairDecide => case::repair(head, act),
+        Step::RepairUndo => {
+            head.current.status = Status::Effective;
+            head.flags = head.flags.without(Flags::PUBLICATION_STOPPED);
+            head.seal_on = None;
+        }
+        Step::Hold => {
+            head.flags = head.flags.with(Flags::LEGAL_HOLD);
+            head.hold_until = if let Act::Hold(until) = act { Some(until) } else { None };
+        }
+        Step::ReleaseHold => due::end_hold(head),
+        Step::Annotate => head.annotations = head.annotations.saturating_add(1),
         _ => head.flags = head.flags.with(Flags::PUBLICATION_STOPPED),
     }
 }
 
-/// Refuses an erasure under a legal hold.
+/// Ends a version that was in effect.
+fn carry_out_end(head: &mut RecordHead, status: Status) {
+    head.current.status = status;
+    head.pending = None;
+    head.suspended_with = None;
+    head.flags = head.flags.with(Flags::PUBLICATION_STOPPED);
+}
+
+fn revoke(head: &mut RecordHead) {
+    carry_out_end(head, Status::Revoked);
+    head.next = None;
+}
+
+/// What a decision does to a record beside clearing its mark; where it ended already, nothing is left to revoke.
+fn apply(head: &mut RecordHead, remedy: Remedy) {
+    match remedy {
+        Remedy::Revoke if is_live(head.current.status) => revoke(head),
+        Remedy::Revoke | Remedy::StopPublication => {
+            head.flags = head.flags.with(Flags::PUBLICATION_STOPPED);
+        }
+        Remedy::Amend | Remedy::None => {}
+    }
+}
+
+/// Refuses to seal or erase under a legal hold.
 pub(crate) fn check_hold(head: &RecordHead) -> Result<(), Refusal> {
     if head.flags.contains(Flags::LEGAL_HOLD) {
-        return Err(Refusal::new(Code::LegalHold, "a legal hold comes before an erasure"));
+        return Err(Refusal::new(Code::LegalHold, "a legal hold comes before sealing and erasure"));
     }
     Ok(())
 }
@@ -457,29 +528,6 @@ pub(crate) fn check_ground(head: &RecordHead, ground: EraseGround) -> Result<(),
         }
         _ => Ok(()),
     }
-}
-
-/// When a version's automatic steps are due: a date's last day is lived through, the step comes after it.
-pub(crate) fn due_days(version: &VersionHead) -> [Option<(Date, Step)>; 2] {
-    [
-        version.effective_to.map(|last| (last.next(), Step::Expire)),
-        version.publish_from.and(version.publish_until).map(|last| (last.next(), Step::PublicationEnd)),
-    ]
-}
-
-/// Takes a step that follows from a date; false where it does not follow, or not any more.
-pub(crate) fn take_due(head: &mut RecordHead, due: Date, step: Step) -> bool {
-    let planned = due_days(&head.current).into_iter().flatten().any(|plan| plan == (due, step));
-    let stopped = head.flags.contains(Flags::PUBLICATION_STOPPED);
-    if !planned || !is_live(head.current.status) || (step == Step::PublicationEnd && stopped) {
-        return false;
-    }
-    if step == Step::Expire {
-        head.current.status = Status::Expired;
-        head.pending = None;
-    }
-    head.flags = head.flags.with(Flags::PUBLICATION_STOPPED);
-    true
 }
 
 /// Whether a version with this status has taken effect and has not ended.

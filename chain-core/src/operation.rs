@@ -3,6 +3,9 @@
 //! Everything in an operation is public and stays for ever. Reasons are therefore chosen from closed lists;
 //! notes are short, screened, and refused on records about persons.
 
+mod reason;
+mod step;
+
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{CanonicalError, Reader, Writer};
@@ -10,114 +13,18 @@ use crate::crypto::{Digest, Signature};
 use crate::date::Date;
 use crate::evidence::Evidence;
 use crate::id::RecordId;
-use crate::layout::{Layout, closed_list, read_option, write_option};
-use crate::record::Header;
+use crate::layout::{Layout, read_option, write_option};
+use crate::record::{CODE_BYTES_MAX, Header};
+pub use reason::{
+    AmendReason, DisputeOutcome, Effect, EraseGround, Remedy, RepairOutcome, ReviewOutcome, RevokeReason,
+};
+
+pub use step::Step;
 
 /// Most bytes of a note.
 pub const NOTE_BYTES_MAX: usize = 512;
-
-closed_list!(
-    /// What a step was: operations that members sign, and steps the ledger takes by itself.
-    Step as u8, "step" {
-        /// First version filed.
-        Submit = 1, "submit";
-        /// Content or pending step approved.
-        Countersign = 2, "countersign";
-        /// Refused by an approver.
-        Reject = 3, "reject";
-        /// Taken back by the clerk before the decision.
-        Withdraw = 4, "withdraw";
-        /// A new version filed.
-        Amend = 5, "amend";
-        /// Ended by the agency.
-        Revoke = 6, "revoke";
-        /// Publication ended early.
-        StopPublication = 7, "stop_publication";
-        /// Put out of effect for a time.
-        Suspend = 8, "suspend";
-        /// Put into effect again.
-        Resume = 9, "resume";
-        /// A validator said that it is ready to take part.
-        Ready = 10, "ready";
-        /// A validator's offence proven.
-        Accuse = 11, "accuse";
-        /// Bodies destroyed on a lawful ground.
-        Erase = 12, "erase";
-        /// A validator said that it destroyed them.
-        ConfirmErasure = 13, "confirm_erasure";
-        /// Ended by its own date.
-        Expire = 32, "expire";
-        /// Publication ended by its own date.
-        PublicationEnd = 33, "publication_end";
-        /// Laid down in the genesis.
-        Genesis = 34, "genesis";
-        /// Agreed by the agencies after a lost quorum.
-        Recover = 35, "recover";
-    }
-);
-
-closed_list!(
-    /// Why a version is replaced.
-    AmendReason as u8, "reason to amend" {
-        /// A slip of the pen.
-        Clerical = 1, "clerical";
-        /// An objection was upheld.
-        CorrectionAfterObjection = 2, "correction_after_objection";
-        /// The holder asked for it.
-        ChangeOnApplication = 3, "change_on_application";
-        /// A licence was renewed.
-        Renewal = 4, "renewal";
-        /// A court or reviewing body ordered it.
-        CourtOrReviewOrder = 5, "court_or_review_order";
-    }
-);
-
-closed_list!(
-    /// Why a record is ended. Withdrawn, revoked and cancelled are different in law (Administrative Licensing
-    /// Law arts. 8, 69, 70) and kept apart.
-    RevokeReason as u8, "reason to revoke" {
-        /// Lawful when granted, withdrawn for the public good (art. 8).
-        Withdrawn = 1, "withdrawn";
-        /// Unlawfully granted or obtained (art. 69).
-        Revoked = 2, "revoked";
-        /// Closed in the register because its ground fell away (art. 70).
-        Cancelled = 3, "cancelled";
-        /// Annulled by a court or reviewing body.
-        Annulled = 4, "annulled";
-        /// The act was void or unlawful (Administrative Penalty Law art. 48).
-        Unlawful = 5, "unlawful";
-        /// Filed by mistake; for facts: invalidated.
-        FiledInError = 6, "filed_in_error";
-        /// The membership or catalogue entry ended.
-        Ended = 7, "ended";
-        /// A key is lost or no longer in one hand.
-        KeyCompromised = 8, "key_compromised";
-    }
-);
-
-closed_list!(
-    /// On what ground a body is destroyed (Personal Information Protection Law arts. 46 and 47, GDPR art. 17).
-    EraseGround as u8, "ground to erase" {
-        /// The person it is about asked for it and has a right to it.
-        Request = 1, "request";
-        /// The time for which it had to be kept is over.
-        RetentionEnd = 2, "retention_end";
-        /// It should never have been recorded.
-        Unlawful = 3, "unlawful";
-        /// A court ordered it.
-        Court = 4, "court";
-    }
-);
-
-closed_list!(
-    /// From when an ending takes effect.
-    Effect as u8, "effect" {
-        /// As if it had never been.
-        FromStart = 1, "from_start";
-        /// From the day of the step.
-        FromNow = 2, "from_now";
-    }
-);
+/// Most bytes of an annotation.
+pub const ANNOTATION_BYTES_MAX: usize = 2_048;
 
 /// One step in a record's life.
 ///
@@ -238,6 +145,99 @@ pub enum Operation {
         /// How many bodies it held until then.
         bodies: u32,
     },
+    /// Decides the open objections to a record; by a clerk, with another supervisor than the one who approved it.
+    DisputeDecide {
+        /// The record.
+        record: RecordId,
+        /// Its version.
+        version: u32,
+        /// What came of it.
+        outcome: DisputeOutcome,
+        /// What follows at once; something must where the objection is upheld.
+        carries: Remedy,
+        /// Why, 1 to [`NOTE_BYTES_MAX`] bytes; for records about persons a code of `a-z0-9_`.
+        reasons: String,
+    },
+    /// Marks a record as under review or before a court; by a clerk of whatever agency.
+    ReviewOpen {
+        /// The record.
+        record: RecordId,
+        /// Its version.
+        version: u32,
+        /// The file number of the reviewing body or court, 1 to 64 bytes.
+        file_no: String,
+    },
+    /// Says what came of a review; by a supervisor of the agency that opened it or of the record's, on its order.
+    ReviewDecide {
+        /// The record.
+        record: RecordId,
+        /// Its version.
+        version: u32,
+        /// What came of it.
+        outcome: ReviewOutcome,
+        /// What follows at once, beyond what the outcome brings.
+        carries: Remedy,
+        /// Number of the decision or judgment, 1 to 64 bytes.
+        order_no: String,
+    },
+    /// Decides an application for repair; by a clerk of the record's agency, with a supervisor.
+    RepairDecide {
+        /// The record.
+        record: RecordId,
+        /// Its version.
+        version: u32,
+        /// The application, an open `credit.repair`.
+        case: RecordId,
+        /// What came of it.
+        outcome: RepairOutcome,
+        /// Why, 1 to [`NOTE_BYTES_MAX`] bytes; for records about persons a code of `a-z0-9_`.
+        reasons: String,
+    },
+    /// Undoes a repair that false evidence or a broken promise had brought; by a supervisor, with a legal reviewer.
+    RepairUndo {
+        /// The record.
+        record: RecordId,
+        /// Its version.
+        version: u32,
+        /// What proves it, 1 to [`NOTE_BYTES_MAX`] bytes; for records about persons a code of `a-z0-9_`.
+        reason: String,
+    },
+    /// Disposes of the bodies of a record that has ended; by a privacy officer.
+    Seal {
+        /// The record.
+        record: RecordId,
+        /// Its version.
+        version: u32,
+    },
+    /// Holds a record back from sealing and erasure; by an auditor, on an order.
+    Hold {
+        /// The record.
+        record: RecordId,
+        /// Its version.
+        version: u32,
+        /// Number of the order, 1 to 64 bytes.
+        order_no: String,
+        /// Last day of the hold.
+        until: Date,
+    },
+    /// Ends a hold before its day; by an auditor, on an order.
+    ReleaseHold {
+        /// The record.
+        record: RecordId,
+        /// Its version.
+        version: u32,
+        /// Number of the order, 1 to 64 bytes.
+        order_no: String,
+    },
+    /// Adds a statement: the subject's own, through a portal or a counter, a clerk's or an auditor's.
+    Annotate {
+        /// The record.
+        record: RecordId,
+        /// Its version.
+        version: u32,
+        /// 1 to [`ANNOTATION_BYTES_MAX`] bytes; for records about persons a code of `a-z0-9_`.
+        text: String,
+    },
 }
 
 impl Operation {
@@ -269,7 +269,16 @@ impl Operation {
             | Self::Resume { record, .. }
             | Self::Ready { record, .. }
             | Self::Erase { record, .. }
-            | Self::ConfirmErasure { record, .. } => *record,
+            | Self::ConfirmErasure { record, .. }
+            | Self::DisputeDecide { record, .. }
+            | Self::ReviewOpen { record, .. }
+            | Self::ReviewDecide { record, .. }
+            | Self::RepairDecide { record, .. }
+            | Self::RepairUndo { record, .. }
+            | Self::Seal { record, .. }
+            | Self::Hold { record, .. }
+            | Self::ReleaseHold { record, .. }
+            | Self::Annotate { record, .. } => *record,
             Self::Accuse(evidence) => evidence.offence().record(),
         }
     }
@@ -287,7 +296,16 @@ impl Operation {
             | Self::Resume { version, .. }
             | Self::Ready { version, .. }
             | Self::Erase { version, .. }
-            | Self::ConfirmErasure { version, .. } => *version,
+            | Self::ConfirmErasure { version, .. }
+            | Self::DisputeDecide { version, .. }
+            | Self::ReviewOpen { version, .. }
+            | Self::ReviewDecide { version, .. }
+            | Self::RepairDecide { version, .. }
+            | Self::RepairUndo { version, .. }
+            | Self::Seal { version, .. }
+            | Self::Hold { version, .. }
+            | Self::ReleaseHold { version, .. }
+            | Self::Annotate { version, .. } => *version,
             Self::Accuse(_) => 1,
         }
     }
@@ -316,6 +334,15 @@ impl Operation {
             Self::Accuse(_) => Step::Accuse,
             Self::Erase { .. } => Step::Erase,
             Self::ConfirmErasure { .. } => Step::ConfirmErasure,
+            Self::DisputeDecide { .. } => Step::DisputeDecide,
+            Self::ReviewOpen { .. } => Step::ReviewOpen,
+            Self::ReviewDecide { .. } => Step::ReviewDecide,
+            Self::RepairDecide { .. } => Step::RepairDecide,
+            Self::RepairUndo { .. } => Step::RepairUndo,
+            Self::Seal { .. } => Step::Seal,
+            Self::Hold { .. } => Step::Hold,
+            Self::ReleaseHold { .. } => Step::ReleaseHold,
+            Self::Annotate { .. } => Step::Annotate,
         }
     }
 
@@ -345,6 +372,7 @@ impl Layout for Operation {
             | Self::Amend { .. }
             | Self::Withdraw { .. }
             | Self::Resume { .. }
+            | Self::Seal { .. }
             | Self::Accuse(_) => {}
             Self::Countersign { header_digest, .. } => header_digest.write(writer),
             Self::Reject { header_digest, reason, .. } => {
@@ -356,8 +384,31 @@ impl Layout for Operation {
                 effect.write(writer);
                 writer.text(note);
             }
-            Self::StopPublication { reason, .. } => {
-                writer.text(reason);
+            Self::StopPublication { reason: text, .. }
+            | Self::RepairUndo { reason: text, .. }
+            | Self::ReviewOpen { file_no: text, .. }
+            | Self::ReleaseHold { order_no: text, .. }
+            | Self::Annotate { text, .. } => {
+                writer.text(text);
+            }
+            Self::DisputeDecide { outcome, carries, reasons, .. } => {
+                outcome.write(writer);
+                carries.write(writer);
+                writer.text(reasons);
+            }
+            Self::ReviewDecide { outcome, carries, order_no, .. } => {
+                outcome.write(writer);
+                carries.write(writer);
+                writer.text(order_no);
+            }
+            Self::RepairDecide { case, outcome, reasons, .. } => {
+                case.write(writer);
+                outcome.write(writer);
+                writer.text(reasons);
+            }
+            Self::Hold { order_no, until, .. } => {
+                writer.text(order_no);
+                until.write(writer);
             }
             Self::Suspend { until, reason, .. } => {
                 write_option(writer, until.as_ref());
@@ -426,6 +477,40 @@ impl Layout for Operation {
                 note: reader.text(NOTE_BYTES_MAX)?,
             },
             Step::ConfirmErasure => Self::ConfirmErasure { record, version, bodies: reader.u32()? },
+            Step::DisputeDecide => Self::DisputeDecide {
+                record,
+                version,
+                outcome: DisputeOutcome::read(reader)?,
+                carries: Remedy::read(reader)?,
+                reasons: reader.text(NOTE_BYTES_MAX)?,
+            },
+            Step::ReviewOpen => Self::ReviewOpen { record, version, file_no: reader.text(CODE_BYTES_MAX)? },
+            Step::ReviewDecide => Self::ReviewDecide {
+                record,
+                version,
+                outcome: ReviewOutcome::read(reader)?,
+                carries: Remedy::read(reader)?,
+                order_no: reader.text(CODE_BYTES_MAX)?,
+            },
+            Step::RepairDecide => Self::RepairDecide {
+                record,
+                version,
+                case: RecordId::read(reader)?,
+                outcome: RepairOutcome::read(reader)?,
+                reasons: reader.text(NOTE_BYTES_MAX)?,
+            },
+            Step::RepairUndo => Self::RepairUndo { record, version, reason: reader.text(NOTE_BYTES_MAX)? },
+            Step::Seal => Self::Seal { record, version },
+            Step::Hold => Self::Hold {
+                record,
+                version,
+                order_no: reader.text(CODE_BYTES_MAX)?,
+                until: Date::read(reader)?,
+            },
+            Step::ReleaseHold => {
+                Self::ReleaseHold { record, version, order_no: reader.text(CODE_BYTES_MAX)? }
+            }
+            Step::Annotate => Self::Annotate { record, version, text: reader.text(ANNOTATION_BYTES_MAX)? },
             _ => return Err(reader.error("not a step that members sign")),
         })
     }

@@ -14,7 +14,7 @@ use crate::id::{Height, RecordId};
 use crate::leaf::Leaf;
 use crate::operation::Step;
 use crate::org::OrgId;
-use crate::record::{Class, Header};
+use crate::record::{Class, Header, RecordType};
 use crate::state::{Flags, RecordHead, Signer, Status, VersionHead};
 
 /// Who is asking.
@@ -56,18 +56,31 @@ pub fn derived_status(head: &RecordHead, version: &VersionHead, today: Date) -> 
     if live && published && version.publish_until.is_some_and(|last| today > last) {
         flags = flags.with(Flags::PUBLICATION_STOPPED);
     }
+    if head.hold_until.is_some_and(|last| today > last) {
+        flags = flags.without(Flags::LEGAL_HOLD);
+    }
     (status, flags)
 }
 
 /// Whether a reader may see the record and its body.
 pub fn is_disclosed(head: &RecordHead, version: &VersionHead, reader: &Reader, today: Date) -> bool {
+    is_disclosed_by_office(head, version, reader) || publicity(head, version, today).is_shown()
+}
+
+/// Whether a reader may see the record whether or not the public may.
+fn is_disclosed_by_office(head: &RecordHead, version: &VersionHead, reader: &Reader) -> bool {
     match reader {
-        Reader::Auditor => return true,
-        Reader::Agency(agency) if *agency == head.agency => return true,
-        Reader::Agency(agency) if version.notary.as_ref() == Some(agency) => return true,
-        Reader::Agency(_) | Reader::Public => {}
+        Reader::Auditor => true,
+        Reader::Agency(agency) => *agency == head.agency || version.notary.as_ref() == Some(agency),
+        Reader::Public => false,
     }
-    publicity(head, version, today).is_shown()
+}
+
+/// Whether a reader who may see the record may see its body too.
+pub fn is_body_disclosed(head: &RecordHead, version: &VersionHead, reader: &Reader, today: Date) -> bool {
+    is_disclosed(head, version, reader, today)
+        && (is_disclosed_by_office(head, version, reader)
+            || publicity(head, version, today) != Publicity::EndShown)
 }
 
 /// Whether the public may see a record on a day, and why.
@@ -77,6 +90,8 @@ pub enum Publicity {
     Governance,
     /// A public act that is or was in effect, or a record in effect and in publication.
     Shown,
+    /// A measure that was published and has ended: whoever applies it must learn that. Its header is seen, its body not.
+    EndShown,
     /// Nobody but those whom the law names may see records of this class.
     Class(Class),
     /// Not in effect yet or any more, or its body is gone.
@@ -94,7 +109,7 @@ pub enum Publicity {
 impl Publicity {
     /// Whether it is seen.
     pub const fn is_shown(self) -> bool {
-        matches!(self, Self::Governance | Self::Shown)
+        matches!(self, Self::Governance | Self::Shown | Self::EndShown)
     }
 
     /// The reason in a sentence's part.
@@ -102,6 +117,7 @@ impl Publicity {
         match self {
             Self::Governance => "it governs the ledger itself and is always public".to_owned(),
             Self::Shown => "it was public".to_owned(),
+            Self::EndShown => "that it had ended was public".to_owned(),
             Self::Class(class) => {
                 format!("records of class {class} are shown only to those whom the law names")
             }
@@ -143,6 +159,7 @@ pub fn publicity(head: &RecordHead, version: &VersionHead, today: Date) -> Publi
         true => Publicity::Shown,
         // Public acts stay readable after they ended; their status says so.
         false if head.class == Class::P0 => Publicity::Shown,
+        false if head.record_type == RecordType::Measure => Publicity::EndShown,
         false => Publicity::Status(status),
     }
 }
@@ -165,6 +182,7 @@ pub fn record_view(
         return Err(Refusal::new(Code::NotDisclosed, format!("record {record}")));
     }
     let (status, flags) = derived_status(head, version, moment.today);
+    let body = body.filter(|_| is_body_disclosed(head, version, reader, moment.today));
     Ok(RecordView {
         record: *record,
         record_type: head.record_type.name().to_owned(),
@@ -236,6 +254,9 @@ pub fn history_entry(leaf: &Leaf, leaf_index: u64) -> Option<HistoryEntry> {
             step.status,
         )),
         Leaf::Automatic(step) => {
+            Some(entry(step.height, step.time_ms, step.step, None, step.version, step.status))
+        }
+        Leaf::Linked(step) => {
             Some(entry(step.height, step.time_ms, step.step, None, step.version, step.status))
         }
         Leaf::Genesis(_) => Some(entry(Height::ZERO, 0, Step::Genesis, None, 1, Status::Effective)),

@@ -54,10 +54,22 @@ closed_list!(
         Licence = 0x0201, "credit.licence";
         /// An administrative penalty (Administrative Penalty Law).
         Penalty = 0x0202, "credit.penalty";
+        /// A promise, as of a repair (Shenzhen credit regulation arts. 57-64).
+        Commitment = 0x0203, "credit.commitment";
+        /// An entry in a list that a law sets up (State Council Office 2020/49).
+        ListEntry = 0x0204, "credit.list_entry";
+        /// A measure taken because of another record (Shenzhen credit regulation arts. 65-73).
+        Measure = 0x0205, "credit.measure";
+        /// An objection to a record (Civil Code art. 1029).
+        Objection = 0x0206, "credit.objection";
+        /// An application for the repair of a record (NDRC Order 36 of 2025).
+        Repair = 0x0207, "credit.repair";
         /// A rule, decision, plan, budget or notice of an authority.
         Decision = 0x0301, "egov.decision";
         /// The digest of a document kept elsewhere.
         DocFingerprint = 0x0302, "egov.doc_fingerprint";
+        /// An event of the real estate register (Real Estate Registration Regulation arts. 3, 8-28).
+        PropertyEvent = 0x0303, "egov.property_event";
     }
 );
 
@@ -68,6 +80,8 @@ pub enum Lifecycle {
     Register,
     /// A register entry that is published for a time.
     Published,
+    /// Somebody waits for an answer: open while effective, closed when it has expired.
+    Case,
     /// A fact: never amended; invalidated only.
     Append,
     /// An agency, member, basis or validator: changed by council or administrators.
@@ -79,8 +93,9 @@ impl RecordType {
     pub const fn lifecycle(self) -> Lifecycle {
         match self {
             Self::Agency | Self::Member | Self::LegalBasis | Self::Validator => Lifecycle::Status,
-            Self::Licence | Self::Penalty => Lifecycle::Published,
-            Self::Decision => Lifecycle::Register,
+            Self::Licence | Self::Penalty | Self::ListEntry | Self::Measure => Lifecycle::Published,
+            Self::Decision | Self::PropertyEvent => Lifecycle::Register,
+            Self::Commitment | Self::Objection | Self::Repair => Lifecycle::Case,
             Self::DocFingerprint => Lifecycle::Append,
         }
     }
@@ -94,14 +109,43 @@ impl RecordType {
     pub const fn classes(self) -> &'static [Class] {
         match self {
             Self::Agency | Self::Member | Self::LegalBasis | Self::Validator | Self::Decision => &[Class::P0],
-            Self::Licence | Self::Penalty => &[Class::P1, Class::P3],
+            Self::Licence | Self::Penalty | Self::Commitment => &[Class::P1, Class::P3],
+            Self::ListEntry | Self::Measure => &[Class::P1],
+            Self::Objection | Self::Repair => &[Class::P0, Class::P1, Class::P3],
             Self::DocFingerprint => &[Class::P0, Class::P3],
+            Self::PropertyEvent => &[Class::P3],
         }
     }
 
     /// Whether the agency's own number (decision, document) must be unique and its HMAC stand in the header.
     pub const fn has_natural_key(self) -> bool {
-        matches!(self, Self::Licence | Self::Penalty | Self::Decision)
+        matches!(self, Self::Licence | Self::Penalty | Self::Decision | Self::ListEntry | Self::PropertyEvent)
+    }
+
+    /// Whether a record of this type must have an end, whatever its legal basis asks for: what burdens somebody for the
+    /// time being may not be forgotten in a register.
+    pub const fn must_end(self) -> bool {
+        matches!(self, Self::ListEntry | Self::Measure)
+    }
+
+    /// Whether a record of this type must name the notice that went before it (State Council Office 2020/49; Shenzhen
+    /// credit regulation arts. 72-73).
+    pub const fn needs_notice(self) -> bool {
+        matches!(self, Self::ListEntry | Self::Measure)
+    }
+
+    /// Whether records of this type may be repaired where their legal basis allows it.
+    pub const fn is_repairable(self) -> bool {
+        matches!(self, Self::Penalty | Self::ListEntry)
+    }
+
+    /// How a record of this type refers to the one that it is about, if it is a case about another record.
+    pub const fn case_relation(self) -> Option<Relation> {
+        match self {
+            Self::Objection => Some(Relation::ObjectsTo),
+            Self::Repair => Some(Relation::Repairs),
+            _ => None,
+        }
     }
 }
 
@@ -180,8 +224,34 @@ closed_list!(
         PartOf = 6, "part_of";
         /// Follows it in one procedure.
         PreviousInProcess = 7, "previous_in_process";
+        /// Says that it is wrong or shown too long.
+        ObjectsTo = 8, "objects_to";
+        /// Asks for its repair.
+        Repairs = 9, "repairs";
     }
 );
+
+impl Relation {
+    /// Whether the ledger keeps it in both directions, because steps on the one record follow from steps on the other.
+    pub const fn is_followed(self) -> bool {
+        matches!(self, Self::BasedOn | Self::ObjectsTo | Self::Repairs)
+    }
+
+    /// The types that it may point to; none stands for any.
+    pub const fn targets(self, of: RecordType) -> Option<&'static [RecordType]> {
+        match (self, of) {
+            (Self::BasedOn, RecordType::Measure | RecordType::ListEntry) => {
+                Some(&[RecordType::Penalty, RecordType::ListEntry, RecordType::Measure, RecordType::Decision])
+            }
+            (Self::BasedOn, RecordType::Licence) => Some(&[RecordType::Commitment]),
+            (Self::BasedOn, _) => Some(&[]),
+            // The evidence of an application is attached to it; what it points to is the promise.
+            (Self::Evidence, RecordType::Repair) => Some(&[RecordType::Commitment]),
+            (Self::Notice, _) => Some(&[RecordType::Decision, RecordType::DocFingerprint]),
+            _ => None,
+        }
+    }
+}
 
 /// A named relation to another record.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -10,7 +10,8 @@ use crate::operation::Operation;
 use crate::record::body::{self, Derived};
 use crate::record::governance::{BasisDetails, check_order};
 use crate::record::{
-    Class, Details, Header, OFFICERS_MAX, REFERENCES_MAX, RecordType, SubjectKind, record_id,
+    Class, Details, Header, Lifecycle, OFFICERS_MAX, REFERENCES_MAX, RecordType, Relation, SubjectKind,
+    record_id,
 };
 use crate::transaction::{Body, Submission};
 
@@ -57,10 +58,13 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
 fn check_class(header: &Header) -> Result<(), Refusal> {
     let (record_type, class, kind) = (header.record_type, header.class, header.subject_kind);
     let kinds: &[SubjectKind] = match record_type {
-        RecordType::Licence | RecordType::Penalty => {
+        RecordType::Licence | RecordType::Penalty | RecordType::Commitment => {
             &[SubjectKind::Organisation, SubjectKind::IndividualBusiness, SubjectKind::Person]
         }
-        RecordType::DocFingerprint => SubjectKind::ALL,
+        // Version 1 lists and measures organisations only.
+        RecordType::ListEntry | RecordType::Measure => &[SubjectKind::Organisation],
+        RecordType::DocFingerprint | RecordType::Objection | RecordType::Repair => SubjectKind::ALL,
+        RecordType::PropertyEvent => &[SubjectKind::Thing],
         _ => &[SubjectKind::None],
     };
     if !kinds.contains(&kind) {
@@ -72,7 +76,11 @@ fn check_class(header: &Header) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::PersonalDataInClear, detail));
     }
     // What is about an organisation is the public's business: it may not be hidden as if about a person.
-    let hidden = !kind.is_personal() && class == Class::P3 && record_type != RecordType::DocFingerprint;
+    let kept_apart = matches!(
+        record_type,
+        RecordType::DocFingerprint | RecordType::PropertyEvent | RecordType::Objection | RecordType::Repair
+    );
+    let hidden = !kind.is_personal() && class == Class::P3 && !kept_apart;
     if hidden || !record_type.classes().contains(&class) {
         let detail = format!("class {class} for {record_type} about {kind}");
         return Err(Refusal::new(Code::ClassNotPermitted, detail));
@@ -136,11 +144,12 @@ pub fn check_header_content(header: &Header) -> Result<(), Refusal> {
     if record_type.is_governance() {
         return Ok(());
     }
-    let dated = matches!(record_type, RecordType::Licence | RecordType::Penalty | RecordType::Decision);
+    let begins = !matches!(record_type, RecordType::DocFingerprint);
+    let dated = begins && record_type.lifecycle() != Lifecycle::Case;
     for (what, missing) in [
         ("natural_key", record_type.has_natural_key() && header.natural_key.is_none()),
         ("decided_on", dated && header.decided_on.is_none()),
-        ("effective_from", dated && header.effective_from.is_none()),
+        ("effective_from", begins && header.effective_from.is_none()),
         ("severity", record_type == RecordType::Penalty && header.severity.is_none()),
     ] {
         if missing {
@@ -154,6 +163,7 @@ pub fn check_header_content(header: &Header) -> Result<(), Refusal> {
         let detail = format!("{record_type} has neither severity nor hearing");
         return Err(Refusal::new(Code::BadParameter, detail));
     }
+    check_case_relation(header)?;
     let from = header.publish_from;
     check_order("conduct_on", header.conduct_on, "decided_on", header.decided_on)?;
     check_order("effective_from", header.effective_from, "effective_to", header.effective_to)?;
@@ -162,6 +172,23 @@ pub fn check_header_content(header: &Header) -> Result<(), Refusal> {
     check_order("publish_min_until", header.publish_min_until, "publish_until", header.publish_until)?;
     check_order("effective_to", header.effective_to, "dispose_on", header.dispose_on)?;
     check_order("publish_until", header.publish_until, "dispose_on", header.dispose_on)
+}
+
+/// A case is about one record; no other type is.
+fn check_case_relation(header: &Header) -> Result<(), Refusal> {
+    let wanted = header.record_type.case_relation();
+    let about: Vec<Relation> = header
+        .refs
+        .iter()
+        .map(|reference| reference.rel)
+        .filter(|rel| matches!(rel, Relation::ObjectsTo | Relation::Repairs))
+        .collect();
+    if about.iter().copied().eq(wanted) {
+        return Ok(());
+    }
+    let wanted = wanted.map_or("none", Relation::name);
+    let detail = format!("{} of {} records, wants one {wanted}", header.record_type, about.len());
+    Err(Refusal::new(Code::BadParameter, detail))
 }
 
 /// Judges a body of any class and its agreement with the header.
@@ -219,7 +246,7 @@ fn check_agreement(header: &Header, derived: &Derived) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// `LEGAL_BASIS_NOT_IN_FORCE`, `TYPE_NOT_PERMITTED_BY_BASIS`, `SUBJECT_KIND_NOT_PERMITTED`,
-/// `CLASS_NOT_PERMITTED`, `PUBLICATION_TOO_LONG`, `EXPIRY_REQUIRED`.
+/// `CLASS_NOT_PERMITTED`, `PUBLICATION_TOO_LONG`, `EXPIRY_REQUIRED`, `MISSING_NOTICE`.
 pub fn check_basis(header: &Header, basis: &BasisDetails, today: Date) -> Result<(), Refusal> {
     let name = format!("{} v{}", basis.id, basis.version);
     let refuse = |code, why: String| Err(Refusal::new(code, format!("legal basis {name}: {why}")));
@@ -241,8 +268,14 @@ pub fn check_basis(header: &Header, basis: &BasisDetails, today: Date) -> Result
         );
     }
     check_publication(header, basis, &name)?;
-    if basis.expiry_required && header.effective_to.is_none() && header.publish_until.is_none() {
+    let endless = header.effective_to.is_none() && header.publish_until.is_none();
+    if endless && (basis.expiry_required || header.record_type.must_end()) {
         return refuse(Code::ExpiryRequired, "wants an end of effect or of publication".to_owned());
+    }
+    let noticed = header.refs.iter().any(|reference| reference.rel == Relation::Notice);
+    if header.record_type.needs_notice() && !noticed {
+        let detail = format!("{} names no notice that went before it", header.record_type);
+        return Err(Refusal::new(Code::MissingNotice, detail));
     }
     Ok(())
 }

@@ -31,9 +31,13 @@
 //! | 0x89 | subject tag, record id | the same |
 //! | 0x8a | record id | nothing: a version may be listed whose body was erased before this ledger saw it |
 //! | 0x8b | record id, [`BodyPlace`] | nothing: an operation there did nothing and brought a body for the record |
+//! | 0x8c | record id, relation, record id | nothing: the second record refers to the first, and its steps may follow |
+//! | 0x8d | record id | how many records lie below it in the longest chain that it rests on |
+//! | 0x8e | height, record id, what happened to it | last dependant done; the queue of cascades to go on with |
 
 mod accuse;
 mod erasure;
+mod head;
 mod membership;
 mod name;
 pub mod tree;
@@ -50,12 +54,11 @@ use crate::org::OrgId;
 use crate::record::governance::{BasisDetails, LIST_MAX, Role};
 pub use accuse::{OffenceEntry, OffenderEntry, author_of_frozen_lane};
 pub use erasure::{BodyPlace, Confirmation, ErasureEntry};
+pub use head::{ANNOTATIONS_MAX, Act, Needs, Pending, RecordHead, SIGNERS_MAX, Signer, VersionHead};
 pub use membership::{EpochEntry, NAMES_MAX, ReadyEntry, Scheduled, ValidatorEntry};
 pub use name::EntryName;
 
-use crate::record::{
-    BasisRef, CODE_BYTES_MAX, Class, Header, NAME_BYTES_MAX, OFFICERS_MAX, RecordType, SubjectKind,
-};
+use crate::record::{BasisRef, CODE_BYTES_MAX, NAME_BYTES_MAX, RecordType, Relation};
 
 closed_list!(
     /// Where a version of a record stands; exactly one.
@@ -141,6 +144,13 @@ impl Flags {
     }
 }
 
+impl Status {
+    /// Whether the bodies of a record with this status are gone.
+    pub const fn is_without_bodies(self) -> bool {
+        matches!(self, Self::Sealed | Self::Erased)
+    }
+}
+
 impl Serialize for Flags {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -172,286 +182,6 @@ impl Layout for Flags {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
         Self::from_bits(reader.u8()?).ok_or_else(|| reader.error("unknown flag"))
-    }
-}
-
-/// Which approvals are still missing.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Needs {
-    /// Bit set of the roles below.
-    roles: u8,
-    /// Council members.
-    pub council: u16,
-}
-
-impl Needs {
-    /// Nothing is missing.
-    pub const NONE: Self = Self { roles: 0, council: 0 };
-    /// A supervisor of the agency.
-    pub const SUPERVISOR: Self = Self { roles: 1, council: 0 };
-    /// The second clerk named in the header.
-    pub const SECOND_CLERK: Self = Self { roles: 2, council: 0 };
-    /// A legal reviewer of the agency.
-    pub const LEGAL_REVIEWER: Self = Self { roles: 4, council: 0 };
-    /// A clerk or supervisor of the agency named as notary.
-    pub const NOTARY: Self = Self { roles: 8, council: 0 };
-    /// A second administrator of the agency.
-    pub const SECOND_ADMIN: Self = Self { roles: 16, council: 0 };
-    /// An auditor, of whatever agency.
-    pub const AUDITOR: Self = Self { roles: 32, council: 0 };
-
-    /// So many council members.
-    pub const fn council(members: u16) -> Self {
-        Self { roles: 0, council: members }
-    }
-
-    /// Whether nothing is missing.
-    pub const fn is_met(self) -> bool {
-        self.roles == 0 && self.council == 0
-    }
-
-    /// Whether the roles of `other` are all among the missing.
-    pub const fn contains(self, other: Self) -> bool {
-        self.roles & other.roles == other.roles && self.council >= other.council
-    }
-
-    /// Both sets.
-    #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        Self { roles: self.roles | other.roles, council: self.council.saturating_add(other.council) }
-    }
-
-    /// This set without `other`.
-    #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self { roles: self.roles & !other.roles, council: self.council.saturating_sub(other.council) }
-    }
-
-    /// Names of what is missing, e.g. `supervisor`; council members with their number.
-    pub fn names(self) -> Vec<String> {
-        let roles = [
-            (Self::SECOND_CLERK, "second_clerk"),
-            (Self::SUPERVISOR, "supervisor"),
-            (Self::LEGAL_REVIEWER, "legal_reviewer"),
-            (Self::NOTARY, "notary"),
-            (Self::SECOND_ADMIN, "second_admin"),
-            (Self::AUDITOR, "auditor"),
-        ];
-        let mut names: Vec<String> = roles
-            .iter()
-            .filter(|(need, _)| self.roles & need.roles != 0)
-            .map(|(_, name)| (*name).to_owned())
-            .collect();
-        if self.council > 0 {
-            names.push(format!("council_member x{}", self.council));
-        }
-        names
-    }
-}
-
-impl Serialize for Needs {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.names().serialize(serializer)
-    }
-}
-
-impl Layout for Needs {
-    fn write(&self, writer: &mut Writer) {
-        writer.u8(self.roles).u16(self.council);
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
-        let roles = reader.u8()?;
-        if roles > 63 {
-            return Err(reader.error("unknown approval"));
-        }
-        Ok(Self { roles, council: reader.u16()? })
-    }
-}
-
-/// Who signed a version, or a pending step, in which role.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub struct Signer {
-    /// The member's key.
-    pub key: PublicKey,
-    /// The role acted in.
-    pub role: Role,
-    /// The step signed.
-    pub step: Step,
-}
-
-impl Layout for Signer {
-    fn write(&self, writer: &mut Writer) {
-        writer.public_key(&self.key);
-        self.role.write(writer);
-        self.step.write(writer);
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
-        Ok(Self { key: reader.public_key()?, role: Role::read(reader)?, step: Step::read(reader)? })
-    }
-}
-
-/// Most signers of one version: more than any rule asks for.
-pub const SIGNERS_MAX: usize = 256;
-
-/// What the ledger remembers of one version.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct VersionHead {
-    /// The version.
-    pub version: u32,
-    /// Where it stands.
-    pub status: Status,
-    /// Digest of its header.
-    pub header_digest: Digest,
-    /// Commitment to its body.
-    pub body_commit: Option<Digest>,
-    /// Leaf of its header in the record log.
-    pub leaf_index: u64,
-    /// Approvals still missing while it is submitted.
-    pub needs: Needs,
-    /// Who signed it so far, in order.
-    pub signers: Vec<Signer>,
-    /// Officers named in the header.
-    pub officers: Vec<PublicKey>,
-    /// The agency that countersigns as notary.
-    pub notary: Option<OrgId>,
-    /// The agency's own number, hashed.
-    pub natural_key: Option<Digest>,
-    /// The legal basis it names.
-    pub legal_basis: Option<BasisRef>,
-    /// Last day of effect.
-    pub effective_to: Option<Date>,
-    /// First day of publication.
-    pub publish_from: Option<Date>,
-    /// Last day of publication.
-    pub publish_until: Option<Date>,
-}
-
-impl Layout for VersionHead {
-    fn write(&self, writer: &mut Writer) {
-        writer.u32(self.version);
-        self.status.write(writer);
-        writer.digest(&self.header_digest);
-        write_option(writer, self.body_commit.as_ref());
-        writer.u64(self.leaf_index);
-        self.needs.write(writer);
-        write_list(writer, &self.signers);
-        write_list(writer, &self.officers);
-        write_option(writer, self.notary.as_ref());
-        write_option(writer, self.natural_key.as_ref());
-        write_option(writer, self.legal_basis.as_ref());
-        for date in [&self.effective_to, &self.publish_from, &self.publish_until] {
-            write_option(writer, date.as_ref());
-        }
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
-        Ok(Self {
-            version: reader.u32()?,
-            status: Status::read(reader)?,
-            header_digest: reader.digest()?,
-            body_commit: read_option(reader)?,
-            leaf_index: reader.u64()?,
-            needs: Needs::read(reader)?,
-            signers: read_list(reader, SIGNERS_MAX)?,
-            officers: read_list(reader, OFFICERS_MAX)?,
-            notary: read_option(reader)?,
-            natural_key: read_option(reader)?,
-            legal_basis: read_option(reader)?,
-            effective_to: read_option(reader)?,
-            publish_from: read_option(reader)?,
-            publish_until: read_option(reader)?,
-        })
-    }
-}
-
-/// A step that waits for more approvals: revoke, suspend, resume or erase.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Pending {
-    /// The step.
-    pub step: Step,
-    /// Digest of its operation; what approvals name.
-    pub digest: Digest,
-    /// Approvals still missing.
-    pub needs: Needs,
-    /// Who signed it so far, in order.
-    pub signers: Vec<Signer>,
-}
-
-impl Layout for Pending {
-    fn write(&self, writer: &mut Writer) {
-        self.step.write(writer);
-        writer.digest(&self.digest);
-        self.needs.write(writer);
-        write_list(writer, &self.signers);
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
-        Ok(Self {
-            step: Step::read(reader)?,
-            digest: reader.digest()?,
-            needs: Needs::read(reader)?,
-            signers: read_list(reader, SIGNERS_MAX)?,
-        })
-    }
-}
-
-/// What the ledger remembers of a record; the value that state proofs are about.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct RecordHead {
-    /// Its type.
-    pub record_type: RecordType,
-    /// The agency that acts.
-    pub agency: OrgId,
-    /// Privacy class.
-    pub class: Class,
-    /// Kind of subject.
-    pub subject_kind: SubjectKind,
-    /// Header digest of version 1: what makes a repeated submission the same.
-    pub first_digest: Digest,
-    /// Leaf of version 1.
-    pub first_leaf: u64,
-    /// Marks.
-    pub flags: Flags,
-    /// The version that counts: effective, or the first one until it is.
-    pub current: VersionHead,
-    /// An amendment that waits for approvals.
-    pub next: Option<VersionHead>,
-    /// A step that waits for approvals.
-    pub pending: Option<Pending>,
-    /// Height of the last change.
-    pub changed_at: Height,
-}
-
-impl Layout for RecordHead {
-    fn write(&self, writer: &mut Writer) {
-        self.record_type.write(writer);
-        self.agency.write(writer);
-        self.class.write(writer);
-        self.subject_kind.write(writer);
-        writer.digest(&self.first_digest).u64(self.first_leaf);
-        self.flags.write(writer);
-        self.current.write(writer);
-        write_option(writer, self.next.as_ref());
-        write_option(writer, self.pending.as_ref());
-        writer.u64(self.changed_at.get());
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
-        Ok(Self {
-            record_type: RecordType::read(reader)?,
-            agency: OrgId::read(reader)?,
-            class: Class::read(reader)?,
-            subject_kind: SubjectKind::read(reader)?,
-            first_digest: reader.digest()?,
-            first_leaf: reader.u64()?,
-            flags: Flags::read(reader)?,
-            current: VersionHead::read(reader)?,
-            next: read_option(reader)?,
-            pending: read_option(reader)?,
-            changed_at: Height::new(reader.u64()?),
-        })
     }
 }
 
@@ -571,7 +301,8 @@ impl Layout for BasisEntry {
 /// State keys.
 pub mod key {
     use super::{
-        BasisRef, BodyPlace, Date, Digest, Layout, OrgId, PublicKey, RecordId, RecordType, Step, TxId, Writer,
+        BasisRef, BodyPlace, Date, Digest, Height, Layout, OrgId, PublicKey, RecordId, RecordType, Relation,
+        Step, TxId, Writer,
     };
     use crate::subject::SubjectTag;
 
@@ -774,6 +505,56 @@ pub mod key {
         writer.finish()
     }
 
+    /// Of a record that refers to another one whose steps it follows.
+    pub fn dependant(base: &RecordId, rel: Relation, record: &RecordId) -> Vec<u8> {
+        [&dependants_after(base, rel, None)[..], record.digest().as_bytes()].concat()
+    }
+
+    /// What all keys of records that so refer to one begin with, or the key right after one of them.
+    pub fn dependants_after(base: &RecordId, rel: Relation, after: Option<&RecordId>) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(72);
+        writer.u8(0x8c).digest(base.digest()).u8(rel.number());
+        if let Some(after) = after {
+            writer.digest(after.digest()).u8(0);
+        }
+        writer.finish()
+    }
+
+    /// The key after those of all records that so refer to one.
+    pub fn dependants_end(base: &RecordId, rel: Relation) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(40);
+        writer.u8(0x8c).digest(base.digest()).u8(rel.number().saturating_add(1));
+        writer.finish()
+    }
+
+    /// The referring record of such a key.
+    pub fn parse_dependant(key: &[u8]) -> Option<RecordId> {
+        RecordId::from_canonical(key.get(34..)?).ok()
+    }
+
+    /// Of how many records lie below one.
+    pub fn base_depth(record: &RecordId) -> Vec<u8> {
+        of(0x8d, record)
+    }
+
+    /// In the queue of cascades.
+    pub fn cascade(height: Height, record: &RecordId, step: Step) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(48);
+        writer.u8(0x8e).u64(height.get()).digest(record.digest()).u8(step.number());
+        writer.finish()
+    }
+
+    /// First and last possible key of the queue of cascades.
+    pub fn all_cascades() -> (Vec<u8>, Vec<u8>) {
+        (vec![0x8e], vec![0x8f])
+    }
+
+    /// The record of such a key, and what happened to it.
+    pub fn parse_cascade(key: &[u8]) -> Option<(RecordId, Step)> {
+        let mut reader = crate::canonical::Reader::new(key.get(9..)?);
+        Some((RecordId::read(&mut reader).ok()?, Step::read(&mut reader).ok()?))
+    }
+
     /// Of the record with an agency's own number.
     pub fn natural(record_type: RecordType, agency: &OrgId, natural_key: &Digest) -> Vec<u8> {
         let mut writer = Writer::with_capacity(72);
@@ -806,24 +587,5 @@ pub mod key {
     /// First and last possible key of every legal basis.
     pub fn all_bases() -> (Vec<u8>, Vec<u8>) {
         (vec![0x04], vec![0x05])
-    }
-}
-
-impl RecordHead {
-    /// The head of a new record from its first header.
-    pub fn first(header: &Header, version: VersionHead, changed_at: Height) -> Self {
-        Self {
-            record_type: header.record_type,
-            agency: header.agency.clone(),
-            class: header.class,
-            subject_kind: header.subject_kind,
-            first_digest: version.header_digest,
-            first_leaf: version.leaf_index,
-            flags: Flags::NONE,
-            current: version,
-            next: None,
-            pending: None,
-            changed_at,
-        }
     }
 }

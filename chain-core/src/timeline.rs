@@ -228,6 +228,18 @@ fn status_on(life: &Life, version: &Version, from: Date, day: Date) -> (Status, 
             _ => {}
         }
     }
+    for (moment, change) in life.changes().iter().filter(|(moment, _)| moment.day <= day) {
+        let at = format!("in block {}, on {}", moment.height, moment.day);
+        match change {
+            Change::Repaired => result = (Status::Repaired, format!("repaired {at}")),
+            Change::RepairUndone => result = (Status::Effective, holds(version, from)),
+            Change::EndedWithBase => {
+                result = (Status::Expired, format!("ended {at}, with the record that it rested on"));
+            }
+            Change::Closed => result = (Status::Expired, format!("closed by the decision {at}")),
+            _ => {}
+        }
+    }
     if let Some(last) = last_day(version).filter(|last| day > *last) {
         result = (Status::Expired, format!("version {number} held to {last}"));
     }
@@ -239,6 +251,9 @@ fn status_on(life: &Life, version: &Version, from: Date, day: Date) -> (Status, 
             }
             Change::Revoked(Effect::FromNow) if moment.day <= day => {
                 result = (Status::Revoked, format!("revoked {at}, from then on"));
+            }
+            Change::Sealed if moment.day <= day => {
+                result = (Status::Sealed, format!("kept long enough: its bodies were disposed of {at}"));
             }
             Change::Erased if moment.day <= day => {
                 result = (Status::Erased, format!("its bodies were ordered to be destroyed {at}"));

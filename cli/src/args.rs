@@ -81,6 +81,7 @@ pub(crate) enum Command {
     Devnet(start::devnet::DevnetCommand),
     Doctor(start::doctor::DoctorArgs),
     Explain(start::explain::ExplainArgs),
+    Play(start::play::PlayArgs),
 
     // Operator
     #[command(subcommand)]

@@ -16,6 +16,7 @@ pub(crate) fn run(command: Command, city: &City) -> CliResult {
         Command::Devnet(command) => start::devnet::run(command, city),
         Command::Doctor(args) => start::doctor::run(&args, city),
         Command::Explain(args) => start::explain::run(&args, city),
+        Command::Play(args) => start::play::run(&args, city),
         Command::Genesis(command) => operator::genesis::run(command, city),
         Command::Node(command) => operator::node::run(command, city),
         Command::Backup(args) => operator::stores::backup(&args),

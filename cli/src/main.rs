@@ -21,6 +21,7 @@ mod interrupt;
 mod keyring;
 mod output;
 mod passphrase;
+mod play;
 mod progress;
 mod proof_file;
 mod sets;

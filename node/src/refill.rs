@@ -19,7 +19,7 @@ use chain_core::id::{ChainId, Height, ValidatorIx};
 use chain_core::lane::{BatchRef, LaneAdvance, LaneFrontier, SignedBatchHeader};
 use chain_core::layout::Layout as _;
 use chain_core::operation::Operation;
-use chain_core::state::{RecordHead, Status, key};
+use chain_core::state::{RecordHead, key};
 use chain_core::transaction::Batch;
 use consensus::message::Proposal;
 use consensus::signer::{CommitteeKeys, Verifier as _};
@@ -269,7 +269,7 @@ impl Refill<'_> {
         let Some(entry) = entry else { return Ok(false) };
         let head = RecordHead::from_canonical(&entry)
             .map_err(|error| Refusal::new(Code::StorageCorrupt, format!("record head: {error}")))?;
-        Ok(head.current.status == Status::Erased)
+        Ok(head.current.status.is_without_bodies())
     }
 
     /// What the operations of a batch came to, by this node's own ledger.

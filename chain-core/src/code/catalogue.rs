@@ -69,7 +69,7 @@ catalogue! {
     RecordNotFound = 410, "RECORD_NOT_FOUND", "No record has this id.", "Check the id; refused submissions leave no record.";
     BadState = 411, "BAD_STATE", "The record's status does not allow this step.", "See the detail for the status and the steps it allows.";
     VersionConflict = 412, "VERSION_CONFLICT", "The operation names another version than the record has.", "Fetch the record and repeat with its present version.";
-    ReferenceNotFound = 413, "REFERENCE_NOT_FOUND", "A reference names a record that does not exist or has a type not allowed here.", "Check the reference.";
+    ReferenceNotFound = 413, "REF_NOT_FOUND", "A reference names a record that does not exist or has a type not allowed here.", "Check the reference.";
     ReasonRequired = 414, "REASON_REQUIRED", "The step needs a reason.", "Give the reason.";
     OfficersRequired = 415, "OFFICERS_REQUIRED", "The record must name two different officers of the agency.", "Name two officers.";
     NotDisclosed = 416, "NOT_DISCLOSED", "The record is not, or no longer, published.", "Ask the acting agency or an auditor.";
@@ -79,8 +79,13 @@ catalogue! {
     ThresholdNotMet = 420, "THRESHOLD_NOT_MET", "Not enough council members or administrators have agreed.", "Collect the missing signatures.";
     ScoreForbidden = 421, "SCORE_FORBIDDEN", "A score, rating or rank of a subject is not allowed.", "Leave the score out; it may not be recorded.";
     HeaderMismatch = 422, "HEADER_MISMATCH", "The public header says something else than the body.", "Build header and body together; see the detail for the field.";
-    LegalHold = 423, "LEGAL_HOLD", "The record is under a legal hold and may be neither sealed nor erased.", "Wait for the hold to be released; see the history for the order.";
+    LegalHold = 423, "ON_HOLD", "The record is under a legal hold and may be neither sealed nor erased.", "Wait for the hold to be released; see the history for the order.";
     NotAwaited = 424, "CONFIRMATION_NOT_AWAITED", "Nobody awaits this validator's word that it erased the record.", "Nothing to do: it gave it already, or it was no validator when the erasure was ordered.";
+    MissingNotice = 425, "MISSING_NOTICE", "The record names no notice that went before it.", "File the notice, or its fingerprint, and name it.";
+    MissingEvidence = 426, "MISSING_EVIDENCE", "The application for repair lacks evidence of performance or the public commitment.", "Have the applicant file it again with both.";
+    RepairExcluded = 427, "REPAIR_EXCLUDED", "The legal basis, or the record's type, knows no repair.", "See the detail; an objection or a review may still be open.";
+    OutlastsBase = 428, "OUTLASTS_BASE", "The record would begin before or end after the one it rests on.", "See the detail for the base's days.";
+    CascadeLimit = 429, "CASCADE_LIMIT", "Records resting on one another would form a circle or a chain of more than four.", "Let the record rest on the act itself.";
     ValidatorSetSize = 430, "VALIDATOR_SET_SIZE", "The validator set would have fewer than 4 or more than 100 members.", "Add another validator before one leaves, or remove one before another joins.";
     KeyInUse = 431, "KEY_IN_USE", "A key already serves another validator or a member.", "Make a new key for this purpose.";
     ReadyStale = 432, "READY_STALE", "The validator's word that it is ready is older than ten minutes, or dated ahead of block time.", "Check the validator's clock and have it say so again.";
@@ -167,5 +172,6 @@ catalogue! {
     BadMapping = 921, "BAD_MAPPING", "The mapping file is wrong.", "Compare it with the mapping files that are shipped.";
     JournalMismatch = 922, "JOURNAL_MISMATCH", "The journal belongs to another file, network or mapping.", "Resume with the same file, or start over with another journal.";
     NodeProgramMissing = 923, "NODE_PROGRAM_MISSING", "The program city-node is not installed beside city or in PATH.", "Build it with `make build`, or set CITY_NODE_BIN.";
+    ScenarioDiffers = 924, "SCENARIO_DIFFERS", "Steps of a scenario came to something else than it expects.", "Compare the columns expected and got; one of the two is wrong.";
     Internal = 999, "INTERNAL", "A bug in this program.", "Report it with the log.";
 }

@@ -31,11 +31,17 @@ impl<L: LedgerRead> Execution<'_, L> {
         let Some(mut head) = self.state.read::<RecordHead>(&key::record(&record))? else {
             return Ok(());
         };
+        let before = head.current.status;
         // The queue remembers what was once planned; the head knows what still holds.
         if !lifecycle::take_due(&mut head, due, step) {
             return Ok(());
         }
         head.changed_at = self.height;
+        match step {
+            Step::RetentionEnd => self.dispose(&record, &head)?,
+            Step::HoldEnd => self.plan_after_hold(&record, &head),
+            _ => {}
+        }
         let leaf = Leaf::Automatic(AutomaticLeaf {
             height: self.height,
             time_ms: self.time_ms,
@@ -47,8 +53,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             due,
         });
         self.append(Some(record), leaf.to_canonical());
-        self.put_head(record, &head);
-        Ok(())
+        self.conclude(&record, before, &mut head)
     }
 
     /// Plans the automatic steps of a version that has become effective.

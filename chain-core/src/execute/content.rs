@@ -33,10 +33,12 @@ impl<L: LedgerRead> Execution<'_, L> {
         let done = self.record_step(call, &head, header.version, status)?;
         self.file_governance(header)?;
         self.keep_listing(header, subject);
+        self.keep_links(header)?;
         if status == Status::Effective {
             self.made_effective(&header.record, &head, None)?;
         }
         self.put_head(header.record, &head);
+        self.open_case(header)?;
         Ok(done)
     }
 
@@ -51,6 +53,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             return Ok(duplicate(header, version.version, version.leaf_index));
         }
         lifecycle::check_amendment(&head, header)?;
+        self.check_new_bases(header, &head)?;
         let (needs, subject) = self.check_content(call, header)?;
         if header.natural_key != head.current.natural_key {
             self.take_natural_key(header)?;
@@ -65,6 +68,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         let done = self.record_step(call, &head, header.version, status)?;
         self.file_governance(header)?;
         self.keep_listing(header, subject);
+        self.keep_links(header)?;
         if status == Status::Effective {
             self.take_over_next(header.record, &mut head)?;
         }
@@ -100,15 +104,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         rules::check_header_content(header)?;
         let needs = self.check_legal_basis(header)?;
         self.check_officers(call, header)?;
-        for reference in &header.refs {
-            let target = self.state.read::<RecordHead>(&key::record(&reference.record))?;
-            let standing = target
-                .is_some_and(|target| !matches!(target.current.status, Status::Rejected | Status::Withdrawn));
-            if !standing {
-                let detail = format!("{} {}", reference.rel, reference.record);
-                return Err(Refusal::new(Code::ReferenceNotFound, detail).into());
-            }
-        }
+        self.check_links(header)?;
         Ok((needs, subject))
     }
 

@@ -1,43 +1,23 @@
-//! Erasure: an order of a privacy officer and an auditor, and the word of every validator that it was carried out.
+//! Erasure and sealing: an order of a privacy officer and an auditor, or the end of retention, and the word of every validator that it was carried out.
 //!
 //! The ledger forgets here what it holds of the record's subject; headers, leaves and commitments stay, and no byte that
 //! was ever signed changes. Bodies stand beside the blocks: whoever executes the order destroys them, and says so under
 //! its log key. The words are collected in an [`ErasureEntry`], whose state proof is the certificate of the erasure.
 
 use super::overlay::Fail;
-use super::{Call, Done, Execution, LedgerRead, Outcome, ReadError, Verdict};
+use super::{Done, Execution, LedgerRead, Outcome, ReadError, Verdict};
 use crate::code::{Code, Refusal};
 use crate::crypto::PublicKey;
 use crate::id::{RecordId, TxId};
 use crate::layout::Layout as _;
 use crate::leaf::{ErasureLeaf, Leaf};
-use crate::lifecycle;
-use crate::operation::{EraseGround, Operation, Step};
+use crate::operation::Operation;
 use crate::state::{BodyPlace, Confirmation, ErasureEntry, RecordHead, key};
 use crate::transaction::Transaction;
 
 impl<L: LedgerRead> Execution<'_, L> {
-    pub(super) fn order_erasure(
-        &mut self,
-        call: &Call<'_>,
-        record: &RecordId,
-        version: u32,
-        ground: EraseGround,
-        note: &str,
-    ) -> Result<Done, Fail> {
-        lifecycle::check_ground(&self.head(record)?, ground)?;
-        self.change(call, record, version, Step::Erase, note)
-    }
-
-    /// Carries an order out: what waited of the record is dropped with it.
-    pub(super) fn erase(&mut self, record: &RecordId, head: &mut RecordHead) -> Result<(), Fail> {
-        lifecycle::check_hold(head)?;
-        if let Some(next) = &head.next
-            && next.natural_key != head.current.natural_key
-        {
-            self.free_natural_key(head, next.natural_key.as_ref());
-        }
-        lifecycle::carry_out(head, Step::Erase);
+    /// Has every holder destroy the bodies of a record that was sealed or erased by the step that comes next in the log.
+    pub(super) fn dispose(&mut self, record: &RecordId, head: &RecordHead) -> Result<(), ReadError> {
         let epoch = self.state.epoch()?;
         let validators = epoch.iter().flat_map(|epoch| epoch.current.validators());
         let entry = ErasureEntry {
@@ -50,6 +30,15 @@ impl<L: LedgerRead> Execution<'_, L> {
         self.state.put(key::erasure(record), entry.to_canonical());
         self.erased.insert(*record);
         Ok(())
+    }
+
+    /// Drops what waited of a record that is sealed or erased, and frees its number.
+    pub(super) fn drop_waiting(&mut self, head: &RecordHead) {
+        if let Some(next) = &head.next
+            && next.natural_key != head.current.natural_key
+        {
+            self.free_natural_key(head, next.natural_key.as_ref());
+        }
     }
 
     /// Remembers where an operation that did nothing, refused or a repetition, brought a body for a record, so that an

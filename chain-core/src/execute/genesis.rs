@@ -97,6 +97,7 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         scheduled: None,
         frozen: Vec::new(),
         erased: BTreeSet::new(),
+        linked: 0,
         index: Index::None,
         touched: BTreeSet::new(),
     };

@@ -1,6 +1,6 @@
 //! The state as a block sees it: the ledger below, the block's own writes above.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::{LedgerRead, ReadError};
@@ -68,6 +68,22 @@ impl<'a, L: LedgerRead> Overlay<'a, L> {
             Some(value) => Ok(value.clone()),
             None => self.ledger.get(key),
         }
+    }
+
+    /// Up to `limit` keys with `from <= key < to`, ascending, as the block's own writes leave them.
+    pub(super) fn keys(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, ReadError> {
+        let own = self.writes.range(from.to_vec()..to.to_vec());
+        let removed = own.clone().filter(|(_, value)| value.is_none()).count();
+        let below = self.ledger.range(from, to, limit.saturating_add(removed))?;
+        let mut keys: BTreeSet<Vec<u8>> = below.into_iter().map(|(key, _)| key).collect();
+        for (key, value) in own {
+            if value.is_some() {
+                keys.insert(key.clone());
+            } else {
+                keys.remove(key);
+            }
+        }
+        Ok(keys.into_iter().take(limit).collect())
     }
 
     /// A typed value; what does not decode was damaged on disk.

@@ -1,4 +1,4 @@
-//! Steps on records that exist: countersign, reject, withdraw, revoke, suspend, resume, stop publication.
+//! Steps on records that exist: countersign, reject, withdraw, and every change of a record in effect.
 
 use super::overlay::Fail;
 use super::{Call, Done, Execution, LedgerRead};
@@ -8,10 +8,11 @@ use crate::id::RecordId;
 use crate::layout::Layout as _;
 use crate::leaf::SignedLeafHead;
 use crate::lifecycle::{self, Target, require_reason};
-use crate::operation::{NOTE_BYTES_MAX, Operation, Step};
+use crate::operation::{NOTE_BYTES_MAX, Operation, Remedy, Step};
+use crate::org::OrgId;
 use crate::record::Lifecycle;
 use crate::record::body::check_note;
-use crate::state::{Pending, RecordHead, Status, key};
+use crate::state::{Act, Pending, RecordHead, Status, key};
 
 impl<L: LedgerRead> Execution<'_, L> {
     /// Carries out one operation. Checks come before writes, so a refusal changes nothing.
@@ -26,23 +27,8 @@ impl<L: LedgerRead> Execution<'_, L> {
                 self.reject(call, record, *version, header_digest.as_ref(), reason)
             }
             Operation::Withdraw { record, version } => self.withdraw(call, record, *version),
-            Operation::Revoke { record, version, note, .. } => {
-                self.change(call, record, *version, Step::Revoke, note)
-            }
-            Operation::StopPublication { record, version, reason } => {
-                require_reason(reason)?;
-                self.change(call, record, *version, Step::StopPublication, reason)
-            }
-            Operation::Suspend { record, version, reason, .. } => {
-                require_reason(reason)?;
-                self.change(call, record, *version, Step::Suspend, reason)
-            }
-            Operation::Resume { record, version } => self.change(call, record, *version, Step::Resume, ""),
             Operation::Ready { record, version, time_ms, signature } => {
                 self.ready(call, record, *version, *time_ms, signature)
-            }
-            Operation::Erase { record, version, ground, note } => {
-                self.order_erasure(call, record, *version, *ground, note)
             }
             Operation::Accuse(_) => {
                 let detail = "evidence comes alone in its transaction";
@@ -52,6 +38,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                 let detail = "a validator confirms erasures in a transaction of nothing else";
                 Err(Refusal::new(Code::TooManyOperations, detail).into())
             }
+            change => self.change(call, change),
         }
     }
 
@@ -100,6 +87,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         digest: &Digest,
     ) -> Result<Done, Fail> {
         let mut head = self.head(record)?;
+        let before = head.current.status;
         let actor = call.author.actor();
         let target = lifecycle::target(&head, version, Some(digest))?;
         let given = lifecycle::approval(&actor, &head, target)?;
@@ -111,26 +99,42 @@ impl<L: LedgerRead> Execution<'_, L> {
             self.put_head(*record, &head);
             return Ok(done);
         }
+        let mut decided = None;
         match target {
             Target::Current => {
                 self.check_governance_of(record, &head, head.current.version, None)?;
+                self.check_bases(&head.current)?;
                 head.current.status = Status::Effective;
                 self.made_effective(record, &head, None)?;
             }
             Target::Next => {
                 let before = Some(head.current.version);
                 self.check_governance_of(record, &head, version, before)?;
+                self.check_next(&head)?;
                 self.take_over_next(*record, &mut head)?;
             }
             Target::Pending => {
-                let step = head.pending.take().map_or(Step::Revoke, |pending| pending.step);
-                self.carry_out(record, &mut head, step)?;
+                let pending = head.pending.take();
+                let (step, act) =
+                    pending.map_or((Step::Revoke, Act::Plain), |pending| (pending.step, pending.act));
+                self.carry_out(record, &mut head, step, act, actor.agency)?;
+                decided = Some((step, act));
             }
         }
-        let status = head.current.status;
+        let (version, status) = (head.current.version, head.current.status);
         let done = self.record_step(call, &head, version, status)?;
-        self.put_head(*record, &head);
+        self.conclude(record, before, &mut head)?;
+        if let Some((step, act)) = decided {
+            self.close_cases(record, step, act)?;
+        }
         Ok(done)
+    }
+
+    fn check_next(&self, head: &RecordHead) -> Result<(), Fail> {
+        match &head.next {
+            Some(next) => self.check_bases(next),
+            None => Ok(()),
+        }
     }
 
     fn reject(
@@ -159,7 +163,7 @@ impl<L: LedgerRead> Execution<'_, L> {
 
     fn withdraw(&mut self, call: &Call<'_>, record: &RecordId, version: u32) -> Result<Done, Fail> {
         let mut head = self.head(record)?;
-        let target = lifecycle::target(&head, version, None)?;
+        let target = lifecycle::withdrawal_target(&head, version)?;
         lifecycle::check_withdrawal(&call.author.actor(), &head, target)?;
         head.changed_at = self.height;
         self.end_version(call, record, head, target, Status::Withdrawn)
@@ -174,56 +178,87 @@ impl<L: LedgerRead> Execution<'_, L> {
         target: Target,
         status: Status,
     ) -> Result<Done, Fail> {
+        let before = head.current.status;
         let (version, freed) = lifecycle::end_version(&mut head, target, status)?;
         self.free_natural_key(&head, freed.as_ref());
         let done = self.record_step(call, &head, version, status)?;
-        self.put_head(*record, &head);
+        self.conclude(record, before, &mut head)?;
         Ok(done)
     }
 
-    /// Revoke, suspend, resume, stop publication, erase: at once, or pending until others have agreed.
-    pub(super) fn change(
-        &mut self,
-        call: &Call<'_>,
-        record: &RecordId,
-        version: u32,
-        step: Step,
-        note: &str,
-    ) -> Result<Done, Fail> {
-        let mut head = self.head(record)?;
-        check_note(note, head.class, NOTE_BYTES_MAX)?;
+    /// A change of a record: at once, or pending until others have agreed.
+    fn change(&mut self, call: &Call<'_>, operation: &Operation) -> Result<Done, Fail> {
+        let (record, version, step) = (operation.record(), operation.version(), operation.step());
+        let mut head = self.head(&record)?;
+        let before = head.current.status;
+        if let Operation::Erase { ground, .. } = operation {
+            lifecycle::check_ground(&head, *ground)?;
+        }
+        lifecycle::check_act(operation, &head, self.today)?;
+        let act = lifecycle::act_of(operation);
         let council = match head.record_type.lifecycle() {
-            Lifecycle::Status if self.is_council_matter(record, &head)? => Some(self.council_needs()),
+            Lifecycle::Status if self.is_council_matter(&record, &head)? => Some(self.council_needs()),
             _ => None,
         };
         let actor = call.author.actor();
-        let (role, needs) = lifecycle::rights(&head, step, council)?;
-        lifecycle::check_rights(&actor, &head, role)?;
+        let rights = lifecycle::rights(&head, step, council)?;
+        lifecycle::check_rights(&actor, &head, &rights)?;
         if version != head.current.version {
             return Err(lifecycle::version_conflict(version, &head).into());
         }
         lifecycle::check_change_state(&head, step)?;
         self.check_validator_step(&head, step)?;
-        lifecycle::check_nothing_pending(&head)?;
+        if !step.leaves_pending() {
+            lifecycle::check_nothing_pending(&head)?;
+        }
+        if let Operation::RepairDecide { case, outcome, .. } = operation {
+            self.check_application(&record, case, *outcome)?;
+        }
         head.changed_at = self.height;
+        let needs = lifecycle::decision_needs(&head, act, rights.needs);
         if needs.is_met() {
-            self.carry_out(record, &mut head, step)?;
+            self.carry_out(&record, &mut head, step, act, actor.agency)?;
         } else {
             let digest = Operation::digest_of(call.canonical);
-            head.pending = Some(Pending { step, digest, needs, signers: vec![actor.sign(step)] });
+            head.pending = Some(Pending { step, act, digest, needs, signers: vec![actor.sign(step)] });
         }
-        let status = head.current.status;
+        let (version, status) = (head.current.version, head.current.status);
         let done = self.record_step(call, &head, version, status)?;
-        self.put_head(*record, &head);
+        self.conclude(&record, before, &mut head)?;
+        if needs.is_met() {
+            self.close_cases(&record, step, act)?;
+        }
         Ok(done)
     }
 
     /// Lets a change take effect.
-    fn carry_out(&mut self, record: &RecordId, head: &mut RecordHead, step: Step) -> Result<(), Fail> {
+    fn carry_out(
+        &mut self,
+        record: &RecordId,
+        head: &mut RecordHead,
+        step: Step,
+        act: Act,
+        by: &OrgId,
+    ) -> Result<(), Fail> {
         self.check_validator_step(head, step)?;
+        if let Act::Repair(case, outcome) = act {
+            self.check_application(record, &case, outcome)?;
+        }
+        if matches!(step, Step::Erase | Step::Seal) {
+            lifecycle::check_hold(head)?;
+            self.drop_waiting(head);
+        }
+        if act.remedy() == Remedy::Amend {
+            self.check_next(head)?;
+            self.take_over_next(*record, head)?;
+        }
+        lifecycle::carry_out(head, step, act, by);
         match step {
-            Step::Erase => self.erase(record, head)?,
-            _ => lifecycle::carry_out(head, step),
+            Step::Erase | Step::Seal => self.dispose(record, head)?,
+            Step::Hold | Step::ReleaseHold => self.plan_after_hold(record, head),
+            // The days of a version that was repaired stand again.
+            Step::RepairUndo => self.plan_automatic_steps(record, &head.current),
+            _ => {}
         }
         if head.record_type.is_governance() {
             self.governance_status(record, head)?;

@@ -49,6 +49,16 @@ pub enum Change {
     PublicationStopped,
     /// Ended by its date.
     Expired,
+    /// Ended with the record that it rested on.
+    EndedWithBase,
+    /// A case, closed by the decision on the record that it is about.
+    Closed,
+    /// Repaired: the conduct was put right.
+    Repaired,
+    /// The repair was undone.
+    RepairUndone,
+    /// Bodies disposed of at the end of retention.
+    Sealed,
     /// A version that never took effect was refused or taken back.
     Ended(u32, Status),
 }

@@ -9,15 +9,16 @@ use crate::crypto::Digest;
 use crate::date::Date;
 use crate::execute::ChainParams;
 use crate::id::{Height, RecordId};
-use crate::leaf::{AutomaticLeaf, ErasureLeaf, GenesisLeaf, Leaf, RecoveryLeaf, SignedLeaf};
+use crate::leaf::{AutomaticLeaf, ErasureLeaf, GenesisLeaf, Leaf, LinkedLeaf, RecoveryLeaf, SignedLeaf};
 pub use crate::lifecycle::change::{Change, Moment, Version};
 use crate::lifecycle::{self, Actor, Target, anew};
-use crate::operation::{AmendReason, Effect, NOTE_BYTES_MAX, Operation, Step};
+use crate::operation::{AmendReason, Effect, NOTE_BYTES_MAX, Operation, Remedy, Step};
+use crate::org::OrgId;
 use crate::record::body::check_note;
 use crate::record::governance::BasisDetails;
 use crate::record::{BasisRef, Details, Header, Lifecycle, RecordType, record_id};
 use crate::rules;
-use crate::state::{Needs, Pending, RecordHead, Status};
+use crate::state::{Act, Flags, Needs, Pending, RecordHead, Status};
 
 /// The content of the legal bases that a record names; it never changes once it is in the catalogue.
 pub trait Bases {
@@ -97,7 +98,8 @@ impl Life {
         match leaf {
             Leaf::Genesis(leaf) => self.laid_down(index, moment, leaf)?,
             Leaf::Signed(leaf) => self.signed(index, moment, leaf, bases)?,
-            Leaf::Automatic(leaf) => self.due(moment, leaf)?,
+            Leaf::Automatic(leaf) => self.due(moment, leaf, bases)?,
+            Leaf::Linked(leaf) => self.linked(moment, leaf, bases)?,
             Leaf::Erasure(word) => self.confirmed(word)?,
             // Facts of one leaf each: no head follows from them under their own ids.
             Leaf::Evidence(_) | Leaf::Recovery(_) | Leaf::Seal(_) => {}
@@ -194,6 +196,7 @@ impl Life {
         bases: &impl Bases,
     ) -> Result<(), Refusal> {
         let actor = Actor { key: leaf.author, agency: &leaf.agency, role: leaf.role };
+        let before = self.status();
         let (version, status) = match &leaf.operation {
             Operation::Submit(header) => self.submit(index, moment, &actor, header, bases)?,
             Operation::Amend { header, reason } => {
@@ -218,7 +221,7 @@ impl Life {
             }
             Operation::Withdraw { version, .. } => {
                 let head = self.open()?;
-                let target = lifecycle::target(head, *version, None)?;
+                let target = lifecycle::withdrawal_target(head, *version)?;
                 lifecycle::check_withdrawal(&actor, head, target)?;
                 self.end_version(moment, target, Status::Withdrawn)?
             }
@@ -228,13 +231,14 @@ impl Life {
             }
             change => self.change(moment, &actor, change)?,
         };
+        self.plan_seal(moment, before, bases)?;
         let head = self.open()?;
         head.changed_at = moment.height;
         let (got, want) = ((leaf.version, leaf.status, leaf.flags), (version, status, head.flags));
         if got == want {
             return Ok(());
         }
-        let told = |(version, status, flags): (u32, Status, crate::state::Flags)| {
+        let told = |(version, status, flags): (u32, Status, Flags)| {
             format!("version {version} {status} {:?}", flags.names())
         };
         Err(mismatch(format!("the leaf says {}, the rules give {}", told(got), told(want))))
@@ -347,12 +351,15 @@ impl Life {
                 self.took_effect(moment, version);
             }
             Target::Pending => {
-                let step = head.pending.take().map_or(Step::Revoke, |pending| pending.step);
+                let pending = head.pending.take();
+                let (step, act) =
+                    pending.map_or((Step::Revoke, Act::Plain), |pending| (pending.step, pending.act));
                 let effect = self.pending_effect;
-                self.carry_out(moment, step, effect)?;
+                self.carry_out(moment, step, act, effect, actor.agency)?;
             }
         }
-        Ok((version, self.open()?.current.status))
+        let head = self.open()?;
+        Ok((head.current.version, head.current.status))
     }
 
     /// Ends a version that never took effect.
@@ -377,55 +384,119 @@ impl Life {
         let (step, version) = (operation.step(), operation.version());
         let council = self.is_council_matter().then(|| self.council());
         let head = self.open()?;
-        let mut effect = Effect::FromNow;
-        let note = match operation {
-            Operation::Revoke { note, effect: from, .. } => {
-                effect = *from;
-                note.as_str()
-            }
-            Operation::StopPublication { reason, .. } | Operation::Suspend { reason, .. } => {
-                lifecycle::require_reason(reason)?;
-                reason.as_str()
-            }
-            Operation::Erase { ground, note, .. } => {
-                lifecycle::check_ground(head, *ground)?;
-                note.as_str()
-            }
-            _ => "",
-        };
-        check_note(note, head.class, NOTE_BYTES_MAX)?;
-        let (role, needs) = lifecycle::rights(head, step, council)?;
-        lifecycle::check_rights(actor, head, role)?;
+        let effect = if let Operation::Revoke { effect, .. } = operation { *effect } else { Effect::FromNow };
+        if let Operation::Erase { ground, .. } = operation {
+            lifecycle::check_ground(head, *ground)?;
+        }
+        lifecycle::check_act(operation, head, moment.day)?;
+        let act = lifecycle::act_of(operation);
+        let rights = lifecycle::rights(head, step, council)?;
+        lifecycle::check_rights(actor, head, &rights)?;
         if version != head.current.version {
             return Err(lifecycle::version_conflict(version, head));
         }
         lifecycle::check_change_state(head, step)?;
-        lifecycle::check_nothing_pending(head)?;
+        if !step.leaves_pending() {
+            lifecycle::check_nothing_pending(head)?;
+        }
+        let needs = lifecycle::decision_needs(head, act, rights.needs);
         if needs.is_met() {
-            self.carry_out(moment, step, effect)?;
+            self.carry_out(moment, step, act, effect, actor.agency)?;
         } else {
             let signers = vec![actor.sign(step)];
-            head.pending = Some(Pending { step, digest: operation.digest(), needs, signers });
+            head.pending = Some(Pending { step, act, digest: operation.digest(), needs, signers });
             self.pending_effect = effect;
         }
-        Ok((version, self.open()?.current.status))
+        let head = self.open()?;
+        Ok((head.current.version, head.current.status))
     }
 
-    fn carry_out(&mut self, moment: Moment, step: Step, effect: Effect) -> Result<(), Refusal> {
+    fn carry_out(
+        &mut self,
+        moment: Moment,
+        step: Step,
+        act: Act,
+        effect: Effect,
+        by: &OrgId,
+    ) -> Result<(), Refusal> {
         let head = self.open()?;
-        if step == Step::Erase {
+        if matches!(step, Step::Erase | Step::Seal) {
             lifecycle::check_hold(head)?;
         }
-        lifecycle::carry_out(head, step);
+        let before = head.current.status;
+        if act.remedy() == Remedy::Amend {
+            lifecycle::take_over(head)?;
+        }
+        let stopped = head.flags.contains(Flags::PUBLICATION_STOPPED);
+        lifecycle::carry_out(head, step, act, by);
+        let (version, after) = (head.current.version, head.current.status);
+        let newly_stopped = !stopped && head.flags.contains(Flags::PUBLICATION_STOPPED);
+        if act.remedy() == Remedy::Amend {
+            self.took_effect(moment, version);
+        }
         let change = match step {
-            Step::Revoke => Change::Revoked(effect),
-            Step::Suspend => Change::Suspended,
-            Step::Resume => Change::Resumed,
-            Step::Erase => Change::Erased,
-            _ => Change::PublicationStopped,
+            Step::Suspend => Some(Change::Suspended),
+            Step::Resume => Some(Change::Resumed),
+            Step::Erase => Some(Change::Erased),
+            Step::Seal => Some(Change::Sealed),
+            Step::RepairUndo => Some(Change::RepairUndone),
+            _ if before != after && after == Status::Revoked => Some(Change::Revoked(effect)),
+            _ if before != after && after == Status::Repaired => Some(Change::Repaired),
+            _ if newly_stopped => Some(Change::PublicationStopped),
+            _ => None,
         };
-        self.changes.push((moment, change));
+        self.changes.extend(change.map(|change| (moment, change)));
         Ok(())
+    }
+
+    fn status(&self) -> Option<Status> {
+        self.head.as_ref().map(|head| head.current.status)
+    }
+
+    /// Notes when the bodies of a record that has just ended are to go.
+    fn plan_seal(
+        &mut self,
+        moment: Moment,
+        before: Option<Status>,
+        bases: &impl Bases,
+    ) -> Result<(), Refusal> {
+        let (Some(before), Some(head)) = (before, &mut self.head) else { return Ok(()) };
+        if head.current.status == before {
+            return Ok(());
+        }
+        let basis = match &head.current.legal_basis {
+            Some(named) => bases.basis(named)?,
+            None => None,
+        };
+        let years = basis.map_or(0, |basis| basis.retention_years);
+        lifecycle::plan_seal(head, before, moment.day, years);
+        Ok(())
+    }
+
+    /// A step that followed from a step on another record. Whether that one was taken is a question to the other record.
+    fn linked(&mut self, moment: Moment, leaf: &LinkedLeaf, bases: &impl Bases) -> Result<(), Refusal> {
+        let before = self.status();
+        let head = self.open()?;
+        if !lifecycle::take_linked(head, leaf.step, &leaf.cause) {
+            let detail = format!("no step to {} follows from record {}", leaf.step, leaf.cause);
+            return Err(Refusal::new(Code::BadState, detail));
+        }
+        head.changed_at = moment.height;
+        if (leaf.version, leaf.status, leaf.flags) != (head.current.version, head.current.status, head.flags)
+        {
+            return Err(mismatch(
+                "a step after another record says that something else came of it".to_owned(),
+            ));
+        }
+        let change = match leaf.step {
+            Step::Expire => Some(Change::EndedWithBase),
+            Step::CloseCase => Some(Change::Closed),
+            Step::Suspend => Some(Change::Suspended),
+            Step::Resume => Some(Change::Resumed),
+            _ => None,
+        };
+        self.changes.extend(change.map(|change| (moment, change)));
+        self.plan_seal(moment, before, bases)
     }
 
     /// Whether the record is the council's to change.
@@ -459,7 +530,8 @@ impl Life {
     }
 
     /// A step that the ledger took by itself.
-    fn due(&mut self, moment: Moment, leaf: &AutomaticLeaf) -> Result<(), Refusal> {
+    fn due(&mut self, moment: Moment, leaf: &AutomaticLeaf, bases: &impl Bases) -> Result<(), Refusal> {
+        let before = self.status();
         let head = self.open()?;
         if moment.day < leaf.due {
             let detail =
@@ -475,16 +547,20 @@ impl Life {
         {
             return Err(mismatch("an automatic step says that something else came of it".to_owned()));
         }
-        let expired = leaf.step == Step::Expire;
-        let change = if expired { Change::Expired } else { Change::PublicationStopped };
-        self.changes.push((moment, change));
-        Ok(())
+        let change = match leaf.step {
+            Step::Expire => Some(Change::Expired),
+            Step::RetentionEnd => Some(Change::Sealed),
+            Step::PublicationEnd => Some(Change::PublicationStopped),
+            _ => None,
+        };
+        self.changes.extend(change.map(|change| (moment, change)));
+        self.plan_seal(moment, before, bases)
     }
 
     /// A validator's word on an erasure; the record's head does not change by it.
     fn confirmed(&mut self, word: &ErasureLeaf) -> Result<(), Refusal> {
         let head = self.open()?;
-        if head.current.status != Status::Erased {
+        if !head.current.status.is_without_bodies() {
             let detail = format!("{} confirms an erasure that nobody ordered", word.validator);
             return Err(Refusal::new(Code::NotAwaited, detail));
         }

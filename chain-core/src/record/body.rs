@@ -18,7 +18,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::governance::check_optional_text;
-use super::{CODE_BYTES_MAX, Class, NAME_BYTES_MAX, RecordType, Reference, Severity, SubjectKind};
+use super::{
+    CODE_BYTES_MAX, Class, NAME_BYTES_MAX, REFERENCES_MAX, RecordType, Reference, Relation, Severity,
+    SubjectKind,
+};
 use crate::canonical::Writer;
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
@@ -196,7 +199,13 @@ pub fn judge(record_type: RecordType, class: Class, text: &str) -> Result<Derive
     let derived = match record_type {
         RecordType::Licence => super::credit::judge_licence(&mut fields, class),
         RecordType::Penalty => super::credit::judge_penalty(&mut fields, class),
+        RecordType::Commitment => super::credit::case::judge_commitment(&mut fields, class),
+        RecordType::ListEntry => super::credit::burden::judge_list_entry(&mut fields, class),
+        RecordType::Measure => super::credit::burden::judge_measure(&mut fields, class),
+        RecordType::Objection => super::credit::case::judge_objection(&mut fields),
+        RecordType::Repair => super::credit::case::judge_repair(&mut fields),
         RecordType::Decision => super::egov::judge_decision(&mut fields),
+        RecordType::PropertyEvent => super::egov::property::judge_property_event(&mut fields),
         RecordType::DocFingerprint => super::egov::judge_fingerprint(&mut fields, class),
         RecordType::Agency | RecordType::Member | RecordType::LegalBasis | RecordType::Validator => {
             return Err(Refusal::new(Code::BodyNotAllowed, format!("{record_type} has no body")));
@@ -555,6 +564,19 @@ impl<'a> Fields<'a> {
     /// Whether a member is there.
     pub fn has(&self, name: &str) -> bool {
         self.members.iter().any(|(member, _)| member == name)
+    }
+
+    /// A list of records that this one refers to; absent means none.
+    ///
+    /// # Errors
+    /// `SCHEMA_INVALID`, `SIZE_LIMIT`.
+    pub fn records(&mut self, name: &'static str, rel: Relation) -> Result<Vec<Reference>, Refusal> {
+        let record = |item: &Json<'_>| match item {
+            Json::Text(text) => text.parse().ok().map(|record| Reference { rel, record }),
+            _ => None,
+        };
+        let wrong = || Refusal::new(Code::SchemaInvalid, format!("{name}: wants record ids"));
+        self.list(name, REFERENCES_MAX)?.iter().map(|item| record(item).ok_or_else(wrong)).collect()
     }
 
     /// The subject: kind and identifier.

@@ -1,8 +1,12 @@
-//! The credit family: licences and penalties, as published under "double publicity" (NDRC 2018/424).
+//! The credit family. Here: licences and penalties, as published under "double publicity" (NDRC 2018/424); [`burden`]
+//! holds list entries and measures, [`case`] promises, objections and applications for repair.
 //!
 //! The structs are the JSON shapes of the bodies; optional members that are absent are left out. Fields that
 //! the official columns do not carry (date of the conduct, service, remedies) are optional here: an importer
 //! must not invent them.
+
+pub mod burden;
+pub mod case;
 
 use serde::{Deserialize, Serialize};
 

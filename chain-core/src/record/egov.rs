@@ -1,10 +1,13 @@
-//! The e-governance family: decisions of authorities, and fingerprints of documents kept elsewhere.
+//! The e-governance family: decisions of authorities, and fingerprints of documents kept elsewhere; [`property`] holds
+//! events of the real estate register.
+
+pub mod property;
 
 use serde::{Deserialize, Serialize};
 
 use super::body::{Attachment, Derived, Fields, LocalText, Origin, Subject};
 use super::governance::check_order;
-use super::{CODE_BYTES_MAX, Class, NAME_BYTES_MAX, REFERENCES_MAX, Reference, Relation};
+use super::{CODE_BYTES_MAX, Class, NAME_BYTES_MAX, Relation};
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::date::Date;
@@ -75,17 +78,7 @@ pub(super) fn judge_decision(fields: &mut Fields<'_>) -> Result<Derived, Refusal
     check_order("adopted", Some(adopted), "published", Some(published))?;
     check_order("adopted", Some(adopted), "in_force", Some(in_force))?;
     check_order("in_force", Some(in_force), "ends", ends)?;
-    let mut refs = Vec::new();
-    for item in fields.list("repeals", REFERENCES_MAX)? {
-        let record = match item {
-            Json::Text(text) => text.parse::<RecordId>().ok(),
-            _ => None,
-        };
-        let Some(record) = record else {
-            return Err(Refusal::new(Code::SchemaInvalid, "repeals: wants record ids"));
-        };
-        refs.push(Reference { rel: Relation::Replaces, record });
-    }
+    let refs = fields.records("repeals", Relation::Replaces)?;
     fields.text("uri", NAME_BYTES_MAX)?;
     let text = fields.attachment("text")?;
     let languages = fields.list("languages", super::body::LANGUAGES_MAX)?;

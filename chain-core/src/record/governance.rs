@@ -34,6 +34,8 @@ closed_list!(
         Auditor = 6, "auditor";
         /// Decides with others on agencies and legal bases; on no single case.
         CouncilMember = 7, "council_member";
+        /// Files objections, applications, promises and statements for subjects that have proved to it who they are.
+        Portal = 8, "portal";
     }
 );
 

@@ -5,6 +5,7 @@
 mod accuse;
 mod amendment;
 mod automatic;
+mod cascade;
 mod city;
 mod content;
 mod countersign;

@@ -17,9 +17,13 @@ use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::json;
 use chain_core::layout::Layout;
 use chain_core::leaf::{
-    AutomaticLeaf, ErasureLeaf, EvidenceLeaf, GenesisLeaf, Leaf, RecoveryLeaf, SealLeaf, SignedLeaf,
+    AutomaticLeaf, ErasureLeaf, EvidenceLeaf, GenesisLeaf, Leaf, LinkedLeaf, RecoveryLeaf, SealLeaf,
+    SignedLeaf,
 };
-use chain_core::operation::{AmendReason, Effect, EraseGround, Operation, RevokeReason, Step};
+use chain_core::operation::{
+    AmendReason, DisputeOutcome, Effect, EraseGround, Operation, Remedy, RepairOutcome, ReviewOutcome,
+    RevokeReason, Step,
+};
 use chain_core::org::OrgId;
 use chain_core::record::governance::{Possession, Role};
 use chain_core::record::validator::{Ready, ValidatorDetails, ValidatorPossession};
@@ -28,8 +32,9 @@ use chain_core::record::{
 };
 use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
 use chain_core::state::{
-    AgencyEntry, BasisEntry, Confirmation, EpochEntry, ErasureEntry, Flags, MemberEntry, Needs, OffenceEntry,
-    OffenderEntry, Pending, ReadyEntry, RecordHead, Scheduled, Signer, Status, ValidatorEntry, VersionHead,
+    Act, AgencyEntry, BasisEntry, Confirmation, EpochEntry, ErasureEntry, Flags, MemberEntry, Needs,
+    OffenceEntry, OffenderEntry, Pending, ReadyEntry, RecordHead, Scheduled, Signer, Status, ValidatorEntry,
+    VersionHead,
 };
 use chain_core::transaction::{Body, Submission, Transaction};
 use proptest::prelude::*;
@@ -175,6 +180,45 @@ fn operations() -> Vec<(&'static str, Operation)> {
             Operation::Erase { record, version, ground: EraseGround::Court, note: "file 7/2026".to_owned() },
         ),
         ("confirm_erasure", Operation::ConfirmErasure { record, version, bodies: 2 }),
+        (
+            "dispute_decide",
+            Operation::DisputeDecide {
+                record,
+                version,
+                outcome: DisputeOutcome::Upheld,
+                carries: Remedy::Amend,
+                reasons: "found".to_owned(),
+            },
+        ),
+        ("review_open", Operation::ReviewOpen { record, version, file_no: "行初1号".to_owned() }),
+        (
+            "review_decide",
+            Operation::ReviewDecide {
+                record,
+                version,
+                outcome: ReviewOutcome::Annulled,
+                carries: Remedy::None,
+                order_no: "行初1号".to_owned(),
+            },
+        ),
+        (
+            "repair_decide",
+            Operation::RepairDecide {
+                record,
+                version,
+                case: record,
+                outcome: RepairOutcome::Granted,
+                reasons: "put right".to_owned(),
+            },
+        ),
+        ("repair_undo", Operation::RepairUndo { record, version, reason: "false".to_owned() }),
+        ("seal", Operation::Seal { record, version }),
+        (
+            "hold",
+            Operation::Hold { record, version, order_no: "order 1".to_owned(), until: date("2026-12-31") },
+        ),
+        ("release_hold", Operation::ReleaseHold { record, version, order_no: "order 2".to_owned() }),
+        ("annotate", Operation::Annotate { record, version, text: "不同意".to_owned() }),
     ]
 }
 
@@ -307,6 +351,19 @@ fn leaves() -> Vec<(&'static str, Leaf)> {
                 bodies: 2,
             })),
         ),
+        (
+            "linked",
+            Leaf::Linked(LinkedLeaf {
+                height: Height::new(260),
+                time_ms: 1_778_029_200_005,
+                step: Step::Expire,
+                record: record(),
+                version: 1,
+                status: Status::Expired,
+                flags: Flags::PUBLICATION_STOPPED,
+                cause: RecordId::new(digest("base")),
+            }),
+        ),
     ]
 }
 
@@ -340,12 +397,20 @@ fn head() -> RecordHead {
         notary: Some(agency("N")),
         natural_key: Some(digest("natural")),
         legal_basis: Some(BasisRef { id: "food-safety".to_owned(), version: 1 }),
+        decided_on: Some(date("2026-05-06")),
+        effective_from: Some(date("2026-05-06")),
         effective_to: Some(date("2027-05-06")),
         publish_from: Some(date("2026-05-06")),
+        publish_min_until: Some(date("2026-08-06")),
         publish_until: Some(date("2027-05-06")),
+        dispose_on: Some(date("2032-05-06")),
+        severity: Some(Severity::Ordinary),
+        refs: vec![Reference { rel: Relation::BasedOn, record: record() }],
+        attachments_root: Some(digest("attachments")),
     };
     let pending = Pending {
-        step: Step::Revoke,
+        step: Step::RepairDecide,
+        act: Act::Repair(record(), RepairOutcome::Granted),
         digest: digest("operation"),
         needs: Needs::council(2),
         signers: vec![signer],
@@ -361,6 +426,11 @@ fn head() -> RecordHead {
         next: Some(VersionHead { version: 2, status: Status::Submitted, ..version.clone() }),
         current: version,
         pending: Some(pending),
+        hold_until: Some(date("2026-12-31")),
+        seal_on: Some(date("2032-05-07")),
+        reviewer: Some(agency("A2")),
+        suspended_with: Some(record()),
+        annotations: 3,
         changed_at: Height::new(9),
     }
 }

@@ -3,3 +3,4 @@
 pub(crate) mod devnet;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod play;

@@ -7,7 +7,7 @@ use chain_core::execute::LedgerRead as _;
 use chain_core::id::RecordId;
 use chain_core::layout::Layout as _;
 use chain_core::leaf::Leaf;
-use chain_core::read::{Moment, Reader, history_entry, is_disclosed, record_view};
+use chain_core::read::{Moment, Reader, history_entry, is_body_disclosed, record_view};
 use chain_core::state::{RecordHead, Status, key};
 use chain_core::transaction::{Batch, Body};
 
@@ -60,7 +60,7 @@ impl Local {
         let leaf = self.leaf(snapshot, head.current.leaf_index)?;
         let header = leaf.header().ok_or_else(|| corrupt("record head", "names a leaf without a header"))?;
         let body = self.disclosed_body(snapshot, head, &leaf, moment.today)?;
-        let erased = head.current.status == Status::Erased;
+        let erased = head.current.status.is_without_bodies();
         let body_elsewhere = body.is_none() && !erased && self.is_body_elsewhere(snapshot, &leaf)?;
         let body = body.as_ref().map(|body| body.json.as_str());
         let view = record_view(record, head, header, body, &Reader::Auditor, moment)?;
@@ -110,8 +110,10 @@ impl Local {
                 let head = self.head(snapshot, &header.record)?;
                 let shown = head.map_or(auditor, |head| {
                     let current = head.record_type.is_governance() || head.current.version == header.version;
-                    let erased = head.current.status == Status::Erased;
-                    !erased && (auditor || current && is_disclosed(&head, &head.current, &self.reader, today))
+                    let erased = head.current.status.is_without_bodies();
+                    !erased
+                        && (auditor
+                            || current && is_body_disclosed(&head, &head.current, &self.reader, today))
                 });
                 if !shown {
                     *slot = None;
@@ -128,8 +130,8 @@ impl Local {
         leaf: &Leaf,
         today: Date,
     ) -> Result<Option<Body>, Refusal> {
-        let erased = head.current.status == Status::Erased;
-        if erased || !is_disclosed(head, &head.current, &self.reader, today) {
+        let erased = head.current.status.is_without_bodies();
+        if erased || !is_body_disclosed(head, &head.current, &self.reader, today) {
             return Ok(None);
         }
         let body = self.body_of(snapshot, leaf)?;

@@ -13,7 +13,7 @@ use chain_core::lifecycle::replay::{Life, Moment};
 use chain_core::receipt::TlogProof;
 use chain_core::record::RecordType;
 use chain_core::rules;
-use chain_core::state::{EntryName, ErasureEntry, RecordHead, Status};
+use chain_core::state::{EntryName, ErasureEntry, RecordHead};
 use chain_core::state_proof::{Shown, StateProof};
 use chain_core::transaction::Submission;
 use serde_json::json;
@@ -111,7 +111,7 @@ pub(crate) fn audit<S: Source>(
         return Err(wrong(None, Code::LeafMismatch, detail));
     }
     trail.check_head(&record, &life)?;
-    if life.head().is_some_and(|head| head.current.status == Status::Erased) {
+    if life.head().is_some_and(|head| head.current.status.is_without_bodies()) {
         if let Some(place) = held {
             let detail = format!(
                 "the node still gives out the body that leaf {place} files, and its erasure was ordered"
@@ -369,6 +369,7 @@ impl<S: Source> Steps<'_, '_, S> {
                     ..Told::default()
                 })
             }
+            Leaf::Linked(step) => Ok(Told::of(&format!("follows from record {}", step.cause))),
             _ => Ok(Told::of("follows from its date")),
         }
     }
