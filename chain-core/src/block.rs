@@ -21,6 +21,9 @@ pub const BLOCK_RECORDS_MAX: u32 = 8_192;
 pub const VIEW_BLOCKS_MAX: u64 = 4_096;
 /// How far execution may lag behind ordering: K.
 pub const EXEC_LAG_MAX: u64 = 64;
+/// The execution of every multiple of this height is certified: headers certify executions with a lag and pass heights
+/// over, but none of these. A snapshot of such a height can be held against a root that a quorum signed.
+pub const CERTIFIED_EVERY: u64 = 64;
 
 /// Header flags, a bit set.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]

@@ -51,7 +51,7 @@ pub use epoch::Closing;
 const TICK_MS: u64 = 50;
 /// Most own batches that wait to be signed or ordered.
 const LOCAL_BATCHES_MAX: usize = 64;
-/// Summaries kept to answer for recent execution roots.
+/// Summaries kept to answer for execution roots that are certified already.
 const SUMMARIES_MAX: usize = 512;
 
 /// The chain at one executed height: what building and checking the next block needs.
@@ -145,7 +145,8 @@ pub struct Restored {
     pub certificate: Option<Cert>,
     /// Stored blocks above the final ones, in any order.
     pub blocks: Vec<Proposal>,
-    /// Summaries of recent heights up to the executed one, ascending; at least the last 192 if there are.
+    /// Summaries of recent heights up to the executed one, ascending: at least the last 192 if there are, and all from
+    /// the height on that the executed block's header certifies, since none may be passed over for long.
     pub summaries: Vec<ExecSummary>,
     /// Headers of final blocks up to the newest one, ascending; at least the last 256 if there are.
     pub recent: Vec<Header>,
@@ -703,7 +704,11 @@ impl Engine {
     ) {
         self.executed = self.executed.max(summary.height);
         self.summaries.insert(summary.height, summary.root());
-        while self.summaries.len() > SUMMARIES_MAX {
+        // What is not certified yet will be asked for, however far execution went ahead of that.
+        let covered = self.chain.committed().header.as_ref().map_or(Height::ZERO, |one| one.exec_height);
+        while self.summaries.len() > SUMMARIES_MAX
+            && self.summaries.first_key_value().is_some_and(|(height, _)| *height < covered)
+        {
             self.summaries.pop_first();
         }
         let empty = self.chain.committed_header(summary.height).is_none_or(Header::is_empty);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use chain_core::block::CERTIFIED_EVERY;
 use chain_core::code::{Code, Refusal};
 use serde::Deserialize;
 
@@ -113,7 +114,7 @@ pub struct VaultConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct SnapshotsConfig {
     /// After so many blocks, besides where epochs end; 0 for only there. A node that joins takes one that f+1 validators
-    /// have, so all should say the same.
+    /// have, so all should say the same. A multiple of [`CERTIFIED_EVERY`].
     pub every: u64,
 }
 
@@ -177,6 +178,13 @@ impl Config {
             let detail = format!(
                 "`p2p.listen` is {:?}, wants a multiaddr like /ip4/0.0.0.0/tcp/7101",
                 config.p2p.listen
+            );
+            return Err(invalid(detail));
+        }
+        if !config.snapshots.every.is_multiple_of(CERTIFIED_EVERY) {
+            let detail = format!(
+                "`snapshots.every` is {}, wants a multiple of {CERTIFIED_EVERY}: only of these heights is every execution certified",
+                config.snapshots.every
             );
             return Err(invalid(detail));
         }
@@ -262,6 +270,7 @@ listen = "127.0.0.1:8101"
             ("[keys]", "[keys", "line 4"),
             ("[p2p]", "[keys]", "duplicate"),
             ("[api]", "[backup]\n[api]", "missing field `folder`"),
+            ("[api]", "[snapshots]\nevery = 40\n[api]", "`snapshots.every` is 40, wants a multiple of 64"),
             ("[api]", "[backup]\nfolder = \"b\"\nkeep = 3\n[api]", "unknown field `keep`"),
         ] {
             let refusal = Config::parse(&GOOD.replacen(from, to, 1)).unwrap_err();

@@ -51,8 +51,6 @@ pub(crate) struct Executor<'a> {
     recent: VecDeque<ExecSummary>,
     /// The last base of an epoch of which a snapshot was taken, or could not be.
     snapshot: Height,
-    /// The last other snapshot that was taken, until a header certifies it.
-    uncertified: Option<Height>,
     /// Whether a record may be listed in the index of subjects whose body was gone before this node executed it: until it
     /// is listed no more, the index comes from what others recorded.
     unseen: bool,
@@ -108,7 +106,7 @@ impl<'a> Executor<'a> {
         }
         let log = ledger.log_frontier().map_err(refuse)?;
         check_log(&log, &summary)?;
-        let recent = ledger.recent_summaries(tip.height).map_err(refuse)?.into();
+        let recent = ledger.recent_summaries(&tip).map_err(refuse)?.into();
         core.note_executed(tip.height);
         let view = ledger.execution_view();
         let unseen = has_unseen(&view)?;
@@ -120,7 +118,6 @@ impl<'a> Executor<'a> {
             state: ExecState { summary, log },
             recent,
             snapshot: Height::ZERO,
-            uncertified: None,
             unseen,
         })
     }
@@ -196,24 +193,11 @@ impl<'a> Executor<'a> {
         self.core.snapshots.keep(&self.core.ledger, base).map_err(refuse)
     }
 
-    /// Takes a snapshot every so many blocks; and after a block that certifies the execution of one above the last
-    /// snapshot's, which nobody will certify any more, another one in its place.
+    /// Takes a snapshot every so many blocks. Where an epoch ends there is one anyway.
     fn snapshot_between(&mut self, header: &Header) -> Result<(), Refusal> {
         let snapshots = &self.core.snapshots;
-        let passed_over = match self.uncertified {
-            Some(height) if header.exec_height >= height => {
-                self.uncertified = None;
-                (header.exec_height > height).then_some(height)
-            }
-            _ => None,
-        };
-        if let Some(height) = passed_over {
-            snapshots.drop_uncertified(height);
-        }
-        let closing = header.flags.contains(Flags::CLOSING);
-        if !closing && (passed_over.is_some() || snapshots.is_due(header.height)) {
+        if !header.flags.contains(Flags::CLOSING) && snapshots.is_due(header.height) {
             snapshots.keep(&self.core.ledger, header.height).map_err(refuse)?;
-            self.uncertified = Some(header.height);
         }
         Ok(())
     }

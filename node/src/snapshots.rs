@@ -6,8 +6,10 @@
 //! root that a quorum signed: [`verify`] does that, [`restore`] puts one in the place of a lost ledger, [`offer`] hands it
 //! to a node that joins, and [`fetch`] is what that node does.
 //!
-//! Another one is taken every so many blocks. Headers do not certify every height: one that they pass over is replaced by
-//! that of the block which says so, at every validator alike.
+//! Another one is taken every so many blocks, a multiple of [`CERTIFIED_EVERY`]: headers do not certify every height, but
+//! they pass over none of these.
+//!
+//! [`CERTIFIED_EVERY`]: chain_core::block::CERTIFIED_EVERY
 //!
 //! ```text
 //! snapshots/<height>            a snapshot: a RocksDB store whose large files are linked with the ledger's
@@ -149,16 +151,6 @@ impl Snapshots {
         }
         self.remove_old()?;
         Ok(true)
-    }
-
-    /// Removes one that no header certifies, nor ever will. A failure costs its room.
-    pub(crate) fn drop_uncertified(&self, height: Height) {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.path(height).exists()
-            && let Err(refusal) = self.remove(height)
-        {
-            tracing::warn!(height = height.get(), detail = refusal.detail, "a snapshot was not removed");
-        }
     }
 
     /// Keeps a snapshot that is being fetched: until nothing was asked of it for [`HELD`], and one at a time, so that

@@ -523,8 +523,11 @@ impl Cluster {
         let node = &self.nodes[at];
         let deadline = Instant::now() + PATIENCE;
         while node.status().is_none_or(|status| status.committed.get() < height) {
-            let late = Instant::now() >= deadline;
-            assert!(!late, "{} does not catch up to {height}: {:#?}", node.name, self.statuses());
+            if Instant::now() >= deadline {
+                let (name, statuses) = (node.name.clone(), self.statuses());
+                let words = self.nodes[at].last_words();
+                panic!("{name} does not catch up to {height}: {words}\n{statuses:#?}");
+            }
             std::thread::sleep(Duration::from_millis(25));
         }
     }

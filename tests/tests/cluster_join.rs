@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Longest wait for a step.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Blocks between two snapshots.
-const EVERY: u64 = 40;
+const EVERY: u64 = 64;
 /// What a pruned node keeps, the least that it may.
 const KEPT: u64 = 256;
 

@@ -6,7 +6,7 @@
 //! empty block of a later view that lets the view change make the closing block final. Suffixes are no part
 //! of the ledger, and the next epoch begins at their heights.
 
-use chain_core::block::{Flags, Header};
+use chain_core::block::{CERTIFIED_EVERY, Flags, Header};
 use chain_core::certificate::{Cert, VoteKind};
 use chain_core::crypto::Digest;
 use chain_core::epoch::ClosingProof;
@@ -66,10 +66,13 @@ pub(super) fn ends_by_bytes(header: &Header, parent: &Tip, judge: &Judge) -> boo
     }
 }
 
-/// How far the first header may certify execution whose parent certified this height: the base's own execution comes
-/// before any later one, so that a snapshot of the base can be held against a certified root.
+/// How far a header may certify execution whose parent certified this height: the base's own execution comes before any
+/// later one, and so does that of the next multiple of [`CERTIFIED_EVERY`], so that snapshots of these heights can be held
+/// against certified roots.
 pub(super) fn exec_bound(covered: Height, judge: &Judge) -> Height {
-    if covered < judge.base_height { judge.base_height } else { Height::new(u64::MAX) }
+    let passed = covered.get() / CERTIFIED_EVERY;
+    let next = Height::new(passed.saturating_add(1).saturating_mul(CERTIFIED_EVERY));
+    if covered < judge.base_height { next.min(judge.base_height) } else { next }
 }
 
 impl Engine {

@@ -180,7 +180,7 @@ impl Epochs {
             safety,
             certificate: certified.map(|(_, one)| one.certificate).filter(|cert| cert.epoch == epoch),
             blocks: store.blocks_above(newest).map_err(refuse)?,
-            summaries: self.core.ledger.recent_summaries(executed.height).map_err(refuse)?,
+            summaries: self.core.ledger.recent_summaries(&executed).map_err(refuse)?,
             recent: recent.into_iter().map(|block| block.header).collect(),
             batches,
             scheduled: part.scheduled,

@@ -91,7 +91,7 @@ const BUDGET: Budget = Budget {
 
 /// Heights whose [`Tip`] is kept.
 pub const TIPS_KEPT: u64 = 64;
-/// Summaries handed to the engine at start.
+/// Least number of summaries handed to the engine at start.
 pub const SUMMARIES_AT_START: u64 = 256;
 /// Blocks after which the ledger is flushed even if they are small: what a crash may cost to execute again.
 const BLOCKS_PER_FLUSH: u64 = 2_048;
@@ -407,12 +407,15 @@ impl LedgerStore {
         self.db.write_opt(batch, &unlogged()).map_err(StorageError::failed("writing a checkpoint"))
     }
 
-    /// The summaries the engine wants at start, ascending.
+    /// The summaries the engine wants at start, ascending: recent ones, and all from the height on that the executed
+    /// block certifies.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn recent_summaries(&self, executed: Height) -> Result<Vec<ExecSummary>, StorageError> {
-        let from = keys::height(Height::new(executed.get().saturating_sub(SUMMARIES_AT_START - 1)));
+    pub fn recent_summaries(&self, executed: &Tip) -> Result<Vec<ExecSummary>, StorageError> {
+        let recent = Height::new(executed.height.get().saturating_sub(SUMMARIES_AT_START - 1));
+        let covered = executed.header.as_ref().map_or(Height::ZERO, |header| header.exec_height);
+        let from = keys::height(recent.min(covered));
         let mode = IteratorMode::From(&from, Direction::Forward);
         let mut summaries = Vec::new();
         for entry in self.db.iterator_cf(family(&self.db, "summaries"), mode) {

@@ -337,10 +337,11 @@ impl SimLedger {
         self.own.as_deref().unwrap_or(shared)
     }
 
-    /// Recent summaries.
+    /// Recent summaries, and all from the height on that the executed block certifies.
     pub fn summaries(&self, shared: &Executor) -> Vec<ExecSummary> {
         let all = &self.executor(shared).summaries[..=Self::place(self.tip.height)];
-        all[all.len().saturating_sub(400)..].to_vec()
+        let covered = self.tip.header.as_ref().map_or(Height::ZERO, |header| header.exec_height);
+        all[all.len().saturating_sub(400).min(Self::place(covered))..].to_vec()
     }
 
     /// Whether a transaction took effect here.
