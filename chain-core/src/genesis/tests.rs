@@ -66,6 +66,8 @@ fn basis() -> LegalBasisEntry {
             months_max: Months { minor: Some(3), ordinary: Some(12), serious: Some(36) },
             months_min: Months { minor: None, ordinary: Some(3), serious: Some(12) },
         },
+        repair: None,
+        deadlines: Vec::new(),
         countersign_roles: vec!["supervisor".into()],
         expiry_required: false,
         hearing: false,
@@ -89,6 +91,7 @@ fn empty() -> Document {
         agencies: Vec::new(),
         members: Vec::new(),
         legal_bases: vec![basis()],
+        calendars: Vec::new(),
     }
 }
 
