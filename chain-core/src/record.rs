@@ -53,8 +53,6 @@ closed_list!(
         LegalBasis = 0x0103, "gov.legal_basis";
         /// A validator: the keys that vote for an agency, and where peers dial it.
         Validator = 0x0104, "gov.validator";
-        /// The holidays and make-up working days of a year.
-        Calendar = 0x0105, "gov.calendar";
         /// An administrative licence (Administrative Licensing Law).
         Licence = 0x0201, "credit.licence";
         /// An administrative penalty (Administrative Penalty Law).
@@ -75,6 +73,9 @@ closed_list!(
         DocFingerprint = 0x0302, "egov.doc_fingerprint";
         /// An event of the real estate register (Real Estate Registration Regulation arts. 3, 8-28).
         PropertyEvent = 0x0303, "egov.property_event";
+        // At the end: encoded transactions count the types in this order.
+        /// The holidays and make-up working days of a year.
+        Calendar = 0x0105, "gov.calendar";
     }
 );
 

@@ -9,7 +9,7 @@ use crate::canonical::Writer;
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::record::calendar::CalendarDetails;
-use crate::record::deadline::Deadline;
+use crate::record::deadline::{self, Deadline};
 use crate::record::governance::RepairRules;
 
 /// Most calendars of a genesis.
@@ -123,14 +123,17 @@ impl LegalBasisEntry {
 
     /// The deadlines, as the record rules have them.
     pub(super) fn deadline_rules(&self, named: &str) -> Result<Vec<Deadline>, Refusal> {
-        let deadline = |one: &DeadlineEntry| {
+        let rule = |one: &DeadlineEntry| {
             Ok(Deadline {
                 step: field(named, "deadlines.step", &one.step)?,
                 days: one.days,
                 unit: field(named, "deadlines.unit", &one.unit)?,
             })
         };
-        self.deadlines.iter().map(deadline).collect()
+        let deadlines: Vec<Deadline> = self.deadlines.iter().map(rule).collect::<Result<_, Refusal>>()?;
+        deadline::check_deadlines(&deadlines)
+            .map_err(|error| Refusal::new(Code::GenesisInvalid, format!("{named}: {error}")))?;
+        Ok(deadlines)
     }
 }
 
