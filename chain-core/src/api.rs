@@ -3,6 +3,7 @@
 //! JSON everywhere; digests, keys and signatures are lower-case hexadecimal. Endpoints are listed in
 //! `docs/api.md`. Errors are RFC 9457 problems with the code of the one catalogue.
 
+mod deadline;
 mod feed;
 mod timeline;
 mod why;
@@ -26,6 +27,7 @@ use crate::state::OffenceEntry;
 use crate::subject::IndexEntry;
 use crate::transaction::Batch;
 
+pub use deadline::DeadlineView;
 pub use feed::{Cursor, FEED_MAX, FeedData, FeedEvent, FeedKind};
 pub use timeline::{HeadView, PublicView, StandingView, TimelineView};
 pub use why::{Condition, GaveUp, ValidatorWhy, WaitingFor, Why, span};
@@ -194,6 +196,9 @@ pub struct RecordView {
     pub missing: Vec<String>,
     /// An amendment, or a step to revoke, suspend or resume, that waits for approvals.
     pub pending: Option<PendingView>,
+    /// What is or was owed on it by a day of the law.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deadlines: Vec<DeadlineView>,
     /// Height of the last change.
     pub changed_at: Height,
     /// Height at which the answer holds.

@@ -197,6 +197,7 @@ pub fn governance_header(
         Details::Agency(_) => RecordType::Agency,
         Details::LegalBasis(_) => RecordType::LegalBasis,
         Details::Validator(_) => RecordType::Validator,
+        Details::Calendar(_) => RecordType::Calendar,
         Details::Member(_) | Details::None | Details::Notary(_) => RecordType::Member,
     };
     let idempotency = idempotency_digest(dedupe_key, record_type, idempotency_key);

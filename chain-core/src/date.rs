@@ -113,6 +113,12 @@ impl Date {
         if self.0 < DAY_MAX { Self(self.0 + 1) } else { self }
     }
 
+    /// Whether it is a Saturday or a Sunday.
+    pub const fn is_weekend(self) -> bool {
+        // 0001-01-01 was a Monday.
+        self.0 % 7 >= 5
+    }
+
     /// The same day `months` later, or the last day of a shorter month; `None` beyond 9999.
     pub const fn add_months(self, months: u32) -> Option<Self> {
         let (year, month, day) = self.ymd();
@@ -217,6 +223,19 @@ mod tests {
         }
         assert_eq!(Date::MAX.to_string(), "9999-12-31");
         assert_eq!(date("1970-01-01").day_number(), EPOCH_DAY);
+    }
+
+    #[test]
+    fn weekends_are_saturdays_and_sundays() {
+        for (day, weekend) in [
+            ("1970-01-01", false),
+            ("2026-11-27", false),
+            ("2026-11-28", true),
+            ("2026-11-29", true),
+            ("2026-11-30", false),
+        ] {
+            assert_eq!(date(day).is_weekend(), weekend, "{day}");
+        }
     }
 
     #[test]

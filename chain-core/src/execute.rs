@@ -7,6 +7,7 @@
 mod accuse;
 mod automatic;
 mod content;
+mod duty;
 mod erase;
 mod genesis;
 mod governance;
@@ -36,6 +37,7 @@ use crate::leaf::{Leaf, SealLeaf};
 use crate::lifecycle::Actor;
 use crate::merkle::{self, Frontier};
 use crate::operation::Operation;
+use crate::record::calendar::CalendarDetails;
 use crate::record::governance::{AgencyDetails, BasisDetails, MemberDetails};
 use crate::record::validator::ValidatorDetails;
 use crate::recovery::RecoveryKeys;
@@ -193,6 +195,8 @@ pub struct GenesisState {
     pub members: Vec<MemberDetails>,
     /// The catalogue of legal bases.
     pub bases: Vec<BasisDetails>,
+    /// The calendars of working days, one a year.
+    pub calendars: Vec<CalendarDetails>,
     /// The validators of epoch 0, 4 to 100; or none, for a ledger that keeps no validator set.
     pub validators: Vec<ValidatorDetails>,
     /// The agencies' keys for the day when no quorum is left; none, if the city has not set any.

@@ -13,6 +13,7 @@ pub mod document;
 pub mod possession;
 mod read_aloud;
 mod state;
+pub mod terms;
 mod time;
 
 use serde::de::DeserializeOwned;
@@ -24,6 +25,7 @@ pub use document::{
 };
 pub use possession::{KeyRole, Possession, ValidatorSecrets, prove};
 pub use read_aloud::read_aloud;
+pub use terms::{CALENDARS_MAX, CalendarEntry, DeadlineEntry, Repair};
 
 use crate::code::{Code, Refusal};
 use crate::committee::{Committee, Validator};

@@ -55,3 +55,4 @@ pub mod transaction;
 pub mod trust;
 pub mod view_change;
 pub mod vrf;
+pub mod working_days;

@@ -8,6 +8,7 @@ mod cascade;
 mod case;
 mod change;
 mod due;
+mod duty;
 pub mod replay;
 mod rights;
 
@@ -21,6 +22,7 @@ use crate::state::{Act, Flags, Needs, RecordHead, Signer, Status, VersionHead};
 pub(crate) use cascade::{check_base, follows, take_linked};
 pub(crate) use case::{act_of, check_act, check_case, check_repair_case, decision_needs};
 pub(crate) use due::{due_days, hold_end, plan_seal, take_due};
+pub(crate) use duty::{duties_of_filing, is_listed, keep_duties, review_duty};
 pub(crate) use rights::{check_rights, rights};
 
 /// Who takes a step.
@@ -104,7 +106,9 @@ pub(crate) fn version_conflict(version: u32, head: &RecordHead) -> Refusal {
 /// Which roles file a record.
 pub(crate) fn roles_to_file(header: &Header) -> &'static [Role] {
     match &header.details {
-        Details::Agency(_) | Details::LegalBasis(_) | Details::Validator(_) => &[Role::CouncilMember],
+        Details::Agency(_) | Details::LegalBasis(_) | Details::Validator(_) | Details::Calendar(_) => {
+            &[Role::CouncilMember]
+        }
         Details::Member(details) if details.role.is_granted_by_council() => &[Role::CouncilMember],
         Details::Member(_) => &[Role::AgencyAdmin],
         // A subject comes to the counter of whatever agency, or through a portal.
@@ -113,10 +117,11 @@ pub(crate) fn roles_to_file(header: &Header) -> &'static [Role] {
     }
 }
 
-/// Refuses whoever files for another agency or in another role. Whoever filed a validator's record, the whole council
-/// may propose to change it: its own agency may have no member left who can.
+/// Refuses whoever files for another agency or in another role. Whoever filed a validator's record or a calendar, the
+/// whole council may propose to change it: its own agency may have no member left who can.
 pub(crate) fn check_filer(actor: &Actor<'_>, header: &Header, step: Step) -> Result<(), Refusal> {
-    let shared = header.record_type == RecordType::Validator && step == Step::Amend;
+    let shared =
+        matches!(header.record_type, RecordType::Validator | RecordType::Calendar) && step == Step::Amend;
     if *actor.agency != header.agency && !shared {
         let detail =
             format!("key {} acts for {}, not for {}", actor.key.short(), actor.agency, header.agency);
@@ -198,9 +203,11 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
             Details::Notary(_) => Needs::NOTARY,
             _ => Needs::NONE,
         },
-        RecordType::Agency | RecordType::Member | RecordType::LegalBasis | RecordType::Validator => {
-            Needs::NONE
-        }
+        RecordType::Agency
+        | RecordType::Member
+        | RecordType::LegalBasis
+        | RecordType::Validator
+        | RecordType::Calendar => Needs::NONE,
     };
     let reviewed = legal_review && header.record_type.lifecycle() != Lifecycle::Case;
     if reviewed { needs.with(Needs::LEGAL_REVIEWER) } else { needs }
@@ -538,6 +545,6 @@ pub(crate) fn is_live(status: Status) -> bool {
 impl RecordType {
     /// Whether only the council changes records of this type.
     pub(crate) const fn is_of_council(self) -> bool {
-        matches!(self, Self::Agency | Self::LegalBasis | Self::Validator)
+        matches!(self, Self::Agency | Self::LegalBasis | Self::Validator | Self::Calendar)
     }
 }

@@ -4,6 +4,9 @@
 //! moment of asking. A publication that ends on a day is shown to 24:00 local time of that day, whether or
 //! not a block has come since (publication stops by itself).
 
+mod base;
+mod deadline;
+
 use serde_json::Value;
 
 use crate::api::{HistoryEntry, PendingView, RecordView, SignerView};
@@ -16,6 +19,9 @@ use crate::operation::Step;
 use crate::org::OrgId;
 use crate::record::{Class, Header, RecordType};
 use crate::state::{Flags, RecordHead, Signer, Status, VersionHead};
+
+pub use base::{BASE_DISPUTED, is_base_disputed};
+pub use deadline::deadline_view;
 
 /// Who is asking.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -165,7 +171,8 @@ pub fn publicity(head: &RecordHead, version: &VersionHead, today: Date) -> Publi
 }
 
 /// A record as a reader sees it. `header` is that of the version shown, `body` its body where this node has
-/// it; an amendment that waits is shown in `pending`.
+/// it; an amendment that waits is shown in `pending`. What takes other entries of the state, its deadlines and
+/// whether its base is disputed, the caller adds: [`deadline_view`], [`is_base_disputed`].
 ///
 /// # Errors
 /// `NOT_DISCLOSED`.
@@ -199,6 +206,7 @@ pub fn record_view(
         signers: signers(&version.signers),
         missing: version.needs.names(),
         pending: pending(head),
+        deadlines: Vec::new(),
         changed_at: head.changed_at,
         height: moment.height,
     })

@@ -4,15 +4,17 @@
 //! replays history after a body was erased reaches the same state. The body is canonical JSON bound to the
 //! header by a salted commitment; its shapes and rules stand one file per family:
 //! [`credit`] (licences and penalties), [`egov`] (decisions and document fingerprints), [`governance`]
-//! (agencies, members and legal bases) and [`validator`], which have no body: their content is in the
-//! header's [`Details`].
+//! (agencies, members and legal bases), [`calendar`] and [`validator`], which have no body: their content is
+//! in the header's [`Details`].
 //!
 //! # Classes
 //! P0 and P1 bodies are held and judged by every validator. P2 to P4 bodies never reach them; countersigners
 //! attest those. Persons and individual businesses are P3 (PIPL arts. 4, 28; GB 32100 prefix 92).
 
 pub mod body;
+pub mod calendar;
 pub mod credit;
+pub mod deadline;
 pub mod egov;
 pub mod governance;
 pub mod validator;
@@ -25,6 +27,7 @@ use crate::date::Date;
 use crate::id::{ChainId, RecordId};
 use crate::layout::{Layout, closed_list, read_list, read_option, write_list, write_option};
 use crate::org::OrgId;
+use calendar::CalendarDetails;
 use governance::{AgencyDetails, BasisDetails, MemberDetails};
 use validator::ValidatorDetails;
 
@@ -70,6 +73,9 @@ closed_list!(
         DocFingerprint = 0x0302, "egov.doc_fingerprint";
         /// An event of the real estate register (Real Estate Registration Regulation arts. 3, 8-28).
         PropertyEvent = 0x0303, "egov.property_event";
+        // At the end: encoded transactions count the types in this order.
+        /// The holidays and make-up working days of a year.
+        Calendar = 0x0105, "gov.calendar";
     }
 );
 
@@ -92,7 +98,9 @@ impl RecordType {
     /// The life records of this type lead.
     pub const fn lifecycle(self) -> Lifecycle {
         match self {
-            Self::Agency | Self::Member | Self::LegalBasis | Self::Validator => Lifecycle::Status,
+            Self::Agency | Self::Member | Self::LegalBasis | Self::Validator | Self::Calendar => {
+                Lifecycle::Status
+            }
             Self::Licence | Self::Penalty | Self::ListEntry | Self::Measure => Lifecycle::Published,
             Self::Decision | Self::PropertyEvent => Lifecycle::Register,
             Self::Commitment | Self::Objection | Self::Repair => Lifecycle::Case,
@@ -108,7 +116,8 @@ impl RecordType {
     /// The classes records of this type may have.
     pub const fn classes(self) -> &'static [Class] {
         match self {
-            Self::Agency | Self::Member | Self::LegalBasis | Self::Validator | Self::Decision => &[Class::P0],
+            Self::Agency | Self::Member | Self::LegalBasis | Self::Validator => &[Class::P0],
+            Self::Calendar | Self::Decision => &[Class::P0],
             Self::Licence | Self::Penalty | Self::Commitment => &[Class::P1, Class::P3],
             Self::ListEntry | Self::Measure => &[Class::P1],
             Self::Objection | Self::Repair => &[Class::P0, Class::P1, Class::P3],
@@ -311,6 +320,8 @@ pub enum Details {
     Notary(OrgId),
     /// Of `gov.validator`.
     Validator(Box<ValidatorDetails>),
+    /// Of `gov.calendar`.
+    Calendar(Box<CalendarDetails>),
 }
 
 impl Layout for Details {
@@ -324,6 +335,7 @@ impl Layout for Details {
             Self::LegalBasis(details) => details.write(writer.u8(3)),
             Self::Notary(org) => org.write(writer.u8(4)),
             Self::Validator(details) => details.write(writer.u8(5)),
+            Self::Calendar(details) => details.write(writer.u8(16)),
         }
     }
 
@@ -335,6 +347,7 @@ impl Layout for Details {
             3 => BasisDetails::read(reader).map(|details| Self::LegalBasis(Box::new(details))),
             4 => OrgId::read(reader).map(Self::Notary),
             5 => ValidatorDetails::read(reader).map(|details| Self::Validator(Box::new(details))),
+            16 => CalendarDetails::read(reader).map(|details| Self::Calendar(Box::new(details))),
             _ => Err(reader.error("unknown details")),
         }
     }

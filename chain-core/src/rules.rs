@@ -42,6 +42,7 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
         Details::LegalBasis(_) => record_type == RecordType::LegalBasis,
         Details::Notary(_) => record_type == RecordType::DocFingerprint,
         Details::Validator(_) => record_type == RecordType::Validator,
+        Details::Calendar(_) => record_type == RecordType::Calendar,
     };
     if !fitting {
         return Err(Refusal::new(Code::SchemaInvalid, format!("details do not fit {record_type}")));
@@ -112,6 +113,7 @@ fn check_governance_header(chain_id: ChainId, header: &Header) -> Result<(), Ref
         Details::Member(details) => details.check(Some(chain_id)),
         Details::LegalBasis(details) => details.check(),
         Details::Validator(details) => details.check(Some(chain_id)),
+        Details::Calendar(details) => details.check(),
         Details::None | Details::Notary(_) => Ok(()),
     }
 }

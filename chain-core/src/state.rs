@@ -20,6 +20,7 @@
 //! | 0x09 | nothing | [`crate::recovery::RecoveryKeys`] |
 //! | 0x0a | nothing | [`crate::subject::IndexEntry`] |
 //! | 0x0b | record id | [`ErasureEntry`] |
+//! | 0x10 | year | [`CalendarEntry`] |
 //! | 0x81 | transaction id | `valid_until_ms` |
 //! | 0x82 | `valid_until_ms`, transaction id | nothing; the queue of ids to forget |
 //! | 0x83 | due day, record id, step | nothing; the queue of automatic steps |
@@ -34,8 +35,11 @@
 //! | 0x8c | record id, relation, record id | nothing: the second record refers to the first, and its steps may follow |
 //! | 0x8d | record id | how many records lie below it in the longest chain that it rests on |
 //! | 0x8e | height, record id, what happened to it | last dependant done; the queue of cascades to go on with |
+//! | 0x90 | agency, day of beginning, record id, step | [`crate::record::deadline::Duty`]: what the agency owes |
+//! | 0x91 | record id, step | the agency that owes it |
 
 mod accuse;
+mod calendar;
 mod erasure;
 mod head;
 mod membership;
@@ -53,8 +57,11 @@ use crate::operation::Step;
 use crate::org::OrgId;
 use crate::record::governance::{BasisDetails, LIST_MAX, Role};
 pub use accuse::{OffenceEntry, OffenderEntry, author_of_frozen_lane};
+pub use calendar::CalendarEntry;
 pub use erasure::{BodyPlace, Confirmation, ErasureEntry};
-pub use head::{ANNOTATIONS_MAX, Act, Needs, Pending, RecordHead, SIGNERS_MAX, Signer, VersionHead};
+pub use head::{
+    ANNOTATIONS_MAX, Act, DUTIES_MAX, Needs, Pending, RecordHead, SIGNERS_MAX, Signer, VersionHead,
+};
 pub use membership::{EpochEntry, NAMES_MAX, ReadyEntry, Scheduled, ValidatorEntry};
 pub use name::EntryName;
 
@@ -307,6 +314,7 @@ pub mod key {
     use crate::subject::SubjectTag;
 
     pub use super::accuse::key::*;
+    pub use super::calendar::key::*;
 
     /// Kinds from here on are derived indexes and stay out of the state tree.
     pub const DERIVED: u8 = 0x80;

@@ -88,11 +88,14 @@ fn genesis() -> Genesis {
                 months_max: Months { minor: Some(3), ordinary: Some(12), serious: Some(36) },
                 months_min: Months { minor: None, ordinary: Some(3), serious: Some(12) },
             },
+            repair: None,
+            deadlines: Vec::new(),
             countersign_roles: vec!["supervisor".into()],
             expiry_required: false,
             hearing: true,
             retention_months: 60,
         }],
+        calendars: Vec::new(),
     };
     for ix in 0..4 {
         let (name, agency) = (format!("validator-{ix}"), format!("register:CN-T:{ix}"));

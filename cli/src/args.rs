@@ -96,6 +96,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Agency(operator::agency::AgencyCommand),
     #[command(subcommand)]
+    Calendar(operator::calendar::CalendarCommand),
+    #[command(subcommand)]
     Validator(operator::validator::ValidatorCommand),
     #[command(subcommand)]
     Recovery(operator::recovery::RecoveryCommand),

@@ -24,6 +24,7 @@ pub(crate) fn run(command: Command, city: &City) -> CliResult {
         Command::Storage(args) => operator::stores::storage(&args),
         Command::Key(command) => operator::key::run(command, city),
         Command::Agency(command) => operator::agency::run(command, city),
+        Command::Calendar(command) => operator::calendar::run(command, city),
         Command::Validator(command) => operator::validator::run(command, city),
         Command::Recovery(command) => operator::recovery::run(command, city),
         Command::Record(command) => clerk::record::run(command, city),

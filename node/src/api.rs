@@ -10,6 +10,7 @@
 
 mod answer;
 mod block;
+mod deadline;
 mod feed;
 mod metrics;
 mod node;
@@ -185,6 +186,9 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/agencies", get(record::agencies))
         .route("/v1/members", get(record::members))
         .route("/v1/legal-bases", get(record::legal_bases))
+        .route("/v1/calendars", get(deadline::calendars))
+        .route("/v1/deadlines", get(deadline::list))
+        .route("/v1/deadlines.ics", get(deadline::feed))
         .route("/v1/feed", get(feed::feed))
         .route("/v1/blocks", get(block::list))
         .route("/v1/blocks/{id}", get(block::one))

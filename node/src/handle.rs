@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, Cursor, EvidenceView, FeedEvent, FeedKind, HistoryEntry, NodeStatus, Page, PassageView,
-    RawBlock, ReadyView, RecordView, Stage, TimelineView, TransactionStatus, ValidatorsView, Why,
+    BlockView, Cursor, DeadlineView, EvidenceView, FeedEvent, FeedKind, HistoryEntry, NodeStatus, Page,
+    PassageView, RawBlock, ReadyView, RecordView, Stage, TimelineView, TransactionStatus, ValidatorsView,
+    Why,
 };
 use chain_core::code::Refusal;
 use chain_core::crypto::Digest;
@@ -100,6 +101,19 @@ pub trait Node: Send + Sync + 'static {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<RecordView>, Refusal>;
+
+    /// What an agency owes by a day of the law, or all of them: what is open, and what was published late and still is
+    /// published. `overdue` leaves out what is not late. At most [`PAGE_MAX`].
+    ///
+    /// # Errors
+    /// `BAD_PARAMETER` for a cursor that is none.
+    fn deadlines(
+        &self,
+        agency: Option<&OrgId>,
+        overdue: bool,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<DeadlineView>, Refusal>;
 
     /// The receipt of a record's newest leaf, or of the version given.
     ///

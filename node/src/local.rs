@@ -1,6 +1,8 @@
 //! The node as its own API sees it: [`Node`] over the stores and the queues of this process.
 
 mod blocks;
+mod cursor;
+mod deadlines;
 mod evidence;
 mod feed;
 mod proofs;
@@ -15,8 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chain_core::api::{
-    BlockView, Cursor, EvidenceView, HistoryEntry, NodeStatus, Page, PassageView, RawBlock, ReadyView,
-    RecordView, Stage, TimelineView, TransactionStatus, ValidatorsView, Why,
+    BlockView, Cursor, DeadlineView, EvidenceView, HistoryEntry, NodeStatus, Page, PassageView, RawBlock,
+    ReadyView, RecordView, Stage, TimelineView, TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
@@ -151,6 +153,16 @@ impl Node for Local {
         limit: usize,
     ) -> Result<Page<RecordView>, Refusal> {
         self.list(filter, cursor, limit)
+    }
+
+    fn deadlines(
+        &self,
+        agency: Option<&OrgId>,
+        overdue: bool,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<DeadlineView>, Refusal> {
+        self.deadline_page(agency, overdue, cursor, limit)
     }
 
     fn receipt(&self, record: RecordId, version: Option<u32>, form: ReceiptForm) -> Result<Vec<u8>, Refusal> {

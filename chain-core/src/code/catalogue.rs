@@ -91,6 +91,7 @@ catalogue! {
     ReadyStale = 432, "READY_STALE", "The validator's word that it is ready is older than ten minutes, or dated ahead of block time.", "Check the validator's clock and have it say so again.";
     ReadyNotNeeded = 433, "READY_NOT_NEEDED", "Nothing waits for this validator's word: it takes part already, or the next set is settled.", "If the next set lacks it, file again once the next epoch has begun.";
     NotWanted = 434, "VALIDATOR_NOT_WANTED", "No validator record in effect names this node's consensus key.", "Have the council approve the record first: city validator propose add, or replace-key.";
+    CalendarMissing = 435, "CALENDAR_MISSING", "A deadline counts working days of a year for which the ledger has no calendar.", "Have the council file gov.calendar for the year named in the detail, then send again.";
     EvidenceInvalid = 440, "EVIDENCE_INVALID", "The two statements prove no offence.", "See the detail; nothing was recorded against anybody.";
     EvidenceKnown = 441, "EVIDENCE_KNOWN", "This offence is recorded already; it is counted once.", "Nothing to do: the leaf named in the detail holds the proof.";
 

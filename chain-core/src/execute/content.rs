@@ -7,10 +7,21 @@ use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::lifecycle;
 use crate::operation::{Operation, Step};
+use crate::record::deadline::Duty;
 use crate::record::governance::Role;
 use crate::record::{Header, OPERATION_BYTES_MAX, RecordType, SubjectKind};
 use crate::rules;
 use crate::state::{Needs, RecordHead, Status, VersionHead, key};
+
+/// What the checks of a version's content give.
+struct Content {
+    /// The approvals that it needs.
+    needs: Needs,
+    /// Whom it is about.
+    subject: Option<Subject>,
+    /// What is owed from its filing on.
+    duties: Vec<Duty>,
+}
 
 impl<L: LedgerRead> Execution<'_, L> {
     pub(super) fn submit(&mut self, call: &Call<'_>, header: &Header) -> Result<Done, Fail> {
@@ -22,14 +33,15 @@ impl<L: LedgerRead> Execution<'_, L> {
         if let Some(head) = self.state.read::<RecordHead>(&head_key)? {
             return repeated(header, &head, digest).map_err(Fail::from);
         }
-        let (needs, subject) = self.check_content(call, header)?;
+        let Content { needs, subject, duties } = self.check_content(call, header)?;
         self.take_natural_key(header)?;
         if header.record_type.is_governance() {
             self.check_governance(header, None)?;
         }
         let version = self.filed(call, header, digest, needs);
         let status = version.status;
-        let head = RecordHead::first(header, version, self.height);
+        let mut head = RecordHead::first(header, version, self.height);
+        head.duties = duties;
         let done = self.record_step(call, &head, header.version, status)?;
         self.file_governance(header)?;
         self.keep_listing(header, subject);
@@ -37,7 +49,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         if status == Status::Effective {
             self.made_effective(&header.record, &head, None)?;
         }
-        self.put_head(header.record, &head);
+        self.put_head(header.record, &mut head)?;
         self.open_case(header)?;
         Ok(done)
     }
@@ -54,7 +66,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         }
         lifecycle::check_amendment(&head, header)?;
         self.check_new_bases(header, &head)?;
-        let (needs, subject) = self.check_content(call, header)?;
+        let Content { needs, subject, .. } = self.check_content(call, header)?;
         if header.natural_key != head.current.natural_key {
             self.take_natural_key(header)?;
         }
@@ -72,7 +84,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         if status == Status::Effective {
             self.take_over_next(header.record, &mut head)?;
         }
-        self.put_head(header.record, &head);
+        self.put_head(header.record, &mut head)?;
         Ok(done)
     }
 
@@ -95,17 +107,18 @@ impl<L: LedgerRead> Execution<'_, L> {
         Ok(())
     }
 
-    /// Body, header, basis, officers and references; gives the approvals that the record needs, and whom it is about.
-    fn check_content(&mut self, call: &Call<'_>, header: &Header) -> Result<(Needs, Option<Subject>), Fail> {
+    /// Body, header, basis, officers and references.
+    fn check_content(&mut self, call: &Call<'_>, header: &Header) -> Result<Content, Fail> {
         if header.record_type.is_governance() {
-            return Ok((lifecycle::governance_needs(header, self.council_needs()), None));
+            let needs = lifecycle::governance_needs(header, self.council_needs());
+            return Ok(Content { needs, subject: None, duties: Vec::new() });
         }
         let subject = self.check_shared_body(call, header)?;
         rules::check_header_content(header)?;
-        let needs = self.check_legal_basis(header)?;
+        let (needs, duties) = self.check_legal_basis(header)?;
         self.check_officers(call, header)?;
         self.check_links(header)?;
-        Ok((needs, subject))
+        Ok(Content { needs, subject, duties })
     }
 
     /// Judges a body of class P0 or P1 once, and gives the organisation it is about; where it was erased, the first
@@ -133,7 +146,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         }
     }
 
-    fn check_legal_basis(&mut self, header: &Header) -> Result<Needs, Fail> {
+    fn check_legal_basis(&mut self, header: &Header) -> Result<(Needs, Vec<Duty>), Fail> {
         let Some(named) = &header.legal_basis else {
             return Err(rules::missing_basis().into());
         };
@@ -147,7 +160,9 @@ impl<L: LedgerRead> Execution<'_, L> {
             return Err(Refusal::new(Code::LegalBasisNotInForce, detail).into());
         }
         rules::check_basis(header, &basis.details, self.today)?;
-        Ok(lifecycle::content_needs(header, basis.details.legal_review))
+        let duties = lifecycle::duties_of_filing(header, &basis.details, self.today);
+        self.check_calendars(&duties)?;
+        Ok((lifecycle::content_needs(header, basis.details.legal_review), duties))
     }
 
     /// Officers of a penalty are clerks of the agency, the submitting one among them

@@ -58,7 +58,7 @@ pub fn genesis_header(chain: &ChainParams, agency: &OrgId, details: Details) -> 
     governance_header(chain.chain_id, agency, &[], &content.to_string(), 1, details)
 }
 
-/// Lays down agencies, legal bases, members and validators as height 0: state, tree and one leaf per record. There is no
+/// Lays down agencies, legal bases, calendars, members and validators as height 0: state, tree and one leaf per record. There is no
 /// seal leaf, for there is no block. Proofs of possession are not looked at: the parts of a genesis are
 /// signed as a whole.
 ///
@@ -111,6 +111,11 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         let header = genesis_header(chain, &first.id, Details::LegalBasis(Box::new(basis.clone())));
         execution.lay_down(&header)?;
     }
+    for calendar in &genesis.calendars {
+        calendar.check().map_err(|error| invalid(format!("calendar {}: {error}", calendar.year)))?;
+        let details = Details::Calendar(Box::new(calendar.clone()));
+        execution.lay_down(&genesis_header(chain, &first.id, details))?;
+    }
     for member in &genesis.members {
         let short = member.key.key.short();
         member.check(None).map_err(|error| invalid(format!("member {short}: {error}")))?;
@@ -148,11 +153,10 @@ impl Execution<'_, Nothing> {
         let version = lifecycle::in_force(header, self.log.size());
         let leaf = Leaf::Genesis(Box::new(GenesisLeaf { header: header.clone() }));
         self.append(Some(header.record), leaf.to_canonical());
-        let head = RecordHead::first(header, version, self.height);
+        let mut head = RecordHead::first(header, version, self.height);
         self.file_governance(header)?;
         self.made_effective(&header.record, &head, None)?;
-        self.put_head(header.record, &head);
-        Ok(())
+        Ok(self.put_head(header.record, &mut head)?)
     }
 
     fn close_genesis(mut self) -> Result<BlockResult, ReadError> {

@@ -11,7 +11,7 @@ use crate::id::RecordId;
 use crate::layout::Layout as _;
 use crate::record::governance::{AgencyDetails, Role};
 use crate::record::{BasisRef, Details, Header};
-use crate::state::{AgencyEntry, BasisEntry, MemberEntry, RecordHead, Status, key};
+use crate::state::{AgencyEntry, BasisEntry, CalendarEntry, MemberEntry, RecordHead, Status, key};
 
 impl<L: LedgerRead> Execution<'_, L> {
     /// Keeps the header of a governance record, so that it can take effect when the last approval comes.
@@ -95,6 +95,12 @@ impl<L: LedgerRead> Execution<'_, L> {
                 }
             }
             Details::Validator(details) => self.check_validator(details, before.is_none())?,
+            Details::Calendar(details) => {
+                let known = self.state.read::<CalendarEntry>(&key::calendar(u32::from(details.year)))?;
+                if before.is_none() && known.is_some_and(|entry| entry.status != Status::Revoked) {
+                    return exists(format!("a calendar of the year {}", details.year));
+                }
+            }
             Details::None | Details::Notary(_) => {}
         }
         Ok(())
@@ -110,12 +116,13 @@ impl<L: LedgerRead> Execution<'_, L> {
             (Details::Validator(old), Details::Validator(new)) => {
                 old.name == new.name && old.agency == new.agency
             }
+            (Details::Calendar(old), Details::Calendar(new)) => old.year == new.year,
             _ => false,
         };
         if same {
             return Ok(());
         }
-        let detail = "an amendment keeps agency, a member's key and role, and a validator's name; file a new record for another";
+        let detail = "an amendment keeps agency, a member's key and role, a validator's name and a calendar's year; file a new record for another";
         Err(Refusal::new(Code::NotAmendable, detail).into())
     }
 
@@ -153,6 +160,11 @@ impl<L: LedgerRead> Execution<'_, L> {
                 self.state.put_basis(&name, &entry);
             }
             Details::Validator(details) => self.govern_validator(record, head.current.version, &details)?,
+            Details::Calendar(details) => {
+                let year = key::calendar(u32::from(details.year));
+                let entry = CalendarEntry { details: *details, status: Status::Effective, record: *record };
+                self.state.put(year, entry.to_canonical());
+            }
             Details::None | Details::Notary(_) => {}
         }
         Ok(())
@@ -227,6 +239,14 @@ impl<L: LedgerRead> Execution<'_, L> {
                 }
             }
             Details::Validator(details) => self.validator_status(record, status, details)?,
+            Details::Calendar(details) => {
+                let year = key::calendar(u32::from(details.year));
+                let entry = self.state.read::<CalendarEntry>(&year)?;
+                // A year may have got another calendar since this one was revoked.
+                if let Some(entry) = entry.filter(|entry| entry.record == *record) {
+                    self.state.put(year, CalendarEntry { status, ..entry }.to_canonical());
+                }
+            }
             Details::None | Details::Notary(_) => {}
         }
         Ok(())

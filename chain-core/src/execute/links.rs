@@ -28,7 +28,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         if after != before {
             self.plan_seal(record, before, head)?;
         }
-        self.put_head(*record, head);
+        self.put_head(*record, head)?;
         if let Some(step) = lifecycle::follows(before, after) {
             self.cascade(record, step, None)?;
         }

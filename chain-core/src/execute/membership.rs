@@ -276,7 +276,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         self.membership_touched = true;
         head.changed_at = self.height;
         let done = self.record_step(call, &head, version, head.current.status)?;
-        self.put_head(*record, &head);
+        self.put_head(*record, &mut head)?;
         Ok(done)
     }
 

@@ -105,7 +105,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         if known.as_ref().is_some_and(|one| anew::is_as_wanted(one.status, &one.validator, validator)) {
             return Ok(());
         }
-        let (header, head) = match known {
+        let (header, mut head) = match known {
             Some(known) => {
                 let Some(mut head) = self.state.read::<RecordHead>(&key::record(&known.record))? else {
                     return Err(ReadError(format!("record {} is gone", known.record)).into());
@@ -123,7 +123,6 @@ impl<L: LedgerRead> Execution<'_, L> {
         };
         self.file_governance(&header)?;
         self.made_effective(&header.record, &head, None)?;
-        self.put_head(header.record, &head);
-        Ok(())
+        Ok(self.put_head(header.record, &mut head)?)
     }
 }

@@ -1,7 +1,7 @@
 //! Steps on records that exist: countersign, reject, withdraw, and every change of a record in effect.
 
 use super::overlay::Fail;
-use super::{Call, Done, Execution, LedgerRead};
+use super::{Call, Done, Execution, LedgerRead, ReadError};
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::id::RecordId;
@@ -49,9 +49,12 @@ impl<L: LedgerRead> Execution<'_, L> {
         }
     }
 
-    pub(super) fn put_head(&mut self, record: RecordId, head: &RecordHead) {
+    /// Writes a head as a step left it.
+    pub(super) fn put_head(&mut self, record: RecordId, head: &mut RecordHead) -> Result<(), ReadError> {
+        self.keep_duties(&record, head)?;
         self.state.put(key::record(&record), head.to_canonical());
         self.touch(record, head);
+        Ok(())
     }
 
     /// Appends the leaf of an accepted step.
@@ -96,7 +99,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         if !met {
             let status = if target == Target::Pending { head.current.status } else { Status::Submitted };
             let done = self.record_step(call, &head, version, status)?;
-            self.put_head(*record, &head);
+            self.put_head(*record, &mut head)?;
             return Ok(done);
         }
         let mut decided = None;
@@ -155,7 +158,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             head.pending = None;
             let status = head.current.status;
             let done = self.record_step(call, &head, version, status)?;
-            self.put_head(*record, &head);
+            self.put_head(*record, &mut head)?;
             return Ok(done);
         }
         self.end_version(call, record, head, target, Status::Rejected)
@@ -210,6 +213,9 @@ impl<L: LedgerRead> Execution<'_, L> {
         self.check_validator_step(&head, step)?;
         if !step.leaves_pending() {
             lifecycle::check_nothing_pending(&head)?;
+        }
+        if step == Step::ReviewOpen {
+            self.check_review_calendar(&head)?;
         }
         if let Operation::RepairDecide { case, outcome, .. } = operation {
             self.check_application(&record, case, *outcome)?;

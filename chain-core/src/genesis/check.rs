@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::document::{Document, LegalBasisEntry, MemberEntry, Months, Parameters, SCHEMA, ValidatorEntry};
 use super::possession::{KeyRole, Possession};
-use super::time;
+use super::{terms, time};
 use crate::code::{Code, Refusal};
 use crate::committee::{VALIDATORS_MAX, VALIDATORS_MIN};
 use crate::crypto::{PublicKey, SUITE, Signature};
@@ -68,6 +68,7 @@ pub(super) fn common(document: &Document) -> Result<(), Refusal> {
             return Err(invalid("subject_key", "the key of a validator or member", "a key of its own"));
         }
     }
+    terms::check_calendars(&document.calendars)?;
     legal_bases(document)
 }
 
@@ -317,6 +318,7 @@ fn legal_basis(basis: &LegalBasisEntry, key: &impl Fn(&str) -> String) -> Result
         let got = format!("{:?}", basis.permits.class_max);
         return Err(invalid(&key("permits.class_max"), got, "P0 to P4"));
     }
+    terms::check_deadlines(basis, key)?;
     set(&key("countersign_roles"), &basis.countersign_roles)?;
     let months = |months: &Months| [months.minor, months.ordinary, months.serious];
     for (least, most) in
@@ -362,7 +364,7 @@ fn word(key: &str, value: &str) -> Result<(), Refusal> {
     if fits { Ok(()) } else { Err(invalid(key, format!("{value:?}"), "lower-case letters, digits and _")) }
 }
 
-fn text(key: &str, value: &str, least: usize) -> Result<(), Refusal> {
+pub(super) fn text(key: &str, value: &str, least: usize) -> Result<(), Refusal> {
     if !(least..=TEXT_MAX).contains(&value.len()) {
         return Err(invalid(key, format!("{} bytes", value.len()), format!("{least} to {TEXT_MAX}")));
     }

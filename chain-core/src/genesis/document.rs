@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::terms::{self, CalendarEntry, DeadlineEntry, Repair};
 use crate::canonical::Writer;
 use crate::crypto::{PublicKey, Signature};
 
@@ -51,6 +52,9 @@ pub struct Document {
     /// What acts may rest on, in order of id and version.
     #[serde(default, rename = "legal_basis", skip_serializing_if = "Vec::is_empty")]
     pub legal_bases: Vec<LegalBasisEntry>,
+    /// When offices work, in order of year; a deadline in working days needs the year's.
+    #[serde(default, rename = "calendar", skip_serializing_if = "Vec::is_empty")]
+    pub calendars: Vec<CalendarEntry>,
 }
 
 /// The council that governs the network.
@@ -188,6 +192,12 @@ pub struct LegalBasisEntry {
     pub permits: Permits,
     /// Whether and how long records resting on it may be shown.
     pub publication: Publication,
+    /// Whether and when what rests on it may be repaired; absent means never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repair>,
+    /// Days that the law gives for steps, each step at most once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deadlines: Vec<DeadlineEntry>,
     /// Roles that must countersign.
     #[serde(default)]
     pub countersign_roles: Vec<String>,
@@ -326,6 +336,7 @@ impl Document {
         self.agencies.sort_by(|a, b| a.id.cmp(&b.id));
         self.members.sort_by(|a, b| (&a.agency, a.key).cmp(&(&b.agency, b.key)));
         self.legal_bases.sort_by(|a, b| (&a.id, a.version).cmp(&(&b.id, b.version)));
+        self.calendars.sort_by_key(|calendar| calendar.year);
         if let Some(recovery) = &mut self.recovery {
             recovery.keys.sort_by(|a, b| a.name.cmp(&b.name));
         }
@@ -337,6 +348,11 @@ impl Document {
             basis.countersign_roles.sort();
             basis.permits.types.sort();
             basis.permits.subject_kinds.sort();
+            basis.deadlines.sort_by(|a, b| a.step.cmp(&b.step));
+        }
+        for calendar in &mut self.calendars {
+            calendar.holidays.sort();
+            calendar.work_days.sort();
         }
     }
 
@@ -364,6 +380,7 @@ impl Document {
             // No threshold is 0, so this is no beginning of recovery keys.
             writer.text("subject_key").public_key(key);
         }
+        terms::write(&mut writer, &self.legal_bases, &self.calendars);
         writer.finish()
     }
 }
@@ -375,7 +392,7 @@ pub(super) fn list<T>(writer: &mut Writer, items: &[T], write: impl Fn(&T, &mut 
     }
 }
 
-fn texts(writer: &mut Writer, texts: &[String]) {
+pub(super) fn texts(writer: &mut Writer, texts: &[String]) {
     list(writer, texts, |text, writer| {
         writer.text(text);
     });

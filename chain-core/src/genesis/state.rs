@@ -6,11 +6,12 @@ use super::Genesis;
 use super::document::{
     AgencyEntry, LegalBasisEntry, MemberEntry, Recovery, RecoveryKeyEntry, ValidatorEntry,
 };
+use super::terms::CalendarEntry;
 use crate::code::{Code, Refusal};
 use crate::execute::{ChainParams, GenesisState, genesis_block};
 use crate::layout::Layout as _;
 use crate::record::governance::{
-    AgencyDetails, BasisDetails, MemberDetails, NewKey, PublicationRules, RepairRules, Role, Term,
+    AgencyDetails, BasisDetails, MemberDetails, NewKey, PublicationRules, Role, Term,
 };
 use crate::record::validator::{ProvenKey, ValidatorDetails};
 use crate::recovery::{RecoveryKey, RecoveryKeys};
@@ -51,6 +52,7 @@ impl Genesis {
                 .map(member)
                 .collect::<Result<_, _>>()?,
             bases: document.legal_bases.iter().map(basis).collect::<Result<_, _>>()?,
+            calendars: document.calendars.iter().map(CalendarEntry::details).collect::<Result<_, _>>()?,
             validators: document.validators.iter().map(validator).collect::<Result<_, _>>()?,
             recovery: document.recovery.as_ref().map(recovery).transpose()?,
             index: document.subject_key,
@@ -68,7 +70,7 @@ impl Genesis {
     }
 }
 
-fn field<T: FromStr>(entry: &str, name: &str, text: &str) -> Result<T, Refusal>
+pub(super) fn field<T: FromStr>(entry: &str, name: &str, text: &str) -> Result<T, Refusal>
 where
     T::Err: std::fmt::Display,
 {
@@ -172,8 +174,8 @@ fn basis(entry: &LegalBasisEntry) -> Result<BasisDetails, Refusal> {
             serious: term(publication.months_min.serious, publication.months_max.serious),
             unclassified: term(None, None),
         },
-        repair: RepairRules { allowed: false, after_months: 0 },
-        deadlines: Vec::new(),
+        repair: entry.repair_rules(),
+        deadlines: entry.deadline_rules(&named)?,
         legal_review: entry.countersign_roles.iter().any(|role| role == Role::LegalReviewer.name()),
         expiry_required: entry.expiry_required,
         retention_years,

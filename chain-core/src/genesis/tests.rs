@@ -66,6 +66,8 @@ fn basis() -> LegalBasisEntry {
             months_max: Months { minor: Some(3), ordinary: Some(12), serious: Some(36) },
             months_min: Months { minor: None, ordinary: Some(3), serious: Some(12) },
         },
+        repair: None,
+        deadlines: Vec::new(),
         countersign_roles: vec!["supervisor".into()],
         expiry_required: false,
         hearing: false,
@@ -89,6 +91,22 @@ fn empty() -> Document {
         agencies: Vec::new(),
         members: Vec::new(),
         legal_bases: vec![basis()],
+        calendars: Vec::new(),
+    }
+}
+
+fn deadline(step: &str, days: u16) -> DeadlineEntry {
+    DeadlineEntry { step: step.into(), days, unit: "working_days".into() }
+}
+
+fn calendar(year: u16) -> CalendarEntry {
+    CalendarEntry {
+        year,
+        holidays: vec![format!("{year}-01-01")],
+        work_days: Vec::new(),
+        source: "notice".into(),
+        doc_no: String::new(),
+        text_hash: Digest::ZERO,
     }
 }
 
@@ -175,6 +193,19 @@ fn any_changed_field_is_another_chain() {
     change("basis countersign", &|d| d.legal_bases[0].countersign_roles.clear());
     change("basis expiry", &|d| d.legal_bases[0].expiry_required = true);
     change("basis hearing", &|d| d.legal_bases[0].hearing = true);
+    change("basis repair", &|d| d.legal_bases[0].repair = Some(Repair { after_months: 0 }));
+    change("basis repair months", &|d| d.legal_bases[0].repair = Some(Repair { after_months: 3 }));
+    change("basis deadline", &|d| d.legal_bases[0].deadlines = vec![deadline("publication", 7)]);
+    change("basis deadline days", &|d| d.legal_bases[0].deadlines = vec![deadline("publication", 8)]);
+    change("basis deadline step", &|d| d.legal_bases[0].deadlines = vec![deadline("review_decision", 7)]);
+    change("calendar", &|d| d.calendars = vec![calendar(2026)]);
+    change("calendar year", &|d| d.calendars = vec![calendar(2027)]);
+    change("calendar work day", &|d| {
+        d.calendars = vec![CalendarEntry { work_days: vec!["2026-01-04".into()], ..calendar(2026) }];
+    });
+    change("calendar source", &|d| {
+        d.calendars = vec![CalendarEntry { source: "another".into(), ..calendar(2026) }];
+    });
     change("basis retention", &|d| d.legal_bases[0].retention_months = 61);
     for (at, &(name, min, default, max)) in Parameters::BOUNDS.iter().enumerate() {
         // Through TOML, because the fields have no index; the defaults sit at the upper bound of most.
@@ -509,5 +540,36 @@ fn recovery_keys_that_could_not_decide_or_are_not_the_agencies_own_are_refused()
     for (want, change) in cases {
         let detail = edit(change);
         assert!(detail.contains(want), "wanted {want}, got {detail}");
+    }
+}
+
+#[test]
+fn terms_and_calendars_become_state_or_are_refused() {
+    let mut document = full();
+    document.legal_bases[0].repair = Some(Repair { after_months: 3 });
+    document.legal_bases[0].deadlines = vec![deadline("publication", 7), deadline("objection_decision", 3)];
+    document.calendars = vec![calendar(2027), calendar(2026)];
+    let genesis = Genesis::from_document(document.clone()).unwrap();
+    assert_eq!(Genesis::parse(&genesis.to_toml()).unwrap(), genesis);
+    let years: Vec<u16> = genesis.document().calendars.iter().map(|calendar| calendar.year).collect();
+    assert_eq!(years, [2026, 2027]);
+
+    type Change = fn(&mut Document);
+    let changes: &[(&str, Change)] = &[
+        ("deadlines.step", |d| d.legal_bases[0].deadlines[0].step = "lunch".into()),
+        ("deadlines.unit", |d| d.legal_bases[0].deadlines[0].unit = "hours".into()),
+        ("0 days", |d| d.legal_bases[0].deadlines[0].days = 0),
+        ("named twice", |d| d.legal_bases[0].deadlines[1].step = "publication".into()),
+        ("2026 twice", |d| d.calendars[0].year = 2026),
+        ("holidays", |d| d.calendars[0].holidays = vec!["2027-02-30".into()]),
+        ("not of the year", |d| d.calendars[0].holidays = vec!["2026-01-01".into()]),
+        ("calendar 2027.source", |d| d.calendars[0].source = String::new()),
+    ];
+    for (named, change) in changes {
+        let mut document = document.clone();
+        change(&mut document);
+        let checked = Genesis::from_document(document).and_then(|genesis| genesis.state().map(drop));
+        let detail = checked.unwrap_err().detail;
+        assert!(detail.contains(named), "{named}: {detail}");
     }
 }

@@ -15,6 +15,7 @@ use crate::lifecycle::{self, Actor, Target, anew};
 use crate::operation::{AmendReason, Effect, NOTE_BYTES_MAX, Operation, Remedy, Step};
 use crate::org::OrgId;
 use crate::record::body::check_note;
+use crate::record::deadline::Duty;
 use crate::record::governance::BasisDetails;
 use crate::record::{BasisRef, Details, Header, Lifecycle, RecordType, record_id};
 use crate::rules;
@@ -104,6 +105,7 @@ impl Life {
             // Facts of one leaf each: no head follows from them under their own ids.
             Leaf::Evidence(_) | Leaf::Recovery(_) | Leaf::Seal(_) => {}
         }
+        self.keep_duties(moment, bases)?;
         self.newest = Some((index, moment));
         self.steps += 1;
         Ok(())
@@ -128,6 +130,17 @@ impl Life {
         self.newest = Some((index, moment));
         self.steps += 1;
         Ok(true)
+    }
+
+    /// Notes what a step made of what is owed on the record.
+    fn keep_duties(&mut self, moment: Moment, bases: &impl Bases) -> Result<(), Refusal> {
+        if let Some(head) = &mut self.head
+            && let Some(named) = &head.current.legal_basis
+        {
+            let basis = bases.basis(named)?;
+            lifecycle::keep_duties(head, basis.as_ref(), moment.day);
+        }
+        Ok(())
     }
 
     /// The header that an act of recovery gives the record, if it gives it one.
@@ -259,11 +272,11 @@ impl Life {
         header: &Header,
         step: Step,
         bases: &impl Bases,
-    ) -> Result<Needs, Refusal> {
+    ) -> Result<(Needs, Vec<Duty>), Refusal> {
         lifecycle::check_filer(actor, header, step)?;
         rules::check_header_form(self.chain.chain_id, header)?;
         if header.record_type.is_governance() {
-            return Ok(lifecycle::governance_needs(header, self.council()));
+            return Ok((lifecycle::governance_needs(header, self.council()), Vec::new()));
         }
         rules::check_header_content(header)?;
         let named = header.legal_basis.as_ref().ok_or_else(rules::missing_basis)?;
@@ -273,7 +286,8 @@ impl Life {
         })?;
         rules::check_basis(header, &basis, moment.day)?;
         lifecycle::check_own_officer(actor, header)?;
-        Ok(lifecycle::content_needs(header, basis.legal_review))
+        let duties = lifecycle::duties_of_filing(header, &basis, moment.day);
+        Ok((lifecycle::content_needs(header, basis.legal_review), duties))
     }
 
     fn council(&self) -> Needs {
@@ -289,11 +303,11 @@ impl Life {
         bases: &impl Bases,
     ) -> Result<(u32, Status), Refusal> {
         self.check_new(header)?;
-        let needs = self.check_filing(moment, actor, header, Step::Submit, bases)?;
+        let (needs, duties) = self.check_filing(moment, actor, header, Step::Submit, bases)?;
         let signer = Some(actor.sign(Step::Submit));
         let version = lifecycle::filed(header, header.digest(), index, needs, signer);
         let status = version.status;
-        self.head = Some(RecordHead::first(header, version, moment.height));
+        self.head = Some(RecordHead { duties, ..RecordHead::first(header, version, moment.height) });
         self.keep(index, moment, header, None);
         if status == Status::Effective {
             self.took_effect(moment, header.version);
@@ -311,7 +325,7 @@ impl Life {
         bases: &impl Bases,
     ) -> Result<(u32, Status), Refusal> {
         lifecycle::check_amendment(self.open()?, header)?;
-        let needs = self.check_filing(moment, actor, header, Step::Amend, bases)?;
+        let (needs, _) = self.check_filing(moment, actor, header, Step::Amend, bases)?;
         let signer = Some(actor.sign(Step::Amend));
         let version = lifecycle::filed(header, header.digest(), index, needs, signer);
         let status = version.status;

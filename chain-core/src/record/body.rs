@@ -207,7 +207,11 @@ pub fn judge(record_type: RecordType, class: Class, text: &str) -> Result<Derive
         RecordType::Decision => super::egov::judge_decision(&mut fields),
         RecordType::PropertyEvent => super::egov::property::judge_property_event(&mut fields),
         RecordType::DocFingerprint => super::egov::judge_fingerprint(&mut fields, class),
-        RecordType::Agency | RecordType::Member | RecordType::LegalBasis | RecordType::Validator => {
+        RecordType::Agency
+        | RecordType::Member
+        | RecordType::LegalBasis
+        | RecordType::Validator
+        | RecordType::Calendar => {
             return Err(Refusal::new(Code::BodyNotAllowed, format!("{record_type} has no body")));
         }
     }?;

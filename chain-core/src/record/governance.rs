@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deadline::{Deadline, check_deadlines};
 use super::{CODE_BYTES_MAX, Class, NAME_BYTES_MAX, RecordType, Severity, SubjectKind, read_bool};
 use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::code::{Code, Refusal};
@@ -342,43 +343,6 @@ pub struct RepairRules {
     pub after_months: u16,
 }
 
-closed_list!(
-    /// A step with a deadline of the law.
-    DeadlineKind as u8, "deadline" {
-        /// Deciding on an objection.
-        ObjectionDecision = 1, "objection_decision";
-        /// Accepting or refusing a repair application.
-        RepairAcceptance = 2, "repair_acceptance";
-        /// Deciding on a repair.
-        RepairDecision = 3, "repair_decision";
-        /// Publishing after the decision.
-        Publication = 4, "publication";
-        /// Withdrawing from publication after a change.
-        Withdrawal = 5, "withdrawal";
-    }
-);
-
-/// Working days for a step.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Deadline {
-    /// The step.
-    pub step: DeadlineKind,
-    /// Working days; the start day is not counted.
-    pub working_days: u16,
-}
-
-impl Layout for Deadline {
-    fn write(&self, writer: &mut Writer) {
-        self.step.write(writer);
-        writer.u16(self.working_days);
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
-        Ok(Self { step: DeadlineKind::read(reader)?, working_days: reader.u16()? })
-    }
-}
-
 /// Content of `gov.legal_basis`: one version of a catalogue entry. Versions are never changed; a new one is
 /// filed.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -416,7 +380,7 @@ pub struct BasisDetails {
     pub publication: PublicationRules,
     /// Repair.
     pub repair: RepairRules,
-    /// Deadlines in working days.
+    /// Deadlines, each step at most once.
     #[serde(default)]
     pub deadlines: Vec<Deadline>,
     /// Whether a legal reviewer must countersign every record.
@@ -455,7 +419,7 @@ impl BasisDetails {
         if self.deadlines.len() > LIST_MAX {
             return Err(too_many("deadlines", self.deadlines.len(), LIST_MAX));
         }
-        Ok(())
+        check_deadlines(&self.deadlines)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::id::{Height, RecordId};
 use crate::layout::{Layout, read_list, read_option, write_list, write_option};
 use crate::operation::{Remedy, RepairOutcome, ReviewOutcome, Step};
 use crate::org::OrgId;
+use crate::record::deadline::Duty;
 use crate::record::governance::Role;
 use crate::record::{
     BasisRef, Class, Header, OFFICERS_MAX, REFERENCES_MAX, RecordType, Reference, Relation, Severity,
@@ -135,6 +136,8 @@ impl Layout for Signer {
 
 /// Most statements added to one record.
 pub const ANNOTATIONS_MAX: u8 = 16;
+/// Most duties noted of one record: one of each kind.
+pub const DUTIES_MAX: usize = 8;
 /// Most signers of one version: more than any rule asks for.
 pub const SIGNERS_MAX: usize = 256;
 
@@ -377,6 +380,8 @@ pub struct RecordHead {
     pub suspended_with: Option<RecordId>,
     /// How many statements were added, at most [`ANNOTATIONS_MAX`].
     pub annotations: u8,
+    /// What is or was owed on the record by a day of the law, in order of kind.
+    pub duties: Vec<Duty>,
     /// Height of the last change.
     pub changed_at: Height,
 }
@@ -396,7 +401,9 @@ impl Layout for RecordHead {
         write_option(writer, self.seal_on.as_ref());
         write_option(writer, self.reviewer.as_ref());
         write_option(writer, self.suspended_with.as_ref());
-        writer.u8(self.annotations).u64(self.changed_at.get());
+        writer.u8(self.annotations);
+        write_list(writer, &self.duties);
+        writer.u64(self.changed_at.get());
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
@@ -416,6 +423,7 @@ impl Layout for RecordHead {
             reviewer: read_option(reader)?,
             suspended_with: read_option(reader)?,
             annotations: reader.u8()?,
+            duties: read_list(reader, DUTIES_MAX)?,
             changed_at: Height::new(reader.u64()?),
         })
     }
@@ -440,6 +448,7 @@ impl RecordHead {
             reviewer: None,
             suspended_with: None,
             annotations: 0,
+            duties: Vec::new(),
             changed_at,
         }
     }

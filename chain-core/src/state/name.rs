@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
-    AgencyEntry, BasisEntry, EpochEntry, ErasureEntry, MemberEntry, RecordHead, ValidatorEntry, key,
+    AgencyEntry, BasisEntry, CalendarEntry, EpochEntry, ErasureEntry, MemberEntry, RecordHead,
+    ValidatorEntry, key,
 };
 use crate::canonical::CanonicalError;
 use crate::code::{Code, Refusal};
@@ -31,6 +32,8 @@ pub enum EntryName {
     Basis(BasisRef),
     /// `validator:<name>`: a [`ValidatorEntry`].
     Validator(String),
+    /// `calendar:<year>`: a [`CalendarEntry`].
+    Calendar(u32),
     /// `epoch`: the [`EpochEntry`].
     Epoch,
     /// `erasure:<record id>`: an [`ErasureEntry`].
@@ -46,6 +49,7 @@ impl EntryName {
             Self::Member(member) => key::member(member),
             Self::Basis(basis) => key::basis(basis),
             Self::Validator(name) => key::validator(name),
+            Self::Calendar(year) => key::calendar(*year),
             Self::Epoch => key::epoch(),
             Self::Erasure(record) => key::erasure(record),
         }
@@ -67,6 +71,7 @@ impl EntryName {
             Self::Member(_) => shown::<MemberEntry>(value),
             Self::Basis(_) => shown::<BasisEntry>(value),
             Self::Validator(_) => shown::<ValidatorEntry>(value),
+            Self::Calendar(_) => shown::<CalendarEntry>(value),
             Self::Epoch => shown::<EpochEntry>(value),
             Self::Erasure(_) => shown::<ErasureEntry>(value),
         }
@@ -81,6 +86,7 @@ impl fmt::Display for EntryName {
             Self::Member(member) => write!(f, "member:{member}"),
             Self::Basis(basis) => write!(f, "basis:{}@{}", basis.id, basis.version),
             Self::Validator(name) => write!(f, "validator:{name}"),
+            Self::Calendar(year) => write!(f, "calendar:{year}"),
             Self::Epoch => f.write_str("epoch"),
             Self::Erasure(record) => write!(f, "erasure:{record}"),
         }
@@ -92,7 +98,7 @@ impl FromStr for EntryName {
 
     fn from_str(text: &str) -> Result<Self, Refusal> {
         let bad = |why: String| {
-            let forms = "record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name>, epoch or erasure:<record id>";
+            let forms = "record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name>, calendar:<year>, epoch or erasure:<record id>";
             let shown = crate::text::shown(text);
             Refusal::new(
                 Code::BadParameter,
@@ -115,6 +121,10 @@ impl FromStr for EntryName {
                 fits.then_some(Self::Basis(basis))
                     .ok_or_else(|| bad(format!("an id of {} bytes, wants 1 to {CODE_BYTES_MAX}", id.len())))
             }
+            "calendar" => name
+                .parse()
+                .map(Self::Calendar)
+                .map_err(|error: std::num::ParseIntError| bad(error.to_string())),
             "validator" if (1..=NAME_MAX).contains(&name.len()) => Ok(Self::Validator(name.to_owned())),
             "validator" => Err(bad(format!("a name of {} bytes, wants 1 to {NAME_MAX}", name.len()))),
             other => Err(bad(format!("kind {}", crate::text::shown(other)))),

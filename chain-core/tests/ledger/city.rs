@@ -13,6 +13,7 @@ use chain_core::lane::{BatchHeader, SignedBatchHeader};
 use chain_core::ledger::MemoryLedger;
 use chain_core::operation::Operation;
 use chain_core::org::OrgId;
+use chain_core::record::calendar::CalendarDetails;
 use chain_core::record::governance::{
     AgencyDetails, BasisDetails, Instrument, MemberDetails, NewKey, PublicationRules, RepairRules, Role, Term,
 };
@@ -144,6 +145,13 @@ pub(crate) fn index_key() -> SubjectKey {
     SubjectKey::new(chain().chain_id, VrfSecret::from_seed(&[9; 32]))
 }
 
+/// The calendars of the sample city: 2024 to 2026.
+pub(crate) fn calendars() -> Vec<CalendarDetails> {
+    let text = include_str!("../../../genesis/example-city.toml");
+    let draft = chain_core::genesis::Draft::parse(text).unwrap();
+    draft.document().calendars.iter().map(|calendar| calendar.details().unwrap()).collect()
+}
+
 pub(crate) fn genesis() -> GenesisState {
     let types = [RecordType::Licence, RecordType::Penalty, RecordType::Decision, RecordType::DocFingerprint];
     let posts = ["clerk1", "clerk2", "clerk3", "supervisor1", "supervisor2", "legal1"];
@@ -171,6 +179,7 @@ pub(crate) fn genesis() -> GenesisState {
                 ..basis_details("organisations-only")
             },
         ],
+        calendars: Vec::new(),
         validators: Vec::new(),
         recovery: None,
         index: None,

@@ -9,6 +9,7 @@ mod cascade;
 mod city;
 mod content;
 mod countersign;
+mod deadlines;
 mod erasure;
 mod governance;
 mod official_data;

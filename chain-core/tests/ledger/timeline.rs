@@ -255,6 +255,13 @@ fn replayed(city: &City, record: RecordId, leaves: &[(u64, Leaf)]) -> Result<Lif
     Ok(life)
 }
 
+/// Whether a record's leaves alone lead to the head that the state holds.
+#[track_caller]
+pub(crate) fn check_replay(city: &City, record: RecordId) {
+    let life = replayed(city, record, &leaves(city, record)).unwrap();
+    assert_eq!(life.head(), Some(&city.head(record)));
+}
+
 /// Every record that a ledger holds.
 fn records(city: &City) -> Vec<RecordId> {
     let mut records: Vec<RecordId> = city.ledger.leaves().iter().filter_map(|leaf| leaf.record).collect();

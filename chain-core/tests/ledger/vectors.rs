@@ -25,23 +25,24 @@ use chain_core::operation::{
     RevokeReason, Step,
 };
 use chain_core::org::OrgId;
-use chain_core::record::governance::{Possession, Role};
+use chain_core::record::deadline::{DayUnit, Deadline, DeadlineKind, Duty};
+use chain_core::record::governance::{BasisDetails, Possession, Role};
 use chain_core::record::validator::{Ready, ValidatorDetails, ValidatorPossession};
 use chain_core::record::{
     BasisRef, Class, Details, Header, RecordType, Reference, Relation, Severity, SubjectKind,
 };
 use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
 use chain_core::state::{
-    Act, AgencyEntry, BasisEntry, Confirmation, EpochEntry, ErasureEntry, Flags, MemberEntry, Needs,
-    OffenceEntry, OffenderEntry, Pending, ReadyEntry, RecordHead, Scheduled, Signer, Status, ValidatorEntry,
-    VersionHead,
+    Act, AgencyEntry, BasisEntry, CalendarEntry, Confirmation, EpochEntry, ErasureEntry, Flags, MemberEntry,
+    Needs, OffenceEntry, OffenderEntry, Pending, ReadyEntry, RecordHead, Scheduled, Signer, Status,
+    ValidatorEntry, VersionHead,
 };
 use chain_core::transaction::{Body, Submission, Transaction};
 use proptest::prelude::*;
 
 use crate::accuse::hand;
 use crate::city::{
-    agency, agency_details, basis_details, chain, date, member_details, new_key, public, secret,
+    agency, agency_details, basis_details, calendars, chain, date, member_details, new_key, public, secret,
 };
 
 fn vectors() -> PathBuf {
@@ -431,6 +432,11 @@ fn head() -> RecordHead {
         reviewer: Some(agency("A2")),
         suspended_with: Some(record()),
         annotations: 3,
+        duties: vec![Duty {
+            deadline: Deadline { step: DeadlineKind::Publication, days: 7, unit: DayUnit::WorkingDays },
+            from: date("2026-05-06"),
+            met: Some(date("2026-05-07")),
+        }],
         changed_at: Height::new(9),
     }
 }
@@ -505,8 +511,19 @@ fn bytes_are_frozen_and_read_back() {
     canonical("details_agency", &agency_record, &mut failures);
     let member = Details::Member(Box::new(member_details("A1", "clerk1")));
     canonical("details_member", &member, &mut failures);
-    let basis = Details::LegalBasis(Box::new(basis_details("food-safety")));
+    let basis = Details::LegalBasis(Box::new(BasisDetails {
+        deadlines: vec![Deadline {
+            step: DeadlineKind::ReviewDecision,
+            days: 60,
+            unit: DayUnit::CalendarDays,
+        }],
+        ..basis_details("food-safety")
+    }));
     canonical("details_legal_basis", &basis, &mut failures);
+    let calendar = calendars().remove(2);
+    canonical("details_calendar", &Details::Calendar(Box::new(calendar.clone())), &mut failures);
+    let calendar = CalendarEntry { details: calendar, status: Status::Effective, record: record() };
+    canonical("state_calendar", &calendar, &mut failures);
     canonical("state_record_head", &head(), &mut failures);
     let erasure = ErasureEntry {
         height: Height::new(258),

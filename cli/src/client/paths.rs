@@ -108,6 +108,23 @@ pub(crate) fn records(filters: &[(&str, &str)], limit: usize, cursor: Option<&st
     path
 }
 
+/// A page of what agencies owe by a day of the law.
+pub(crate) fn deadlines(agency: Option<&str>, overdue: bool, limit: usize, cursor: Option<&str>) -> String {
+    let mut path = format!("/v1/deadlines?overdue={overdue}&limit={limit}");
+    for (name, value) in [("agency", agency), ("cursor", cursor)] {
+        if let Some(value) = value {
+            path.push_str(&format!("&{name}={}", encode(value)));
+        }
+    }
+    path
+}
+
+/// The same as a calendar file (RFC 5545).
+pub(crate) fn deadline_calendar(agency: Option<&str>) -> String {
+    let agency = agency.map_or_else(String::new, |agency| format!("?agency={}", encode(agency)));
+    format!("/v1/deadlines.ics{agency}")
+}
+
 /// A block.
 pub(crate) fn block(height: Height) -> String {
     block_named(&height.to_string())

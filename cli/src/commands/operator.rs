@@ -1,6 +1,7 @@
 //! Commands of whoever runs an agency's validator.
 
 pub(crate) mod agency;
+pub(crate) mod calendar;
 pub(crate) mod genesis;
 pub(crate) mod key;
 pub(crate) mod node;

@@ -204,7 +204,7 @@ pub(super) async fn legal_bases(
     registry(&api, "gov.legal_basis", params, &headers).await
 }
 
-async fn registry(
+pub(super) async fn registry(
     api: &Arc<Api>,
     record_type: &str,
     page: PageParams,

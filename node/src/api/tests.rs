@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chain_core::api::{
-    BlockView, Cursor, EvidenceView, FeedEvent, FeedKind, HistoryEntry, NodeStatus, Page, PassageView,
-    RawBlock, ReadyView, RecordView, Stage, TimelineView, TransactionStatus, ValidatorsView, Why,
+    BlockView, Cursor, DeadlineView, EvidenceView, FeedEvent, FeedKind, HistoryEntry, NodeStatus, Page,
+    PassageView, RawBlock, ReadyView, RecordView, Stage, TimelineView, TransactionStatus, ValidatorsView,
+    Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::codec;
@@ -96,6 +97,17 @@ impl Node for Constants {
     ) -> Result<Page<RecordView>, Refusal> {
         let asked = format!("{:?} {cursor:?} {limit}", filter.record_type);
         Ok(Page { items: Vec::new(), next_cursor: Some(asked), height: self.height() })
+    }
+
+    fn deadlines(
+        &self,
+        agency: Option<&OrgId>,
+        overdue: bool,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<DeadlineView>, Refusal> {
+        let asked = format!("{:?} {overdue} {cursor:?} {limit}", agency.map(ToString::to_string));
+        Ok(Page { items: Vec::new(), next_cursor: cursor.is_none().then_some(asked), height: self.height() })
     }
 
     fn receipt(&self, _: RecordId, version: Option<u32>, form: ReceiptForm) -> Result<Vec<u8>, Refusal> {

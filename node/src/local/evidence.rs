@@ -1,13 +1,14 @@
 //! Reading what the ledger holds against validators.
 
 use chain_core::api::{EvidenceView, OffenderView, Page};
-use chain_core::code::{Code, Refusal};
+use chain_core::code::Refusal;
 use chain_core::committee::Committee;
 use chain_core::execute::{self, LedgerRead as _};
 use chain_core::layout::Layout as _;
 use chain_core::leaf::Leaf;
 use chain_core::state::{OffenceEntry, key};
 
+use super::cursor::{bytes_of, hex};
 use super::{Local, corrupt, read, refuse};
 use crate::handle::PAGE_MAX;
 use crate::storage::ledger::Snapshot;
@@ -59,17 +60,4 @@ fn evidence_view(snapshot: &Snapshot<'_>, value: &[u8]) -> Result<EvidenceView, 
         Ok(Leaf::Evidence(leaf)) => Ok(EvidenceView { entry, evidence: leaf.evidence }),
         _ => Err(corrupt("offence", format!("leaf {} holds no evidence", entry.leaf_index))),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes_of(text: &str) -> Result<Vec<u8>, Refusal> {
-    let bad = || Refusal::new(Code::BadParameter, "the cursor is none that this node gave");
-    if !text.is_ascii() || !text.len().is_multiple_of(2) || text.len() > 256 {
-        return Err(bad());
-    }
-    let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| bad());
-    (0..text.len()).step_by(2).map(byte).collect()
 }

@@ -25,7 +25,11 @@ pub(super) fn not_found(record: &RecordId) -> Refusal {
 }
 
 impl Local {
-    fn head(&self, snapshot: &Snapshot<'_>, record: &RecordId) -> Result<Option<RecordHead>, Refusal> {
+    pub(super) fn head(
+        &self,
+        snapshot: &Snapshot<'_>,
+        record: &RecordId,
+    ) -> Result<Option<RecordHead>, Refusal> {
         let bytes = snapshot.get(&key::record(record)).map_err(read)?;
         bytes
             .map(|bytes| RecordHead::from_canonical(&bytes).map_err(|error| corrupt("record head", error)))
@@ -64,7 +68,10 @@ impl Local {
         let body_elsewhere = body.is_none() && !erased && self.is_body_elsewhere(snapshot, &leaf)?;
         let body = body.as_ref().map(|body| body.json.as_str());
         let view = record_view(record, head, header, body, &Reader::Auditor, moment)?;
-        Ok(RecordView { body_elsewhere, ..view })
+        let deadlines = self.deadlines_of(snapshot, record, head, moment.today)?;
+        let mut flags = view.flags;
+        flags.extend(self.derived_marks(snapshot, head)?);
+        Ok(RecordView { flags, body_elsewhere, deadlines, ..view })
     }
 
     /// Whether a body that is shared stood in a block that this node does not keep.

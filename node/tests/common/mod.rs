@@ -98,6 +98,8 @@ pub(crate) fn genesis(ports: [u16; 4]) -> Genesis {
             months_max: Months { minor: Some(3), ordinary: Some(12), serious: Some(36) },
             months_min: Months { minor: None, ordinary: Some(3), serious: Some(12) },
         },
+        repair: None,
+        deadlines: Vec::new(),
         countersign_roles: vec!["supervisor".into()],
         expiry_required: false,
         hearing: false,
@@ -118,6 +120,7 @@ pub(crate) fn genesis(ports: [u16; 4]) -> Genesis {
         agencies: (0..4).map(agency).collect(),
         members: members.collect(),
         legal_bases: vec![basis],
+        calendars: Vec::new(),
     })
     .unwrap()
 }

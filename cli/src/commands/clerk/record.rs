@@ -1,5 +1,6 @@
 //! `city record`: one record at a time.
 
+mod deadlines;
 mod file;
 mod get;
 mod history;
@@ -98,6 +99,11 @@ pub(crate) enum RecordCommand {
         /// How many at most
         #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
+    },
+    /// List what agencies owe by a day of the law: decisions on objections and repairs, publications, reviews
+    Deadlines {
+        #[command(flatten)]
+        which: deadlines::DeadlineArgs,
     },
     /// File a new version of a record
     Amend {
@@ -222,6 +228,7 @@ pub(crate) fn run(command: RecordCommand, city: &City) -> CliResult {
                 if filtered { "no such records; without filters: city record list" } else { RECORDS.empty };
             city.out.list(Shape { empty, ..RECORDS }, &rows.iter().map(record_json).collect::<Vec<_>>())
         }
+        RecordCommand::Deadlines { which } => deadlines::run(city, &which),
         RecordCommand::Amend { record, file: path, reason, key } => {
             file::amend(city, &record, &path, &reason, key.as_deref())
         }

@@ -221,17 +221,28 @@ fn member(city: &City, command: MemberCommand) -> CliResult {
 /// Files a governance record as its first signer, in the name of the signer's agency: a new agency is an act of the
 /// council members', not its own.
 fn file(city: &City, genesis: &Genesis, details: Details, key: &str) -> CliResult {
-    let (client, ring) = (city.client()?, city.ring()?);
+    let operation = first(city, genesis, details, key)?;
+    send(city, genesis, operation, key)
+}
+
+/// The first version of a governance record, in the name of the signer's agency.
+pub(super) fn first(city: &City, genesis: &Genesis, details: Details, key: &str) -> CliResult<Operation> {
+    let ring = city.ring()?;
     let entry = ring.find(key)?;
     let agency = entry.agency.as_deref().ok_or_else(|| {
         CliError::usage(format!("key {key} is of no agency"))
             .hint("sign with the key of a member: city key list")
     })?;
-    let agency = known_agency(agency)?;
-    let secret = ring.secret(entry)?;
-    let header = genesis_header(&genesis.chain_params(), &agency, details);
-    let record = header.record;
-    let submission = filing::sign(genesis, &secret, vec![(Operation::Submit(Box::new(header)), None)], false);
+    let header = genesis_header(&genesis.chain_params(), &known_agency(agency)?, details);
+    Ok(Operation::Submit(Box::new(header)))
+}
+
+/// Files the first signature under a step on a governance record, and says who is next.
+pub(super) fn send(city: &City, genesis: &Genesis, operation: Operation, key: &str) -> CliResult {
+    let (client, ring) = (city.client()?, city.ring()?);
+    let secret = ring.secret(ring.find(key)?)?;
+    let record = operation.record();
+    let submission = filing::sign(genesis, &secret, vec![(operation, None)], false);
     let filed = filing::file(&client, genesis, &submission, None, city.manners.timeout)?;
     report(city, &filed)?;
     city.out.say(format!("  Now another officer approves it: city record countersign {record} --key NAME"));
@@ -303,6 +314,6 @@ fn day(text: &str) -> CliResult<Date> {
     text.parse().map_err(|error| CliError::new(Code::BadDate, format!("{text}: {error}")))
 }
 
-fn strange(view: &RecordView) -> CliError {
+pub(super) fn strange(view: &RecordView) -> CliError {
     CliError::new(Code::HeaderMismatch, format!("record {} is not what its type says", view.record))
 }

@@ -141,6 +141,7 @@ const SHAPE: Shape = Shape {
         "recovery",
         "subject_key",
         "legal_bases",
+        "calendars",
     ],
     id: "chain_id",
     empty: "",
@@ -311,6 +312,7 @@ fn new(
             agencies: Vec::new(),
             members: Vec::new(),
             legal_bases: Vec::new(),
+            calendars: Vec::new(),
         },
     };
     if let Some(name) = subject_key {
@@ -439,6 +441,7 @@ fn view(genesis: &Genesis) -> Value {
         }),
         "subject_key": document.subject_key,
         "legal_bases": bases,
+        "calendars": document.calendars.iter().map(|one| one.year).collect::<Vec<_>>(),
     })
 }
 

@@ -85,6 +85,7 @@ impl Payloads {
                 to: None,
             }],
             bases: vec![basis(from)],
+            calendars: Vec::new(),
             validators: Vec::new(),
             recovery: None,
             index: None,

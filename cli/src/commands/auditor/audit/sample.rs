@@ -111,11 +111,14 @@ fn genesis_with(created: &str, recovery: Option<Recovery>) -> Genesis {
                 months_max: Months::default(),
                 months_min: Months::default(),
             },
+            repair: None,
+            deadlines: Vec::new(),
             countersign_roles: Vec::new(),
             expiry_required: false,
             hearing: false,
             retention_months: 0,
         }],
+        calendars: Vec::new(),
     };
     Genesis::from_document(document).unwrap()
 }

@@ -261,6 +261,7 @@ pub(super) fn record_json(view: &RecordView) -> Value {
             "digest": pending.digest,
             "missing": pending.missing,
         })),
+        "deadlines": view.deadlines,
         "body": view.body,
         "body_elsewhere": view.body_elsewhere,
     })
