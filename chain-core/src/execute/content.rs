@@ -8,7 +8,7 @@ use crate::crypto::Digest;
 use crate::lifecycle;
 use crate::operation::{Operation, Step};
 use crate::record::governance::Role;
-use crate::record::{Header, OPERATION_BYTES_MAX, RecordType, SubjectKind};
+use crate::record::{Details, Header, OPERATION_BYTES_MAX, RecordType, SubjectKind};
 use crate::rules;
 use crate::state::{Needs, RecordHead, Status, VersionHead, key};
 
@@ -24,7 +24,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         }
         let (needs, subject) = self.check_content(call, header)?;
         self.take_natural_key(header)?;
-        if header.record_type.is_governance() {
+        if header.record_type.governs() {
             self.check_governance(header, None)?;
         }
         let version = self.filed(call, header, digest, needs);
@@ -39,6 +39,10 @@ impl<L: LedgerRead> Execution<'_, L> {
         }
         self.put_head(header.record, &head);
         self.open_case(header)?;
+        self.follow_explanations(&header.record, Status::Submitted, &head)?;
+        if let Details::Batch(batch) = &header.details {
+            self.accept_batch(header, batch)?;
+        }
         Ok(done)
     }
 
@@ -58,7 +62,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         if header.natural_key != head.current.natural_key {
             self.take_natural_key(header)?;
         }
-        if header.record_type.is_governance() {
+        if header.record_type.governs() {
             self.check_governance(header, Some(head.current.version))?;
         }
         let version = self.filed(call, header, digest, needs);
@@ -102,7 +106,13 @@ impl<L: LedgerRead> Execution<'_, L> {
         }
         let subject = self.check_shared_body(call, header)?;
         rules::check_header_content(header)?;
+        Self::check_own_device(call, header)?;
+        if let Details::Batch(batch) = &header.details {
+            self.check_batch(header, batch)?;
+            return Ok((Needs::NONE, None));
+        }
         let needs = self.check_legal_basis(header)?;
+        self.check_automatic_evidence(header)?;
         self.check_officers(call, header)?;
         self.check_links(header)?;
         Ok((needs, subject))
@@ -111,7 +121,7 @@ impl<L: LedgerRead> Execution<'_, L> {
     /// Judges a body of class P0 or P1 once, and gives the organisation it is about; where it was erased, the first
     /// outcome decides.
     fn check_shared_body(&self, call: &Call<'_>, header: &Header) -> Result<Option<Subject>, Fail> {
-        if !header.class.body_is_shared() {
+        if !header.class.body_is_shared() || header.body_commit.is_none() {
             return Ok(None);
         }
         match (call.body, call.recorded) {
@@ -210,7 +220,10 @@ fn repeated(header: &Header, head: &RecordHead, digest: Digest) -> Result<Done, 
         return Ok(duplicate(header, 1, head.first_leaf));
     }
     let detail = format!("record {} was filed with other content", header.record);
-    Err(Refusal::new(Code::IdempotencyConflict, detail))
+    // A batch's key is its number.
+    let batch = header.record_type == RecordType::SensorBatch;
+    let code = if batch { Code::SeqReplay } else { Code::IdempotencyConflict };
+    Err(Refusal::new(code, detail))
 }
 
 fn duplicate(header: &Header, version: u32, leaf_index: u64) -> Done {
