@@ -224,7 +224,7 @@ fn a_clock_that_goes_wrong_is_recorded() {
 fn a_stuck_sensor_is_recorded_once() {
     let mut station = Station::new();
     let half = |from: &str, value: i64| readings(from, &[value; 6]);
-    let mut send = |station: &mut Station, from: &str, at: &str, value: i64| {
+    let send = |station: &mut Station, from: &str, at: &str, value: i64| {
         let sealed = station.seal(&half(from, value));
         station.send(at, "D1/key1", sealed).unwrap();
     };

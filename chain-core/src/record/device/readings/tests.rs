@@ -78,7 +78,8 @@ fn values_of_good_readings_only_count() {
 
 #[test]
 fn runs_end_with_another_value_and_with_a_hole() {
-    let run = |value, from, to| Run { value, span: Span { from_ms: from * 1_000, to_ms: to * 1_000 } };
+    let run =
+        |value, from: u64, to: u64| Run { value, span: Span { from_ms: from * 1_000, to_ms: to * 1_000 } };
     let runs = of(&[at(0, 1), at(60, 1), at(120, 2), at(180, 2), at(240, 2), at(300, 1)]).runs.unwrap();
     assert_eq!((runs.first, runs.longest, runs.last), (run(1, 0, 60), run(2, 120, 240), run(1, 300, 300)));
     let runs = of(&[at(0, 1), at(60, 1), at(600, 1)]).runs.unwrap();
