@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
-    AgencyEntry, BasisEntry, EpochEntry, ErasureEntry, MemberEntry, RecordHead, ValidatorEntry, key,
+    AgencyEntry, BasisEntry, DeviceEntry, DeviceKeyEntry, EpochEntry, ErasureEntry, MemberEntry, RecordHead,
+    StreamEntry, ValidatorEntry, key,
 };
 use crate::canonical::CanonicalError;
 use crate::code::{Code, Refusal};
@@ -35,6 +36,12 @@ pub enum EntryName {
     Epoch,
     /// `erasure:<record id>`: an [`ErasureEntry`].
     Erasure(RecordId),
+    /// `device:<record id of the registration>`: a [`DeviceEntry`].
+    Device(RecordId),
+    /// `device_key:<key>`: a [`DeviceKeyEntry`].
+    DeviceKey(PublicKey),
+    /// `stream:<record id of the registration>/<stream>`: a [`StreamEntry`].
+    Stream(RecordId, String),
 }
 
 impl EntryName {
@@ -48,6 +55,9 @@ impl EntryName {
             Self::Validator(name) => key::validator(name),
             Self::Epoch => key::epoch(),
             Self::Erasure(record) => key::erasure(record),
+            Self::Device(record) => key::device(record),
+            Self::DeviceKey(device_key) => key::device_key(device_key),
+            Self::Stream(device, stream) => key::stream(device, stream),
         }
     }
 
@@ -69,6 +79,9 @@ impl EntryName {
             Self::Validator(_) => shown::<ValidatorEntry>(value),
             Self::Epoch => shown::<EpochEntry>(value),
             Self::Erasure(_) => shown::<ErasureEntry>(value),
+            Self::Device(_) => shown::<DeviceEntry>(value),
+            Self::DeviceKey(_) => shown::<DeviceKeyEntry>(value),
+            Self::Stream(..) => shown::<StreamEntry>(value),
         }
     }
 }
@@ -83,6 +96,9 @@ impl fmt::Display for EntryName {
             Self::Validator(name) => write!(f, "validator:{name}"),
             Self::Epoch => f.write_str("epoch"),
             Self::Erasure(record) => write!(f, "erasure:{record}"),
+            Self::Device(record) => write!(f, "device:{record}"),
+            Self::DeviceKey(device_key) => write!(f, "device_key:{device_key}"),
+            Self::Stream(device, stream) => write!(f, "stream:{device}/{stream}"),
         }
     }
 }
@@ -92,7 +108,7 @@ impl FromStr for EntryName {
 
     fn from_str(text: &str) -> Result<Self, Refusal> {
         let bad = |why: String| {
-            let forms = "record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name>, epoch or erasure:<record id>";
+            let forms = "record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name>, epoch, erasure:<record id>, device:<record id>, device_key:<key> or stream:<record id>/<name>";
             let shown = crate::text::shown(text);
             Refusal::new(
                 Code::BadParameter,
@@ -105,6 +121,16 @@ impl FromStr for EntryName {
         match kind {
             "record" => name.parse().map(Self::Record).map_err(|error| bad(error.to_string())),
             "erasure" => name.parse().map(Self::Erasure).map_err(|error| bad(error.to_string())),
+            "device" => name.parse().map(Self::Device).map_err(|error| bad(error.to_string())),
+            "device_key" => name.parse().map(Self::DeviceKey).map_err(|error| bad(error.to_string())),
+            "stream" => {
+                let parts = name.split_once('/').and_then(|(id, stream)| Some((id.parse().ok()?, stream)));
+                let (device, stream) = parts.ok_or_else(|| bad("no record id and stream".to_owned()))?;
+                let fits = (1..=CODE_BYTES_MAX).contains(&stream.len());
+                fits.then(|| Self::Stream(device, stream.to_owned())).ok_or_else(|| {
+                    bad(format!("a stream of {} bytes, wants 1 to {CODE_BYTES_MAX}", stream.len()))
+                })
+            }
             "agency" => name.parse().map(Self::Agency),
             "member" => name.parse().map(Self::Member).map_err(|error| bad(error.to_string())),
             "basis" => {

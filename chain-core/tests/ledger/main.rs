@@ -19,6 +19,8 @@ mod recovery;
 mod replay;
 mod rights;
 mod sealed;
+mod sensor_data;
+mod sensor_vectors;
 mod state_proof;
 mod state_tree;
 mod station;

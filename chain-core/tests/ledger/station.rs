@@ -120,11 +120,15 @@ impl Station {
 
     /// Seals the next batch; nothing is sent.
     pub(crate) fn seal(&self, readings: &[Reading]) -> (BatchDetails, Vec<u8>) {
-        let stream = stream();
+        self.seal_for(&stream(), readings)
+    }
+
+    /// Seals the next batch of a stream.
+    pub(crate) fn seal_for(&self, stream: &Stream, readings: &[Reading]) -> (BatchDetails, Vec<u8>) {
         let sealing = Sealing {
             chain_id: chain().chain_id,
             device: self.device,
-            stream: &stream,
+            stream,
             seq: self.seq + 1,
             prev: self.prev,
             key: &self.key,
@@ -139,10 +143,16 @@ impl Station {
         post: &str,
         sealed: (BatchDetails, Vec<u8>),
     ) -> Result<Accepted, Code> {
+        self.city.at(at);
+        self.send_now(post, sealed)
+    }
+
+    /// Sends a batch, signed by a post or a device's key.
+    pub(crate) fn send_now(&mut self, post: &str, sealed: (BatchDetails, Vec<u8>)) -> Result<Accepted, Code> {
         let (seq, prev) = (sealed.0.seq, sealed.0.digest());
         let salt = Digest::tagged(b"salt", &[prev.as_bytes()]);
         let (operation, body) = build::batch(chain().chain_id, &agency("A1"), sealed, salt).unwrap();
-        let accepted = self.city.at(at).send_with(post, operation, body)?;
+        let accepted = self.city.send_with(post, operation, body)?;
         (self.seq, self.prev) = (seq, prev);
         Ok(accepted)
     }

@@ -5,7 +5,7 @@
 
 use chain_core::build::{self, Filed};
 use chain_core::code::{Code, Refusal};
-use chain_core::crypto::{Digest, SecretKey};
+use chain_core::crypto::Digest;
 use chain_core::id::RecordId;
 use chain_core::leaf::Leaf;
 use chain_core::operation::Operation;
