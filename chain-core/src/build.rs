@@ -14,6 +14,7 @@ use crate::json::{self, Json};
 use crate::operation::{AmendReason, Operation};
 use crate::org::OrgId;
 use crate::record::body::{self, Derived};
+use crate::record::device::batch::{BatchBody, BatchDetails, DataPlace};
 use crate::record::{
     BasisRef, Class, Details, Header, RecordType, Reference, SubjectKind, idempotency_digest, natural_key,
     record_id, subject_commit,
@@ -125,7 +126,7 @@ pub fn file(filing: &Filing<'_>, body: &str) -> Result<Filed, Refusal> {
         officers: filing.officers.clone(),
         refs,
         attachments_root: derived.attachments_root,
-        details: derived.notary.map_or(Details::None, Details::Notary),
+        details: derived.details,
     };
     Ok(Filed { header, body })
 }
@@ -198,9 +199,53 @@ pub fn governance_header(
         Details::LegalBasis(_) => RecordType::LegalBasis,
         Details::Validator(_) => RecordType::Validator,
         Details::Calendar(_) => RecordType::Calendar,
-        Details::Member(_) | Details::None | Details::Notary(_) => RecordType::Member,
+        _ => RecordType::Member,
     };
     let idempotency = idempotency_digest(dedupe_key, record_type, idempotency_key);
+    bare_header(chain_id, agency, record_type, idempotency, version, SubjectKind::None, details)
+}
+
+/// Builds the header of a record about a device that says everything in its details: a key event, a batch, a gap. A key
+/// event names its legal basis beside, a batch with its data inline the commitment to it.
+pub fn device_header(chain_id: ChainId, agency: &OrgId, idempotency: Digest, details: Details) -> Header {
+    let record_type = match &details {
+        Details::Batch(_) => RecordType::SensorBatch,
+        Details::Gap(_) => RecordType::SensorGap,
+        _ => RecordType::DeviceKey,
+    };
+    bare_header(chain_id, agency, record_type, idempotency, 1, SubjectKind::Thing, details)
+}
+
+/// The operation that files a sealed batch, with the body that travels beside it where its data is inline.
+///
+/// # Errors
+/// As [`json::to_canonical`], which takes every Base64.
+pub fn batch(
+    chain_id: ChainId,
+    agency: &OrgId,
+    sealed: (BatchDetails, Vec<u8>),
+    salt: Digest,
+) -> Result<(Operation, Option<Body>), Refusal> {
+    let (details, data) = sealed;
+    let body = match details.place_of_data {
+        DataPlace::Inline => Some(Body { salt, json: json::to_canonical(&BatchBody::new(&data))? }),
+        DataPlace::OffChain => None,
+    };
+    let idempotency = details.idempotency();
+    let mut header = device_header(chain_id, agency, idempotency, Details::Batch(Box::new(details)));
+    header.body_commit = body.as_ref().map(Body::commitment);
+    Ok((Operation::Submit(Box::new(header)), body))
+}
+
+fn bare_header(
+    chain_id: ChainId,
+    agency: &OrgId,
+    record_type: RecordType,
+    idempotency: Digest,
+    version: u32,
+    subject_kind: SubjectKind,
+    details: Details,
+) -> Header {
     Header {
         record: record_id(chain_id, agency, record_type, &idempotency),
         record_type,
@@ -210,7 +255,7 @@ pub fn governance_header(
         agency: agency.clone(),
         legal_basis: None,
         class: Class::P0,
-        subject_kind: SubjectKind::None,
+        subject_kind,
         body_commit: None,
         subject_commit: None,
         natural_key: None,

@@ -41,6 +41,11 @@ impl Writer {
         self.raw(&value.to_be_bytes())
     }
 
+    /// Eight bytes, big-endian, two's complement.
+    pub fn i64(&mut self, value: i64) -> &mut Self {
+        self.raw(&value.to_be_bytes())
+    }
+
     /// Bytes of a length that the layout fixes.
     pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
@@ -181,6 +186,14 @@ impl<'a> Reader<'a> {
     /// When fewer bytes are left.
     pub fn u64(&mut self) -> Result<u64, CanonicalError> {
         self.array().map(u64::from_be_bytes)
+    }
+
+    /// Eight bytes, big-endian, two's complement.
+    ///
+    /// # Errors
+    /// When fewer bytes are left.
+    pub fn i64(&mut self) -> Result<i64, CanonicalError> {
+        self.array().map(i64::from_be_bytes)
     }
 
     /// 32 bytes.

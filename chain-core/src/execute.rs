@@ -7,6 +7,7 @@
 mod accuse;
 mod automatic;
 mod content;
+mod devices;
 mod duty;
 mod erase;
 mod genesis;
@@ -17,6 +18,7 @@ mod membership;
 mod overlay;
 mod recovery;
 mod steps;
+mod streams;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -210,6 +212,10 @@ pub struct GenesisState {
 pub const AUTOMATIC_STEPS_MAX: usize = 256;
 /// Most records of one block whose steps follow from steps on other records; the rest follow in the next ones.
 pub const CASCADE_STEPS_MAX: usize = 256;
+/// Most promises of batches that one block looks at after they ran out; the rest follow in the next ones.
+pub const SILENCES_MAX: usize = 256;
+/// Most gaps in streams that one block writes; the rest follow in the next ones.
+pub const GAPS_MAX: usize = 1_024;
 /// Longest chain of records that rest on one another, the lowest one not counted.
 pub const CASCADE_DEPTH_MAX: u8 = 4;
 
@@ -260,6 +266,8 @@ fn execute_ordered<L: LedgerRead>(
 ) -> Result<BlockResult, ReadError> {
     execution.continue_cascades()?;
     execution.automatic_steps()?;
+    execution.continue_gaps()?;
+    execution.find_silences()?;
     execution.begin_publications()?;
     execution.forget_transactions()?;
     for (batch, ordered) in (0..).zip(&block.batches) {
@@ -340,6 +348,8 @@ struct Execution<'a, L> {
     erased: BTreeSet<RecordId>,
     /// Records looked at because of steps on other records.
     linked: usize,
+    /// Gaps found in streams.
+    gaps: usize,
 }
 
 impl<'a, L: LedgerRead> Execution<'a, L> {
@@ -363,6 +373,7 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             touched: BTreeSet::new(),
             erased: BTreeSet::new(),
             linked: 0,
+            gaps: 0,
         }
     }
 
@@ -500,15 +511,24 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
     /// The member with a key, when it and its agency are in force.
     fn author(&mut self, author: &PublicKey) -> Result<Author, Fail> {
         let Some(member) = self.state.member(author)? else {
+            if let Some(device) = self.device_author(author)? {
+                return self.in_agency(device);
+            }
             return Err(Refusal::new(Code::UnknownAuthor, format!("key {}", author.short())).into());
         };
         self.check_member(author, &member)?;
-        let agency = self.state.agency(&member.agency)?;
+        self.in_agency(Author { key: *author, member })
+    }
+
+    /// Refuses an author whose agency is not in force.
+    fn in_agency(&mut self, author: Author) -> Result<Author, Fail> {
+        let agency = self.state.agency(&author.member.agency)?;
         let in_force = agency.as_ref().is_some_and(|agency| self.agency_is_in_force(agency));
         if !in_force {
-            return Err(Refusal::new(Code::AgencySuspended, format!("agency {}", member.agency)).into());
+            let detail = format!("agency {}", author.member.agency);
+            return Err(Refusal::new(Code::AgencySuspended, detail).into());
         }
-        Ok(Author { key: *author, member })
+        Ok(author)
     }
 
     fn check_member(&self, key: &PublicKey, member: &MemberEntry) -> Result<(), Refusal> {

@@ -43,6 +43,8 @@ closed_list!(
         Erasure = 7, "erasure";
         /// A step that followed from a step on another record.
         Linked = 8, "linked";
+        /// A record that the ledger wrote by itself.
+        Found = 16, "found";
     }
 );
 
@@ -66,6 +68,8 @@ pub enum Leaf {
     Erasure(Box<ErasureLeaf>),
     /// A step that followed from a step on another record.
     Linked(LinkedLeaf),
+    /// A record that the ledger wrote by itself.
+    Found(Box<FoundLeaf>),
 }
 
 /// An accepted operation and what it led to.
@@ -179,6 +183,17 @@ pub struct LinkedLeaf {
     pub cause: RecordId,
 }
 
+/// A record that the ledger wrote by itself, effective at once: a gap in a stream of readings.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FoundLeaf {
+    /// Block height.
+    pub height: Height,
+    /// Block time, milliseconds since 1970.
+    pub time_ms: u64,
+    /// Its header.
+    pub header: Header,
+}
+
 /// The end of a block's leaves: ties the log to the chain of blocks and the state tree.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SealLeaf {
@@ -262,6 +277,7 @@ impl Leaf {
             Self::Recovery(leaf) => Some(leaf.recovery.act.record()),
             Self::Erasure(leaf) => Some(leaf.record),
             Self::Linked(leaf) => Some(leaf.record),
+            Self::Found(leaf) => Some(leaf.header.record),
         }
     }
 
@@ -275,6 +291,7 @@ impl Leaf {
             Self::Evidence(_) | Self::Recovery(_) => Some(1),
             Self::Erasure(leaf) => Some(leaf.version),
             Self::Linked(leaf) => Some(leaf.version),
+            Self::Found(leaf) => Some(leaf.header.version),
         }
     }
 
@@ -289,6 +306,7 @@ impl Leaf {
             Self::Recovery(leaf) => (leaf.height, leaf.time_ms),
             Self::Erasure(leaf) => (leaf.height, leaf.time_ms),
             Self::Linked(leaf) => (leaf.height, leaf.time_ms),
+            Self::Found(leaf) => (leaf.height, leaf.time_ms),
         }
     }
 
@@ -297,6 +315,7 @@ impl Leaf {
         match self {
             Self::Signed(leaf) => leaf.operation.header(),
             Self::Genesis(leaf) => Some(&leaf.header),
+            Self::Found(leaf) => Some(&leaf.header),
             Self::Automatic(_)
             | Self::Seal(_)
             | Self::Evidence(_)
@@ -357,6 +376,11 @@ impl Layout for Leaf {
                 leaf.status.write(writer);
                 leaf.flags.write(writer);
                 leaf.cause.write(writer);
+            }
+            Self::Found(leaf) => {
+                writer.u8(LEAF_VERSION).u8(LeafKind::Found.number());
+                writer.u64(leaf.height.get()).u64(leaf.time_ms);
+                leaf.header.write(writer);
             }
             Self::Seal(leaf) => {
                 writer.u8(LEAF_VERSION).u8(LeafKind::Seal.number()).u64(leaf.height.get());
@@ -427,6 +451,11 @@ impl Layout for Leaf {
                 flags: Flags::read(reader)?,
                 cause: RecordId::read(reader)?,
             }),
+            LeafKind::Found => Self::Found(Box::new(FoundLeaf {
+                height: Height::new(reader.u64()?),
+                time_ms: reader.u64()?,
+                header: Header::read(reader)?,
+            })),
             LeafKind::Seal => Self::Seal(SealLeaf {
                 height: Height::new(reader.u64()?),
                 header_digest: reader.digest()?,

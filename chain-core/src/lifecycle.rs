@@ -111,9 +111,13 @@ pub(crate) fn roles_to_file(header: &Header) -> &'static [Role] {
         }
         Details::Member(details) if details.role.is_granted_by_council() => &[Role::CouncilMember],
         Details::Member(_) => &[Role::AgencyAdmin],
+        Details::DeviceKey(_) => &[Role::Clerk, Role::Device],
+        Details::Batch(_) => &[Role::Device, Role::Gateway],
+        // The ledger writes them itself.
+        Details::Gap(_) => &[],
         // A subject comes to the counter of whatever agency, or through a portal.
         Details::None if header.record_type.lifecycle() == Lifecycle::Case => &[Role::Clerk, Role::Portal],
-        Details::None | Details::Notary(_) => &[Role::Clerk],
+        Details::None | Details::Notary(_) | Details::Device(_) => &[Role::Clerk],
     }
 }
 
@@ -186,9 +190,16 @@ pub(crate) fn governance_needs(header: &Header, council: Needs) -> Needs {
 /// The approvals that any other record needs; `legal_review` is what its legal basis asks for.
 pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
     let needs = match header.record_type {
-        RecordType::Licence | RecordType::Decision | RecordType::Measure | RecordType::PropertyEvent => {
-            Needs::SUPERVISOR
-        }
+        RecordType::Licence
+        | RecordType::Decision
+        | RecordType::Measure
+        | RecordType::PropertyEvent
+        | RecordType::Device => Needs::SUPERVISOR,
+        // What the old key has signed needs nobody's leave.
+        RecordType::DeviceKey => match &header.details {
+            Details::DeviceKey(event) if event.proof.is_some() => return Needs::NONE,
+            _ => Needs::SUPERVISOR,
+        },
         RecordType::ListEntry => Needs::LEGAL_REVIEWER.with(Needs::SUPERVISOR),
         // Whoever promises, objects or applies needs nobody's leave; that a promise was kept or broken is a finding.
         RecordType::Commitment if header.version > 1 => Needs::SUPERVISOR,
@@ -207,7 +218,9 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
         | RecordType::Member
         | RecordType::LegalBasis
         | RecordType::Validator
-        | RecordType::Calendar => Needs::NONE,
+        | RecordType::Calendar
+        | RecordType::SensorBatch
+        | RecordType::SensorGap => Needs::NONE,
     };
     let reviewed = legal_review && header.record_type.lifecycle() != Lifecycle::Case;
     if reviewed { needs.with(Needs::LEGAL_REVIEWER) } else { needs }

@@ -267,6 +267,14 @@ pub fn history_entry(leaf: &Leaf, leaf_index: u64) -> Option<HistoryEntry> {
         Leaf::Linked(step) => {
             Some(entry(step.height, step.time_ms, step.step, None, step.version, step.status))
         }
+        Leaf::Found(found) => Some(entry(
+            found.height,
+            found.time_ms,
+            Step::Found,
+            None,
+            found.header.version,
+            Status::Effective,
+        )),
         Leaf::Genesis(_) => Some(entry(Height::ZERO, 0, Step::Genesis, None, 1, Status::Effective)),
         Leaf::Evidence(step) => {
             Some(entry(step.height, step.time_ms, Step::Accuse, Some(step.author), 1, Status::Effective))

@@ -3,9 +3,9 @@
 //! The [`Header`] identifies no person and holds everything a state change needs, so a validator that
 //! replays history after a body was erased reaches the same state. The body is canonical JSON bound to the
 //! header by a salted commitment; its shapes and rules stand one file per family:
-//! [`credit`] (licences and penalties), [`egov`] (decisions and document fingerprints), [`governance`]
-//! (agencies, members and legal bases), [`calendar`] and [`validator`], which have no body: their content is
-//! in the header's [`Details`].
+//! [`credit`] (licences and penalties), [`egov`] (decisions and document fingerprints), [`device`] (devices, batches of
+//! readings and gaps), [`governance`] (agencies, members and legal bases), [`calendar`] and [`validator`]. The last three have
+//! no body: their content is in the header's [`Details`].
 //!
 //! # Classes
 //! P0 and P1 bodies are held and judged by every validator. P2 to P4 bodies never reach them; countersigners
@@ -15,6 +15,7 @@ pub mod body;
 pub mod calendar;
 pub mod credit;
 pub mod deadline;
+pub mod device;
 pub mod egov;
 pub mod governance;
 pub mod validator;
@@ -28,6 +29,9 @@ use crate::id::{ChainId, RecordId};
 use crate::layout::{Layout, closed_list, read_list, read_option, write_list, write_option};
 use crate::org::OrgId;
 use calendar::CalendarDetails;
+use device::batch::BatchDetails;
+use device::gap::GapDetails;
+use device::{DeviceDetails, KeyEventDetails};
 use governance::{AgencyDetails, BasisDetails, MemberDetails};
 use validator::ValidatorDetails;
 
@@ -76,6 +80,14 @@ closed_list!(
         // At the end: encoded transactions count the types in this order.
         /// The holidays and make-up working days of a year.
         Calendar = 0x0105, "gov.calendar";
+        /// A device with its key and streams (Metrology Law art. 9).
+        Device = 0x0401, "device.registration";
+        /// Another key of a device, or the end of one.
+        DeviceKey = 0x0402, "device.key_event";
+        /// The anchor of a batch of readings.
+        SensorBatch = 0x0404, "sensor.batch";
+        /// What the ledger found missing or odd in a stream.
+        SensorGap = 0x0405, "sensor.gap";
     }
 );
 
@@ -98,19 +110,38 @@ impl RecordType {
     /// The life records of this type lead.
     pub const fn lifecycle(self) -> Lifecycle {
         match self {
-            Self::Agency | Self::Member | Self::LegalBasis | Self::Validator | Self::Calendar => {
-                Lifecycle::Status
-            }
+            Self::Agency
+            | Self::Member
+            | Self::LegalBasis
+            | Self::Validator
+            | Self::Calendar
+            | Self::Device => Lifecycle::Status,
             Self::Licence | Self::Penalty | Self::ListEntry | Self::Measure => Lifecycle::Published,
             Self::Decision | Self::PropertyEvent => Lifecycle::Register,
             Self::Commitment | Self::Objection | Self::Repair => Lifecycle::Case,
-            Self::DocFingerprint => Lifecycle::Append,
+            Self::DocFingerprint | Self::DeviceKey | Self::SensorBatch | Self::SensorGap => Lifecycle::Append,
         }
     }
 
     /// Whether the type governs the chain itself: its content stands in the header and needs no legal basis.
     pub const fn is_governance(self) -> bool {
-        matches!(self.lifecycle(), Lifecycle::Status)
+        matches!(self.lifecycle(), Lifecycle::Status) && !self.is_of_devices()
+    }
+
+    /// Whether the type belongs to the family of devices and sensors.
+    pub const fn is_of_devices(self) -> bool {
+        matches!(self, Self::Device | Self::DeviceKey | Self::SensorBatch | Self::SensorGap)
+    }
+
+    /// Whether a record of this type changes entries of the state beside its own head when it takes effect, so that the
+    /// ledger keeps its header until then.
+    pub const fn governs(self) -> bool {
+        self.is_governance() || matches!(self, Self::Device | Self::DeviceKey)
+    }
+
+    /// Whether it rests on the legal basis of the device that it is about instead of naming one.
+    pub const fn inherits_basis(self) -> bool {
+        matches!(self, Self::SensorBatch | Self::SensorGap)
     }
 
     /// The classes records of this type may have.
@@ -123,12 +154,21 @@ impl RecordType {
             Self::Objection | Self::Repair => &[Class::P0, Class::P1, Class::P3],
             Self::DocFingerprint => &[Class::P0, Class::P3],
             Self::PropertyEvent => &[Class::P3],
+            Self::Device | Self::DeviceKey | Self::SensorBatch | Self::SensorGap => &[Class::P0],
         }
     }
 
     /// Whether the agency's own number (decision, document) must be unique and its HMAC stand in the header.
     pub const fn has_natural_key(self) -> bool {
-        matches!(self, Self::Licence | Self::Penalty | Self::Decision | Self::ListEntry | Self::PropertyEvent)
+        matches!(
+            self,
+            Self::Licence
+                | Self::Penalty
+                | Self::Decision
+                | Self::ListEntry
+                | Self::PropertyEvent
+                | Self::Device
+        )
     }
 
     /// Whether a record of this type must have an end, whatever its legal basis asks for: what burdens somebody for the
@@ -237,13 +277,15 @@ closed_list!(
         ObjectsTo = 8, "objects_to";
         /// Asks for its repair.
         Repairs = 9, "repairs";
+        /// Says why a gap in a stream came about.
+        Explains = 10, "explains";
     }
 );
 
 impl Relation {
     /// Whether the ledger keeps it in both directions, because steps on the one record follow from steps on the other.
     pub const fn is_followed(self) -> bool {
-        matches!(self, Self::BasedOn | Self::ObjectsTo | Self::Repairs)
+        matches!(self, Self::BasedOn | Self::ObjectsTo | Self::Repairs | Self::Explains)
     }
 
     /// The types that it may point to; none stands for any.
@@ -256,6 +298,10 @@ impl Relation {
             (Self::BasedOn, _) => Some(&[]),
             // The evidence of an application is attached to it; what it points to is the promise.
             (Self::Evidence, RecordType::Repair) => Some(&[RecordType::Commitment]),
+            (Self::Explains, RecordType::DocFingerprint | RecordType::Decision) => {
+                Some(&[RecordType::SensorGap])
+            }
+            (Self::Explains, _) => Some(&[]),
             (Self::Notice, _) => Some(&[RecordType::Decision, RecordType::DocFingerprint]),
             _ => None,
         }
@@ -322,6 +368,14 @@ pub enum Details {
     Validator(Box<ValidatorDetails>),
     /// Of `gov.calendar`.
     Calendar(Box<CalendarDetails>),
+    /// Of `device.registration`.
+    Device(Box<DeviceDetails>),
+    /// Of `device.key_event`.
+    DeviceKey(Box<KeyEventDetails>),
+    /// Of `sensor.batch`.
+    Batch(Box<BatchDetails>),
+    /// Of `sensor.gap`.
+    Gap(Box<GapDetails>),
 }
 
 impl Layout for Details {
@@ -335,7 +389,11 @@ impl Layout for Details {
             Self::LegalBasis(details) => details.write(writer.u8(3)),
             Self::Notary(org) => org.write(writer.u8(4)),
             Self::Validator(details) => details.write(writer.u8(5)),
-            Self::Calendar(details) => details.write(writer.u8(16)),
+            Self::Calendar(details) => details.write(writer.u8(6)),
+            Self::Device(details) => details.write(writer.u8(16)),
+            Self::DeviceKey(details) => details.write(writer.u8(17)),
+            Self::Batch(details) => details.write(writer.u8(18)),
+            Self::Gap(details) => details.write(writer.u8(19)),
         }
     }
 
@@ -347,7 +405,11 @@ impl Layout for Details {
             3 => BasisDetails::read(reader).map(|details| Self::LegalBasis(Box::new(details))),
             4 => OrgId::read(reader).map(Self::Notary),
             5 => ValidatorDetails::read(reader).map(|details| Self::Validator(Box::new(details))),
-            16 => CalendarDetails::read(reader).map(|details| Self::Calendar(Box::new(details))),
+            6 => CalendarDetails::read(reader).map(|details| Self::Calendar(Box::new(details))),
+            16 => DeviceDetails::read(reader).map(|details| Self::Device(Box::new(details))),
+            17 => KeyEventDetails::read(reader).map(|details| Self::DeviceKey(Box::new(details))),
+            18 => BatchDetails::read(reader).map(|details| Self::Batch(Box::new(details))),
+            19 => GapDetails::read(reader).map(|details| Self::Gap(Box::new(details))),
             _ => Err(reader.error("unknown details")),
         }
     }

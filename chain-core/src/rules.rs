@@ -3,6 +3,8 @@
 //! Validators run them on execution, clients before sending: [`check_submission`] gives a clerk the verdict
 //! that the network would give, as far as header, body and basis decide.
 
+mod device;
+
 use crate::code::{Code, Refusal};
 use crate::date::Date;
 use crate::id::ChainId;
@@ -36,13 +38,17 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
     }
     check_class(header)?;
     let fitting = match &header.details {
-        Details::None => !record_type.is_governance(),
+        Details::None => !record_type.is_governance() && !record_type.is_of_devices(),
         Details::Agency(_) => record_type == RecordType::Agency,
         Details::Member(_) => record_type == RecordType::Member,
         Details::LegalBasis(_) => record_type == RecordType::LegalBasis,
         Details::Notary(_) => record_type == RecordType::DocFingerprint,
         Details::Validator(_) => record_type == RecordType::Validator,
         Details::Calendar(_) => record_type == RecordType::Calendar,
+        Details::Device(_) => record_type == RecordType::Device,
+        Details::DeviceKey(_) => record_type == RecordType::DeviceKey,
+        Details::Batch(_) => record_type == RecordType::SensorBatch,
+        Details::Gap(_) => record_type == RecordType::SensorGap,
     };
     if !fitting {
         return Err(Refusal::new(Code::SchemaInvalid, format!("details do not fit {record_type}")));
@@ -50,7 +56,9 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
     if record_type.is_governance() {
         return check_governance_header(chain_id, header);
     }
-    if header.body_commit.is_none() {
+    device::check_header(chain_id, header)?;
+    let bodiless = record_type.is_of_devices() && record_type != RecordType::Device;
+    if header.body_commit.is_none() && !bodiless {
         return Err(Refusal::new(Code::BodyMissing, format!("{record_type} wants a body commitment")));
     }
     check_lists(header)
@@ -65,7 +73,11 @@ fn check_class(header: &Header) -> Result<(), Refusal> {
         // Version 1 lists and measures organisations only.
         RecordType::ListEntry | RecordType::Measure => &[SubjectKind::Organisation],
         RecordType::DocFingerprint | RecordType::Objection | RecordType::Repair => SubjectKind::ALL,
-        RecordType::PropertyEvent => &[SubjectKind::Thing],
+        RecordType::PropertyEvent
+        | RecordType::Device
+        | RecordType::DeviceKey
+        | RecordType::SensorBatch
+        | RecordType::SensorGap => &[SubjectKind::Thing],
         _ => &[SubjectKind::None],
     };
     if !kinds.contains(&kind) {
@@ -114,7 +126,8 @@ fn check_governance_header(chain_id: ChainId, header: &Header) -> Result<(), Ref
         Details::LegalBasis(details) => details.check(),
         Details::Validator(details) => details.check(Some(chain_id)),
         Details::Calendar(details) => details.check(),
-        Details::None | Details::Notary(_) => Ok(()),
+        // The rest stand in headers of other types.
+        _ => Ok(()),
     }
 }
 
@@ -146,8 +159,8 @@ pub fn check_header_content(header: &Header) -> Result<(), Refusal> {
     if record_type.is_governance() {
         return Ok(());
     }
-    let begins = !matches!(record_type, RecordType::DocFingerprint);
-    let dated = begins && record_type.lifecycle() != Lifecycle::Case;
+    let begins = record_type.lifecycle() != Lifecycle::Append;
+    let dated = begins && !matches!(record_type.lifecycle(), Lifecycle::Case | Lifecycle::Status);
     for (what, missing) in [
         ("natural_key", record_type.has_natural_key() && header.natural_key.is_none()),
         ("decided_on", dated && header.decided_on.is_none()),
@@ -218,9 +231,13 @@ fn check_agreement(header: &Header, derived: &Derived) -> Result<(), Refusal> {
     let publication = [header.publish_from, header.publish_min_until, header.publish_until];
     // A decision states when it was published; the other types state all three days or none.
     let published = derived.publication.is_none_or(|dates| dates == publication);
-    let notary = match &header.details {
-        Details::Notary(notary) => Some(notary),
-        _ => None,
+    // The details of a batch are the device's word: its data is compared with them.
+    let details = match &header.details {
+        Details::Batch(batch) => {
+            batch.check_data(derived.data.as_deref().unwrap_or_default())?;
+            true
+        }
+        details => derived.details == *details,
     };
     for (what, agrees) in [
         ("subject_kind", derived.subject_kind.is_none_or(|kind| kind == header.subject_kind)),
@@ -232,7 +249,7 @@ fn check_agreement(header: &Header, derived: &Derived) -> Result<(), Refusal> {
         ("publication dates", published),
         ("severity", derived.severity == header.severity),
         ("heard", derived.heard == header.heard),
-        ("notary", derived.notary.as_ref() == notary),
+        ("details", details),
         ("attachments_root", derived.attachments_root == header.attachments_root),
         ("refs", derived.refs.iter().all(|reference| header.refs.contains(reference))),
     ] {
@@ -325,7 +342,8 @@ pub fn check_submission(
         check_body(header, body)?;
     }
     check_header_content(header)?;
-    if !header.record_type.is_governance() && header.legal_basis.is_none() {
+    let named = header.record_type.is_governance() || header.record_type.inherits_basis();
+    if !named && header.legal_basis.is_none() {
         return Err(missing_basis());
     }
     basis.map_or(Ok(()), |basis| check_basis(header, basis, today))

@@ -20,7 +20,10 @@
 //! | 0x09 | nothing | [`crate::recovery::RecoveryKeys`] |
 //! | 0x0a | nothing | [`crate::subject::IndexEntry`] |
 //! | 0x0b | record id | [`ErasureEntry`] |
-//! | 0x10 | year | [`CalendarEntry`] |
+//! | 0x0c | year | [`CalendarEntry`] |
+//! | 0x10 | record id of a registration | [`DeviceEntry`] |
+//! | 0x11 | record id of a registration, stream | [`StreamEntry`] |
+//! | 0x12 | device key | [`DeviceKeyEntry`] |
 //! | 0x81 | transaction id | `valid_until_ms` |
 //! | 0x82 | `valid_until_ms`, transaction id | nothing; the queue of ids to forget |
 //! | 0x83 | due day, record id, step | nothing; the queue of automatic steps |
@@ -37,9 +40,13 @@
 //! | 0x8e | height, record id, what happened to it | last dependant done; the queue of cascades to go on with |
 //! | 0x90 | agency, day of beginning, record id, step | [`crate::record::deadline::Duty`]: what the agency owes |
 //! | 0x91 | record id, step | the agency that owes it |
+//! | 0x98 | time, record id of a registration, stream | nothing; the queue of promises that run out |
+//! | 0x99 | height, number | a gap that a block had no room for |
+//! | 0x9a | record id of a batch | record id of its device's registration, time of the last reading |
 
 mod accuse;
 mod calendar;
+mod device;
 mod erasure;
 mod head;
 mod membership;
@@ -58,6 +65,7 @@ use crate::org::OrgId;
 use crate::record::governance::{BasisDetails, LIST_MAX, Role};
 pub use accuse::{OffenceEntry, OffenderEntry, author_of_frozen_lane};
 pub use calendar::CalendarEntry;
+pub use device::{DeviceEntry, DeviceKeyEntry, StreamEntry};
 pub use erasure::{BodyPlace, Confirmation, ErasureEntry};
 pub use head::{
     ANNOTATIONS_MAX, Act, DUTIES_MAX, Needs, Pending, RecordHead, SIGNERS_MAX, Signer, VersionHead,
@@ -110,12 +118,15 @@ impl Flags {
     pub const PUBLICATION_STOPPED: Self = Self(4);
     /// May be neither sealed nor erased.
     pub const LEGAL_HOLD: Self = Self(8);
+    /// Of a gap: a record of the device's agency says why it came about.
+    pub const EXPLAINED: Self = Self(16);
 
-    const NAMES: [(Self, &'static str); 4] = [
+    const NAMES: [(Self, &'static str); 5] = [
         (Self::DISPUTED, "disputed"),
         (Self::UNDER_REVIEW, "under_review"),
         (Self::PUBLICATION_STOPPED, "publication_stopped"),
         (Self::LEGAL_HOLD, "legal_hold"),
+        (Self::EXPLAINED, "explained"),
     ];
 
     /// The bits.
@@ -125,7 +136,7 @@ impl Flags {
 
     /// Flags from bits; `None` when an unknown bit is set.
     pub const fn from_bits(bits: u8) -> Option<Self> {
-        if bits > 15 { None } else { Some(Self(bits)) }
+        if bits > 31 { None } else { Some(Self(bits)) }
     }
 
     /// Whether all marks of `other` are set.
@@ -315,6 +326,7 @@ pub mod key {
 
     pub use super::accuse::key::*;
     pub use super::calendar::key::*;
+    pub use super::device::key::*;
 
     /// Kinds from here on are derived indexes and stay out of the state tree.
     pub const DERIVED: u8 = 0x80;

@@ -13,7 +13,7 @@ use chain_core::json::to_canonical;
 use chain_core::org::OrgId;
 use chain_core::record::body::{self, Derived};
 use chain_core::record::{
-    BasisRef, Class, Details, Header, RecordType, SubjectKind, idempotency_digest, natural_key, record_id,
+    BasisRef, Class, Header, RecordType, SubjectKind, idempotency_digest, natural_key, record_id,
     subject_commit,
 };
 use chain_core::rules::{self, SCHEMA_VERSION};
@@ -219,7 +219,7 @@ fn header(
         officers: if penalty { office.officers.clone() } else { Vec::new() },
         refs: derived.refs.clone(),
         attachments_root: derived.attachments_root,
-        details: derived.notary.clone().map_or(Details::None, Details::Notary),
+        details: derived.details.clone(),
     }
 }
 

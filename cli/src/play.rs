@@ -4,6 +4,7 @@
 //! A file is a list of scenarios, each with steps `{at, who, op, record, args, expect}`; see `docs/operate/scenarios.md`.
 
 pub(crate) mod cast;
+pub(crate) mod device;
 pub(crate) mod form;
 pub(crate) mod paper;
 pub(crate) mod stage;

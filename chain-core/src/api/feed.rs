@@ -42,7 +42,9 @@ impl FeedKind {
     /// What a leaf is in the feed.
     pub fn of(leaf: &Leaf) -> Self {
         match leaf {
-            Leaf::Signed(_) | Leaf::Automatic(_) | Leaf::Linked(_) | Leaf::Erasure(_) => Self::Record,
+            Leaf::Signed(_) | Leaf::Automatic(_) | Leaf::Linked(_) | Leaf::Erasure(_) | Leaf::Found(_) => {
+                Self::Record
+            }
             Leaf::Seal(_) => Self::Block,
             Leaf::Evidence(_) => Self::Evidence,
             Leaf::Recovery(_) => Self::Recovery,
@@ -164,6 +166,7 @@ impl FeedEvent {
             Leaf::Signed(leaf) => (leaf.height, Some(leaf.time_ms)),
             Leaf::Automatic(leaf) => (leaf.height, Some(leaf.time_ms)),
             Leaf::Linked(leaf) => (leaf.height, Some(leaf.time_ms)),
+            Leaf::Found(leaf) => (leaf.height, Some(leaf.time_ms)),
             Leaf::Evidence(leaf) => (leaf.height, Some(leaf.time_ms)),
             Leaf::Recovery(leaf) => (leaf.height, Some(leaf.time_ms)),
             Leaf::Erasure(leaf) => (leaf.height, Some(leaf.time_ms)),

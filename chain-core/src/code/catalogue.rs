@@ -29,6 +29,7 @@ catalogue! {
     BadIdentifier = 127, "BAD_IDENTIFIER", "An organisation identifier has an unknown scheme or form.", "Use scheme uscc, lei, register or ocid.";
     UnknownCode = 128, "UNKNOWN_CODE", "No error has this code or name.", "Run `city explain --list`.";
     UnknownColumn = 129, "UNKNOWN_COLUMN", "The mapping file names a column that the spreadsheet lacks.", "Compare the headings of the spreadsheet with the mapping file.";
+    GeoOutOfArea = 140, "GEO_OUT_OF_AREA", "A point does not lie where it may.", "Check whether longitude and latitude are swapped.";
 
     // 2 transaction: what a member signed
     WrongChain = 201, "WRONG_CHAIN", "The transaction is signed for another chain.", "Use the genesis of this network and sign again.";
@@ -55,6 +56,8 @@ catalogue! {
     NoKeyForAuthority = 307, "NO_KEY_FOR_AUTHORITY", "The key ring holds no key of the authority named in the row.", "Add the authority's clerk key to the key ring.";
     AgencySuspended = 308, "AGENCY_SUSPENDED", "The agency's membership is not in force.", "Ask the council.";
     UnknownAgency = 309, "UNKNOWN_AGENCY", "No agency has this identifier.", "See `city agency list`.";
+    KeyRetired = 320, "KEY_RETIRED", "The device's key is out of use, or not in use yet.", "Sign with the key in force; see the device's key events.";
+    DeviceNotInForce = 321, "DEVICE_NOT_IN_FORCE", "The device is suspended or no longer registered.", "Ask the agency's administrator.";
 
     // 4 record: rules of content and life
     LegalBasisMissing = 401, "MISSING_LEGAL_BASIS", "The record names no legal basis of the catalogue.", "Name a basis of the catalogue; see the list of bases.";
@@ -94,6 +97,13 @@ catalogue! {
     CalendarMissing = 435, "CALENDAR_MISSING", "A deadline counts working days of a year for which the ledger has no calendar.", "Have the council file gov.calendar for the year named in the detail, then send again.";
     EvidenceInvalid = 440, "EVIDENCE_INVALID", "The two statements prove no offence.", "See the detail; nothing was recorded against anybody.";
     EvidenceKnown = 441, "EVIDENCE_KNOWN", "This offence is recorded already; it is counted once.", "Nothing to do: the leaf named in the detail holds the proof.";
+    SeqReplay = 450, "SEQ_REPLAY", "A batch with this number, or a later one, is in the stream already.", "Number the batch one higher than the last one.";
+    TimeBackwards = 451, "TIME_BACKWARDS", "Readings are not in the order of time, or not after the batch before.", "Check the device's clock; send readings in the order in which they were taken.";
+    StreamNotDeclared = 452, "STREAM_NOT_DECLARED", "The device declares no such stream, or in other terms.", "Compare stream, unit, scale, period and tolerance with the device's registration.";
+    PrevMismatch = 453, "PREV_MISMATCH", "The batch does not name the one before it in its stream.", "Name the digest of the last batch; see the detail.";
+    BatchData = 454, "BATCH_DATA", "The data or the statistics of a batch do not fit its header.", "Seal the batch anew from its readings.";
+    DeviceUnverified = 455, "DEVICE_UNVERIFIED", "Readings of a device without a verification in force are no ground for a penalty.", "Rest the penalty on other evidence (Administrative Penalty Law art. 41).";
+    ReviewMissing = 456, "REVIEW_MISSING", "Automatic readings need a review by an officer before they are evidence.", "File the review, or its fingerprint, and name it as evidence beside the batch.";
 
     // 5 proof: checking what others hand over
     ProofInvalid = 501, "PROOF_INVALID", "The proof does not lead to the root.", "The receipt or the record was altered; alarm the auditor.";

@@ -9,7 +9,7 @@ use crate::lifecycle;
 use crate::operation::{Operation, Step};
 use crate::record::deadline::Duty;
 use crate::record::governance::Role;
-use crate::record::{Header, OPERATION_BYTES_MAX, RecordType, SubjectKind};
+use crate::record::{Details, Header, OPERATION_BYTES_MAX, RecordType, SubjectKind};
 use crate::rules;
 use crate::state::{Needs, RecordHead, Status, VersionHead, key};
 
@@ -35,7 +35,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         }
         let Content { needs, subject, duties } = self.check_content(call, header)?;
         self.take_natural_key(header)?;
-        if header.record_type.is_governance() {
+        if header.record_type.governs() {
             self.check_governance(header, None)?;
         }
         let version = self.filed(call, header, digest, needs);
@@ -51,6 +51,10 @@ impl<L: LedgerRead> Execution<'_, L> {
         }
         self.put_head(header.record, &mut head)?;
         self.open_case(header)?;
+        self.follow_explanations(&header.record, Status::Submitted, &head)?;
+        if let Details::Batch(batch) = &header.details {
+            self.accept_batch(header, batch)?;
+        }
         Ok(done)
     }
 
@@ -70,7 +74,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         if header.natural_key != head.current.natural_key {
             self.take_natural_key(header)?;
         }
-        if header.record_type.is_governance() {
+        if header.record_type.governs() {
             self.check_governance(header, Some(head.current.version))?;
         }
         let version = self.filed(call, header, digest, needs);
@@ -115,7 +119,13 @@ impl<L: LedgerRead> Execution<'_, L> {
         }
         let subject = self.check_shared_body(call, header)?;
         rules::check_header_content(header)?;
+        Self::check_own_device(call, header)?;
+        if let Details::Batch(batch) = &header.details {
+            self.check_batch(header, batch)?;
+            return Ok(Content { needs: Needs::NONE, subject: None, duties: Vec::new() });
+        }
         let (needs, duties) = self.check_legal_basis(header)?;
+        self.check_automatic_evidence(header)?;
         self.check_officers(call, header)?;
         self.check_links(header)?;
         Ok(Content { needs, subject, duties })
@@ -124,7 +134,7 @@ impl<L: LedgerRead> Execution<'_, L> {
     /// Judges a body of class P0 or P1 once, and gives the organisation it is about; where it was erased, the first
     /// outcome decides.
     fn check_shared_body(&self, call: &Call<'_>, header: &Header) -> Result<Option<Subject>, Fail> {
-        if !header.class.body_is_shared() {
+        if !header.class.body_is_shared() || header.body_commit.is_none() {
             return Ok(None);
         }
         match (call.body, call.recorded) {
@@ -225,7 +235,10 @@ fn repeated(header: &Header, head: &RecordHead, digest: Digest) -> Result<Done, 
         return Ok(duplicate(header, 1, head.first_leaf));
     }
     let detail = format!("record {} was filed with other content", header.record);
-    Err(Refusal::new(Code::IdempotencyConflict, detail))
+    // A batch's key is its number.
+    let batch = header.record_type == RecordType::SensorBatch;
+    let code = if batch { Code::SeqReplay } else { Code::IdempotencyConflict };
+    Err(Refusal::new(code, detail))
 }
 
 fn duplicate(header: &Header, version: u32, leaf_index: u64) -> Done {

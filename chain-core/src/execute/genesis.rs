@@ -98,6 +98,7 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         frozen: Vec::new(),
         erased: BTreeSet::new(),
         linked: 0,
+        gaps: 0,
         index: Index::None,
         touched: BTreeSet::new(),
     };

@@ -16,7 +16,7 @@ use crate::state::{AgencyEntry, BasisEntry, CalendarEntry, MemberEntry, RecordHe
 impl<L: LedgerRead> Execution<'_, L> {
     /// Keeps the header of a governance record, so that it can take effect when the last approval comes.
     pub(super) fn file_governance(&mut self, header: &Header) -> Result<(), Fail> {
-        if header.record_type.is_governance() {
+        if header.record_type.governs() {
             self.state.put(key::governance(&header.record, header.version), header.to_canonical());
         }
         Ok(())
@@ -46,7 +46,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         version: u32,
         before: Option<u32>,
     ) -> Result<(), Fail> {
-        if !head.record_type.is_governance() {
+        if !head.record_type.governs() {
             return Ok(());
         }
         let header = self.governance_header(record, version)?;
@@ -55,6 +55,13 @@ impl<L: LedgerRead> Execution<'_, L> {
 
     /// Names must be free, or belong to the record that is amended.
     pub(super) fn check_governance(&mut self, header: &Header, before: Option<u32>) -> Result<(), Fail> {
+        if header.record_type.is_of_devices() {
+            let before = match before {
+                Some(version) => Some(self.governance_header(&header.record, version)?),
+                None => None,
+            };
+            return self.check_device_record(header, before.as_ref());
+        }
         if let Some(before) = before {
             self.check_same_name(header, before)?;
         }
@@ -72,6 +79,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                         return exists(format!("a member with key {}", admin.key.short()));
                     }
                     self.check_no_validator_key(&admin.key)?;
+                    self.check_no_device_key(&admin.key)?;
                 }
             }
             Details::Member(details) => {
@@ -86,6 +94,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                 if before.is_none() && self.state.member(&details.key.key)?.is_some() {
                     return exists(format!("a member with key {}", details.key.key.short()));
                 }
+                self.check_no_device_key(&details.key.key)?;
                 self.check_no_validator_key(&details.key.key)?;
             }
             Details::LegalBasis(details) => {
@@ -101,7 +110,8 @@ impl<L: LedgerRead> Execution<'_, L> {
                     return exists(format!("a calendar of the year {}", details.year));
                 }
             }
-            Details::None | Details::Notary(_) => {}
+            // No names of governance stand in the others.
+            _ => {}
         }
         Ok(())
     }
@@ -165,7 +175,10 @@ impl<L: LedgerRead> Execution<'_, L> {
                 let entry = CalendarEntry { details: *details, status: Status::Effective, record: *record };
                 self.state.put(year, entry.to_canonical());
             }
-            Details::None | Details::Notary(_) => {}
+            Details::Device(details) => self.register_device(record, head, *details)?,
+            Details::DeviceKey(event) => self.change_device_key(&event)?,
+            // The others govern nothing.
+            _ => {}
         }
         Ok(())
     }
@@ -247,7 +260,9 @@ impl<L: LedgerRead> Execution<'_, L> {
                     self.state.put(year, CalendarEntry { status, ..entry }.to_canonical());
                 }
             }
-            Details::None | Details::Notary(_) => {}
+            Details::Device(_) => self.device_status(record, status)?,
+            // The others govern nothing whose status could change.
+            _ => {}
         }
         Ok(())
     }

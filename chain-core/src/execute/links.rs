@@ -32,6 +32,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         if let Some(step) = lifecycle::follows(before, after) {
             self.cascade(record, step, None)?;
         }
+        self.follow_explanations(record, before, head)?;
         if head.record_type == RecordType::Objection && after == Status::Withdrawn {
             for target in head.current.related(Relation::ObjectsTo).collect::<Vec<_>>() {
                 self.end_dispute(&target, record)?;
@@ -160,16 +161,41 @@ impl<L: LedgerRead> Execution<'_, L> {
 
     /// A record is disputed no longer when the last open objection to it was taken back.
     fn end_dispute(&mut self, target: &RecordId, objection: &RecordId) -> Result<(), ReadError> {
-        let rel = Relation::ObjectsTo;
+        if self.has_open(target, Relation::ObjectsTo)? {
+            return Ok(());
+        }
+        self.linked_step(*target, Step::DisputeEnd, objection)
+    }
+
+    /// Marks the gaps that a record in effect explains, and takes the mark back when no such record is in effect any more.
+    pub(super) fn follow_explanations(
+        &mut self,
+        record: &RecordId,
+        before: Status,
+        head: &RecordHead,
+    ) -> Result<(), ReadError> {
+        let (was, is) = (before == Status::Effective, head.current.status == Status::Effective);
+        for gap in head.current.related(Relation::Explains).collect::<Vec<_>>() {
+            if is {
+                self.linked_step(gap, Step::Explain, record)?;
+            } else if was && !self.has_open(&gap, Relation::Explains)? {
+                self.linked_step(gap, Step::ExplanationEnd, record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a record in effect so refers to another one.
+    fn has_open(&self, target: &RecordId, rel: Relation) -> Result<bool, ReadError> {
         let (from, to) = (key::dependants_after(target, rel, None), key::dependants_end(target, rel));
         for found in self.state.keys(&from, &to, CASCADE_STEPS_MAX)? {
             let Some(other) = key::parse_dependant(&found) else { continue };
             let open = self.state.read::<RecordHead>(&key::record(&other))?;
             if open.is_some_and(|head| head.current.status == Status::Effective) {
-                return Ok(());
+                return Ok(true);
             }
         }
-        self.linked_step(*target, Step::DisputeEnd, objection)
+        Ok(false)
     }
 
     /// Checks what a record refers to: that it is there, of a type that fits, and allows what rests on it or is about it.
@@ -202,6 +228,10 @@ impl<L: LedgerRead> Execution<'_, L> {
                     };
                     let basis = basis.as_ref().map(|basis| &basis.details);
                     lifecycle::check_case(header, &target, basis, self.today)?;
+                }
+                Relation::Explains if target.agency != header.agency => {
+                    let detail = format!("the gap is of {}, explained by {}", target.agency, header.agency);
+                    return Err(Refusal::new(Code::AgencyNotCompetent, detail).into());
                 }
                 _ => {}
             }

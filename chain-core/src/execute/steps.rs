@@ -266,7 +266,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             Step::RepairUndo => self.plan_automatic_steps(record, &head.current),
             _ => {}
         }
-        if head.record_type.is_governance() {
+        if head.record_type.governs() {
             self.governance_status(record, head)?;
         }
         Ok(())
@@ -289,7 +289,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         before: Option<u32>,
     ) -> Result<(), Fail> {
         self.plan_automatic_steps(record, &head.current);
-        if head.record_type.is_governance() {
+        if head.record_type.governs() {
             self.govern(record, head, before)?;
         }
         Ok(())

@@ -42,6 +42,12 @@ pub(crate) fn take_linked(head: &mut RecordHead, step: Step, cause: &RecordId) -
         Step::DisputeOpen => is_live(status) && !head.flags.contains(Flags::DISPUTED),
         Step::DisputeEnd => head.flags.contains(Flags::DISPUTED),
         Step::RepairApply => status == Status::Effective,
+        Step::Explain => {
+            head.record_type == RecordType::SensorGap
+                && is_live(status)
+                && !head.flags.contains(Flags::EXPLAINED)
+        }
+        Step::ExplanationEnd => head.flags.contains(Flags::EXPLAINED),
         _ => false,
     };
     if !fitting {
@@ -59,6 +65,8 @@ pub(crate) fn take_linked(head: &mut RecordHead, step: Step, cause: &RecordId) -
         }
         Step::DisputeOpen => head.flags = head.flags.with(Flags::DISPUTED),
         Step::DisputeEnd => head.flags = head.flags.without(Flags::DISPUTED),
+        Step::Explain => head.flags = head.flags.with(Flags::EXPLAINED),
+        Step::ExplanationEnd => head.flags = head.flags.without(Flags::EXPLAINED),
         _ => {}
     }
     true

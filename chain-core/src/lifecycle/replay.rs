@@ -102,6 +102,7 @@ impl Life {
             Leaf::Automatic(leaf) => self.due(moment, leaf, bases)?,
             Leaf::Linked(leaf) => self.linked(moment, leaf, bases)?,
             Leaf::Erasure(word) => self.confirmed(word)?,
+            Leaf::Found(leaf) => self.found(index, moment, &leaf.header)?,
             // Facts of one leaf each: no head follows from them under their own ids.
             Leaf::Evidence(_) | Leaf::Recovery(_) | Leaf::Seal(_) => {}
         }
@@ -200,6 +201,20 @@ impl Life {
         Ok(())
     }
 
+    /// A record that the ledger wrote by itself: whether what it says was so is a question to the records that it names.
+    fn found(&mut self, index: u64, moment: Moment, header: &Header) -> Result<(), Refusal> {
+        self.check_new(header)?;
+        rules::check_header_form(self.chain.chain_id, header)?;
+        if header.record_type != RecordType::SensorGap {
+            return Err(mismatch(format!("the ledger writes no {} by itself", header.record_type)));
+        }
+        let version = lifecycle::in_force(header, index);
+        self.head = Some(RecordHead::first(header, version, moment.height));
+        self.keep(index, moment, header, None);
+        self.took_effect(moment, header.version);
+        Ok(())
+    }
+
     /// A member's step, and what the leaf says came of it.
     fn signed(
         &mut self,
@@ -279,6 +294,9 @@ impl Life {
             return Ok((lifecycle::governance_needs(header, self.council()), Vec::new()));
         }
         rules::check_header_content(header)?;
+        if header.record_type.inherits_basis() {
+            return Ok((Needs::NONE, Vec::new()));
+        }
         let named = header.legal_basis.as_ref().ok_or_else(rules::missing_basis)?;
         let basis = bases.basis(named)?.ok_or_else(|| {
             let detail = format!("the catalogue has no {} v{}", named.id, named.version);

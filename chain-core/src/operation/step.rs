@@ -69,6 +69,12 @@ closed_list!(
         HoldEnd = 40, "hold_end";
         /// Bodies disposed of at the end of retention.
         RetentionEnd = 41, "retention_end";
+        /// Found and written by the ledger itself.
+        Found = 48, "found";
+        /// A record says why a gap came about.
+        Explain = 49, "explain";
+        /// The last record that said so is in effect no longer.
+        ExplanationEnd = 50, "explanation_end";
     }
 );
 

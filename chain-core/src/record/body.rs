@@ -13,14 +13,16 @@
 //! ```
 //! Dates are `YYYY-MM-DD`, organisations `scheme:value`, digests lower-case hexadecimal.
 
+mod nested;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 use super::governance::check_optional_text;
 use super::{
-    CODE_BYTES_MAX, Class, NAME_BYTES_MAX, REFERENCES_MAX, RecordType, Reference, Relation, Severity,
-    SubjectKind,
+    CODE_BYTES_MAX, Class, Details, NAME_BYTES_MAX, REFERENCES_MAX, RecordType, Reference, Relation,
+    Severity, SubjectKind,
 };
 use crate::canonical::Writer;
 use crate::code::{Code, Refusal};
@@ -169,8 +171,10 @@ pub struct Derived {
     pub severity: Option<Severity>,
     /// Whether a hearing was held.
     pub heard: bool,
-    /// The notary.
-    pub notary: Option<OrgId>,
+    /// What must stand in the header's details; none for types whose details are not in the body.
+    pub details: Details,
+    /// The data of a batch of readings.
+    pub data: Option<Vec<u8>>,
     /// References that must stand in the header.
     pub refs: Vec<Reference>,
     /// Root over the attachments.
@@ -207,11 +211,15 @@ pub fn judge(record_type: RecordType, class: Class, text: &str) -> Result<Derive
         RecordType::Decision => super::egov::judge_decision(&mut fields),
         RecordType::PropertyEvent => super::egov::property::judge_property_event(&mut fields),
         RecordType::DocFingerprint => super::egov::judge_fingerprint(&mut fields, class),
+        RecordType::Device => super::device::judge_registration(&mut fields),
+        RecordType::SensorBatch => super::device::batch::judge_batch(&mut fields),
         RecordType::Agency
         | RecordType::Member
         | RecordType::LegalBasis
         | RecordType::Validator
-        | RecordType::Calendar => {
+        | RecordType::Calendar
+        | RecordType::DeviceKey
+        | RecordType::SensorGap => {
             return Err(Refusal::new(Code::BodyNotAllowed, format!("{record_type} has no body")));
         }
     }?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::{Attachment, Derived, Fields, LocalText, Origin, Subject};
 use super::governance::check_order;
-use super::{CODE_BYTES_MAX, Class, NAME_BYTES_MAX, Relation};
+use super::{CODE_BYTES_MAX, Class, Details, NAME_BYTES_MAX, Relation};
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::date::Date;
@@ -162,7 +162,7 @@ pub(super) fn judge_fingerprint(fields: &mut Fields<'_>, class: Class) -> Result
         subject_kind,
         subject,
         subject_salt: fields.optional_digest("subject_salt")?,
-        notary,
+        details: notary.map_or(Details::None, Details::Notary),
         captured_ms: fields.origin("origin")?,
         ..Derived::default()
     })

@@ -37,6 +37,10 @@ closed_list!(
         CouncilMember = 7, "council_member";
         /// Files objections, applications, promises and statements for subjects that have proved to it who they are.
         Portal = 8, "portal";
+        /// Signs batches of its streams and events of its keys. A key has the role by the registration of its device.
+        Device = 9, "device";
+        /// Passes on the batches of the agency's devices, which the devices have signed.
+        Gateway = 10, "gateway";
     }
 );
 
@@ -222,6 +226,10 @@ impl MemberDetails {
     /// The code of the first flaw.
     pub fn check(&self, chain_id: Option<ChainId>) -> Result<(), Refusal> {
         check_order("from", Some(self.from), "to", self.to)?;
+        if self.role == Role::Device {
+            let detail = "a device has its role by its registration (device.registration)";
+            return Err(Refusal::new(Code::BadParameter, detail));
+        }
         self.key.check(chain_id)
     }
 }

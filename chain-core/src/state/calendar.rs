@@ -54,7 +54,7 @@ pub(super) mod key {
     /// Of a [`super::CalendarEntry`].
     pub fn calendar(year: u32) -> Vec<u8> {
         let mut writer = Writer::with_capacity(8);
-        writer.u8(0x10).u32(year);
+        writer.u8(0x0c).u32(year);
         writer.finish()
     }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
-    AgencyEntry, BasisEntry, CalendarEntry, EpochEntry, ErasureEntry, MemberEntry, RecordHead,
-    ValidatorEntry, key,
+    AgencyEntry, BasisEntry, CalendarEntry, DeviceEntry, DeviceKeyEntry, EpochEntry, ErasureEntry,
+    MemberEntry, RecordHead, StreamEntry, ValidatorEntry, key,
 };
 use crate::canonical::CanonicalError;
 use crate::code::{Code, Refusal};
@@ -38,6 +38,12 @@ pub enum EntryName {
     Epoch,
     /// `erasure:<record id>`: an [`ErasureEntry`].
     Erasure(RecordId),
+    /// `device:<record id of the registration>`: a [`DeviceEntry`].
+    Device(RecordId),
+    /// `device_key:<key>`: a [`DeviceKeyEntry`].
+    DeviceKey(PublicKey),
+    /// `stream:<record id of the registration>/<stream>`: a [`StreamEntry`].
+    Stream(RecordId, String),
 }
 
 impl EntryName {
@@ -52,6 +58,9 @@ impl EntryName {
             Self::Calendar(year) => key::calendar(*year),
             Self::Epoch => key::epoch(),
             Self::Erasure(record) => key::erasure(record),
+            Self::Device(record) => key::device(record),
+            Self::DeviceKey(device_key) => key::device_key(device_key),
+            Self::Stream(device, stream) => key::stream(device, stream),
         }
     }
 
@@ -74,6 +83,9 @@ impl EntryName {
             Self::Calendar(_) => shown::<CalendarEntry>(value),
             Self::Epoch => shown::<EpochEntry>(value),
             Self::Erasure(_) => shown::<ErasureEntry>(value),
+            Self::Device(_) => shown::<DeviceEntry>(value),
+            Self::DeviceKey(_) => shown::<DeviceKeyEntry>(value),
+            Self::Stream(..) => shown::<StreamEntry>(value),
         }
     }
 }
@@ -89,6 +101,9 @@ impl fmt::Display for EntryName {
             Self::Calendar(year) => write!(f, "calendar:{year}"),
             Self::Epoch => f.write_str("epoch"),
             Self::Erasure(record) => write!(f, "erasure:{record}"),
+            Self::Device(record) => write!(f, "device:{record}"),
+            Self::DeviceKey(device_key) => write!(f, "device_key:{device_key}"),
+            Self::Stream(device, stream) => write!(f, "stream:{device}/{stream}"),
         }
     }
 }
@@ -98,7 +113,7 @@ impl FromStr for EntryName {
 
     fn from_str(text: &str) -> Result<Self, Refusal> {
         let bad = |why: String| {
-            let forms = "record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name>, calendar:<year>, epoch or erasure:<record id>";
+            let forms = "record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name>, calendar:<year>, epoch, erasure:<record id>, device:<record id>, device_key:<key> or stream:<record id>/<name>";
             let shown = crate::text::shown(text);
             Refusal::new(
                 Code::BadParameter,
@@ -111,6 +126,16 @@ impl FromStr for EntryName {
         match kind {
             "record" => name.parse().map(Self::Record).map_err(|error| bad(error.to_string())),
             "erasure" => name.parse().map(Self::Erasure).map_err(|error| bad(error.to_string())),
+            "device" => name.parse().map(Self::Device).map_err(|error| bad(error.to_string())),
+            "device_key" => name.parse().map(Self::DeviceKey).map_err(|error| bad(error.to_string())),
+            "stream" => {
+                let parts = name.split_once('/').and_then(|(id, stream)| Some((id.parse().ok()?, stream)));
+                let (device, stream) = parts.ok_or_else(|| bad("no record id and stream".to_owned()))?;
+                let fits = (1..=CODE_BYTES_MAX).contains(&stream.len());
+                fits.then(|| Self::Stream(device, stream.to_owned())).ok_or_else(|| {
+                    bad(format!("a stream of {} bytes, wants 1 to {CODE_BYTES_MAX}", stream.len()))
+                })
+            }
             "agency" => name.parse().map(Self::Agency),
             "member" => name.parse().map(Self::Member).map_err(|error| bad(error.to_string())),
             "basis" => {

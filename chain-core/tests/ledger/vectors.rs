@@ -58,7 +58,7 @@ fn hex(bytes: &[u8]) -> String {
     out
 }
 
-fn compare(name: &str, bytes: &[u8], failures: &mut Vec<String>) {
+pub(crate) fn compare(name: &str, bytes: &[u8], failures: &mut Vec<String>) {
     let path = vectors().join(format!("{name}.hex"));
     let got = hex(bytes);
     if std::env::var("CITY_VECTORS").is_ok_and(|value| value == "write") {
@@ -467,7 +467,11 @@ fn outcomes() -> [(&'static str, Outcome); 2] {
     ]
 }
 
-fn canonical<T: Layout + PartialEq + std::fmt::Debug>(name: &str, value: &T, failures: &mut Vec<String>) {
+pub(crate) fn canonical<T: Layout + PartialEq + std::fmt::Debug>(
+    name: &str,
+    value: &T,
+    failures: &mut Vec<String>,
+) {
     let bytes = value.to_canonical();
     assert_eq!(T::from_canonical(&bytes).as_ref(), Ok(value), "{name} reads back");
     for cut in 0..bytes.len() {

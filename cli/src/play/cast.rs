@@ -42,6 +42,11 @@ impl Cast {
             posts.extend(named.chain([step.who.as_str()]).map(full));
             bases.extend(step.args.get("legal_basis").and_then(|basis| basis.as_str()).map(str::to_owned));
         }
+        // A device has its key by its registration.
+        let devices = posts
+            .iter()
+            .filter(|post| post.split_once('/').is_some_and(|(_, name)| name.starts_with("device")));
+        agencies.extend(devices.map(|post| agency_of(post).to_owned()));
         posts.retain(|post| role(post).is_some());
         agencies.extend(posts.iter().map(|post| agency_of(post).to_owned()));
         for agency in &agencies {
@@ -124,6 +129,7 @@ fn role(post: &str) -> Option<Role> {
         "admin" => Some(Role::AgencyAdmin),
         "council" => Some(Role::CouncilMember),
         "portal" => Some(Role::Portal),
+        "gateway" => Some(Role::Gateway),
         _ => None,
     }
 }

@@ -68,6 +68,7 @@ pub(crate) struct Got {
     pub(crate) status: Option<String>,
     pub(crate) flags: Vec<String>,
     pub(crate) duplicate: bool,
+    pub(crate) events: Vec<String>,
 }
 
 impl Expect {
@@ -83,7 +84,7 @@ impl Expect {
             && self.status.as_ref().is_none_or(|status| got.status.as_ref() == Some(status))
             && self.flags.as_ref().is_none_or(|flags| set(flags) == set(&got.flags))
             && self.duplicate.is_none_or(|duplicate| duplicate == got.duplicate)
-            && self.events.as_ref().is_none_or(Vec::is_empty)
+            && self.events.as_ref().is_none_or(|events| set(events) == set(&got.events))
     }
 
     /// In words.
@@ -103,7 +104,7 @@ impl Got {
     /// In words.
     pub(crate) fn shown(&self) -> String {
         let error = self.error.as_ref().map(|(code, _)| code.name());
-        shown(error, self.status.as_deref(), &self.flags, self.duplicate, "")
+        shown(error, self.status.as_deref(), &self.flags, self.duplicate, &self.events.join(", "))
     }
 }
 

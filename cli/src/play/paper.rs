@@ -5,8 +5,10 @@ use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
 use chain_core::date::Date;
 use chain_core::id::{ChainId, RecordId};
-use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
+use chain_core::record::{BasisRef, Class, RecordType, Reference, Relation, SubjectKind};
 use serde_json::{Map, Value, json};
+
+use super::device;
 
 /// The secret that the officers of the sample agencies share.
 const DEDUPE_KEY: &[u8] = b"dedupe key of the players";
@@ -39,6 +41,7 @@ pub(crate) struct Links {
     pub(crate) notice: Option<RecordId>,
     pub(crate) commitment: Option<RecordId>,
     pub(crate) prior: Option<RecordId>,
+    pub(crate) explains: Option<RecordId>,
 }
 
 impl Sheet<'_> {
@@ -64,7 +67,7 @@ impl Sheet<'_> {
             legal_basis: self.legal_basis.clone(),
             salt: Digest::tagged(b"city/play/salt/1", &[key.as_bytes(), &self.version.to_be_bytes()]),
             officers: self.officers.clone(),
-            refs: Vec::new(),
+            refs: self.refs(),
             publication: [published, None, published.and(self.date("publish_until")?)],
             dispose_on: self.date("dispose_on")?,
         };
@@ -78,6 +81,7 @@ impl Sheet<'_> {
         match self.record_type {
             T::Decision => (Class::P0, SubjectKind::None),
             T::DocFingerprint => (Class::P0, SubjectKind::None),
+            T::Device => (Class::P0, SubjectKind::Thing),
             T::PropertyEvent => (Class::P3, SubjectKind::Thing),
             T::Objection | T::Repair => self.target.unwrap_or((Class::P1, SubjectKind::Organisation)),
             _ if subject.contains("in clear") => (Class::P1, SubjectKind::Person),
@@ -87,6 +91,11 @@ impl Sheet<'_> {
             }
             _ => (Class::P1, SubjectKind::Organisation),
         }
+    }
+
+    fn refs(&self) -> Vec<Reference> {
+        let explains = |record| Reference { rel: Relation::Explains, record };
+        self.links.explains.map(explains).into_iter().collect()
     }
 
     fn body(&self, kind: SubjectKind) -> Result<Value, Refusal> {
@@ -175,6 +184,10 @@ impl Sheet<'_> {
                     "prior": self.links.prior,
                     "lapses_on": self.day_of("lapses_on")?.or(lapses.map(|day| day.to_string())),
                 })
+            }
+            RecordType::Device => {
+                let device = self.text("device").unwrap_or(self.label);
+                device::registration_body(self.chain_id, &self.agency, device, self.args, self.day)
             }
             other => {
                 let detail = format!("a scenario cannot file {other}");

@@ -1,11 +1,13 @@
 //! One scenario on its ledger: who takes which step, and what comes of it.
 
+mod station;
+
 use std::collections::BTreeMap;
 
 use chain_core::block::{Flags as BlockFlags, HEADER_VERSION, Header as BlockHeader};
 use chain_core::build::{self, Filed};
 use chain_core::code::{Code, Refusal};
-use chain_core::crypto::{Digest, Signature};
+use chain_core::crypto::{Digest, SecretKey, Signature};
 use chain_core::date::Date;
 use chain_core::execute::{OrderedBatch, OrderedBlock, Outcome, ReadError, Verdict};
 use chain_core::id::{Epoch, Height, RecordId, ValidatorIx, View};
@@ -25,6 +27,8 @@ use serde_json::{Map, Value};
 
 use super::cast::{self, Cast};
 use super::form::{Got, Step};
+use station::Station;
+
 use super::paper::{Links, Sheet, property_named};
 
 /// How long a transaction of a scenario is valid.
@@ -61,18 +65,23 @@ pub(crate) struct Stage {
     sent: u64,
     acts: BTreeMap<String, Act>,
     played: Vec<Played>,
+    /// The story's devices, by their posts.
+    stations: BTreeMap<String, Station>,
+    /// Gaps that the ledger wrote.
+    gaps: usize,
 }
 
 impl Stage {
     /// A ledger with its cast and nothing else.
     pub(crate) fn new(cast: Cast) -> Result<Self, Refusal> {
         let ledger = MemoryLedger::new(cast.chain, &cast.genesis)?;
-        Ok(Self { cast, ledger, time_ms: 0, sent: 0, acts: BTreeMap::new(), played: Vec::new() })
+        let (acts, stations) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { cast, ledger, time_ms: 0, sent: 0, acts, played: Vec::new(), stations, gaps: 0 })
     }
 
     /// Takes a step; what a rule refuses is a result too.
     pub(crate) fn take(&mut self, step: &Step) -> Got {
-        let before = self.time_ms;
+        let (before, leaves) = (self.time_ms, self.ledger.leaves().len());
         let duplicate = match time_of(&step.at, before).and_then(|time_ms| {
             self.time_ms = time_ms;
             self.act(step)
@@ -82,7 +91,7 @@ impl Stage {
                 return Got { error: Some((refusal.code, refusal.detail)), ..Got::default() };
             }
         };
-        let mut got = Got { duplicate, ..Got::default() };
+        let mut got = Got { duplicate, events: self.gaps_since(leaves), ..Got::default() };
         if let Some(head) = self.acts.get(&step.record).and_then(|act| self.ledger.head(&act.record)) {
             let (status, flags) = read::derived_status(&head, &head.current, self.today());
             got.status = Some(status.name().to_owned());
@@ -127,6 +136,11 @@ impl Stage {
             None if property_named(named).is_some() => RecordType::Licence,
             None => return Err(Refusal::new(Code::UnknownType, format!("type {named:?}"))),
         };
+        match record_type {
+            RecordType::SensorBatch => return self.send_batch(who, label, args),
+            RecordType::DeviceKey => return self.send_key_event(who, label, args),
+            _ => {}
+        }
         let filed = self.draw_up(who, label, record_type, 1, args)?;
         let (operation, body, kept) = filed.clone().submit();
         if let Some(kept) = &kept {
@@ -138,6 +152,9 @@ impl Stage {
         let duplicate = self.send(who, operation, body)?;
         let act = Act { record, record_type, filed, args: args.clone(), application: None };
         self.acts.insert(label.to_owned(), act);
+        if record_type == RecordType::Device {
+            self.keep_station(record, label, args);
+        }
         Ok(duplicate)
     }
 
@@ -186,6 +203,7 @@ impl Stage {
         let mut links = Links {
             target: one("target").map(|label| self.record(&label)),
             based_on: names("based_on").iter().map(|label| self.record(label)).collect(),
+            explains: one("explains").map(|label| self.record(&label)),
             prior: one("prior").or_else(|| one("previous")).map(|label| self.record(&label)),
             ..Links::default()
         };
@@ -385,11 +403,20 @@ impl Stage {
 
     /// Signs and executes one operation in a block of its own; whether it repeated an earlier one.
     fn send(&mut self, who: &str, operation: Operation, body: Option<Body>) -> Result<bool, Refusal> {
+        self.send_signed(&cast::secret(who), operation, body)
+    }
+
+    fn send_signed(
+        &mut self,
+        key: &SecretKey,
+        operation: Operation,
+        body: Option<Body>,
+    ) -> Result<bool, Refusal> {
         self.sent += 1;
         let valid_until_ms = self.time_ms + VALID_MS + self.sent;
         let chain = self.cast.chain.chain_id;
         let operations = vec![(operation, body)];
-        let submission = build::submission(chain, &cast::secret(who), valid_until_ms, false, operations);
+        let submission = build::submission(chain, key, valid_until_ms, false, operations);
         rules::check_bodies(&submission)?;
         let outcomes = self.execute(vec![submission])?;
         match outcomes.first().map(|outcome| &outcome.verdict) {

@@ -10,7 +10,7 @@ use chain_core::crypto::{Digest, PublicKey};
 use chain_core::execute::LedgerRead as _;
 use chain_core::id::TxId;
 use chain_core::layout::Layout as _;
-use chain_core::state::{MemberEntry, key};
+use chain_core::state::{DeviceEntry, DeviceKeyEntry, MemberEntry, key};
 use chain_core::transaction::{
     Body, SignedTransaction, Submission, TRANSACTION_BYTES_MAX, TRANSACTION_VERSION, VALIDITY_MS_MAX,
 };
@@ -148,17 +148,30 @@ impl Local {
             return Ok(agency.clone());
         }
         let entry = self.snapshot()?.get(&key::member(author)).map_err(read)?;
-        let Some(entry) = entry else {
-            return Err(Refusal::new(Code::UnknownAuthor, format!("key {}", short(author))));
+        let agency = match entry {
+            Some(entry) => {
+                let member = MemberEntry::from_canonical(&entry).map_err(|error| corrupt("member", error))?;
+                member.agency.to_string()
+            }
+            None => self.agency_of_device(author)?,
         };
-        let member = MemberEntry::from_canonical(&entry).map_err(|error| corrupt("member", error))?;
-        let agency = member.agency.to_string();
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         if members.len() >= MEMBERS_MAX {
             members.clear();
         }
         members.insert(*author, agency.clone());
         Ok(agency)
+    }
+
+    /// The agency of the device that has or had a key; execution judges whether the key counts.
+    fn agency_of_device(&self, author: &PublicKey) -> Result<String, Refusal> {
+        let unknown = || Refusal::new(Code::UnknownAuthor, format!("key {}", short(author)));
+        let snapshot = self.snapshot()?;
+        let entry = snapshot.get(&key::device_key(author)).map_err(read)?.ok_or_else(unknown)?;
+        let entry = DeviceKeyEntry::from_canonical(&entry).map_err(|error| corrupt("device key", error))?;
+        let device = snapshot.get(&key::device(&entry.device)).map_err(read)?.ok_or_else(unknown)?;
+        let device = DeviceEntry::from_canonical(&device).map_err(|error| corrupt("device", error))?;
+        Ok(device.agency.to_string())
     }
 
     /// Where the ledger has a transaction.

@@ -13,7 +13,7 @@ use chain_core::lifecycle::replay::{Bases, Life, Moment};
 use chain_core::org::OrgId;
 use chain_core::record::governance::{BasisDetails, Role};
 use chain_core::record::{BasisRef, Details, Header};
-use chain_core::state::{AgencyEntry, BasisEntry, EntryName, MemberEntry, Status};
+use chain_core::state::{AgencyEntry, BasisEntry, DeviceKeyEntry, EntryName, MemberEntry, Status};
 
 use super::judge::Trail;
 use super::source::{Source, wrong};
@@ -43,8 +43,11 @@ impl<'a, S: Source> Rights<'a, S> {
         let refuse = |code, why: String| {
             wrong(Some(moment.height), code, format!("leaf {place}: key {}: {why}", author.short()))
         };
-        let member =
-            self.member(author)?.ok_or_else(|| refuse(Code::UnknownAuthor, "is no member's".to_owned()))?;
+        let named = match role {
+            Role::Device => self.device(author, moment)?,
+            _ => self.member(author)?,
+        };
+        let member = named.ok_or_else(|| refuse(Code::UnknownAuthor, "is no member's".to_owned()))?;
         let held = self.held(&member, place)?;
         let (own, from, to) = match &held {
             None => {
@@ -116,6 +119,12 @@ impl<'a, S: Source> Rights<'a, S> {
         Ok(found)
     }
 
+    /// The registration of the device that had a key in force then.
+    fn device(&self, key: &PublicKey, moment: Moment) -> Result<Option<RecordId>, Stopped> {
+        let found = self.trail.entry::<DeviceKeyEntry>(&EntryName::DeviceKey(*key))?;
+        Ok(found.filter(|entry| entry.is_in_force(moment.time_ms)).map(|entry| entry.device))
+    }
+
     fn agency(&self, agency: &OrgId) -> Result<Option<RecordId>, Stopped> {
         let name = agency.to_string();
         if let Some(known) = self.agencies.borrow().get(&name) {
@@ -177,6 +186,8 @@ fn office<'h>(
         Details::Agency(details) if details.admins.iter().any(|admin| admin.key == *key) => {
             Some(((&details.id, Role::AgencyAdmin), details.from, details.to))
         }
+        // Which of its keys counted then, the state says.
+        Details::Device(_) => Some(((&header.agency, Role::Device), chain_core::date::Date::MIN, None)),
         _ => None,
     }
 }

@@ -370,6 +370,7 @@ impl<S: Source> Steps<'_, '_, S> {
                 })
             }
             Leaf::Linked(step) => Ok(Told::of(&format!("follows from record {}", step.cause))),
+            Leaf::Found(_) => Ok(Told::of("found by the ledger in a stream of readings")),
             _ => Ok(Told::of("follows from its date")),
         }
     }
