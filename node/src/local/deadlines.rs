@@ -55,7 +55,7 @@ impl Local {
             }
         };
         let from = match cursor {
-            None => first.clone(),
+            None => first,
             Some(text) => [vec![first[0]], bytes_of(text)?].concat().max(first),
         };
         let limit = limit.clamp(1, PAGE_MAX);

@@ -10,7 +10,7 @@ use chain_core::id::{Epoch, TxId, View};
 use chain_core::lane::BatchHeader;
 use chain_core::merkle::Frontier;
 use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
-use chain_core::state::{EpochEntry, Flags as RecordFlags, Needs, VersionHead};
+use chain_core::state::{EpochEntry, Flags as RecordFlags, Needs, Status, VersionHead};
 use chain_core::transaction::{Submission, payload_root};
 use consensus::engine::Tip;
 use consensus::{Peers, Write};
@@ -230,9 +230,16 @@ fn head(number: u64, status: Status) -> RecordHead {
         notary: None,
         natural_key: None,
         legal_basis: None,
+        decided_on: None,
+        effective_from: None,
         effective_to: None,
         publish_from: None,
+        publish_min_until: None,
         publish_until: None,
+        dispose_on: None,
+        severity: None,
+        refs: Vec::new(),
+        attachments_root: None,
     };
     RecordHead { flags: RecordFlags::NONE, ..RecordHead::first(&header, version, Height::ZERO) }
 }
