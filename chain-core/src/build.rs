@@ -87,11 +87,11 @@ impl Filed {
 /// the body keeps them as they are and the rules name the flaw.
 ///
 /// # Errors
-/// When the text is no strict JSON.
+/// When the text is no strict JSON; of a device's registration, whatever is wrong with it, for its header cannot be made then.
 pub fn file(filing: &Filing<'_>, body: &str) -> Result<Filed, Refusal> {
     let body = Body { salt: filing.salt, json: json::canonicalise(body)? };
     let derived = body::judge(filing.record_type, filing.class, &body.json)
-        .or_else(|_| Ok(derive_loosely(filing.record_type, &body.json)))?;
+        .or_else(|refusal| derive_loosely(filing.record_type, &body.json).ok_or(refusal))?;
     let idempotency = idempotency_digest(filing.dedupe_key, filing.record_type, filing.idempotency_key);
     let natural = |number: &String| natural_key(filing.dedupe_key, filing.record_type, number);
     let mut refs = derived.refs.clone();
@@ -141,10 +141,13 @@ pub fn file_typed<T: Serialize>(filing: &Filing<'_>, body: &T) -> Result<Filed, 
     file(filing, &text)
 }
 
-/// What can be read of a body that breaks a rule.
-fn derive_loosely(record_type: RecordType, text: &str) -> Derived {
+/// What can be read of a body that breaks a rule; none where the header cannot do without all of it.
+fn derive_loosely(record_type: RecordType, text: &str) -> Option<Derived> {
+    if record_type == RecordType::Device {
+        return None;
+    }
     let Ok(Json::Object(members)) = json::parse(text) else {
-        return Derived::default();
+        return Some(Derived::default());
     };
     let text = |name: &str| {
         members.iter().find_map(|(member, value)| match value {
@@ -154,7 +157,7 @@ fn derive_loosely(record_type: RecordType, text: &str) -> Derived {
     };
     let date = |name: &str| text(name).and_then(|text| text.parse::<Date>().ok());
     let number = |name: &str| text(name).map(str::to_owned);
-    match record_type {
+    Some(match record_type {
         RecordType::Licence => Derived {
             number: number("decision_no"),
             decided_on: date("decided_on"),
@@ -182,7 +185,7 @@ fn derive_loosely(record_type: RecordType, text: &str) -> Derived {
             ..Derived::default()
         },
         _ => Derived::default(),
-    }
+    })
 }
 
 /// Builds the header of a governance record: its content is in the details, and it has no body.

@@ -1,7 +1,7 @@
 //! A city with a measuring station: agency A1 has a device with one stream, and a gateway.
 
 use chain_core::build::{self, Filed, Filing};
-use chain_core::code::Code;
+use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, SecretKey};
 use chain_core::execute::GenesisState;
 use chain_core::id::RecordId;
@@ -31,13 +31,16 @@ pub(crate) fn genesis() -> GenesisState {
     for details in &mut genesis.agencies {
         details.types = TYPES.to_vec();
     }
-    genesis.members.push(MemberDetails {
-        key: new_key("A1/gateway1"),
-        role: Role::Gateway,
-        ..city::member_details("A1", "clerk9")
-    });
+    for name in ["A1", "A2"] {
+        let key = new_key(&format!("{name}/gateway1"));
+        genesis.members.push(MemberDetails {
+            key,
+            role: Role::Gateway,
+            ..city::member_details(name, "clerk9")
+        });
+    }
     let metrology = BasisDetails { types: TYPES.to_vec(), ..city::basis_details("metrology") };
-    genesis.bases.push(BasisDetails { ends: Some(city::date("2026-12-31")), ..metrology.clone() });
+    genesis.bases.push(BasisDetails { ends: Some(city::date("2026-12-31")), ..metrology });
     genesis.bases.push(BasisDetails { types: TYPES[..5].to_vec(), ..city::basis_details("no-batches") });
     genesis
 }
@@ -79,6 +82,10 @@ pub(crate) fn basis(name: &str) -> Option<BasisRef> {
 }
 
 pub(crate) fn registration(number: &str, version: u32, body: &Value) -> Filed {
+    file_registration(number, version, body).unwrap()
+}
+
+pub(crate) fn file_registration(number: &str, version: u32, body: &Value) -> Result<Filed, Refusal> {
     let filing = Filing {
         version,
         class: Class::P0,
@@ -86,7 +93,7 @@ pub(crate) fn registration(number: &str, version: u32, body: &Value) -> Filed {
         legal_basis: basis("metrology"),
         ..city::filing(RecordType::Device, number)
     };
-    build::file(&filing, &body.to_string()).unwrap()
+    build::file(&filing, &body.to_string())
 }
 
 /// Readings five minutes apart.

@@ -107,6 +107,34 @@ fn what_does_not_follow_or_does_not_agree_is_refused() {
 }
 
 #[test]
+fn data_kept_elsewhere_is_taken_on_the_devices_word_if_it_can_be() {
+    let mut station = Station::new();
+    let of_hour = readings("2026-05-06T01:00:00Z", &HOUR);
+    let sealed = station.forged(&of_hour, |batch| {
+        batch.place_of_data = DataPlace::OffChain;
+        batch.statistics.holes = 12;
+    });
+    assert_eq!(station.send("2026-05-06T02:00:00Z", "D1/key1", sealed), Err(Code::BatchData));
+    let sealed = station.forged(&of_hour, |batch| {
+        batch.place_of_data = DataPlace::OffChain;
+        batch.data = Digest::tagged(b"a Parquet file", &[]);
+        batch.data_len = 70_000;
+    });
+    let record = station.send("2026-05-06T02:00:00Z", "D1/key1", sealed).unwrap().record;
+    assert_eq!(station.city.head(record).current.body_commit, None);
+}
+
+#[test]
+fn another_agency_files_no_batches_of_the_device() {
+    let mut station = Station::new();
+    let sealed = station.seal(&readings("2026-05-06T01:00:00Z", &HOUR));
+    let (operation, body) = build::batch(chain().chain_id, &agency("A2"), sealed, Digest::ZERO).unwrap();
+    station.city.at("2026-05-06T02:00:00Z");
+    let got = station.city.send_with("A2/gateway1", operation, body);
+    assert_eq!(got, Err(Code::AgencyNotCompetent));
+}
+
+#[test]
 fn a_batch_says_nothing_beside_its_details() {
     let mut station = Station::new();
     let file = |station: &mut Station, change: &dyn Fn(&mut chain_core::record::Header)| {
@@ -358,7 +386,7 @@ fn one_reading_is_proved_by_its_batch() {
 }
 
 #[test]
-fn a_block_finds_and_writes_a_bounded_number_of_gaps() {
+fn a_block_looks_at_a_bounded_number_of_promises() {
     let mut station = Station::new();
     let count = SILENCES_MAX + 10;
     // Many streams: sixteen to a device.
@@ -381,5 +409,32 @@ fn a_block_finds_and_writes_a_bounded_number_of_gaps() {
     assert_eq!(station.kinds().len(), SILENCES_MAX);
     station.city.tick("2026-05-06T05:00:01Z");
     assert_eq!(station.kinds().len(), all);
-    assert!(GAPS_MAX > SILENCES_MAX);
+}
+
+#[test]
+fn a_block_writes_a_bounded_number_of_gaps() {
+    let mut station = Station::new();
+    let batches = 300;
+    let mut operations = Vec::new();
+    for at in 0..batches {
+        // Old, not next in number, not next in time, and out of range: four gaps, the first batch has three.
+        let mut of_batch = readings("2026-05-01T00:00:00Z", &[-1, 2]);
+        for reading in &mut of_batch {
+            reading.time_ms += at * 3_600_000;
+        }
+        station.seq += 1;
+        let sealed = station.seal(&of_batch);
+        (station.seq, station.prev) = (sealed.0.seq, sealed.0.digest());
+        operations.push(build::batch(chain().chain_id, &agency("A1"), sealed, Digest::ZERO).unwrap());
+    }
+    station.city.at("2026-05-20T00:00:00Z");
+    // The promise of the first batch ran out before it came.
+    let all = batches as usize * 4;
+    let outcomes = station.city.send_all("A1/gateway1", operations);
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(station.kinds().len(), GAPS_MAX);
+    station.city.tick("2026-05-20T00:00:01Z");
+    assert_eq!(station.kinds().len(), all);
+    station.city.tick("2026-05-20T00:00:02Z");
+    assert_eq!(station.kinds().len(), all);
 }
