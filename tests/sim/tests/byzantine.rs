@@ -79,7 +79,7 @@ fn lying_sync_peers_are_survived() {
         ..Faults::none()
     };
     let mut crashes = 0;
-    for seed in 6..9 {
+    for seed in 6..12 {
         let mut world = World::new(seed, 7, Params::default(), setup.clone());
         let report = world.run_ms(SPAN_MS).and_then(|()| world.heal_and_progress(30_000));
         assert!(report.as_ref().is_ok_and(|report| report.fetches > 50), "{report:?}");
