@@ -429,7 +429,7 @@ fn a_block_writes_a_bounded_number_of_gaps() {
     }
     station.city.at("2026-05-20T00:00:00Z");
     // The promise of the first batch ran out before it came.
-    let all = batches as usize * 4;
+    let all = usize::try_from(batches).unwrap() * 4;
     let outcomes = station.city.send_all("A1/gateway1", operations);
     assert!(outcomes.iter().all(Result::is_ok));
     assert_eq!(station.kinds().len(), GAPS_MAX);

@@ -21,7 +21,7 @@ use crate::output::Shape;
 /// Working days: list the calendars, file the next year's
 ///
 /// Deadlines that count working days need the calendar of the year in which they begin. Its file is TOML with the fields
-/// of a [[calendar]] of a genesis: year, holidays, work_days, source, doc_no, text_hash.
+/// of a `[[calendar]]` of a genesis: year, holidays, work_days, source, doc_no, text_hash.
 ///
 /// city calendar list
 ///
