@@ -164,3 +164,6 @@ fn refuse(error: StorageError) -> Refusal {
 fn broken(detail: String) -> Refusal {
     Refusal::new(Code::ChainBroken, detail)
 }
+
+#[cfg(test)]
+mod tests;

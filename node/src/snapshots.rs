@@ -149,28 +149,28 @@ impl Snapshots {
         if failure.exists() {
             fs::remove_file(&failure).map_err(|error| file_error("removing", &failure, error))?;
         }
-        self.remove_old()?;
+        self.remove_old(Instant::now())?;
         Ok(true)
     }
 
     /// Keeps a snapshot that is being fetched: until nothing was asked of it for [`HELD`], and one at a time, so that
     /// whoever asks costs the room of one.
-    pub(crate) fn hold(&self, height: Height) {
+    pub(crate) fn hold(&self, height: Height, now: Instant) {
         let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        if fetched.is_none_or(|(held, asked)| held == height || asked.elapsed() >= HELD) {
-            *fetched = Some((height, Instant::now()));
+        if fetched.is_none_or(|(held, asked)| held == height || now.duration_since(asked) >= HELD) {
+            *fetched = Some((height, now));
         }
     }
 
-    fn held(&self) -> Option<Height> {
+    fn held(&self, now: Instant) -> Option<Height> {
         let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        fetched.filter(|(_, asked)| asked.elapsed() < HELD).map(|(height, _)| height)
+        fetched.filter(|(_, asked)| now.duration_since(*asked) < HELD).map(|(height, _)| height)
     }
 
     /// Removes all but the newest [`KEPT`] and the one that is being fetched. One that is half removed must not pass for a
     /// snapshot.
-    fn remove_old(&self) -> Result<(), Refusal> {
-        let (heights, held) = (self.heights()?, self.held());
+    fn remove_old(&self, now: Instant) -> Result<(), Refusal> {
+        let (heights, held) = (self.heights()?, self.held(now));
         let old = heights.iter().rev().skip(KEPT).filter(|height| Some(**height) != held);
         old.copied().try_for_each(|height| self.remove(height))
     }

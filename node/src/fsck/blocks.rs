@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chain_core::block::{Flags, batches_root, lanes_root};
+use chain_core::block::{batches_root, lanes_root};
 use chain_core::certificate::VoteKind;
 use chain_core::code::{Code, Refusal};
 use chain_core::committee::Committee;
@@ -79,8 +79,7 @@ impl Walk<'_> {
         }
         let Some(block) = self.consensus.final_block(first).map_err(refuse)? else { return Ok(()) };
         let before = first.previous().map_or(Ok(None), |before| self.consensus.final_block(before));
-        let before = before.map_err(refuse)?.map(|before| before.header);
-        self.parent = before.filter(|one| !one.flags.contains(Flags::CLOSING)).map(|one| one.digest());
+        self.parent = before.map_err(refuse)?.map(|before| before.header.digest());
         self.lanes = self.consensus.first_lanes().map_err(refuse)?;
         self.epoch = block.header.epoch;
         self.committee = self.proved(self.epoch)?;
@@ -164,8 +163,8 @@ impl Walk<'_> {
         if self.consensus.final_digest(height).map_err(refuse) != Ok(Some(digest)) {
             flaws.push(broken(format!("block {height} has another digest than the final one")));
         }
-        // After an epoch's last block the next one follows its last Suffix.
-        self.parent = (!header.flags.contains(Flags::CLOSING)).then_some(digest);
+        // The first block of an epoch follows the last one of the epoch before: Suffixes are no part of the chain.
+        self.parent = Some(digest);
     }
 
     /// The batches of a lane that a block orders, ascending.

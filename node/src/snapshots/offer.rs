@@ -59,7 +59,7 @@ impl Offers {
             }
             SyncRequest::Chunk { height, index } => match self.ready(snapshots, height) {
                 Some(ready) => {
-                    snapshots.hold(height);
+                    snapshots.hold(height, Instant::now());
                     ready.chunk(index)
                 }
                 None => Ok(SyncResponse::Nothing),

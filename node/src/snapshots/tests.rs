@@ -413,14 +413,20 @@ fn the_newest_two_and_the_one_that_is_fetched_are_kept_and_none_is_taken_twice()
         assert_eq!(snapshots.take(&ledger, tip.height), Ok(true), "{height}");
         assert_eq!(snapshots.take(&ledger, tip.height), Ok(false), "{height}");
         // One that is being fetched stays, and nobody can make it two.
-        snapshots.hold(Height::new(8));
-        snapshots.hold(Height::new(9));
+        snapshots.hold(Height::new(8), Instant::now());
+        snapshots.hold(Height::new(9), Instant::now());
     }
     assert_eq!(snapshots.heights(), Ok([8, 10, 11].map(Height::new).to_vec()));
     assert_eq!(snapshots.names().unwrap().len(), 3);
-    *snapshots.fetched.lock().unwrap() = None;
-    snapshots.remove_old().unwrap();
+    // Its last question counts, and a minute later it is as any other.
+    let last = Instant::now();
+    snapshots.hold(Height::new(8), last);
+    snapshots.remove_old(last + HELD - Duration::from_millis(1)).unwrap();
+    assert_eq!(snapshots.heights(), Ok([8, 10, 11].map(Height::new).to_vec()));
+    snapshots.remove_old(last + HELD).unwrap();
     assert_eq!(snapshots.heights(), Ok([10, 11].map(Height::new).to_vec()));
+    snapshots.hold(Height::new(10), last + HELD);
+    assert_eq!(snapshots.held(last + HELD), Some(Height::new(10)), "another one's turn");
     assert_eq!(height_of(&snapshots.path(Height::new(10))), 10);
 
     // All go when something in them must, unless the files that they are linked with cannot be written anew.
