@@ -121,7 +121,7 @@ pub struct Header {
 impl Header {
     /// The canonical layout that is hashed.
     pub fn canonical(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(320);
         writer.u16(self.version).digest(self.chain_id.digest()).u64(self.epoch.get()).u64(self.view.get());
         writer.u64(self.height.get()).digest(&self.parent).u16(self.proposer.get()).u64(self.time_ms);
         writer.u8(self.flags.bits()).digest(&self.lanes_root).digest(&self.batches_root);
@@ -205,7 +205,7 @@ pub struct SlotPreimage {
 
 impl Signable for SlotPreimage {
     fn preimage(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(128);
         writer.raw(SIGNATURE_DOMAIN).u8(self.kind).digest(self.chain_id.digest()).u64(self.epoch.get());
         writer.u64(self.view).u64(self.height.get()).digest(&self.digest);
         writer.finish()
@@ -240,7 +240,7 @@ pub struct ExecSummary {
 impl ExecSummary {
     /// `exec_root`: SHA-256 over tag, height, log size and the three roots.
     pub fn root(&self) -> Digest {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(112);
         writer.u64(self.height.get()).u64(self.log_size);
         writer.digest(&self.log_root).digest(&self.outcomes_root).digest(&self.state_root);
         Digest::tagged(b"CL/exec/1", &[&writer.finish()])

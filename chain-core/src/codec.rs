@@ -60,7 +60,8 @@ pub enum CodecError {
 /// # Errors
 /// When the value exceeds its type's limit.
 pub fn encode<T: Wire>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = vec![T::VERSION];
+    let mut bytes = Vec::with_capacity(256);
+    bytes.push(T::VERSION);
     bincode::serde::encode_into_std_write(value, &mut bytes, CONFIG)
         .map_err(|error| CodecError::Malformed(error.to_string()))?;
     if bytes.len() > T::LIMIT {

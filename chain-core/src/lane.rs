@@ -42,7 +42,7 @@ pub struct BatchHeader {
 impl BatchHeader {
     /// The canonical layout that is hashed.
     pub fn canonical(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(136);
         writer.digest(self.chain_id.digest()).u64(self.epoch.get()).u16(self.author.get()).u64(self.seq);
         writer.digest(&self.prev).digest(&self.payload_root);
         writer.u32(self.bytes).u32(self.count).u64(self.time_ms);
@@ -135,7 +135,7 @@ impl LaneAdvance {
 
     /// Canonical 42 bytes: author, sequence, tip.
     pub fn canonical(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(42);
         writer.u16(self.author.get()).u64(self.seq).digest(&self.tip);
         writer.finish()
     }
