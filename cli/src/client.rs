@@ -2,6 +2,7 @@
 //!
 //! A submission may be sent again to any node: its id is the digest of what was signed, so the ledger knows it.
 
+pub(crate) mod pages;
 pub(crate) mod paths;
 
 use std::path::Path;

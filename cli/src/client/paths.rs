@@ -55,9 +55,9 @@ pub(crate) fn record_moment(record: &RecordId, moment: &str) -> String {
 }
 
 /// A record's life.
-pub(crate) fn history(record: &RecordId, cursor: Option<&str>) -> String {
-    let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
-    format!("/v1/records/{record}/history?limit=500{cursor}")
+pub(crate) fn history(record: &RecordId, limit: usize, cursor: Option<&str>) -> String {
+    let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={}", encode(cursor)));
+    format!("/v1/records/{record}/history?limit={limit}{cursor}")
 }
 
 /// A record's receipt in a form.
@@ -142,9 +142,9 @@ pub(crate) fn blocks(limit: usize, cursor: Option<&str>) -> String {
 }
 
 /// A page of offences.
-pub(crate) fn evidence(cursor: Option<&str>) -> String {
+pub(crate) fn evidence(limit: usize, cursor: Option<&str>) -> String {
     let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={}", encode(cursor)));
-    format!("/v1/evidence?limit=500{cursor}")
+    format!("/v1/evidence?limit={limit}{cursor}")
 }
 
 /// A whole block for an audit, in the binary encoding.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use chain_core::api::DeadlineView;
+use chain_core::api::{DeadlineView, Page};
+use chain_core::code::{Code, Refusal};
 use chain_core::org::OrgId;
 use serde::Deserialize;
 
@@ -71,23 +72,32 @@ pub(super) async fn feed(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let agency = agency(params.agency.as_deref())?;
-    let items = api
-        .read(move |node| {
-            let (mut items, mut cursor) = (Vec::new(), None);
-            while items.len() < EVENTS_MAX {
-                let page = node.deadlines(agency.as_ref(), false, cursor.as_deref(), PAGE_MAX)?;
-                items.extend(page.items);
-                cursor = page.next_cursor;
-                if cursor.is_none() {
-                    break;
-                }
-            }
-            items.truncate(EVENTS_MAX);
-            Ok(items)
-        })
-        .await?;
+    let items =
+        api.read(move |node| all(|cursor| node.deadlines(agency.as_ref(), false, cursor, PAGE_MAX))).await?;
     let text = calendar(&items);
     Ok(bytes_as("text/calendar; charset=utf-8", text.into_bytes(), Freshness::Revalidate, &headers))
+}
+
+/// All pages of a list, or `SIZE_LIMIT` where a calendar cannot hold them: half a calendar would look like a whole one.
+fn all(
+    page: impl Fn(Option<&str>) -> Result<Page<DeadlineView>, Refusal>,
+) -> Result<Vec<DeadlineView>, Refusal> {
+    let (mut items, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let next = page(cursor.as_deref())?;
+        items.extend(next.items);
+        if items.len() > EVENTS_MAX {
+            let detail = format!(
+                "more than {EVENTS_MAX} open deadlines, a calendar holds at most {EVENTS_MAX}; ask for those of \
+                 one agency with `agency`, or for pages of /v1/deadlines"
+            );
+            return Err(Refusal::new(Code::SizeLimit, detail));
+        }
+        cursor = next.next_cursor;
+        if cursor.is_none() {
+            return Ok(items);
+        }
+    }
 }
 
 /// An iCalendar object (RFC 5545): one all-day event on the last day of each deadline that nobody has met.
@@ -142,7 +152,7 @@ fn line(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use chain_core::crypto::Digest;
-    use chain_core::id::RecordId;
+    use chain_core::id::{Height, RecordId};
 
     use super::*;
 
@@ -161,6 +171,26 @@ mod tests {
             overdue: false,
             working_days_late: 0,
         }
+    }
+
+    /// A list of so many deadlines.
+    fn pages(count: usize) -> impl Fn(Option<&str>) -> Result<Page<DeadlineView>, Refusal> {
+        move |cursor| {
+            let from: usize = cursor.map_or(0, |cursor| cursor.parse().unwrap());
+            let end = count.min(from + PAGE_MAX);
+            let next_cursor = (end < count).then(|| end.to_string());
+            Ok(Page { items: vec![item(false, false); end - from], next_cursor, height: Height::new(1) })
+        }
+    }
+
+    #[test]
+    fn a_calendar_holds_all_deadlines_or_there_is_none() {
+        for count in [0, 1, PAGE_MAX, PAGE_MAX + 1, EVENTS_MAX] {
+            assert_eq!(all(pages(count)).unwrap().len(), count);
+        }
+        let refusal = all(pages(EVENTS_MAX + 1)).unwrap_err();
+        assert_eq!(refusal.code, Code::SizeLimit);
+        assert!(refusal.detail.contains("`agency`"), "{refusal}");
     }
 
     #[test]

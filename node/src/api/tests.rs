@@ -432,6 +432,10 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
         ("/v1/evidence?limit=501".into(), 400, "BAD_PARAMETER"),
         ("/v1/records?limit=1000000000".into(), 400, "BAD_PARAMETER"),
         ("/v1/records?sort=name".into(), 400, "BAD_PARAMETER"),
+        ("/v1/deadlines?limit=501".into(), 400, "BAD_PARAMETER"),
+        ("/v1/deadlines?overdue=maybe".into(), 400, "BAD_PARAMETER"),
+        ("/v1/deadlines?agency=uscc:11320100MAXP23YC3X".into(), 400, "BAD_IDENTIFIER"),
+        ("/v1/deadlines.ics?overdue=true".into(), 400, "BAD_PARAMETER"),
         ("/v1/feed?limit=0".into(), 400, "BAD_PARAMETER"),
         ("/v1/feed?limit=501".into(), 400, "BAD_PARAMETER"),
         ("/v1/feed?cursor=7".into(), 400, "BAD_PARAMETER"),
@@ -458,6 +462,27 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
         let reply = get(&server, &path, "").await;
         assert_eq!((reply.status, reply.name().as_str()), (status, name), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deadlines_are_asked_for_as_the_client_says() {
+    let (server, _) = server().await;
+    let agency = "uscc:11320100MAXP23YC3L";
+    for (path, want) in [
+        ("/v1/deadlines".to_owned(), "None false None 50".to_owned()),
+        (
+            format!("/v1/deadlines?agency={agency}&overdue=true&limit=500"),
+            format!("Some({agency:?}) true None 500"),
+        ),
+    ] {
+        let reply = get(&server, &path, "").await;
+        let page: Page<DeadlineView> = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(page.next_cursor, Some(want), "{path}");
+    }
+    // The second page, by the cursor that the first one named, is the last.
+    let reply = get(&server, &format!("/v1/deadlines.ics?agency={agency}"), "").await;
+    assert_eq!(reply.header("content-type"), Some("text/calendar; charset=utf-8"));
+    assert!(reply.text().starts_with("BEGIN:VCALENDAR"), "{}", reply.text());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

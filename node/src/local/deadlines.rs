@@ -18,7 +18,7 @@ use super::{Local, corrupt, read, refuse};
 use crate::handle::PAGE_MAX;
 use crate::storage::ledger::Snapshot;
 
-/// Entries looked at for one page of a list that filters: the page may then be short, and goes on.
+/// Entries looked at for one page of the list that filters: the page may then be short, and goes on.
 const SCAN_MAX: usize = 5_000;
 
 /// The calendars at one height.
@@ -59,14 +59,16 @@ impl Local {
             Some(text) => [vec![first[0]], bytes_of(text)?].concat().max(first),
         };
         let limit = limit.clamp(1, PAGE_MAX);
+        // Only the filter leaves entries out.
+        let looked_at = if overdue { SCAN_MAX } else { limit };
         // A cursor of another list may name a place behind this one.
         let entries = match from < last {
-            true => snapshot.range(&from, &last, SCAN_MAX + 1).map_err(read)?,
+            true => snapshot.range(&from, &last, looked_at + 1).map_err(read)?,
             false => Vec::new(),
         };
         let (mut items, mut next) = (Vec::new(), None);
         for (at, (owed, value)) in entries.iter().enumerate() {
-            if items.len() == limit || at == SCAN_MAX {
+            if items.len() == limit || at == looked_at {
                 next = Some(hex(&owed[1..]));
                 break;
             }

@@ -1,6 +1,6 @@
 //! `city block`: look at blocks, with their certificates verified here.
 
-use chain_core::api::{BlockView, Page};
+use chain_core::api::BlockView;
 use chain_core::certificate::VoteKind;
 use chain_core::code::Code;
 use chain_core::crypto::Digest;
@@ -13,9 +13,6 @@ use crate::client::{Client, paths};
 use crate::error::{CliError, CliResult};
 use crate::exit::Exit;
 use crate::output::Shape;
-
-/// Most blocks of one page.
-const PAGE_MAX: usize = 500;
 
 /// Look at blocks
 ///
@@ -79,24 +76,10 @@ pub(crate) fn run(command: BlockCommand, city: &City) -> CliResult {
     match command {
         BlockCommand::List { limit } => {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            let mut rows = Vec::new();
-            let mut cursor: Option<String> = None;
-            while rows.len() < limit {
-                let path = paths::blocks(PAGE_MAX.min(limit - rows.len()), cursor.as_deref());
-                let page: Page<BlockView> = client.get(&path)?;
-                if page.items.is_empty() {
-                    break;
-                }
-                for block in &page.items {
-                    rows.push(row(&client, &genesis, block)?);
-                }
-                cursor = page.next_cursor;
-                if cursor.is_none() {
-                    break;
-                }
-            }
-            rows.truncate(limit);
-            city.out.list(LIST, &rows)
+            let blocks = client.list::<BlockView>(limit, paths::blocks)?.items;
+            let rows: CliResult<Vec<Value>> =
+                blocks.iter().map(|block| row(&client, &genesis, block)).collect();
+            city.out.list(LIST, &rows?)
         }
         BlockCommand::Get { block } => {
             let name = name(&block)?;

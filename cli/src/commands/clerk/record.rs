@@ -8,7 +8,7 @@ mod history;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use chain_core::api::{Page, RecordView};
+use chain_core::api::RecordView;
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::SecretKey;
 use chain_core::id::RecordId;
@@ -18,6 +18,7 @@ use chain_core::record::RecordType;
 use clap::Subcommand;
 
 use crate::app::City;
+use crate::client::pages::Listed;
 use crate::client::{Client, paths};
 use crate::draft::shown_header;
 use crate::error::{CliError, CliResult};
@@ -223,10 +224,13 @@ pub(crate) fn run(command: RecordCommand, city: &City) -> CliResult {
             let filters = filters(record_type, agency, status)?;
             let filtered = filters.iter().any(|(_, value)| value.is_some());
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            let rows = list(&city.client()?, &filters, limit)?;
+            let listed = list(&city.client()?, &filters, limit)?;
             let empty =
                 if filtered { "no such records; without filters: city record list" } else { RECORDS.empty };
-            city.out.list(Shape { empty, ..RECORDS }, &rows.iter().map(record_json).collect::<Vec<_>>())
+            let rows: Vec<_> = listed.items.iter().map(record_json).collect();
+            city.out.list(Shape { empty, ..RECORDS }, &rows)?;
+            listed.tell_of_more(&city.out);
+            Ok(())
         }
         RecordCommand::Deadlines { which } => deadlines::run(city, &which),
         RecordCommand::Amend { record, file: path, reason, key } => {
@@ -289,26 +293,15 @@ pub(crate) fn filters(
     Ok([("type", record_type), ("agency", agency), ("status", status)])
 }
 
-/// Reads records by filter, page by page, at most `limit`.
+/// Reads records by filter, at most `limit`.
 pub(crate) fn list(
     client: &Client,
     filters: &[(&str, Option<String>)],
     limit: usize,
-) -> CliResult<Vec<RecordView>> {
+) -> CliResult<Listed<RecordView>> {
     let filters: Vec<(&str, &str)> =
         filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
-    let (mut items, mut cursor): (Vec<RecordView>, Option<String>) = (Vec::new(), None);
-    while items.len() < limit {
-        let size = (limit - items.len()).min(500);
-        let page: Page<RecordView> = client.get(&paths::records(&filters, size, cursor.as_deref()))?;
-        items.extend(page.items);
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    items.truncate(limit);
-    Ok(items)
+    client.list(limit, |size, cursor| paths::records(&filters, size, cursor))
 }
 
 /// Countersigns records, one transaction per agency and hundred.

@@ -255,7 +255,8 @@ fn report(city: &City, filed: &Filed) -> CliResult {
 }
 
 fn registry(city: &City, record_type: RecordType) -> CliResult<Vec<RecordView>> {
-    list(&city.client()?, &[("type", Some(record_type.name().to_owned()))], 100_000)
+    let filter = [("type", Some(record_type.name().to_owned()))];
+    Ok(list(&city.client()?, &filter, usize::MAX)?.items)
 }
 
 fn agency_row(view: &RecordView) -> CliResult<Value> {

@@ -84,7 +84,7 @@ pub(crate) fn run(command: CalendarCommand, city: &City) -> CliResult {
 fn known(city: &City) -> CliResult<Vec<(Header, CalendarDetails, String)>> {
     let filter = [("type", Some(RecordType::Calendar.name().to_owned()))];
     let mut all = Vec::new();
-    for view in list(&city.client()?, &filter, 10_000)? {
+    for view in list(&city.client()?, &filter, usize::MAX)?.items {
         let header = shown_header(&view)?;
         let Details::Calendar(details) = &header.details else { return Err(agency::strange(&view)) };
         let details = (**details).clone();

@@ -176,8 +176,8 @@ pub(crate) fn run(command: ValidatorCommand, city: &City) -> CliResult {
         }
         ValidatorCommand::Propose(command) => propose::run(command, city),
         ValidatorCommand::Proposals => {
-            let views =
-                list(&city.client()?, &[("type", Some(RecordType::Validator.name().to_owned()))], 100_000)?;
+            let filter = [("type", Some(RecordType::Validator.name().to_owned()))];
+            let views = list(&city.client()?, &filter, usize::MAX)?.items;
             let open = views.iter().filter(|view| view.status == "submitted" || view.pending.is_some());
             city.out.list(PROPOSALS, &open.map(proposal).collect::<CliResult<Vec<_>>>()?)
         }

@@ -32,7 +32,7 @@ pub(super) fn collect(
     let filters = record::filters(record_type, agency, None)?;
     let (client, genesis) = (city.client()?, city.genesis()?);
     files::make_dir(dir)?;
-    let views = record::list(&client, &filters, usize::MAX)?;
+    let views = record::list(&client, &filters, usize::MAX)?.items;
     let mut progress = Progress::new("receipts", views.len() as u64);
     interrupt::install();
     let (mut kept, mut fetched) = (0_u64, 0_u64);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chain_core::api::{DeadlineView, Page};
+use chain_core::api::DeadlineView;
 use serde_json::{Value, json};
 
 use super::known_agency;
@@ -61,18 +61,11 @@ pub(super) fn run(city: &City, args: &DeadlineArgs) -> CliResult {
         };
     }
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let (mut items, mut cursor): (Vec<DeadlineView>, Option<String>) = (Vec::new(), None);
-    while items.len() < limit {
-        let size = (limit - items.len()).min(500);
-        let path = paths::deadlines(agency, args.overdue, size, cursor.as_deref());
-        let page: Page<DeadlineView> = client.get(&path)?;
-        items.extend(page.items);
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    city.out.list(DEADLINES, &items.iter().map(row).collect::<Vec<_>>())
+    let listed = client
+        .list::<DeadlineView>(limit, |size, cursor| paths::deadlines(agency, args.overdue, size, cursor))?;
+    city.out.list(DEADLINES, &listed.items.iter().map(row).collect::<Vec<_>>())?;
+    listed.tell_of_more(&city.out);
+    Ok(())
 }
 
 fn row(view: &DeadlineView) -> Value {

@@ -1,8 +1,8 @@
 //! `city record history`: every step of a record's life.
 
-use chain_core::api::{HistoryEntry, Page};
+use chain_core::api::HistoryEntry;
 use chain_core::id::RecordId;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::City;
 use crate::client::paths;
@@ -18,25 +18,21 @@ const HISTORY: Shape = Shape {
 
 pub(super) fn history(city: &City, record: &RecordId) -> CliResult {
     let client = city.client()?;
-    let (mut rows, mut cursor) = (Vec::new(), None::<String>);
-    loop {
-        let page: Page<HistoryEntry> = client.get(&paths::history(record, cursor.as_deref()))?;
-        rows.extend(page.items.iter().map(|entry| {
-            let ms = i64::try_from(entry.time_ms).unwrap_or(0);
-            json!({
-                "height": entry.height,
-                "time": jiff::Timestamp::from_millisecond(ms).unwrap_or_default().to_string(),
-                "operation": entry.operation,
-                "version": entry.version,
-                "status": entry.status,
-                "author": entry.author.map(|author| author.short()),
-                "leaf_index": entry.leaf_index,
-                "leaf": entry.leaf,
-            })
-        }));
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            return city.out.list(HISTORY, &rows);
-        }
-    }
+    let listed =
+        client.list::<HistoryEntry>(usize::MAX, |size, cursor| paths::history(record, size, cursor))?;
+    city.out.list(HISTORY, &listed.items.iter().map(row).collect::<Vec<_>>())
+}
+
+fn row(entry: &HistoryEntry) -> Value {
+    let ms = i64::try_from(entry.time_ms).unwrap_or(0);
+    json!({
+        "height": entry.height,
+        "time": jiff::Timestamp::from_millisecond(ms).unwrap_or_default().to_string(),
+        "operation": entry.operation,
+        "version": entry.version,
+        "status": entry.status,
+        "author": entry.author.map(|author| author.short()),
+        "leaf_index": entry.leaf_index,
+        "leaf": entry.leaf,
+    })
 }

@@ -1,6 +1,6 @@
 //! `city validator evidence`: who signed two statements that contradict each other.
 
-use chain_core::api::{EvidenceView, Page};
+use chain_core::api::EvidenceView;
 use chain_core::code::Code;
 use chain_core::id::ChainId;
 use serde_json::{Value, json};
@@ -20,19 +20,9 @@ const LIST: Shape = Shape {
 pub(super) fn run(city: &City) -> CliResult {
     let chain_id = city.genesis()?.chain_id();
     let client = city.client()?;
-    let mut rows = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let page: Page<EvidenceView> = client.get(&paths::evidence(cursor.as_deref()))?;
-        for view in &page.items {
-            rows.push(row(chain_id, view)?);
-        }
-        cursor = page.next_cursor;
-        if cursor.is_none() || page.items.is_empty() {
-            break;
-        }
-    }
-    city.out.list(LIST, &rows)
+    let views = client.list::<EvidenceView>(usize::MAX, paths::evidence)?.items;
+    let rows: CliResult<Vec<Value>> = views.iter().map(|view| row(chain_id, view)).collect();
+    city.out.list(LIST, &rows?)
 }
 
 /// One offence. Whoever shows one must show statements that prove it.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use chain_core::api::{HistoryEntry, Page, RawBlock};
+use chain_core::api::{HistoryEntry, RawBlock};
 use chain_core::code::Code;
 use chain_core::crypto::Digest;
 use chain_core::id::{Height, RecordId};
@@ -51,21 +51,13 @@ pub(crate) struct Nodes<'a> {
 
 impl Source for Nodes<'_> {
     fn places(&self, record: &RecordId) -> CliResult<Vec<u64>> {
-        let (mut places, mut cursor) = (Vec::new(), None::<String>);
-        loop {
-            let page: Page<HistoryEntry> = self.client.get(&paths::history(record, cursor.as_deref()))?;
-            places.extend(page.items.iter().map(|entry| entry.leaf_index));
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                return Ok(places);
-            }
-            if places.len() > PLACES_MAX {
-                return Err(CliError::new(
-                    Code::SizeLimit,
-                    format!("over {PLACES_MAX} steps of record {record}"),
-                ));
-            }
+        let path = |size, cursor: Option<&str>| paths::history(record, size, cursor);
+        let listed = self.client.list::<HistoryEntry>(PLACES_MAX, path)?;
+        if listed.goes_on {
+            let detail = format!("over {PLACES_MAX} steps of record {record}");
+            return Err(CliError::new(Code::SizeLimit, detail));
         }
+        Ok(listed.items.iter().map(|entry| entry.leaf_index).collect())
     }
 
     fn bundle(&self, bundle: Bundle) -> CliResult<Vec<u8>> {
