@@ -4,6 +4,9 @@
 //! network owns one bounded queue per peer and stream, and the inbox makes a peer that sends too much wait on
 //! its own allowance, never on another's.
 
+#[cfg(test)]
+pub(crate) mod town;
+
 use std::sync::Arc;
 
 use chain_core::certificate::Cert;

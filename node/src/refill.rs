@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chain_core::block::{Flags, lanes_root};
+use chain_core::block::lanes_root;
 use chain_core::certificate::{Cert, VoteKind};
 use chain_core::code::{Code, Refusal};
 use chain_core::codec::encode;
@@ -100,7 +100,7 @@ impl Refill<'_> {
                 ready.push(self.batch(&judge, place, name, refilled).await?);
             }
         }
-        let lanes = self.lanes_before(&blocks, &ready).map_err(refuse)?;
+        let lanes = self.lanes_before(&ready).map_err(refuse)?;
         self.write(first, &run, lanes, ready)?;
         refilled.to = blocks.first().map_or(first, |block| block.header.height);
         Ok(())
@@ -285,10 +285,10 @@ impl Refill<'_> {
         Ok(outcomes)
     }
 
-    /// Where the lanes stand before blocks: each before the first of its batches in them, the others as before what follows.
-    fn lanes_before(&self, blocks: &[&Proposal], ready: &[Ready]) -> Result<LaneFrontier, StorageError> {
-        let closing = blocks.last().is_some_and(|block| block.header.flags.contains(Flags::CLOSING));
-        let after = if closing { LaneFrontier::default() } else { self.consensus.first_lanes()? };
+    /// Where the lanes stand before blocks: each before the first of its batches in them, the others as before what follows,
+    /// which is at the beginning where the blocks end their epoch.
+    fn lanes_before(&self, ready: &[Ready]) -> Result<LaneFrontier, StorageError> {
+        let after = self.consensus.first_lanes()?;
         let mut lowest: BTreeMap<ValidatorIx, &SignedBatchHeader> = BTreeMap::new();
         for one in ready {
             let known = lowest.entry(one.name.author).or_insert(&one.header);

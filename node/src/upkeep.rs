@@ -135,7 +135,7 @@ impl Setup {
             let newest = consensus.final_height().map_err(refuse)?.min(snapshot.height());
             let to = Height::new(newest.get().saturating_sub(keep - 1));
             if to > first {
-                self.check_snapshot(to, &consensus)?;
+                check_snapshot(&Snapshots::of(&self.data), to, &consensus, &Trust::of(&self.genesis))?;
             }
             let pruned = consensus.prune(to, |height| snapshot.ordered(height)).map_err(refuse)?;
             drop(snapshot);
@@ -143,25 +143,28 @@ impl Setup {
             Ok((pruned, Freed { before, after: bytes_of(self.data.path())? }))
         })
     }
+}
 
-    /// There must be a certified snapshot of a block not below the one before `first`.
-    fn check_snapshot(&self, first: Height, consensus: &ConsensusStore) -> Result<(), Refusal> {
-        let snapshots = Snapshots::of(&self.data);
-        let trust = Trust::of(&self.genesis);
-        let mut why = "there is none".to_owned();
-        for height in snapshots.heights()?.into_iter().rev().filter(|height| height.next() >= first) {
-            match verify(&snapshots.path(height), height, consensus, &trust) {
-                Ok(report) if matches!(report.standing, Standing::Certified(_)) => return Ok(()),
-                Ok(_) => why = format!("no header certifies snapshot {height}"),
-                Err(refusal) => why = format!("snapshot {height}: {refusal}"),
-            }
+/// There must be a certified snapshot of a block not below the one before `first`.
+fn check_snapshot(
+    snapshots: &Snapshots,
+    first: Height,
+    consensus: &ConsensusStore,
+    trust: &Trust<'_>,
+) -> Result<(), Refusal> {
+    let mut why = "there is none".to_owned();
+    for height in snapshots.heights()?.into_iter().rev().filter(|height| height.next() >= first) {
+        match verify(&snapshots.path(height), height, consensus, trust) {
+            Ok(report) if matches!(report.standing, Standing::Certified(_)) => return Ok(()),
+            Ok(_) => why = format!("no header certifies snapshot {height}"),
+            Err(refusal) => why = format!("snapshot {height}: {refusal}"),
         }
-        let detail = format!(
-            "a certified snapshot of block {} or later must be here first, and {why}; keep more blocks",
-            first.previous().unwrap_or(Height::ZERO)
-        );
-        Err(Refusal::new(Code::NoSnapshot, detail))
     }
+    let detail = format!(
+        "a certified snapshot of block {} or later must be here first, and {why}; keep more blocks",
+        first.previous().unwrap_or(Height::ZERO)
+    );
+    Err(Refusal::new(Code::NoSnapshot, detail))
 }
 
 /// Everything in a folder by its name, largest first, each file counted once, where it is met first in the order of names.
@@ -212,4 +215,35 @@ fn bytes_below(path: &Path, seen: &mut std::collections::HashSet<u64>) -> Result
 
 fn refuse(error: StorageError) -> Refusal {
     error.refusal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshots::tests::{BASE, End, Plan, World};
+
+    #[test]
+    fn blocks_go_only_below_a_snapshot_that_a_quorum_certified() {
+        let world = World::new(End::Closed);
+        let trust = Trust { chain_id: world.chain_id, committee: &world.first, recovery_keys: None };
+        let check = |first: u64, plan: &Plan<'_>| {
+            let (_dir, consensus) = world.consensus(plan);
+            check_snapshot(&Snapshots::of(&world.data), Height::new(first), &consensus, &trust)
+        };
+        // With the snapshot itself everything up to its block may go.
+        for first in [2, BASE, BASE + 1] {
+            assert_eq!(check(first, &Plan::default()), Ok(()), "{first}");
+        }
+        let not_yet = Plan { exec: [4, 5, 5], ..Plan::default() };
+        let too_few = Plan { signers: &[1, 2], ..Plan::default() };
+        for (first, plan, why) in [
+            (BASE + 2, &Plan::default(), "there is none"),
+            (BASE + 1, &not_yet, "no header certifies snapshot 6"),
+            (BASE + 1, &too_few, "2 signatures, needs 3"),
+        ] {
+            let refusal = check(first, plan).expect_err(why);
+            assert_eq!(refusal.code, Code::NoSnapshot, "{refusal}");
+            assert!(refusal.detail.contains(why), "{refusal}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Real engines, stores and executors, four in one process.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 mod common;
 
 use chain_core::api::Stage;
@@ -10,6 +12,8 @@ use chain_core::id::Height;
 use chain_core::receipt::Receipt;
 use chain_core::trust::TrustPolicy;
 use city_node::handle::{ReceiptForm, RecordFilter};
+use rocksdb::{DB, IteratorMode, Options};
+
 use common::{AGENCIES, City, PUBLIC, licence};
 
 #[test]
@@ -128,6 +132,41 @@ fn a_validator_that_lost_everything_follows_without_voting_and_says_why() {
     city.executed(2, tx);
 }
 
+/// Changes a bit in what a stopped validator says that its newest blocks came to.
+fn miscount(city: &City, ix: usize) {
+    let path = city.data(ix).ledger();
+    let families = DB::list_cf(&Options::default(), &path).unwrap();
+    let db = DB::open_cf(&Options::default(), &path, families).unwrap();
+    let summaries = db.cf_handle("summaries").unwrap();
+    let newest: Vec<_> = db.iterator_cf(summaries, IteratorMode::End).take(16).map(Result::unwrap).collect();
+    for (key, value) in newest {
+        let mut value = value.into_vec();
+        *value.last_mut().unwrap() ^= 1;
+        db.put_cf(summaries, key, value).unwrap();
+    }
+}
+
+#[test]
+fn a_validator_whose_execution_is_not_the_certified_one_ends_and_says_so() {
+    let mut city = City::new();
+    city.start_all();
+    let tx = city.node(0).submit(licence(&city.genesis, 0, "before")).unwrap();
+    city.executed(3, tx);
+    city.stop(3);
+    miscount(&city, 3);
+    city.start(3);
+    for n in 0..3 {
+        let tx = city.node(0).submit(licence(&city.genesis, 0, &format!("after-{n}"))).unwrap();
+        city.executed(1, tx);
+    }
+    let refusal = city.ended(3).unwrap_err();
+    assert_eq!(refusal.code, Code::StateDivergence, "{refusal}");
+    assert!(refusal.detail.contains("certified by block"), "{refusal}");
+    // The others go on.
+    let tx = city.node(0).submit(licence(&city.genesis, 0, "without it")).unwrap();
+    city.executed(2, tx);
+}
+
 #[test]
 fn what_needs_no_ledger_is_refused_at_once() {
     let mut city = City::new();
@@ -175,7 +214,7 @@ fn open_now() -> (usize, usize) {
 /// No file, socket, timer or thread belongs to a record, a batch or a block: hundreds of them leave nothing open.
 #[test]
 fn g03_work_leaves_no_thread_and_no_open_file_behind() {
-    let mut city = City::new();
+    let mut city = City::alone();
     city.start_all();
     city.until("all vote", |city| (0..4).all(|ix| city.node(ix).status().voting));
     let file = |city: &City, round: u32, each: u32| {

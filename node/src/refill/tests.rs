@@ -1,7 +1,7 @@
 //! A node that lacks its first blocks among validators of which some lack bodies, or lie: it gets back what was ordered,
 //! or nothing.
 
-use chain_core::block::{HEADER_VERSION, Header, batches_root};
+use chain_core::block::{Flags, HEADER_VERSION, Header, batches_root};
 use chain_core::build::{Filing, file, submission};
 use chain_core::certificate::Rank;
 use chain_core::crypto::{SecretKey, Signature};
@@ -12,14 +12,13 @@ use chain_core::merkle::Frontier;
 use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
 use chain_core::state::{EpochEntry, Flags as RecordFlags, Needs, Status, VersionHead};
 use chain_core::transaction::{Submission, payload_root};
+use consensus::Write;
 use consensus::engine::Tip;
-use consensus::{Peers, Write};
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 
 use super::*;
 use crate::driver::batches::payload_bytes;
-use crate::link::{Frame, Network, NoAnswer, PeerConnection, SYNC_BATCHES_MAX, SYNC_BYTES_MAX};
+use crate::link::town::{Answers, Town};
+use crate::link::{SYNC_BATCHES_MAX, SYNC_BYTES_MAX};
 use crate::snapshots::tests::{result_of, secret, set};
 use crate::storage::consensus::tests::write_final;
 use crate::storage::ledger::{Executed, LedgerStore};
@@ -67,6 +66,8 @@ struct Chain {
     blocks: Vec<Proposal>,
     batches: Vec<Batch>,
     tips: Vec<Tip>,
+    /// What the ledger calls a record whose bodies are gone.
+    gone: Status,
 }
 
 impl Chain {
@@ -77,6 +78,7 @@ impl Chain {
             blocks: Vec::new(),
             batches: Vec::new(),
             tips: vec![Tip::genesis(chain_id(), 0)],
+            gone: Status::Erased,
         };
         (1..=NEWEST).for_each(|height| chain.grow(height));
         chain
@@ -85,19 +87,23 @@ impl Chain {
     fn grow(&mut self, height: u64) {
         let filed = vec![fingerprint(2 * height), fingerprint(2 * height + 1)];
         let one: Submission = submission(chain_id(), &author_key(), 1, false, filed);
-        let prev = self.batches.last().map_or(Digest::ZERO, |batch| batch.signed.header.digest());
+        // The first batch is of a lane of its own.
+        let author = ValidatorIx::new(u16::from(height == 1));
+        let mut lane =
+            self.batches.iter().map(|batch| &batch.signed.header).filter(|one| one.author == author);
+        let before = lane.next_back().map(|one| (one.seq, one.digest()));
         let header = BatchHeader {
             chain_id: chain_id(),
             epoch: Epoch::ZERO,
-            author: ValidatorIx::new(0),
-            seq: height - 1,
-            prev,
+            author,
+            seq: before.map_or(0, |(seq, _)| seq + 1),
+            prev: before.map_or(Digest::ZERO, |(_, digest)| digest),
             payload_root: payload_root(&[one.signed.transaction.id()]),
             bytes: payload_bytes(&one).unwrap(),
             count: 2,
             time_ms: 0,
         };
-        let signature = self.key_of(ValidatorIx::new(0)).sign(&header);
+        let signature = self.key_of(author).sign(&header);
         let advance = LaneAdvance { author: header.author, seq: header.seq, tip: header.digest() };
         let parent = self.tips.last().unwrap().clone();
         let block = Header {
@@ -129,20 +135,25 @@ impl Chain {
         self.batches.push(Batch { signed: SignedBatchHeader { header, signature }, submissions: vec![one] });
     }
 
+    fn lanes_before(&self, height: u64) -> LaneFrontier {
+        self.tips[usize::try_from(height).unwrap() - 1].lanes.clone()
+    }
+
     fn key_of(&self, ix: ValidatorIx) -> SecretKey {
         let holds = |at: &u8| self.committee.index_of(&secret(*at).public()) == Some(ix);
         secret((0..4).find(holds).unwrap())
     }
 
+    /// What these members of the set of epoch 0 sign.
     fn certificate(&self, header: &Header, signers: &[u8]) -> Cert {
         let rank = Rank { view: header.view, height: header.height };
         let size = self.committee.size();
-        let empty = Cert::from_votes(VoteKind::Commit, header.epoch, rank, header.digest(), size, []);
+        let empty = Cert::from_votes(VoteKind::Commit, Epoch::ZERO, rank, header.digest(), size, []);
         let slot = empty.slot(chain_id());
         let index = |at: &u8| self.committee.index_of(&secret(*at).public()).unwrap();
         let mut votes: Vec<_> = signers.iter().map(|at| (index(at), secret(*at).sign(&slot))).collect();
         votes.sort_by_key(|(signer, _)| *signer);
-        Cert::from_votes(VoteKind::Commit, header.epoch, rank, header.digest(), size, votes)
+        Cert::from_votes(VoteKind::Commit, Epoch::ZERO, rank, header.digest(), size, votes)
     }
 
     fn name(&self, height: u64) -> BatchRef {
@@ -176,7 +187,7 @@ impl Chain {
                 state.push((key::epoch(), Some(entry.to_canonical())));
             }
             for number in [2 * height, 2 * height + 1] {
-                let status = if erased.contains(&number) { Status::Erased } else { Status::Effective };
+                let status = if erased.contains(&number) { self.gone } else { Status::Effective };
                 let head = head(number, status);
                 state.push((key::record(&fingerprint(number).0.record()), Some(head.to_canonical())));
             }
@@ -286,7 +297,9 @@ impl Holder {
     ) -> Self {
         Self { lie: Box::new(lie), ..Self::without(chain, &[]) }
     }
+}
 
+impl Answers for Holder {
     fn answer(&self, request: &SyncRequest) -> SyncResponse {
         let truth = match request {
             SyncRequest::Blocks { from } => self
@@ -306,33 +319,6 @@ impl Holder {
     }
 }
 
-/// The validators in the order in which they are asked.
-struct Town(Vec<Holder>);
-
-impl Network for Town {
-    fn send(&self, _: Peers, _: Frame) {}
-
-    fn request(
-        &self,
-        to: ValidatorIx,
-        request: SyncRequest,
-    ) -> BoxFuture<'static, Result<SyncResponse, NoAnswer>> {
-        let answer = self.0.get(to.index()).map(|one| one.answer(&request));
-        async move { answer.ok_or(NoAnswer) }.boxed()
-    }
-
-    fn peers(&self) -> Vec<PeerConnection> {
-        let peer = |validator| PeerConnection {
-            validator,
-            connected: true,
-            refused: None,
-            unreached: None,
-            twin: false,
-        };
-        (0..).map(ValidatorIx::new).take(self.0.len()).map(peer).collect()
-    }
-}
-
 /// What became of a node that keeps its newest block alone and asks these validators for the others.
 struct Ended {
     refilled: Result<Refilled, Refusal>,
@@ -340,26 +326,31 @@ struct Ended {
     batches: Vec<Option<Batch>>,
     /// Whether each is noted as one whose bodies are gone.
     stripped: Vec<bool>,
+    /// Where lanes stand before the first block that it has.
+    lanes: LaneFrontier,
 }
 
 fn refill(chain: &Chain, holders: Vec<Holder>, erased: &[u64]) -> Ended {
+    refill_to(1, chain, holders, erased)
+}
+
+fn refill_to(lowest: u64, chain: &Chain, holders: Vec<Holder>, erased: &[u64]) -> Ended {
     let dir = tempfile::tempdir().unwrap();
     let ledger = chain.ledger(&dir.path().join("ledger"), erased);
     let own = ConsensusStore::open(&dir.path().join("own")).unwrap();
     let newest = chain.store(&dir.path().join("all")).run_from(Height::new(NEWEST)).unwrap().unwrap();
-    let mut lanes = LaneFrontier::default();
-    chain.blocks[usize::try_from(NEWEST).unwrap() - 2].advances.iter().for_each(|one| lanes.advance(one));
-    own.found(Height::new(NEWEST - 1), lanes, &[newest]).unwrap();
+    own.found(Height::new(NEWEST - 1), chain.lanes_before(NEWEST), &[newest]).unwrap();
     let source = Source::new(Arc::new(Town(holders)), Arc::new(chain.committee.clone()));
     let snapshot = ledger.snapshot().unwrap();
     let refill = Refill { chain_id: chain_id(), source: &source, consensus: &own, ledger: &snapshot };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let refilled = runtime.block_on(refill.down_to(Height::new(1), |_| {}));
+    let refilled = runtime.block_on(refill.down_to(Height::new(lowest), |_| {}));
     let names: Vec<BatchRef> = (1..NEWEST).map(|height| chain.name(height)).collect();
     Ended {
         refilled,
         batches: names.iter().map(|name| own.batch(name).unwrap()).collect(),
         stripped: names.iter().map(|name| own.is_stripped(name).unwrap()).collect(),
+        lanes: own.first_lanes().unwrap(),
     }
 }
 
@@ -403,6 +394,16 @@ fn a_body_that_one_validator_lacks_comes_from_another() {
 }
 
 #[test]
+fn lanes_go_on_from_where_they_stood_before_the_first_block() {
+    let chain = Chain::new();
+    for lowest in 1..NEWEST {
+        let ended = refill_to(lowest, &chain, vec![Holder::without(&chain, &[])], &[]);
+        assert_eq!(ended.refilled.map(|refilled| refilled.to), Ok(Height::new(lowest)));
+        assert_eq!(ended.lanes, chain.lanes_before(lowest), "before block {lowest}");
+    }
+}
+
+#[test]
 fn a_body_that_nobody_has_is_missed_unless_it_is_erased() {
     let chain = Chain::new();
     let lacking = || vec![Holder::without(&chain, &[4]), Holder::without(&chain, &[4])];
@@ -418,9 +419,9 @@ fn a_body_that_nobody_has_is_missed_unless_it_is_erased() {
 
 #[test]
 fn what_is_erased_is_taken_from_nobody() {
-    let chain = Chain::new();
     // Whether a validator still gives it or not.
-    for gone in [&[][..], &[4]] {
+    for (status, gone) in [(Status::Erased, &[][..]), (Status::Erased, &[4]), (Status::Sealed, &[])] {
+        let chain = Chain { gone: status, ..Chain::new() };
         let ended = refill(&chain, vec![Holder::without(&chain, gone)], &[4]);
         assert_eq!(ended.refilled.map(|refilled| (refilled.batches, refilled.erased)), Ok((3, 1)));
         let bodies = |at: usize| {
@@ -430,6 +431,23 @@ fn what_is_erased_is_taken_from_nobody() {
         assert_eq!([bodies(0), bodies(1), bodies(2)], [[true, true], [false, true], [true, true]]);
         assert_eq!(ended.stripped, [false, true, false]);
     }
+}
+
+#[test]
+fn what_a_batch_came_to_is_read_here_and_not_believed() {
+    let chain = Chain::new();
+    let forget = |_: &SyncRequest, answer| match answer {
+        SyncResponse::Batches(mut given) => {
+            for one in given.iter_mut().filter(|one| one.recorded.is_some()) {
+                one.recorded = Some(encode(&Recorded(Vec::new())).unwrap());
+            }
+            SyncResponse::Batches(given)
+        }
+        answer => answer,
+    };
+    let holder = Holder { lie: Box::new(forget), ..Holder::without(&chain, &[4]) };
+    let ended = refill(&chain, vec![holder], &[4]);
+    assert_eq!(ended.refilled.map(|refilled| (refilled.batches, refilled.erased)), Ok((3, 1)));
 }
 
 /// A change to the run of blocks that a validator gives.
@@ -467,6 +485,16 @@ fn a_block_is_the_one_that_the_next_one_names_or_none() {
     let other = chain.certificate(&chain.blocks[2].header, &[0, 1, 3]);
     let lie = forged(&chain, move |run| run.certificate = other.clone());
     nothing(&refill(&chain, vec![lie], &[]), "over another block");
+    // One that is above what is wanted names another epoch, and everything else of it is right.
+    let mut above = chain.blocks[3].clone();
+    above.header.epoch = Epoch::new(1);
+    above.signature = chain.key_of(above.header.proposer).sign(&above.header.proposal());
+    let certificate = chain.certificate(&above.header, &[0, 1, 3]);
+    let lie = forged(&chain, move |run| {
+        run.blocks[3] = above.clone();
+        run.certificate = certificate.clone();
+    });
+    nothing(&refill(&chain, vec![lie], &[]), "block 4: not what its header says");
 }
 
 #[test]
@@ -474,12 +502,12 @@ fn a_batch_is_the_one_that_was_ordered_or_none() {
     let chain = Chain::new();
     type Change = fn(&mut Batch);
     let lies: [(&str, Change); 3] = [
-        ("BODY", |batch| {
+        ("the body is not the one the header commits to", |batch| {
             let body = batch.submissions[0].bodies[0].as_mut().unwrap();
             body.json = body.json.replace("4096", "4097");
         }),
-        ("batch of 0", |batch| batch.signed.signature = Signature::ZERO),
-        ("operations", |batch| batch.submissions.push(batch.submissions[0].clone())),
+        ("batch of v1", |batch| batch.signed.signature = Signature::ZERO),
+        ("2118 bytes, its header says 1059", |batch| batch.submissions.push(batch.submissions[0].clone())),
     ];
     for (what, change) in lies {
         let lie = || {
@@ -495,9 +523,7 @@ fn a_batch_is_the_one_that_was_ordered_or_none() {
                 answer => answer,
             })
         };
-        let ended = refill(&chain, vec![lie()], &[]);
-        assert_eq!(ended.batches, [None, None, None], "{what}");
-        assert_eq!(ended.refilled.map_err(|refusal| refusal.code), Err(Code::NotReady), "{what}");
+        nothing(&refill(&chain, vec![lie()], &[]), what);
         whole(&chain, &refill(&chain, vec![lie(), Holder::without(&chain, &[])], &[]));
     }
 }

@@ -235,7 +235,7 @@ impl World {
         Proposal { header, advances: Vec::new(), signature, justification: None }
     }
 
-    fn certificate(&self, header: &Header, set: &Committee, signers: &[u8]) -> Cert {
+    pub(crate) fn certificate(&self, header: &Header, set: &Committee, signers: &[u8]) -> Cert {
         let rank = Rank { view: header.view, height: header.height };
         let digest = header.digest();
         let empty = Cert::from_votes(VoteKind::Commit, header.epoch, rank, digest, set.size(), []);

@@ -430,6 +430,46 @@ mod tests {
     }
 
     #[test]
+    fn a_view_reads_what_its_owner_deletes_meanwhile() {
+        let place = Place::new();
+        let db = place.owner();
+        let all = || FAMILIES.iter().map(|one| family(&db, one.name));
+        // More files than a store of this budget holds open.
+        for one in all() {
+            let never = [
+                ("disable_auto_compactions", "true"),
+                ("level0_slowdown_writes_trigger", "1000"),
+                ("level0_stop_writes_trigger", "1000"),
+            ];
+            db.set_options_cf(&one, &never).unwrap();
+        }
+        for height in 0..60 {
+            put(&db, height);
+            all().for_each(|one| db.flush_cf(one).unwrap());
+        }
+        let files = || db.live_files().unwrap().len();
+        let before = files();
+        assert!(before > 2 * usize::try_from(BUDGET.files).unwrap(), "{before} files");
+        place.with(|source| {
+            let view = view(source, || {}).unwrap();
+            for one in all() {
+                db.set_options_cf(&one, &[("blob_garbage_collection_age_cutoff", "1.0")]).unwrap();
+                db.compact_range_cf_opt(one, None::<&[u8]>, None::<&[u8]>, &rewriting());
+            }
+            db.wait_for_compact(&WaitForCompactOptions::default()).unwrap();
+            assert!(files() <= FAMILIES.len(), "{} files are left", files());
+            let copy = open(&place.target(), FAMILIES, BUDGET).unwrap();
+            let mut copied = Copied::default();
+            for one in FAMILIES.iter().filter(|one| one.name != "own") {
+                let done = copy_family(source, one, (&view, &copy), &mut copied);
+                assert!(done.is_ok(), "{} of it cannot be read any more", one.name);
+            }
+            drop(copy);
+        });
+        assert_eq!(whole(&place), 60);
+    }
+
+    #[test]
     fn only_the_newest_log_may_grow() {
         let place = Place::new();
         let path = place.0.path();

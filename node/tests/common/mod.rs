@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use chain_core::api::{Stage, TransactionStatus};
 use chain_core::build::{self, Filing};
+use chain_core::code::Refusal;
 use chain_core::crypto::{Digest, SecretKey};
 use chain_core::genesis::{
     AgencyEntry, Council, Document, Genesis, LegalBasisEntry, MemberEntry, Months, Parameters, Permits,
@@ -221,18 +223,32 @@ pub(crate) struct City {
     wires: Arc<Wires>,
     nodes: Vec<Option<(Running, Arc<AtomicBool>)>>,
     runtime: tokio::runtime::Runtime,
+    /// Given up last.
+    _turn: Box<dyn Any>,
 }
+
+/// Cities of one process stand beside each other, but for one that counts what the process has open.
+static TURNS: RwLock<()> = RwLock::new(());
 
 impl City {
     /// Four validators with fresh keys, none running.
     pub(crate) fn new() -> Self {
+        Self::in_turn(Box::new(TURNS.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// The same, with no other city in this process as long as it stands.
+    pub(crate) fn alone() -> Self {
+        Self::in_turn(Box::new(TURNS.write().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn in_turn(turn: Box<dyn Any>) -> Self {
         let genesis = genesis([7900, 7901, 7902, 7903]);
         let dir = tempfile::tempdir().unwrap();
         let wires = Wires { inboxes: Mutex::new(vec![None, None, None, None]) };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let city =
-            Self { genesis, dir, wires: Arc::new(wires), nodes: (0..4).map(|_| None).collect(), runtime };
+        let nodes = (0..4).map(|_| None).collect();
+        let city = Self { genesis, dir, wires: Arc::new(wires), nodes, runtime, _turn: turn };
         for ix in 0..4 {
             let key_file = city.key_file(ix);
             std::fs::write(marker_of(&key_file), format!("{}\n", secret(1, ix).public())).unwrap();
@@ -332,6 +348,17 @@ impl City {
             }
         }
         running.join(reason).unwrap();
+    }
+
+    /// Waits until a validator ends by itself; gives its reason.
+    pub(crate) fn ended(&mut self, ix: usize) -> Result<(), Refusal> {
+        let (running, closed) = self.nodes[ix].take().unwrap();
+        let reason = self.runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(30), running.ended()).await.expect("it goes on")
+        });
+        closed.store(true, Ordering::Relaxed);
+        self.wires.inboxes.lock().unwrap()[ix] = None;
+        running.join(reason)
     }
 
     /// Something arrives at a validator on the channel of one that the test plays.

@@ -149,3 +149,6 @@ fn judge_of(chain_id: ChainId, term: &super::ladder::Term) -> Judge {
     let verifier = Arc::new(CommitteeKeys::new(&term.committee));
     Judge::new(chain_id, term.committee.clone(), term.base, verifier)
 }
+
+#[cfg(test)]
+mod tests;

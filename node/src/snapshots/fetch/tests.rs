@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::*;
-use crate::link::{Frame, NoAnswer, PeerConnection};
+use crate::link::town::{Answers, Town};
 use crate::snapshots::Snapshots;
 use crate::snapshots::offer::Offers;
 use crate::snapshots::tests::{BASE, End, Forged, NEWEST, Plan, World};
@@ -12,10 +12,7 @@ use crate::snapshots::verify::tests::{first, is, tamper};
 use chain_core::certificate::Rank;
 use chain_core::crypto::Digest;
 use chain_core::id::{Epoch, View};
-use consensus::Peers;
 use consensus::safety::{SafetyRecord, Slot};
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 
 /// How a validator answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,7 +69,9 @@ impl Validator {
             },
         )
     }
+}
 
+impl Answers for Validator {
     fn answer(&self, request: &SyncRequest) -> SyncResponse {
         let mut answer = match request {
             SyncRequest::Passages { from } => {
@@ -122,33 +121,6 @@ impl Validator {
     }
 }
 
-/// The validators, as a network has them.
-struct Town(Vec<Validator>);
-
-impl Network for Town {
-    fn send(&self, _: Peers, _: Frame) {}
-
-    fn request(
-        &self,
-        to: ValidatorIx,
-        request: SyncRequest,
-    ) -> BoxFuture<'static, Result<SyncResponse, NoAnswer>> {
-        let answer = self.0.get(to.index()).map(|one| one.answer(&request));
-        async move { answer.ok_or(NoAnswer) }.boxed()
-    }
-
-    fn peers(&self) -> Vec<PeerConnection> {
-        let peer = |validator| PeerConnection {
-            validator,
-            connected: true,
-            refused: None,
-            unreached: None,
-            twin: false,
-        };
-        (0..).map(ValidatorIx::new).take(self.0.len()).map(peer).collect()
-    }
-}
-
 /// What a node holds before it joins.
 struct Joiner {
     dir: tempfile::TempDir,
@@ -160,6 +132,11 @@ impl Joiner {
         let dir = tempfile::tempdir().unwrap();
         let own = ConsensusStore::open(&dir.path().join("own")).unwrap();
         Self { dir, own }
+    }
+
+    /// One whose consensus store has blocks.
+    fn with(own: ConsensusStore) -> Self {
+        Self { own, ..Self::new() }
     }
 
     fn folder(&self) -> std::path::PathBuf {
@@ -268,6 +245,32 @@ fn the_stores_that_come_of_it_are_those_that_were_named_and_begin_above_the_snap
         LedgerStore::open(&joiner.folder().join(LEDGER)).unwrap().snapshot().unwrap().oldest_state().unwrap(),
         Height::new(BASE)
     );
+}
+
+#[test]
+fn a_node_with_blocks_takes_what_its_own_blocks_certify() {
+    let world = World::new(End::Closed);
+    let honest = [(&world, Honest); 4];
+    let (_dir, whole) = world.consensus(&Plan::default());
+    let newest = whole.run_from(Height::new(NEWEST)).unwrap().unwrap();
+    let joiner = Joiner::with(whole);
+    let fetched = joiner.fetch(&world, &honest).unwrap();
+    assert!(matches!(fetched.report.standing, Standing::Certified(_)));
+    assert!(!joiner.folder().join(CONSENSUS).exists(), "it has one");
+
+    let (_dir, behind) = world.consensus(&Plan { blocks: 0, ..Plan::default() });
+    let (_dir2, over) = world.consensus(&Plan { exec: [5, 7, 8], ..Plan::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let above = ConsensusStore::open(dir.path()).unwrap();
+    above.found(Height::new(NEWEST - 1), LaneFrontier::default(), &[newest]).unwrap();
+    for (own, code, words) in [
+        (behind, Code::NotReady, "no header up to block 6 certifies the execution of 6"),
+        (over, Code::NoSnapshot, "block 8 certifies a later execution than that of 6"),
+        (above, Code::NoSnapshot, "the blocks here begin with 9"),
+    ] {
+        let refusal = Joiner::with(own).fetch(&world, &honest).expect_err(words);
+        assert!(refusal.code == code && refusal.detail.contains(words), "wants {words}: {refusal}");
+    }
 }
 
 /// A ledger that is whole and another one, which passes itself off as the honest one by these entries of its own height.
