@@ -12,6 +12,7 @@ mod copies;
 pub mod council;
 pub mod disk;
 pub mod erase;
+pub mod forger;
 pub mod http;
 pub mod judge;
 pub mod load;
@@ -227,7 +228,8 @@ impl Drop for Node {
     }
 }
 
-fn send(signal: &str, pid: &str) -> bool {
+/// Sends a signal to a process by its id; whether it was there.
+pub fn send(signal: &str, pid: &str) -> bool {
     let sent = Command::new("kill").args([&format!("-{signal}"), pid]).status();
     sent.is_ok_and(|status| status.success())
 }

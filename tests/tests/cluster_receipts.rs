@@ -3,14 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use chain_core::api::Stage;
+use chain_core::checkpoint::SignedCheckpoint;
 use chain_core::receipt::Receipt;
 use chain_core::trust::TrustPolicy;
 use city_tests::cluster::clerk::officers;
-use city_tests::cluster::{Cluster, done, http, said, wait_for};
+use city_tests::cluster::forger::another_log;
+use city_tests::cluster::{Cluster, done, http, said, send, wait_for};
 use city_tests::python::judges;
 use city_tests::skip;
 use serde_json::Value;
@@ -118,6 +120,8 @@ fn a_network_gives_receipts_that_everybody_can_check() {
     let html = std::fs::read_to_string(&report).unwrap();
     assert!(html.contains("<td>PASS</td>") && html.contains("no gap, no fork"), "{html}");
     goes_on(&cluster);
+    is_interrupted(&cluster);
+    remembers(&cluster);
     let filed = files.iter().find_map(|path| {
         let receipt = Receipt::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
         receipt.decoded.get("signed").map(|_| receipt.record.to_string())
@@ -162,6 +166,49 @@ fn goes_on(cluster: &Cluster) {
     std::fs::write(&state, &bytes).unwrap();
     let altered = cluster.city(&["audit", "chain", "--no-memory", "--state", &path]);
     assert!(!altered.status.success() && said(&altered).contains("STORAGE_CORRUPT"), "{}", said(&altered));
+}
+
+/// Ctrl-C ends an audit with what it verified kept, and it goes on from there to the end.
+fn is_interrupted(cluster: &Cluster) {
+    let state = cluster.dir().join("interrupted.state");
+    let path = state.to_string_lossy().into_owned();
+    let args = ["audit", "chain", "--no-memory", "--state", &path, "-o", "json"];
+    // How long a process takes until it catches signals, and this chain until it is verified, is anybody's guess.
+    let interrupted = (1..40_u64).find_map(|step| {
+        let child =
+            cluster.city_command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(20 * step));
+        send("INT", &child.id().to_string());
+        let output = child.wait_with_output().unwrap();
+        let kept = output.status.code() == Some(130) && state.exists();
+        if !kept {
+            let _ = std::fs::remove_file(&state);
+        }
+        kept.then(|| said(&output))
+    });
+    let words = interrupted.expect("none of 39 audits was interrupted while it verified");
+    assert!(words.contains("are remembered; go on with: city audit chain --state"), "{words}");
+    let whole = done(&cluster.city(&args));
+    assert_eq!(whole["items"][0]["verdict"], "PASS", "{whole}");
+}
+
+/// An audit keeps the checkpoint that it saw, and another history is refused, even when a quorum signs it.
+fn remembers(cluster: &Cluster) {
+    done(&cluster.city(&["audit", "chain", "-o", "json"]));
+    let folder = cluster.dir().join(".local/state/city/checkpoints");
+    let kept = folder.join(format!("{}.note", cluster.genesis.chain_id()));
+    let note = std::fs::read_to_string(&kept).unwrap();
+    let size = SignedCheckpoint::parse(&note).unwrap().checkpoint.size;
+    for another in [size, size - 1, size + 100_000] {
+        let (_, signed) = another_log(cluster, another);
+        std::fs::write(&kept, signed.to_text()).unwrap();
+        let refused = cluster.city(&["audit", "chain", "-o", "json"]);
+        assert_eq!(refused.status.code(), Some(12), "{another}: {}", said(&refused));
+        assert!(said(&refused).contains("HISTORY_ALTERED"), "{another}: {}", said(&refused));
+        assert_eq!(std::fs::read_to_string(&kept).unwrap(), signed.to_text(), "what was seen stays");
+    }
+    std::fs::write(&kept, note).unwrap();
+    done(&cluster.city(&["audit", "chain", "-o", "json"]));
 }
 
 /// One receipt through `city` in every form: fetched, converted, shown, verified; and a false one handed to no form.

@@ -11,15 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain_core::api::Problem;
-use chain_core::checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey};
+use chain_core::checkpoint::{SignedCheckpoint, VerifierKey};
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::SecretKey;
-use chain_core::genesis::KeyRole;
-use chain_core::keyfile::{Passphrase, decrypt};
 use chain_core::merkle::Tree;
 use chain_core::merkle::tile::Tile;
 use chain_core::trust::TrustPolicy;
 use city_tests::cluster::clerk::officers;
+use city_tests::cluster::forger::another_log;
 use city_tests::cluster::{Cluster, done, http, said, wait_for};
 use city_tests::python::judges;
 use city_tests::skip;
@@ -123,17 +122,6 @@ fn answer(mut stream: TcpStream, tree: &Tree, note: &str) {
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
 }
 
-/// The log key of every validator, by its name.
-fn log_keys(cluster: &Cluster) -> Vec<(String, SecretKey)> {
-    let passphrase = std::fs::read_to_string(cluster.keys.join("passphrase")).ok();
-    let passphrase = passphrase.map(|text| Passphrase::new(text.trim_end().to_owned()).unwrap());
-    let key_of = |validator: &chain_core::committee::Validator| {
-        let text = std::fs::read_to_string(cluster.keys.join(format!("{}-log.pem", validator.name))).unwrap();
-        (validator.name.clone(), decrypt(&text, KeyRole::Log, passphrase.as_ref()).unwrap().secret)
-    };
-    cluster.genesis.committee().validators().iter().map(key_of).collect()
-}
-
 #[test]
 fn an_outside_witness_cosigns_the_log_and_never_another_history() {
     let python: PathBuf = match judges() {
@@ -178,13 +166,7 @@ fn an_outside_witness_cosigns_the_log_and_never_another_history() {
     assert!(both.verify(&SignedCheckpoint::parse(&plain.unwrap()).unwrap()).is_err());
 
     // Every validator signs another log, longer than the one that the witness saw.
-    let tree = Tree::from_leaves((0..later + 500).map(|at| format!("another act {at}").into_bytes()));
-    let checkpoint = Checkpoint { origin: policy.origin().to_owned(), size: tree.size(), root: tree.root() };
-    let keys = log_keys(&cluster);
-    let mut lines = vec![checkpoint.sign(&keys[0].1)];
-    let time_s = city_tests::cluster::clerk::now_ms() / 1_000;
-    lines.extend(keys.iter().map(|(name, key)| checkpoint.cosign(time_s, key).line(name, &key.public())));
-    let signed = SignedCheckpoint { checkpoint, lines };
+    let (tree, signed) = another_log(&cluster, later + 500);
     policy.verify(&signed).unwrap();
     let before = std::fs::read(&out).unwrap();
     let url = liar(tree, signed.to_text());
