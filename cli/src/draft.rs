@@ -14,8 +14,8 @@ use chain_core::org::OrgId;
 use chain_core::record::body::{self, Derived};
 use chain_core::record::registered::RegisteredType;
 use chain_core::record::{
-    BasisRef, Class, Header, Lifecycle, RecordType, SubjectKind, TypeKey, idempotency_digest, natural_key, record_id,
-    subject_commit,
+    BasisRef, Class, Header, Lifecycle, RecordType, SubjectKind, TypeKey, idempotency_digest, natural_key,
+    record_id, subject_commit,
 };
 use chain_core::rules::{self, SCHEMA_VERSION};
 use chain_core::transaction::Body;

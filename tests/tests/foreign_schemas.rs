@@ -141,7 +141,9 @@ fn cases() -> Vec<Case> {
 
 /// Whether a refusal is for one of the formats that are our own.
 fn is_our_format(refusal: &Refusal) -> bool {
-    ["wants a BCP 47 language tag", "wants an organisation:"].iter().any(|words| refusal.detail.contains(words))
+    ["wants a BCP 47 language tag", "wants an organisation:"]
+        .iter()
+        .any(|words| refusal.detail.contains(words))
 }
 
 #[test]

@@ -107,7 +107,8 @@ macro_rules! record_types {
             Registered(TypeKey) = REGISTERED,
         }
 
-        /// How binary encodings write it: the position in the list, and the key of a registered type.
+        /// How binary encodings write it: the position in the list, and the key of a registered type. The registered ones come
+        /// after all core types, so a core type that is added moves them, as a wire format of its own version may.
         #[derive(Deserialize, Serialize)]
         enum Coded {
             $($member,)*

@@ -511,11 +511,33 @@ fn the_council_registers_a_type_and_an_agency_may_then_file_it() {
     let basis = city.send("A1/council1", add_basis("b")).unwrap().record;
     city.countersign("A2/council1", basis).unwrap();
     check_replay(&city, proposed);
-    // A schema out of force takes no more records.
-    let suspend = Operation::Suspend { record: proposed, version: 1, until: None, reason: "x".to_owned() };
+}
+
+#[test]
+fn a_schema_out_of_force_takes_no_records_and_judges_those_it_has() {
+    let mut city = city();
+    let old = file(&mut city, "F-1");
+    city.countersign("A1/supervisor1", old).unwrap();
+    let name: EntryName = "schema:env.finding@1".parse().unwrap();
+    let entry = chain_core::execute::LedgerRead::get(&city.ledger, &name.key()).unwrap().unwrap();
+    let schema = <SchemaEntry as chain_core::layout::Layout>::from_canonical(&entry).unwrap().record;
+    let suspend =
+        Operation::Suspend { record: schema, version: 1, until: None, reason: "under revision".to_owned() };
+    assert_eq!(city.send("A1/supervisor1", suspend.clone()), Err(Code::RoleNotAllowed));
     city.send("A1/council1", suspend).unwrap();
-    city.countersign("A2/council1", proposed).unwrap();
-    assert_eq!(city.status(proposed), "suspended");
+    city.countersign("A2/council1", schema).unwrap();
+    let new = || filed(finding(), "F-2", &finding_body("F-2"));
+    assert_eq!(city.submit("A1/clerk1", new()), Err(Code::SchemaNotInForce));
+    let mut body = finding_body("F-1");
+    body["value"] = json!(82);
+    amended(&mut city, finding(), "F-1", 2, &body).unwrap();
+    city.countersign("A1/supervisor1", old).unwrap();
+    let resume = Operation::Resume { record: schema, version: 1 };
+    city.send("A1/council1", resume).unwrap();
+    city.countersign("A2/council1", schema).unwrap();
+    assert!(city.submit("A1/clerk1", new()).is_ok());
+    check_replay(&city, schema);
+    check_replay(&city, old);
 }
 
 #[test]

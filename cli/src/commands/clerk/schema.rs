@@ -149,7 +149,9 @@ fn row(known: &Known) -> Value {
 
 fn find(city: &City, name: &str, version: Option<u16>) -> CliResult<SchemaDetails> {
     let key = TypeKey::new(name);
-    let fits = |one: &&Known| Some(one.details.key) == key && version.is_none_or(|version| one.details.version == version);
+    let fits = |one: &&Known| {
+        Some(one.details.key) == key && version.is_none_or(|version| one.details.version == version)
+    };
     let all = of_network(city)?;
     let found = all.iter().filter(fits).max_by_key(|one| one.details.version);
     found.map(|one| one.details.clone()).ok_or_else(|| {
