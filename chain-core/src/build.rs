@@ -15,6 +15,7 @@ use crate::operation::{AmendReason, Operation};
 use crate::org::OrgId;
 use crate::record::body::{self, Derived};
 use crate::record::device::batch::{BatchBody, BatchDetails, DataPlace};
+use crate::record::registered::RegisteredType;
 use crate::record::{
     BasisRef, Class, Details, Header, RecordType, Reference, SubjectKind, idempotency_digest, natural_key,
     record_id, subject_commit,
@@ -92,6 +93,28 @@ pub fn file(filing: &Filing<'_>, body: &str) -> Result<Filed, Refusal> {
     let body = Body { salt: filing.salt, json: json::canonicalise(body)? };
     let derived = body::judge(filing.record_type, filing.class, &body.json)
         .or_else(|refusal| derive_loosely(filing.record_type, &body.json).ok_or(refusal))?;
+    Ok(filed(filing, SCHEMA_VERSION, body, derived))
+}
+
+/// As [`file()`], for a record of a registered type under a version of its schema; the type of the filing is that one.
+///
+/// # Errors
+/// When the text is no strict JSON.
+pub fn file_registered(
+    filing: &Filing<'_>,
+    registered: &RegisteredType,
+    body: &str,
+) -> Result<Filed, Refusal> {
+    let body = Body { salt: filing.salt, json: json::canonicalise(body)? };
+    let derived = registered
+        .judge(filing.class, &body.json)
+        .or_else(|_| json::parse(&body.json).map(|json| registered.derive_loosely(&json)))
+        .unwrap_or_default();
+    let filing = Filing { record_type: registered.record_type(), ..filing.clone() };
+    Ok(filed(&filing, registered.details().version, body, derived))
+}
+
+fn filed(filing: &Filing<'_>, schema_version: u16, body: Body, derived: Derived) -> Filed {
     let idempotency = idempotency_digest(filing.dedupe_key, filing.record_type, filing.idempotency_key);
     let natural = |number: &String| natural_key(filing.dedupe_key, filing.record_type, number);
     let mut refs = derived.refs.clone();
@@ -100,7 +123,7 @@ pub fn file(filing: &Filing<'_>, body: &str) -> Result<Filed, Refusal> {
     let header = Header {
         record: record_id(filing.chain_id, &filing.agency, filing.record_type, &idempotency),
         record_type: filing.record_type,
-        schema_version: SCHEMA_VERSION,
+        schema_version,
         version: filing.version,
         idempotency,
         agency: filing.agency.clone(),
@@ -128,7 +151,7 @@ pub fn file(filing: &Filing<'_>, body: &str) -> Result<Filed, Refusal> {
         attachments_root: derived.attachments_root,
         details: derived.details,
     };
-    Ok(Filed { header, body })
+    Filed { header, body }
 }
 
 /// Builds header and body from one of the typed bodies.
@@ -202,6 +225,7 @@ pub fn governance_header(
         Details::LegalBasis(_) => RecordType::LegalBasis,
         Details::Validator(_) => RecordType::Validator,
         Details::Calendar(_) => RecordType::Calendar,
+        Details::Schema(_) => RecordType::Schema,
         _ => RecordType::Member,
     };
     let idempotency = idempotency_digest(dedupe_key, record_type, idempotency_key);

@@ -17,6 +17,7 @@ mod links;
 mod membership;
 mod overlay;
 mod recovery;
+mod schemas;
 mod steps;
 mod streams;
 
@@ -41,6 +42,7 @@ use crate::merkle::{self, Frontier};
 use crate::operation::Operation;
 use crate::record::calendar::CalendarDetails;
 use crate::record::governance::{AgencyDetails, BasisDetails, MemberDetails};
+use crate::record::schema::SchemaDetails;
 use crate::record::validator::ValidatorDetails;
 use crate::recovery::RecoveryKeys;
 use crate::state::{AgencyEntry, MemberEntry, Status, key, tree};
@@ -197,6 +199,8 @@ pub struct GenesisState {
     pub members: Vec<MemberDetails>,
     /// The catalogue of legal bases.
     pub bases: Vec<BasisDetails>,
+    /// Registered types, every version of each.
+    pub schemas: Vec<SchemaDetails>,
     /// The calendars of working days, one a year.
     pub calendars: Vec<CalendarDetails>,
     /// The validators of epoch 0, 4 to 100; or none, for a ledger that keeps no validator set.

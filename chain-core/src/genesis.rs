@@ -18,7 +18,7 @@ mod time;
 
 use serde::de::DeserializeOwned;
 
-pub use check::{AGENCIES_MAX, BASES_MAX, LIST_MAX, MEMBERS_MAX, NAME_MAX, TEXT_MAX};
+pub use check::{AGENCIES_MAX, BASES_MAX, LIST_MAX, MEMBERS_MAX, NAME_MAX, REGISTERED_TYPES_MAX, TEXT_MAX};
 pub use document::{
     AgencyEntry, Council, Document, LegalBasisEntry, MemberEntry, Months, Parameters, Permits, Publication,
     Recovery, RecoveryKeyEntry, SCHEMA, ValidatorEntry,

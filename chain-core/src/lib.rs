@@ -46,6 +46,7 @@ pub mod receipt;
 pub mod record;
 pub mod recovery;
 pub mod rules;
+pub mod schema;
 pub mod state;
 pub mod state_proof;
 pub mod subject;

@@ -17,6 +17,7 @@ use crate::crypto::{Digest, PublicKey};
 use crate::operation::{EraseGround, Remedy, Step};
 use crate::org::OrgId;
 use crate::record::governance::Role;
+use crate::record::schema::TypeTerms;
 use crate::record::{Details, Header, Lifecycle, RecordType, Relation, Severity};
 use crate::state::{Act, Flags, Needs, RecordHead, Signer, Status, VersionHead};
 pub(crate) use cascade::{check_base, follows, take_linked};
@@ -106,9 +107,11 @@ pub(crate) fn version_conflict(version: u32, head: &RecordHead) -> Refusal {
 /// Which roles file a record.
 pub(crate) fn roles_to_file(header: &Header) -> &'static [Role] {
     match &header.details {
-        Details::Agency(_) | Details::LegalBasis(_) | Details::Validator(_) | Details::Calendar(_) => {
-            &[Role::CouncilMember]
-        }
+        Details::Agency(_)
+        | Details::LegalBasis(_)
+        | Details::Validator(_)
+        | Details::Calendar(_)
+        | Details::Schema(_) => &[Role::CouncilMember],
         Details::Member(details) if details.role.is_granted_by_council() => &[Role::CouncilMember],
         Details::Member(_) => &[Role::AgencyAdmin],
         Details::DeviceKey(_) => &[Role::Clerk, Role::Device],
@@ -116,8 +119,8 @@ pub(crate) fn roles_to_file(header: &Header) -> &'static [Role] {
         // The ledger writes them itself.
         Details::Gap(_) => &[],
         // A subject comes to the counter of whatever agency, or through a portal.
-        Details::None if header.record_type.lifecycle() == Lifecycle::Case => &[Role::Clerk, Role::Portal],
-        Details::None | Details::Notary(_) | Details::Device(_) => &[Role::Clerk],
+        Details::None if header.lifecycle() == Lifecycle::Case => &[Role::Clerk, Role::Portal],
+        Details::None | Details::Notary(_) | Details::Device(_) | Details::Registered(_) => &[Role::Clerk],
     }
 }
 
@@ -134,9 +137,9 @@ pub(crate) fn check_filer(actor: &Actor<'_>, header: &Header, step: Step) -> Res
     actor.require_one_of(roles_to_file(header))
 }
 
-/// Refuses a penalty that its submitting clerk had no part in (Administrative Penalty Law art. 42).
+/// Refuses an act of several officers that its submitting clerk had no part in (Administrative Penalty Law art. 42).
 pub(crate) fn check_own_officer(actor: &Actor<'_>, header: &Header) -> Result<(), Refusal> {
-    if header.record_type == RecordType::Penalty && !header.officers.contains(&actor.key) {
+    if header.officers_min() > 0 && !header.officers.contains(&actor.key) {
         let detail = "the submitting clerk is not among the officers";
         return Err(Refusal::new(Code::OfficersRequired, detail));
     }
@@ -154,8 +157,8 @@ pub(crate) fn check_first(header: &Header) -> Result<(), Refusal> {
 
 /// Refuses a new version that cannot follow on the head.
 pub(crate) fn check_amendment(head: &RecordHead, header: &Header) -> Result<(), Refusal> {
-    let fixed = matches!(header.record_type.lifecycle(), Lifecycle::Append)
-        || header.record_type == RecordType::LegalBasis
+    let fixed = matches!(header.lifecycle(), Lifecycle::Append)
+        || matches!(header.record_type, RecordType::LegalBasis | RecordType::Schema)
         || header.record_type.case_relation().is_some();
     if fixed {
         return Err(Refusal::new(Code::NotAmendable, format!("type {}", header.record_type)));
@@ -214,16 +217,26 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
             Details::Notary(_) => Needs::NOTARY,
             _ => Needs::NONE,
         },
+        RecordType::Registered(_) => header.terms().map_or(Needs::NONE, type_needs),
         RecordType::Agency
         | RecordType::Member
         | RecordType::LegalBasis
         | RecordType::Validator
         | RecordType::Calendar
+        | RecordType::Schema
         | RecordType::SensorBatch
         | RecordType::SensorGap => Needs::NONE,
     };
-    let reviewed = legal_review && header.record_type.lifecycle() != Lifecycle::Case;
+    let reviewed = legal_review && header.lifecycle() != Lifecycle::Case;
     if reviewed { needs.with(Needs::LEGAL_REVIEWER) } else { needs }
+}
+
+/// The approvals that a registered type asks for.
+fn type_needs(terms: &TypeTerms) -> Needs {
+    let of = |wanted: bool, needs| if wanted { needs } else { Needs::NONE };
+    of(terms.officers > 0, Needs::SECOND_CLERK)
+        .with(of(terms.supervisor, Needs::SUPERVISOR))
+        .with(of(terms.legal_review, Needs::LEGAL_REVIEWER))
 }
 
 /// A version that is in force without anybody's signature on the record.
@@ -376,7 +389,7 @@ pub(crate) fn approve(
 
 /// Finds what whoever filed it may take back: a version that waits, or a case that is open.
 pub(crate) fn withdrawal_target(head: &RecordHead, version: u32) -> Result<Target, Refusal> {
-    let open = head.record_type.lifecycle() == Lifecycle::Case && head.current.status == Status::Effective;
+    let open = head.lifecycle() == Lifecycle::Case && head.current.status == Status::Effective;
     if open && head.next.is_none() && version == head.current.version {
         return Ok(Target::Current);
     }
@@ -558,6 +571,6 @@ pub(crate) fn is_live(status: Status) -> bool {
 impl RecordType {
     /// Whether only the council changes records of this type.
     pub(crate) const fn is_of_council(self) -> bool {
-        matches!(self, Self::Agency | Self::LegalBasis | Self::Validator | Self::Calendar)
+        matches!(self, Self::Agency | Self::LegalBasis | Self::Validator | Self::Calendar | Self::Schema)
     }
 }

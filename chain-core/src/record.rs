@@ -4,8 +4,9 @@
 //! replays history after a body was erased reaches the same state. The body is canonical JSON bound to the
 //! header by a salted commitment; its shapes and rules stand one file per family:
 //! [`credit`] (licences and penalties), [`egov`] (decisions and document fingerprints), [`device`] (devices, batches of
-//! readings and gaps), [`governance`] (agencies, members and legal bases), [`calendar`] and [`validator`]. The last three have
-//! no body: their content is in the header's [`Details`].
+//! readings and gaps), [`governance`] (agencies, members and legal bases), [`calendar`], [`schema`] and [`validator`]. The last
+//! four have no body: their content is in the header's [`Details`]. Types without rules of their own in Rust are
+//! [`registered`]: the council votes their schema.
 //!
 //! # Classes
 //! P0 and P1 bodies are held and judged by every validator. P2 to P4 bodies never reach them; countersigners
@@ -18,6 +19,10 @@ pub mod deadline;
 pub mod device;
 pub mod egov;
 pub mod governance;
+pub mod record_type;
+pub mod registered;
+pub mod schema;
+pub mod type_file;
 pub mod validator;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +38,8 @@ use device::batch::BatchDetails;
 use device::gap::GapDetails;
 use device::{DeviceDetails, KeyEventDetails};
 use governance::{AgencyDetails, BasisDetails, MemberDetails};
+pub use record_type::{Lifecycle, RecordType, TypeKey};
+use schema::{SchemaDetails, TypeTerms};
 use validator::ValidatorDetails;
 
 /// Most references of a header.
@@ -45,158 +52,6 @@ pub const CODE_BYTES_MAX: usize = 64;
 pub const NAME_BYTES_MAX: usize = 256;
 /// Most canonical bytes of one operation, so that its leaf stays under 65,535 (C2SP tlog-tiles).
 pub const OPERATION_BYTES_MAX: usize = 32 * 1024;
-
-closed_list!(
-    /// The kinds of records.
-    RecordType as u16, "record type" {
-        /// An agency and what it may file.
-        Agency = 0x0101, "gov.agency";
-        /// A post of an agency: key and role.
-        Member = 0x0102, "gov.member";
-        /// One version of an entry in the catalogue of legal bases.
-        LegalBasis = 0x0103, "gov.legal_basis";
-        /// A validator: the keys that vote for an agency, and where peers dial it.
-        Validator = 0x0104, "gov.validator";
-        /// An administrative licence (Administrative Licensing Law).
-        Licence = 0x0201, "credit.licence";
-        /// An administrative penalty (Administrative Penalty Law).
-        Penalty = 0x0202, "credit.penalty";
-        /// A promise, as of a repair (Shenzhen credit regulation arts. 57-64).
-        Commitment = 0x0203, "credit.commitment";
-        /// An entry in a list that a law sets up (State Council Office 2020/49).
-        ListEntry = 0x0204, "credit.list_entry";
-        /// A measure taken because of another record (Shenzhen credit regulation arts. 65-73).
-        Measure = 0x0205, "credit.measure";
-        /// An objection to a record (Civil Code art. 1029).
-        Objection = 0x0206, "credit.objection";
-        /// An application for the repair of a record (NDRC Order 36 of 2025).
-        Repair = 0x0207, "credit.repair";
-        /// A rule, decision, plan, budget or notice of an authority.
-        Decision = 0x0301, "egov.decision";
-        /// The digest of a document kept elsewhere.
-        DocFingerprint = 0x0302, "egov.doc_fingerprint";
-        /// An event of the real estate register (Real Estate Registration Regulation arts. 3, 8-28).
-        PropertyEvent = 0x0303, "egov.property_event";
-        // At the end: encoded transactions count the types in this order.
-        /// The holidays and make-up working days of a year.
-        Calendar = 0x0105, "gov.calendar";
-        /// A device with its key and streams (Metrology Law art. 9).
-        Device = 0x0401, "device.registration";
-        /// Another key of a device, or the end of one.
-        DeviceKey = 0x0402, "device.key_event";
-        /// The anchor of a batch of readings.
-        SensorBatch = 0x0404, "sensor.batch";
-        /// What the ledger found missing or odd in a stream.
-        SensorGap = 0x0405, "sensor.gap";
-    }
-);
-
-/// Which life a record leads.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Lifecycle {
-    /// A register entry that is amended, expires and is revoked.
-    Register,
-    /// A register entry that is published for a time.
-    Published,
-    /// Somebody waits for an answer: open while effective, closed when it has expired.
-    Case,
-    /// A fact: never amended; invalidated only.
-    Append,
-    /// An agency, member, basis or validator: changed by council or administrators.
-    Status,
-}
-
-impl RecordType {
-    /// The life records of this type lead.
-    pub const fn lifecycle(self) -> Lifecycle {
-        match self {
-            Self::Agency
-            | Self::Member
-            | Self::LegalBasis
-            | Self::Validator
-            | Self::Calendar
-            | Self::Device => Lifecycle::Status,
-            Self::Licence | Self::Penalty | Self::ListEntry | Self::Measure => Lifecycle::Published,
-            Self::Decision | Self::PropertyEvent => Lifecycle::Register,
-            Self::Commitment | Self::Objection | Self::Repair => Lifecycle::Case,
-            Self::DocFingerprint | Self::DeviceKey | Self::SensorBatch | Self::SensorGap => Lifecycle::Append,
-        }
-    }
-
-    /// Whether the type governs the chain itself: its content stands in the header and needs no legal basis.
-    pub const fn is_governance(self) -> bool {
-        matches!(self.lifecycle(), Lifecycle::Status) && !self.is_of_devices()
-    }
-
-    /// Whether the type belongs to the family of devices and sensors.
-    pub const fn is_of_devices(self) -> bool {
-        matches!(self, Self::Device | Self::DeviceKey | Self::SensorBatch | Self::SensorGap)
-    }
-
-    /// Whether a record of this type changes entries of the state beside its own head when it takes effect, so that the
-    /// ledger keeps its header until then.
-    pub const fn governs(self) -> bool {
-        self.is_governance() || matches!(self, Self::Device | Self::DeviceKey)
-    }
-
-    /// Whether it rests on the legal basis of the device that it is about instead of naming one.
-    pub const fn inherits_basis(self) -> bool {
-        matches!(self, Self::SensorBatch | Self::SensorGap)
-    }
-
-    /// The classes records of this type may have.
-    pub const fn classes(self) -> &'static [Class] {
-        match self {
-            Self::Agency | Self::Member | Self::LegalBasis | Self::Validator => &[Class::P0],
-            Self::Calendar | Self::Decision => &[Class::P0],
-            Self::Licence | Self::Penalty | Self::Commitment => &[Class::P1, Class::P3],
-            Self::ListEntry | Self::Measure => &[Class::P1],
-            Self::Objection | Self::Repair => &[Class::P0, Class::P1, Class::P3],
-            Self::DocFingerprint => &[Class::P0, Class::P3],
-            Self::PropertyEvent => &[Class::P3],
-            Self::Device | Self::DeviceKey | Self::SensorBatch | Self::SensorGap => &[Class::P0],
-        }
-    }
-
-    /// Whether the agency's own number (decision, document) must be unique and its HMAC stand in the header.
-    pub const fn has_natural_key(self) -> bool {
-        matches!(
-            self,
-            Self::Licence
-                | Self::Penalty
-                | Self::Decision
-                | Self::ListEntry
-                | Self::PropertyEvent
-                | Self::Device
-        )
-    }
-
-    /// Whether a record of this type must have an end, whatever its legal basis asks for: what burdens somebody for the
-    /// time being may not be forgotten in a register.
-    pub const fn must_end(self) -> bool {
-        matches!(self, Self::ListEntry | Self::Measure)
-    }
-
-    /// Whether a record of this type must name the notice that went before it (State Council Office 2020/49; Shenzhen
-    /// credit regulation arts. 72-73).
-    pub const fn needs_notice(self) -> bool {
-        matches!(self, Self::ListEntry | Self::Measure)
-    }
-
-    /// Whether records of this type may be repaired where their legal basis allows it.
-    pub const fn is_repairable(self) -> bool {
-        matches!(self, Self::Penalty | Self::ListEntry)
-    }
-
-    /// How a record of this type refers to the one that it is about, if it is a case about another record.
-    pub const fn case_relation(self) -> Option<Relation> {
-        match self {
-            Self::Objection => Some(Relation::ObjectsTo),
-            Self::Repair => Some(Relation::Repairs),
-            _ => None,
-        }
-    }
-}
 
 closed_list!(
     /// Who may hold and see a body.
@@ -376,6 +231,10 @@ pub enum Details {
     Batch(Box<BatchDetails>),
     /// Of `sensor.gap`.
     Gap(Box<GapDetails>),
+    /// Of `gov.schema`.
+    Schema(Box<SchemaDetails>),
+    /// Of a record of a registered type: the terms of its type.
+    Registered(TypeTerms),
 }
 
 impl Layout for Details {
@@ -390,6 +249,8 @@ impl Layout for Details {
             Self::Notary(org) => org.write(writer.u8(4)),
             Self::Validator(details) => details.write(writer.u8(5)),
             Self::Calendar(details) => details.write(writer.u8(6)),
+            Self::Schema(details) => details.write(writer.u8(7)),
+            Self::Registered(terms) => terms.write(writer.u8(8)),
             Self::Device(details) => details.write(writer.u8(16)),
             Self::DeviceKey(details) => details.write(writer.u8(17)),
             Self::Batch(details) => details.write(writer.u8(18)),
@@ -406,6 +267,8 @@ impl Layout for Details {
             4 => OrgId::read(reader).map(Self::Notary),
             5 => ValidatorDetails::read(reader).map(|details| Self::Validator(Box::new(details))),
             6 => CalendarDetails::read(reader).map(|details| Self::Calendar(Box::new(details))),
+            7 => SchemaDetails::read(reader).map(|details| Self::Schema(Box::new(details))),
+            8 => TypeTerms::read(reader).map(Self::Registered),
             16 => DeviceDetails::read(reader).map(|details| Self::Device(Box::new(details))),
             17 => KeyEventDetails::read(reader).map(|details| Self::DeviceKey(Box::new(details))),
             18 => BatchDetails::read(reader).map(|details| Self::Batch(Box::new(details))),
@@ -425,7 +288,7 @@ pub struct Header {
     pub record: RecordId,
     /// Its type.
     pub record_type: RecordType,
-    /// Version of the type's rules; 1.
+    /// Version of the type's rules: 1, or that of the schema of a registered type.
     pub schema_version: u16,
     /// Version of the record, from 1.
     pub version: u32,
@@ -488,6 +351,27 @@ impl Header {
     /// The digest of a header given as its canonical bytes.
     pub fn digest_of(canonical: &[u8]) -> Digest {
         Digest::tagged(b"cityledger/header/1", &[canonical])
+    }
+
+    /// The terms of its type, where that is a registered one.
+    pub const fn terms(&self) -> Option<&TypeTerms> {
+        match &self.details {
+            Details::Registered(terms) => Some(terms),
+            _ => None,
+        }
+    }
+
+    /// The life that the record leads.
+    pub fn lifecycle(&self) -> Lifecycle {
+        record_type::lifecycle_of(self.record_type, self.terms())
+    }
+
+    /// How many officers it must name at least (Administrative Penalty Law art. 42).
+    pub fn officers_min(&self) -> usize {
+        match self.record_type {
+            RecordType::Penalty => 2,
+            _ => self.terms().map_or(0, |terms| usize::from(terms.officers)),
+        }
     }
 }
 
@@ -572,15 +456,13 @@ pub fn record_id(chain: ChainId, agency: &OrgId, record_type: RecordType, idempo
 /// HMAC of a client's idempotency key under the agency's dedupe key: outsiders cannot guess spreadsheet rows
 /// or case numbers from it.
 pub fn idempotency_digest(dedupe_key: &[u8], record_type: RecordType, key: &str) -> Digest {
-    let number = record_type.number().to_be_bytes();
-    hmac_sha256(dedupe_key, &[b"cityledger/idempotency/1", &number, key.as_bytes()])
+    hmac_sha256(dedupe_key, &[b"cityledger/idempotency/1", &record_type.to_canonical(), key.as_bytes()])
 }
 
 /// HMAC of the agency's own number (decision or document number) under its dedupe key. Validators compare it
 /// for equality only.
 pub fn natural_key(dedupe_key: &[u8], record_type: RecordType, number: &str) -> Digest {
-    let code = record_type.number().to_be_bytes();
-    hmac_sha256(dedupe_key, &[b"cityledger/natural-key/1", &code, number.as_bytes()])
+    hmac_sha256(dedupe_key, &[b"cityledger/natural-key/1", &record_type.to_canonical(), number.as_bytes()])
 }
 
 /// Commitment to a subject under a salt that only this record has, so that two records about one subject

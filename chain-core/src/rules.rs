@@ -11,6 +11,8 @@ use crate::id::ChainId;
 use crate::operation::Operation;
 use crate::record::body::{self, Derived};
 use crate::record::governance::{BasisDetails, check_order};
+use crate::record::registered::RegisteredType;
+use crate::record::schema::VERSIONS_MAX;
 use crate::record::{
     Class, Details, Header, Lifecycle, OFFICERS_MAX, REFERENCES_MAX, RecordType, Relation, SubjectKind,
     record_id,
@@ -28,8 +30,10 @@ pub const CAPTURED_AHEAD_MS_MAX: u64 = 2 * 60 * 1000;
 /// The code of the first flaw.
 pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refusal> {
     let record_type = header.record_type;
-    if header.schema_version != SCHEMA_VERSION {
-        let detail = format!("schema version {}, wants {SCHEMA_VERSION}", header.schema_version);
+    // Which version of a registered type takes records, the state says.
+    let versions = if header.terms().is_some() { 1..=VERSIONS_MAX } else { SCHEMA_VERSION..=SCHEMA_VERSION };
+    if !versions.contains(&header.schema_version) {
+        let detail = format!("schema version {}, wants {}", header.schema_version, versions.start());
         return Err(Refusal::new(Code::UnsupportedVersion, detail));
     }
     if header.record != record_id(chain_id, &header.agency, record_type, &header.idempotency) {
@@ -38,13 +42,18 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
     }
     check_class(header)?;
     let fitting = match &header.details {
-        Details::None => !record_type.is_governance() && !record_type.is_of_devices(),
+        Details::None => {
+            let registered = matches!(record_type, RecordType::Registered(_));
+            !record_type.is_governance() && !record_type.is_of_devices() && !registered
+        }
         Details::Agency(_) => record_type == RecordType::Agency,
         Details::Member(_) => record_type == RecordType::Member,
         Details::LegalBasis(_) => record_type == RecordType::LegalBasis,
         Details::Notary(_) => record_type == RecordType::DocFingerprint,
         Details::Validator(_) => record_type == RecordType::Validator,
         Details::Calendar(_) => record_type == RecordType::Calendar,
+        Details::Schema(_) => record_type == RecordType::Schema,
+        Details::Registered(_) => matches!(record_type, RecordType::Registered(_)),
         Details::Device(_) => record_type == RecordType::Device,
         Details::DeviceKey(_) => record_type == RecordType::DeviceKey,
         Details::Batch(_) => record_type == RecordType::SensorBatch,
@@ -55,6 +64,9 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
     }
     if record_type.is_governance() {
         return check_governance_header(chain_id, header);
+    }
+    if let Details::Registered(terms) = &header.details {
+        terms.check()?;
     }
     device::check_header(chain_id, header)?;
     let bodiless = record_type.is_of_devices() && record_type != RecordType::Device;
@@ -72,7 +84,10 @@ fn check_class(header: &Header) -> Result<(), Refusal> {
         }
         // Version 1 lists and measures organisations only.
         RecordType::ListEntry | RecordType::Measure => &[SubjectKind::Organisation],
-        RecordType::DocFingerprint | RecordType::Objection | RecordType::Repair => SubjectKind::ALL,
+        RecordType::DocFingerprint
+        | RecordType::Objection
+        | RecordType::Repair
+        | RecordType::Registered(_) => SubjectKind::ALL,
         RecordType::PropertyEvent
         | RecordType::Device
         | RecordType::DeviceKey
@@ -91,7 +106,11 @@ fn check_class(header: &Header) -> Result<(), Refusal> {
     // What is about an organisation is the public's business: it may not be hidden as if about a person.
     let kept_apart = matches!(
         record_type,
-        RecordType::DocFingerprint | RecordType::PropertyEvent | RecordType::Objection | RecordType::Repair
+        RecordType::DocFingerprint
+            | RecordType::PropertyEvent
+            | RecordType::Objection
+            | RecordType::Repair
+            | RecordType::Registered(_)
     );
     let hidden = !kind.is_personal() && class == Class::P3 && !kept_apart;
     if hidden || !record_type.classes().contains(&class) {
@@ -126,6 +145,7 @@ fn check_governance_header(chain_id: ChainId, header: &Header) -> Result<(), Ref
         Details::LegalBasis(details) => details.check(),
         Details::Validator(details) => details.check(Some(chain_id)),
         Details::Calendar(details) => details.check(),
+        Details::Schema(details) => RegisteredType::new((**details).clone()).map(|_| ()),
         // The rest stand in headers of other types.
         _ => Ok(()),
     }
@@ -140,8 +160,9 @@ fn check_lists(header: &Header) -> Result<(), Refusal> {
         }
     }
     let repeated = header.officers.iter().enumerate().any(|(at, key)| header.officers[..at].contains(key));
-    if repeated || (header.record_type == RecordType::Penalty && header.officers.len() < 2) {
-        let detail = format!("{} officers, wants two different ones", header.officers.len());
+    let wanted = header.officers_min();
+    if repeated || header.officers.len() < wanted {
+        let detail = format!("{} officers, wants {wanted} different ones", header.officers.len());
         return Err(Refusal::new(Code::OfficersRequired, detail));
     }
     if header.refs.iter().enumerate().any(|(at, reference)| header.refs[..at].contains(reference)) {
@@ -159,10 +180,11 @@ pub fn check_header_content(header: &Header) -> Result<(), Refusal> {
     if record_type.is_governance() {
         return Ok(());
     }
-    let begins = record_type.lifecycle() != Lifecycle::Append;
-    let dated = begins && !matches!(record_type.lifecycle(), Lifecycle::Case | Lifecycle::Status);
+    let begins = header.lifecycle() != Lifecycle::Append;
+    let dated = begins && !matches!(header.lifecycle(), Lifecycle::Case | Lifecycle::Status);
+    let numbered = record_type.has_natural_key() || header.terms().is_some_and(|terms| terms.numbered);
     for (what, missing) in [
-        ("natural_key", record_type.has_natural_key() && header.natural_key.is_none()),
+        ("natural_key", numbered && header.natural_key.is_none()),
         ("decided_on", dated && header.decided_on.is_none()),
         ("effective_from", begins && header.effective_from.is_none()),
         ("severity", record_type == RecordType::Penalty && header.severity.is_none()),
@@ -211,12 +233,32 @@ fn check_case_relation(header: &Header) -> Result<(), Refusal> {
 /// # Errors
 /// `BODY_COMMITMENT`, the codes of [`body::judge`], then `HEADER_MISMATCH` or `AGENCY_NOT_COMPETENT`.
 pub fn check_body(header: &Header, body: &Body) -> Result<Derived, Refusal> {
-    if header.body_commit != Some(body.commitment()) {
-        return Err(Refusal::new(Code::BodyCommitment, "the body is not the one the header commits to"));
-    }
+    check_commitment(header, body)?;
     let derived = body::judge(header.record_type, header.class, &body.json)?;
     check_agreement(header, &derived)?;
     Ok(derived)
+}
+
+/// As [`check_body`], for a record of a registered type.
+///
+/// # Errors
+/// As [`check_body`], with the codes of [`RegisteredType::judge`].
+pub fn check_registered_body(
+    header: &Header,
+    body: &Body,
+    registered: &RegisteredType,
+) -> Result<Derived, Refusal> {
+    check_commitment(header, body)?;
+    let derived = registered.judge(header.class, &body.json)?;
+    check_agreement(header, &derived)?;
+    Ok(derived)
+}
+
+fn check_commitment(header: &Header, body: &Body) -> Result<(), Refusal> {
+    if header.body_commit != Some(body.commitment()) {
+        return Err(Refusal::new(Code::BodyCommitment, "the body is not the one the header commits to"));
+    }
+    Ok(())
 }
 
 fn check_agreement(header: &Header, derived: &Derived) -> Result<(), Refusal> {

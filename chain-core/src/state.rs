@@ -21,6 +21,7 @@
 //! | 0x0a | nothing | [`crate::subject::IndexEntry`] |
 //! | 0x0b | record id | [`ErasureEntry`] |
 //! | 0x0c | year | [`CalendarEntry`] |
+//! | 0x0d | type key, version | [`SchemaEntry`] |
 //! | 0x10 | record id of a registration | [`DeviceEntry`] |
 //! | 0x11 | record id of a registration, stream | [`StreamEntry`] |
 //! | 0x12 | device key | [`DeviceKeyEntry`] |
@@ -51,6 +52,7 @@ mod erasure;
 mod head;
 mod membership;
 mod name;
+mod schema;
 pub mod tree;
 
 use serde::{Deserialize, Serialize};
@@ -68,10 +70,12 @@ pub use calendar::CalendarEntry;
 pub use device::{DeviceEntry, DeviceKeyEntry, StreamEntry};
 pub use erasure::{BodyPlace, Confirmation, ErasureEntry};
 pub use head::{
-    ANNOTATIONS_MAX, Act, DUTIES_MAX, Needs, Pending, RecordHead, SIGNERS_MAX, Signer, VersionHead,
+    ANNOTATIONS_MAX, Act, DUTIES_MAX, Needs, Pending, RecordHead, RegisteredHead, SIGNERS_MAX, Signer,
+    VersionHead,
 };
 pub use membership::{EpochEntry, NAMES_MAX, ReadyEntry, Scheduled, ValidatorEntry};
 pub use name::EntryName;
+pub use schema::SchemaEntry;
 
 use crate::record::{BasisRef, CODE_BYTES_MAX, NAME_BYTES_MAX, RecordType, Relation};
 
@@ -327,6 +331,7 @@ pub mod key {
     pub use super::accuse::key::*;
     pub use super::calendar::key::*;
     pub use super::device::key::*;
+    pub use super::schema::key::*;
 
     /// Kinds from here on are derived indexes and stay out of the state tree.
     pub const DERIVED: u8 = 0x80;
@@ -578,7 +583,7 @@ pub mod key {
     /// Of the record with an agency's own number.
     pub fn natural(record_type: RecordType, agency: &OrgId, natural_key: &Digest) -> Vec<u8> {
         let mut writer = Writer::with_capacity(72);
-        writer.u8(0x84).u16(record_type.number());
+        record_type.write(writer.u8(0x84));
         agency.write(&mut writer);
         writer.digest(natural_key);
         writer.finish()

@@ -96,6 +96,7 @@ fn genesis() -> Genesis {
             retention_months: 60,
         }],
         calendars: Vec::new(),
+        registered_types: Vec::new(),
     };
     for ix in 0..4 {
         let (name, agency) = (format!("validator-{ix}"), format!("register:CN-T:{ix}"));

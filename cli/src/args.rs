@@ -104,6 +104,8 @@ pub(crate) enum Command {
 
     // Clerk
     #[command(subcommand)]
+    Schema(clerk::schema::SchemaCommand),
+    #[command(subcommand)]
     Record(clerk::record::RecordCommand),
     #[command(subcommand)]
     Batch(clerk::batch::BatchCommand),

@@ -12,9 +12,10 @@ use chain_core::genesis::Genesis;
 use chain_core::json::to_canonical;
 use chain_core::org::OrgId;
 use chain_core::record::body::{self, Derived};
+use chain_core::record::registered::RegisteredType;
 use chain_core::record::{
-    BasisRef, Class, Header, RecordType, SubjectKind, idempotency_digest, natural_key, record_id,
-    subject_commit,
+    BasisRef, Class, Header, Lifecycle, RecordType, SubjectKind, TypeKey, idempotency_digest, natural_key,
+    record_id, subject_commit,
 };
 use chain_core::rules::{self, SCHEMA_VERSION};
 use chain_core::transaction::Body;
@@ -99,17 +100,26 @@ impl Draft {
     pub(crate) fn build(
         mut self,
         genesis: &Genesis,
+        types: &dyn Fn(TypeKey) -> CliResult<RegisteredType>,
         office: &Office<'_>,
         key: Option<&str>,
         before: Option<&Before>,
         today: Date,
     ) -> CliResult<(Header, Body)> {
         let record_type = known_type(&self.record_type)?;
-        let class = self.class.unwrap_or_else(|| class_of(record_type, &self.body));
+        let registered = match record_type {
+            RecordType::Registered(key) => Some(types(key)?),
+            _ => None,
+        };
+        let registered = registered.as_ref();
+        let class = self.class.unwrap_or_else(|| class_of(record_type, registered, &self.body));
         self.complete(record_type, &office.agency)?;
         let body =
             Body { salt: Digest::new(files::random()?), json: to_canonical(&Value::Object(self.body))? };
-        let derived = body::judge(record_type, class, &body.json)?;
+        let derived = match registered {
+            Some(registered) => registered.judge(class, &body.json)?,
+            None => body::judge(record_type, class, &body.json)?,
+        };
         let catalogue = Catalogue::of(genesis)?;
         let basis = catalogue.by_id(&self.legal_basis, derived.decided_on).ok_or_else(|| {
             let detail = format!("the catalogue has no legal basis {}", self.legal_basis);
@@ -128,8 +138,18 @@ impl Draft {
             }
         };
         let basis_ref = BasisRef { id: basis.details.id.clone(), version: basis.details.version };
-        let header = header(genesis, office, record_type, class, &derived, &body, basis_ref, key, before);
-        rules::check_submission(genesis.chain_id(), &header, Some(&body), Some(&basis.details), today)?;
+        let kind = Kind { record_type, registered, class };
+        let header = header(genesis, office, kind, &derived, &body, basis_ref, key, before);
+        let judged = match registered {
+            Some(registered) => {
+                registered.check_header(&header)?;
+                registered.check_basis(&basis.details)?;
+                rules::check_registered_body(&header, &body, registered)?;
+                None
+            }
+            None => Some(&body),
+        };
+        rules::check_submission(genesis.chain_id(), &header, judged, Some(&basis.details), today)?;
         Ok((header, body))
     }
 
@@ -156,46 +176,67 @@ impl Draft {
     }
 }
 
-fn class_of(record_type: RecordType, body: &Map<String, Value>) -> Class {
+fn class_of(
+    record_type: RecordType,
+    registered: Option<&RegisteredType>,
+    body: &Map<String, Value>,
+) -> Class {
     let kind = body.get("subject").and_then(|subject| subject.get("kind")).and_then(Value::as_str);
     let personal = matches!(kind, Some("person" | "individual_business"));
-    match record_type {
-        RecordType::Licence | RecordType::Penalty if !personal => Class::P1,
+    let first = registered.and_then(|registered| registered.details().classes.first());
+    match (record_type, first) {
+        (RecordType::Licence | RecordType::Penalty, _) if !personal => Class::P1,
         _ if personal => Class::P3,
+        (_, Some(first)) => *first,
         _ => Class::P0,
     }
+}
+
+/// What a header is of.
+#[derive(Clone, Copy)]
+struct Kind<'a> {
+    record_type: RecordType,
+    registered: Option<&'a RegisteredType>,
+    class: Class,
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is one part of what a header says")]
 fn header(
     genesis: &Genesis,
     office: &Office<'_>,
-    record_type: RecordType,
-    class: Class,
+    kind: Kind<'_>,
     derived: &Derived,
     body: &Body,
     legal_basis: BasisRef,
     key: &str,
     before: Option<&Before>,
 ) -> Header {
+    let Kind { record_type, registered, class } = kind;
     let chain = genesis.chain_id();
     let idempotency = match before {
         Some(before) => before.header.idempotency,
         None => idempotency_digest(office.dedupe, record_type, key),
     };
-    let penalty = record_type == RecordType::Penalty;
-    let shown = derived.decided_on.filter(|_| record_type == RecordType::Licence && class == Class::P1);
+    // What the body says nothing of is shown from its decision on.
+    let entry = registered.is_some_and(|one| {
+        matches!(one.details().terms.lifecycle, Lifecycle::Register | Lifecycle::Published)
+    });
+    let public = (record_type == RecordType::Licence || entry) && class == Class::P1;
+    let shown = derived.decided_on.filter(|_| public);
+    let first_kind = registered.and_then(|one| one.details().subject_kinds.first());
+    let several = record_type == RecordType::Penalty
+        || registered.is_some_and(|registered| registered.details().terms.officers > 0);
     let [publish_from, publish_min_until, publish_until] = derived.publication.unwrap_or([shown, None, None]);
     Header {
         record: record_id(chain, &office.agency, record_type, &idempotency),
         record_type,
-        schema_version: SCHEMA_VERSION,
+        schema_version: registered.map_or(SCHEMA_VERSION, |one| one.details().version),
         version: before.map_or(1, |before| before.header.version + 1),
         idempotency,
         agency: office.agency.clone(),
         legal_basis: Some(legal_basis),
         class,
-        subject_kind: derived.subject_kind.unwrap_or(SubjectKind::None),
+        subject_kind: derived.subject_kind.or(first_kind.copied()).unwrap_or(SubjectKind::None),
         body_commit: Some(body.commitment()),
         subject_commit: match (&derived.subject_salt, &derived.subject) {
             (Some(salt), Some(subject)) => Some(subject_commit(salt, subject)),
@@ -204,7 +245,7 @@ fn header(
         natural_key: derived
             .number
             .as_deref()
-            .filter(|_| record_type.has_natural_key())
+            .filter(|_| record_type.has_natural_key() || registered.is_some())
             .map(|number| natural_key(office.dedupe, record_type, number)),
         decided_on: derived.decided_on,
         conduct_on: derived.conduct_on,
@@ -216,7 +257,7 @@ fn header(
         dispose_on: None,
         severity: derived.severity,
         heard: derived.heard,
-        officers: if penalty { office.officers.clone() } else { Vec::new() },
+        officers: if several { office.officers.clone() } else { Vec::new() },
         refs: derived.refs.clone(),
         attachments_root: derived.attachments_root,
         details: derived.details.clone(),

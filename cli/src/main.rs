@@ -24,6 +24,7 @@ mod passphrase;
 mod play;
 mod progress;
 mod proof_file;
+mod registered;
 mod sets;
 mod trust;
 

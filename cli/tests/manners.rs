@@ -340,3 +340,38 @@ fn what_is_no_journal_is_left_as_it_is() {
     let none = city(home.path(), &["batch", "report", "y.csv"]);
     assert!(none.status.code() == Some(3) && text(&none.stderr).contains("city batch submit"));
 }
+
+#[test]
+fn a_registered_type_is_judged_offline_and_its_flaw_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let go = |args: &[&str]| {
+        let output = city(home.path(), args);
+        (output.status.code().unwrap(), text(&output.stdout).to_owned(), text(&output.stderr).to_owned())
+    };
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../genesis/schemas/env.finding.json");
+    let (exit, stdout, stderr) = go(&["-o", "json", "schema", "check", file]);
+    assert!(exit == 0 && stdout.contains("\"type\": \"env.finding\""), "{stdout} {stderr}");
+    let sample = std::fs::read_to_string(file).unwrap();
+    let changed = |name: &str, from: &str, to: &str| {
+        assert!(sample.contains(from), "{from}");
+        std::fs::write(home.path().join(name), sample.replacen(from, to, 1)).unwrap();
+        go(&["schema", "check", name])
+    };
+    let (exit, _, stderr) = changed("a.json", "\"#/$defs/decimal\"", "\"https://example.org/decimal.json\"");
+    assert!(exit == 5 && stderr.contains("SCHEMA_UNSUPPORTED") && stderr.contains("/$ref"), "{stderr}");
+    let (exit, _, stderr) = changed("b.json", "\"coverage_pct\": 101", "\"coverage_pct\": 100");
+    assert!(exit == 2 && stderr.contains("more than the whole"), "{stderr}");
+    let (exit, _, stderr) = changed("c.json", "\"key\": \"env.finding\"", "\"key\": \"credit.finding\"");
+    assert!(exit == 5 && stderr.contains("MALFORMED_JSON") && stderr.contains("family outside"), "{stderr}");
+    // A second version may add, and nothing else.
+    let second = sample.replace("\"version\": 1", "\"version\": 2").replace(
+        "\"from\": \"2026-01-01\",\n  \"schema\"",
+        "\"from\": \"2026-07-01\",\n  \"previous_until\": \"2026-07-31\",\n  \"schema\"",
+    );
+    std::fs::write(home.path().join("d.json"), &second).unwrap();
+    assert_eq!(go(&["schema", "check", "d.json", "--follows", file]).0, 0);
+    std::fs::write(home.path().join("e.json"), second.replace("\"maxLength\": 16", "\"maxLength\": 17"))
+        .unwrap();
+    let (exit, _, stderr) = go(&["schema", "check", "e.json", "--follows", file]);
+    assert!(exit == 5 && stderr.contains("SCHEMA_INCOMPATIBLE") && stderr.contains("/pollutant"), "{stderr}");
+}

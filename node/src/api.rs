@@ -186,6 +186,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/agencies", get(record::agencies))
         .route("/v1/members", get(record::members))
         .route("/v1/legal-bases", get(record::legal_bases))
+        .route("/v1/schemas", get(record::schemas))
         .route("/v1/calendars", get(deadline::calendars))
         .route("/v1/deadlines", get(deadline::list))
         .route("/v1/deadlines.ics", get(deadline::feed))

@@ -9,6 +9,7 @@ use crate::lifecycle;
 use crate::operation::{Operation, Step};
 use crate::record::deadline::Duty;
 use crate::record::governance::Role;
+use crate::record::registered::RegisteredType;
 use crate::record::{Details, Header, OPERATION_BYTES_MAX, RecordType, SubjectKind};
 use crate::rules;
 use crate::state::{Needs, RecordHead, Status, VersionHead, key};
@@ -33,7 +34,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         if let Some(head) = self.state.read::<RecordHead>(&head_key)? {
             return repeated(header, &head, digest).map_err(Fail::from);
         }
-        let Content { needs, subject, duties } = self.check_content(call, header)?;
+        let Content { needs, subject, duties } = self.check_content(call, header, None)?;
         self.take_natural_key(header)?;
         if header.record_type.governs() {
             self.check_governance(header, None)?;
@@ -70,7 +71,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         }
         lifecycle::check_amendment(&head, header)?;
         self.check_new_bases(header, &head)?;
-        let Content { needs, subject, .. } = self.check_content(call, header)?;
+        let Content { needs, subject, .. } = self.check_content(call, header, Some(&head))?;
         if header.natural_key != head.current.natural_key {
             self.take_natural_key(header)?;
         }
@@ -112,19 +113,29 @@ impl<L: LedgerRead> Execution<'_, L> {
     }
 
     /// Body, header, basis, officers and references.
-    fn check_content(&mut self, call: &Call<'_>, header: &Header) -> Result<Content, Fail> {
+    fn check_content(
+        &mut self,
+        call: &Call<'_>,
+        header: &Header,
+        head: Option<&RecordHead>,
+    ) -> Result<Content, Fail> {
         if header.record_type.is_governance() {
             let needs = lifecycle::governance_needs(header, self.council_needs());
             return Ok(Content { needs, subject: None, duties: Vec::new() });
         }
-        let subject = self.check_shared_body(call, header)?;
+        let known = self.type_of(header, head)?;
+        let registered = known.as_ref().map(|known| &known.registered);
+        if let Some(registered) = registered {
+            registered.check_header(header)?;
+        }
+        let subject = self.check_shared_body(call, header, registered)?;
         rules::check_header_content(header)?;
         Self::check_own_device(call, header)?;
         if let Details::Batch(batch) = &header.details {
             self.check_batch(header, batch)?;
             return Ok(Content { needs: Needs::NONE, subject: None, duties: Vec::new() });
         }
-        let (needs, duties) = self.check_legal_basis(header)?;
+        let (needs, duties) = self.check_legal_basis(header, registered)?;
         self.check_automatic_evidence(header)?;
         self.check_officers(call, header)?;
         self.check_links(header)?;
@@ -133,13 +144,21 @@ impl<L: LedgerRead> Execution<'_, L> {
 
     /// Judges a body of class P0 or P1 once, and gives the organisation it is about; where it was erased, the first
     /// outcome decides.
-    fn check_shared_body(&self, call: &Call<'_>, header: &Header) -> Result<Option<Subject>, Fail> {
+    fn check_shared_body(
+        &self,
+        call: &Call<'_>,
+        header: &Header,
+        registered: Option<&RegisteredType>,
+    ) -> Result<Option<Subject>, Fail> {
         if !header.class.body_is_shared() || header.body_commit.is_none() {
             return Ok(None);
         }
         match (call.body, call.recorded) {
             (Some(body), _) => {
-                let derived = rules::check_body(header, body)?;
+                let derived = match registered {
+                    Some(registered) => rules::check_registered_body(header, body, registered)?,
+                    None => rules::check_body(header, body)?,
+                };
                 let latest = self.time_ms.saturating_add(rules::CAPTURED_AHEAD_MS_MAX);
                 if derived.captured_ms.is_some_and(|captured| captured > latest) {
                     let detail = "origin.captured lies after block time".to_owned();
@@ -156,7 +175,11 @@ impl<L: LedgerRead> Execution<'_, L> {
         }
     }
 
-    fn check_legal_basis(&mut self, header: &Header) -> Result<(Needs, Vec<Duty>), Fail> {
+    fn check_legal_basis(
+        &mut self,
+        header: &Header,
+        registered: Option<&RegisteredType>,
+    ) -> Result<(Needs, Vec<Duty>), Fail> {
         let Some(named) = &header.legal_basis else {
             return Err(rules::missing_basis().into());
         };
@@ -170,15 +193,18 @@ impl<L: LedgerRead> Execution<'_, L> {
             return Err(Refusal::new(Code::LegalBasisNotInForce, detail).into());
         }
         rules::check_basis(header, &basis.details, self.today)?;
+        if let Some(registered) = registered {
+            registered.check_basis(&basis.details)?;
+        }
         let duties = lifecycle::duties_of_filing(header, &basis.details, self.today);
         self.check_calendars(&duties)?;
         Ok((lifecycle::content_needs(header, basis.details.legal_review), duties))
     }
 
-    /// Officers of a penalty are clerks of the agency, the submitting one among them
-    /// (Administrative Penalty Law art. 42).
+    /// Officers of a penalty, and of a registered type that wants some, are clerks of the agency, the submitting one among
+    /// them (Administrative Penalty Law art. 42).
     fn check_officers(&mut self, call: &Call<'_>, header: &Header) -> Result<(), Fail> {
-        if header.record_type != RecordType::Penalty {
+        if header.officers_min() == 0 {
             return Ok(());
         }
         let refuse = |detail: String| Err(Fail::Refused(Refusal::new(Code::OfficersRequired, detail)));

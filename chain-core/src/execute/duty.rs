@@ -73,7 +73,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         if step == DeadlineKind::ReviewDecision {
             return Ok(head.reviewer.clone());
         }
-        if head.record_type.lifecycle() != Lifecycle::Case {
+        if head.lifecycle() != Lifecycle::Case {
             return Ok(Some(head.agency.clone()));
         }
         let about = [Relation::ObjectsTo, Relation::Repairs];

@@ -58,7 +58,7 @@ pub fn genesis_header(chain: &ChainParams, agency: &OrgId, details: Details) -> 
     governance_header(chain.chain_id, agency, &[], &content.to_string(), 1, details)
 }
 
-/// Lays down agencies, legal bases, calendars, members and validators as height 0: state, tree and one leaf per record. There is no
+/// Lays down registered types, agencies, legal bases, calendars, members and validators as height 0: state, tree and one leaf per record. There is no
 /// seal leaf, for there is no block. Proofs of possession are not looked at: the parts of a genesis are
 /// signed as a whole.
 ///
@@ -102,6 +102,11 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         index: Index::None,
         touched: BTreeSet::new(),
     };
+    // First, because agencies and bases name registered types.
+    for schema in &genesis.schemas {
+        let details = Details::Schema(Box::new(schema.clone()));
+        execution.lay_down(&genesis_header(chain, &first.id, details))?;
+    }
     for agency in &genesis.agencies {
         agency.check(None).map_err(|error| invalid(format!("agency {}: {error}", agency.id)))?;
         let header = genesis_header(chain, &agency.id, Details::Agency(Box::new(agency.clone())));

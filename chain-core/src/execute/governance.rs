@@ -68,6 +68,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         let exists = |what: String| Err(Fail::Refused(Refusal::new(Code::AlreadyExists, what)));
         match &header.details {
             Details::Agency(details) => {
+                self.check_types_known(&details.types)?;
                 if before.is_none() && self.state.agency(&details.id)?.is_some() {
                     return exists(format!("agency {}", details.id));
                 }
@@ -98,11 +99,13 @@ impl<L: LedgerRead> Execution<'_, L> {
                 self.check_no_validator_key(&details.key.key)?;
             }
             Details::LegalBasis(details) => {
+                self.check_types_known(&details.types)?;
                 let name = BasisRef { id: details.id.clone(), version: details.version };
                 if self.state.basis(&name)?.is_some() {
                     return exists(format!("legal basis {} v{}", name.id, name.version));
                 }
             }
+            Details::Schema(details) => self.check_schema(details)?,
             Details::Validator(details) => self.check_validator(details, before.is_none())?,
             Details::Calendar(details) => {
                 let known = self.state.read::<CalendarEntry>(&key::calendar(u32::from(details.year)))?;
@@ -143,8 +146,8 @@ impl<L: LedgerRead> Execution<'_, L> {
         head: &RecordHead,
         before: Option<u32>,
     ) -> Result<(), Fail> {
-        let header = self.governance_header(record, head.current.version)?;
-        match header.details {
+        let mut header = self.governance_header(record, head.current.version)?;
+        match std::mem::take(&mut header.details) {
             Details::Agency(details) => {
                 let before = match before {
                     Some(version) => Some(self.governance_header(record, version)?),
@@ -175,6 +178,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                 let entry = CalendarEntry { details: *details, status: Status::Effective, record: *record };
                 self.state.put(year, entry.to_canonical());
             }
+            Details::Schema(details) => self.govern_schema(&header, *details),
             Details::Device(details) => self.register_device(record, head, *details)?,
             Details::DeviceKey(event) => self.change_device_key(&event)?,
             // The others govern nothing.
@@ -260,6 +264,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                     self.state.put(year, CalendarEntry { status, ..entry }.to_canonical());
                 }
             }
+            Details::Schema(_) => self.schema_status(&header, status)?,
             Details::Device(_) => self.device_status(record, status)?,
             // The others govern nothing whose status could change.
             _ => {}

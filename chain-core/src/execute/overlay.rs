@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use super::schemas::KnownType;
 use super::{LedgerRead, ReadError};
 use crate::code::Refusal;
 use crate::crypto::PublicKey;
 use crate::layout::Layout;
 use crate::org::OrgId;
-use crate::record::BasisRef;
+use crate::record::{BasisRef, TypeKey};
 use crate::state::{AgencyEntry, BasisEntry, EpochEntry, MemberEntry, key};
 
 /// Why a step did not happen.
@@ -43,6 +44,7 @@ pub(super) struct Overlay<'a, L> {
     agencies: Cache<OrgId, AgencyEntry>,
     members: Cache<PublicKey, MemberEntry>,
     bases: Cache<BasisRef, BasisEntry>,
+    pub(super) schemas: Cache<(TypeKey, u16), KnownType>,
     epoch: Option<Option<Rc<EpochEntry>>>,
 }
 
@@ -55,6 +57,7 @@ impl<'a, L: LedgerRead> Overlay<'a, L> {
             agencies: BTreeMap::new(),
             members: BTreeMap::new(),
             bases: BTreeMap::new(),
+            schemas: BTreeMap::new(),
             epoch: None,
         }
     }
@@ -137,6 +140,7 @@ impl<'a, L: LedgerRead> Overlay<'a, L> {
         self.agencies.clear();
         self.members.clear();
         self.bases.clear();
+        self.schemas.clear();
         self.epoch = None;
     }
 

@@ -199,7 +199,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         }
         lifecycle::check_act(operation, &head, self.today)?;
         let act = lifecycle::act_of(operation);
-        let council = match head.record_type.lifecycle() {
+        let council = match head.lifecycle() {
             Lifecycle::Status if self.is_council_matter(&record, &head)? => Some(self.council_needs()),
             _ => None,
         };

@@ -8,6 +8,8 @@ use super::{terms, time};
 use crate::code::{Code, Refusal};
 use crate::committee::{VALIDATORS_MAX, VALIDATORS_MIN};
 use crate::crypto::{PublicKey, SUITE, Signature};
+use crate::record::RecordType;
+use crate::record::registered::RegisteredType;
 
 /// Longest name of a network or validator, bytes.
 pub const NAME_MAX: usize = 40;
@@ -19,6 +21,8 @@ pub const AGENCIES_MAX: usize = 1_000;
 pub const MEMBERS_MAX: usize = 10_000;
 /// Most legal bases of a genesis.
 pub const BASES_MAX: usize = 10_000;
+/// Most versions of registered types of a genesis.
+pub const REGISTERED_TYPES_MAX: usize = 512;
 /// Most texts of one list inside an entry.
 pub const LIST_MAX: usize = 64;
 
@@ -69,7 +73,34 @@ pub(super) fn common(document: &Document) -> Result<(), Refusal> {
         }
     }
     terms::check_calendars(&document.calendars)?;
+    registered_types(document)?;
     legal_bases(document)
+}
+
+/// Registered types by themselves; whether a version follows on another, the ledger judges when it lays them down.
+fn registered_types(document: &Document) -> Result<(), Refusal> {
+    let types = &document.registered_types;
+    if types.len() > REGISTERED_TYPES_MAX {
+        let wanted = format!("at most {REGISTERED_TYPES_MAX}");
+        return Err(invalid("registered_type", format!("{} entries", types.len()), wanted));
+    }
+    for one in types {
+        RegisteredType::new(one.clone()).map_err(|refusal| {
+            let detail = format!("registered_type {}: {refusal}", one.name());
+            Refusal::new(Code::GenesisInvalid, detail)
+        })?;
+    }
+    let known = |name: &str| match RecordType::from_name(name) {
+        Some(RecordType::Registered(key)) => types.iter().any(|one| one.key == key),
+        // The record rules refuse what is no type at all.
+        _ => true,
+    };
+    let agencies = document.agencies.iter().flat_map(|agency| &agency.types);
+    let bases = document.legal_bases.iter().flat_map(|basis| &basis.permits.types);
+    match agencies.chain(bases).find(|name| !known(name)) {
+        Some(name) => Err(invalid("types", format!("{name:?}"), "a core type or a [[registered_type]]")),
+        None => Ok(()),
+    }
 }
 
 /// What a document needs beyond a draft: enough validators, everybody's home, a council that can act.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::terms::{self, CalendarEntry, DeadlineEntry, Repair};
 use crate::canonical::Writer;
 use crate::crypto::{PublicKey, Signature};
+use crate::record::schema::SchemaDetails;
 
 /// Name and version of the document's form.
 pub const SCHEMA: &str = "city/genesis/v1";
@@ -55,6 +56,10 @@ pub struct Document {
     /// When offices work, in order of year; a deadline in working days needs the year's.
     #[serde(default, rename = "calendar", skip_serializing_if = "Vec::is_empty")]
     pub calendars: Vec<CalendarEntry>,
+    /// Registered record types, in order of key and version: the content of `gov.schema`. The JSON Schema may stand in any
+    /// layout.
+    #[serde(default, rename = "registered_type", skip_serializing_if = "Vec::is_empty")]
+    pub registered_types: Vec<SchemaDetails>,
 }
 
 /// The council that governs the network.
@@ -337,6 +342,13 @@ impl Document {
         self.members.sort_by(|a, b| (&a.agency, a.key).cmp(&(&b.agency, b.key)));
         self.legal_bases.sort_by(|a, b| (&a.id, a.version).cmp(&(&b.id, b.version)));
         self.calendars.sort_by_key(|calendar| calendar.year);
+        self.registered_types.sort_by_key(|one| (one.key, one.version));
+        for one in &mut self.registered_types {
+            // What is no JSON stays as it is, for the rules of the type to refuse.
+            if let Ok(canonical) = crate::json::canonicalise(&one.json_schema) {
+                one.json_schema = canonical;
+            }
+        }
         if let Some(recovery) = &mut self.recovery {
             recovery.keys.sort_by(|a, b| a.name.cmp(&b.name));
         }
@@ -381,6 +393,10 @@ impl Document {
             writer.text("subject_key").public_key(key);
         }
         terms::write(&mut writer, &self.legal_bases, &self.calendars);
+        if !self.registered_types.is_empty() {
+            writer.text("registered_types");
+            list(&mut writer, &self.registered_types, crate::layout::Layout::write);
+        }
         writer.finish()
     }
 }

@@ -52,6 +52,7 @@ impl Genesis {
                 .map(member)
                 .collect::<Result<_, _>>()?,
             bases: document.legal_bases.iter().map(basis).collect::<Result<_, _>>()?,
+            schemas: document.registered_types.clone(),
             calendars: document.calendars.iter().map(CalendarEntry::details).collect::<Result<_, _>>()?,
             validators: document.validators.iter().map(validator).collect::<Result<_, _>>()?,
             recovery: document.recovery.as_ref().map(recovery).transpose()?,

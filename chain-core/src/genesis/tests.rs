@@ -92,6 +92,7 @@ fn empty() -> Document {
         members: Vec::new(),
         legal_bases: vec![basis()],
         calendars: Vec::new(),
+        registered_types: Vec::new(),
     }
 }
 

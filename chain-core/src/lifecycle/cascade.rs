@@ -35,7 +35,7 @@ pub(crate) fn take_linked(head: &mut RecordHead, step: Step, cause: &RecordId) -
         }
         Step::Resume => status == Status::Suspended && head.suspended_with == Some(*cause),
         Step::CloseCase => {
-            head.record_type.lifecycle() == Lifecycle::Case
+            head.lifecycle() == Lifecycle::Case
                 && status == Status::Effective
                 && (about(Relation::ObjectsTo) || about(Relation::Repairs))
         }

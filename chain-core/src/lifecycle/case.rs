@@ -20,7 +20,7 @@ pub(crate) fn check_case(
     basis: Option<&BasisDetails>,
     today: Date,
 ) -> Result<(), Refusal> {
-    let lifecycle = target.record_type.lifecycle();
+    let lifecycle = target.lifecycle();
     if matches!(lifecycle, Lifecycle::Status | Lifecycle::Case) {
         let detail = format!("{} cannot be about {}", header.record_type, target.record_type);
         return Err(Refusal::new(Code::ReferenceNotFound, detail));

@@ -84,6 +84,7 @@ fn keep_until(version: &VersionHead, ended: Date, retention_years: u16) -> Optio
 /// Notes when the bodies of a record that has just ended are to go.
 pub(crate) fn plan_seal(head: &mut RecordHead, before: Status, today: Date, retention_years: u16) {
     if head.current.status != before && is_sealable(head.current.status) {
-        head.seal_on = keep_until(&head.current, today, retention_years);
+        let years = head.registered.map_or(retention_years, |one| one.terms.retention(retention_years));
+        head.seal_on = keep_until(&head.current, today, years);
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn duties_of_filing(header: &Header, basis: &BasisDetails, today: Dat
     let steps: &[DeadlineKind] = match header.record_type {
         RecordType::Objection => &[DeadlineKind::ObjectionDecision],
         RecordType::Repair => &[DeadlineKind::RepairAcceptance, DeadlineKind::RepairDecision],
-        other => match other.lifecycle() {
+        _ => match header.lifecycle() {
             Lifecycle::Published | Lifecycle::Register if header.publish_from.is_some() => {
                 &[DeadlineKind::Publication]
             }

@@ -534,7 +534,7 @@ impl Life {
     /// Whether the record is the council's to change.
     fn is_council_matter(&self) -> bool {
         let Some(head) = &self.head else { return false };
-        if head.record_type.lifecycle() != Lifecycle::Status {
+        if head.lifecycle() != Lifecycle::Status {
             return false;
         }
         let current = self.versions.iter().find(|one| one.header.version == head.current.version);

@@ -31,7 +31,7 @@ pub(crate) struct Rights {
 pub(crate) fn rights(head: &RecordHead, step: Step, council: Option<Needs>) -> Result<Rights, Refusal> {
     let own = |roles, needs| Rights { roles, whose: Whose::Own, needs };
     let any = |roles| Rights { roles, whose: Whose::Any, needs: Needs::NONE };
-    let lifecycle = head.record_type.lifecycle();
+    let lifecycle = head.lifecycle();
     Ok(match (lifecycle, step) {
         (Lifecycle::Status, step) if !matches!(step, Step::Revoke | Step::Suspend | Step::Resume) => {
             return Err(unknown(head, step));

@@ -191,14 +191,7 @@ pub struct Derived {
 /// The code of the first flaw: form of the JSON, characters, resident numbers anywhere, then the fields in
 /// the order of the type.
 pub fn judge(record_type: RecordType, class: Class, text: &str) -> Result<Derived, Refusal> {
-    if text.len() > BODY_BYTES_MAX {
-        let detail = format!("the body has {} bytes, at most {BODY_BYTES_MAX}", text.len());
-        return Err(Refusal::new(Code::SizeLimit, detail));
-    }
-    let body = json::parse_canonical(text)?;
-    if holds_resident_number(&body, class) {
-        return Err(Refusal::new(Code::NaturalPersonId, "the body holds a resident number"));
-    }
+    let body = read(class, text)?;
     let mut fields = Fields::new(&body, Path::default())?;
     let derived = match record_type {
         RecordType::Licence => super::credit::judge_licence(&mut fields, class),
@@ -218,13 +211,34 @@ pub fn judge(record_type: RecordType, class: Class, text: &str) -> Result<Derive
         | RecordType::LegalBasis
         | RecordType::Validator
         | RecordType::Calendar
+        | RecordType::Schema
         | RecordType::DeviceKey
         | RecordType::SensorGap => {
             return Err(Refusal::new(Code::BodyNotAllowed, format!("{record_type} has no body")));
         }
+        RecordType::Registered(key) => {
+            let detail = format!("a body of {key} is judged by its schema, which is not at hand here");
+            return Err(Refusal::new(Code::SchemaNotInForce, detail));
+        }
     }?;
     fields.finish()?;
     Ok(derived)
+}
+
+/// Reads the text of a body of whatever type.
+///
+/// # Errors
+/// `SIZE_LIMIT`, the codes of [`json::parse_canonical`], `NATURAL_PERSON_ID`.
+pub(super) fn read(class: Class, text: &str) -> Result<Json<'_>, Refusal> {
+    if text.len() > BODY_BYTES_MAX {
+        let detail = format!("the body has {} bytes, at most {BODY_BYTES_MAX}", text.len());
+        return Err(Refusal::new(Code::SizeLimit, detail));
+    }
+    let body = json::parse_canonical(text)?;
+    if holds_resident_number(&body, class) {
+        return Err(Refusal::new(Code::NaturalPersonId, "the body holds a resident number"));
+    }
+    Ok(body)
 }
 
 fn holds_resident_number(body: &Json<'_>, class: Class) -> bool {
@@ -291,6 +305,14 @@ pub fn means_a_score(name: &str) -> bool {
     let lower = name.to_lowercase();
     SCORE_WORDS.iter().any(|word| lower.contains(word))
         || lower.split(['_', '-']).any(|part| matches!(part, "level" | "points" | "grade"))
+}
+
+/// Whether a free text speaks of a score: as a word of its own, or as part of a text in Chinese.
+pub(super) fn speaks_of_a_score(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| SCORE_WORDS.contains(&word))
+        || SCORE_WORDS.iter().any(|word| !word.is_ascii() && lower.contains(word))
 }
 
 impl<'a> Fields<'a> {
@@ -708,7 +730,7 @@ fn judge_attachment(item: &Json<'_>, path: Path) -> Result<(Digest, u64), Refusa
 }
 
 /// Whether a text has the form of a BCP 47 tag: letters first, then parts of 1 to 8 letters and digits.
-pub(super) fn is_language_tag(tag: &str) -> bool {
+pub(crate) fn is_language_tag(tag: &str) -> bool {
     let mut parts = tag.split('-');
     let first = parts.next().unwrap_or("");
     (2..=8).contains(&first.len())

@@ -12,9 +12,11 @@ use crate::operation::{Remedy, RepairOutcome, ReviewOutcome, Step};
 use crate::org::OrgId;
 use crate::record::deadline::Duty;
 use crate::record::governance::Role;
+use crate::record::record_type::lifecycle_of;
+use crate::record::schema::TypeTerms;
 use crate::record::{
-    BasisRef, Class, Header, OFFICERS_MAX, REFERENCES_MAX, RecordType, Reference, Relation, Severity,
-    SubjectKind,
+    BasisRef, Class, Header, Lifecycle, OFFICERS_MAX, REFERENCES_MAX, RecordType, Reference, Relation,
+    Severity, SubjectKind,
 };
 
 /// Which approvals are still missing.
@@ -347,6 +349,26 @@ impl Layout for Pending {
     }
 }
 
+/// What the ledger remembers of the type of a record, where that is a registered one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct RegisteredHead {
+    /// The version of the schema that its first version was filed under; amendments may keep it for ever.
+    pub schema_version: u16,
+    /// The terms of the type.
+    pub terms: TypeTerms,
+}
+
+impl Layout for RegisteredHead {
+    fn write(&self, writer: &mut Writer) {
+        writer.u16(self.schema_version);
+        self.terms.write(writer);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        Ok(Self { schema_version: reader.u16()?, terms: TypeTerms::read(reader)? })
+    }
+}
+
 /// What the ledger remembers of a record; the value that state proofs are about.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct RecordHead {
@@ -384,6 +406,9 @@ pub struct RecordHead {
     pub duties: Vec<Duty>,
     /// Height of the last change.
     pub changed_at: Height,
+    /// Under which version of its type it was filed, and that type's terms; of a registered type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registered: Option<RegisteredHead>,
 }
 
 impl Layout for RecordHead {
@@ -404,11 +429,16 @@ impl Layout for RecordHead {
         writer.u8(self.annotations);
         write_list(writer, &self.duties);
         writer.u64(self.changed_at.get());
+        // Whether it is there follows from the type.
+        if let Some(registered) = &self.registered {
+            registered.write(writer);
+        }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
+        let record_type = RecordType::read(reader)?;
         Ok(Self {
-            record_type: RecordType::read(reader)?,
+            record_type,
             agency: OrgId::read(reader)?,
             class: Class::read(reader)?,
             subject_kind: SubjectKind::read(reader)?,
@@ -425,6 +455,10 @@ impl Layout for RecordHead {
             annotations: reader.u8()?,
             duties: read_list(reader, DUTIES_MAX)?,
             changed_at: Height::new(reader.u64()?),
+            registered: match record_type {
+                RecordType::Registered(_) => Some(RegisteredHead::read(reader)?),
+                _ => None,
+            },
         })
     }
 }
@@ -450,6 +484,14 @@ impl RecordHead {
             annotations: 0,
             duties: Vec::new(),
             changed_at,
+            registered: header
+                .terms()
+                .map(|terms| RegisteredHead { schema_version: header.schema_version, terms: *terms }),
         }
+    }
+
+    /// The life that the record leads.
+    pub fn lifecycle(&self) -> Lifecycle {
+        lifecycle_of(self.record_type, self.registered.as_ref().map(|registered| &registered.terms))
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     AgencyEntry, BasisEntry, CalendarEntry, DeviceEntry, DeviceKeyEntry, EpochEntry, ErasureEntry,
-    MemberEntry, RecordHead, StreamEntry, ValidatorEntry, key,
+    MemberEntry, RecordHead, SchemaEntry, StreamEntry, ValidatorEntry, key,
 };
 use crate::canonical::CanonicalError;
 use crate::code::{Code, Refusal};
@@ -17,7 +17,7 @@ use crate::genesis::NAME_MAX;
 use crate::id::RecordId;
 use crate::layout::Layout;
 use crate::org::OrgId;
-use crate::record::{BasisRef, CODE_BYTES_MAX};
+use crate::record::{BasisRef, CODE_BYTES_MAX, TypeKey};
 
 /// The name of an entry, whether it exists or not.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,6 +34,8 @@ pub enum EntryName {
     Validator(String),
     /// `calendar:<year>`: a [`CalendarEntry`].
     Calendar(u32),
+    /// `schema:<type>@<version>`: a [`SchemaEntry`].
+    Schema(TypeKey, u16),
     /// `epoch`: the [`EpochEntry`].
     Epoch,
     /// `erasure:<record id>`: an [`ErasureEntry`].
@@ -56,6 +58,7 @@ impl EntryName {
             Self::Basis(basis) => key::basis(basis),
             Self::Validator(name) => key::validator(name),
             Self::Calendar(year) => key::calendar(*year),
+            Self::Schema(type_key, version) => key::schema(*type_key, *version),
             Self::Epoch => key::epoch(),
             Self::Erasure(record) => key::erasure(record),
             Self::Device(record) => key::device(record),
@@ -81,6 +84,7 @@ impl EntryName {
             Self::Basis(_) => shown::<BasisEntry>(value),
             Self::Validator(_) => shown::<ValidatorEntry>(value),
             Self::Calendar(_) => shown::<CalendarEntry>(value),
+            Self::Schema(..) => shown::<SchemaEntry>(value),
             Self::Epoch => shown::<EpochEntry>(value),
             Self::Erasure(_) => shown::<ErasureEntry>(value),
             Self::Device(_) => shown::<DeviceEntry>(value),
@@ -99,6 +103,7 @@ impl fmt::Display for EntryName {
             Self::Basis(basis) => write!(f, "basis:{}@{}", basis.id, basis.version),
             Self::Validator(name) => write!(f, "validator:{name}"),
             Self::Calendar(year) => write!(f, "calendar:{year}"),
+            Self::Schema(type_key, version) => write!(f, "schema:{type_key}@{version}"),
             Self::Epoch => f.write_str("epoch"),
             Self::Erasure(record) => write!(f, "erasure:{record}"),
             Self::Device(record) => write!(f, "device:{record}"),
@@ -113,7 +118,7 @@ impl FromStr for EntryName {
 
     fn from_str(text: &str) -> Result<Self, Refusal> {
         let bad = |why: String| {
-            let forms = "record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name>, calendar:<year>, epoch, erasure:<record id>, device:<record id>, device_key:<key> or stream:<record id>/<name>";
+            let forms = "record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name>, calendar:<year>, schema:<type>@<version>, epoch, erasure:<record id>, device:<record id>, device_key:<key> or stream:<record id>/<name>";
             let shown = crate::text::shown(text);
             Refusal::new(
                 Code::BadParameter,
@@ -150,6 +155,12 @@ impl FromStr for EntryName {
                 .parse()
                 .map(Self::Calendar)
                 .map_err(|error: std::num::ParseIntError| bad(error.to_string())),
+            "schema" => {
+                let parts = name.rsplit_once('@').and_then(|(type_key, version)| {
+                    Some(Self::Schema(TypeKey::new(type_key)?, version.parse().ok()?))
+                });
+                parts.ok_or_else(|| bad("no key of a registered type with a version".to_owned()))
+            }
             "validator" if (1..=NAME_MAX).contains(&name.len()) => Ok(Self::Validator(name.to_owned())),
             "validator" => Err(bad(format!("a name of {} bytes, wants 1 to {NAME_MAX}", name.len()))),
             other => Err(bad(format!("kind {}", crate::text::shown(other)))),

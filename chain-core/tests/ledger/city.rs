@@ -179,6 +179,7 @@ pub(crate) fn genesis() -> GenesisState {
                 ..basis_details("organisations-only")
             },
         ],
+        schemas: Vec::new(),
         calendars: Vec::new(),
         validators: Vec::new(),
         recovery: None,

@@ -13,7 +13,7 @@ use crate::city::{
     secret,
 };
 
-fn proven(post: &str) -> NewKey {
+pub(crate) fn proven(post: &str) -> NewKey {
     NewKey { possession: Possession::prove(chain().chain_id, &secret(post)), ..new_key(post) }
 }
 

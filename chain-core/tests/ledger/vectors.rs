@@ -34,8 +34,8 @@ use chain_core::record::{
 use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
 use chain_core::state::{
     Act, AgencyEntry, BasisEntry, CalendarEntry, Confirmation, EpochEntry, ErasureEntry, Flags, MemberEntry,
-    Needs, OffenceEntry, OffenderEntry, Pending, ReadyEntry, RecordHead, Scheduled, Signer, Status,
-    ValidatorEntry, VersionHead,
+    Needs, OffenceEntry, OffenderEntry, Pending, ReadyEntry, RecordHead, RegisteredHead, Scheduled,
+    SchemaEntry, Signer, Status, ValidatorEntry, VersionHead,
 };
 use chain_core::transaction::{Body, Submission, Transaction};
 use proptest::prelude::*;
@@ -438,11 +438,15 @@ fn head() -> RecordHead {
             met: Some(date("2026-05-07")),
         }],
         changed_at: Height::new(9),
+        registered: None,
     }
 }
 
 fn submission() -> Submission {
-    let operations: Vec<Operation> = operations().into_iter().map(|(_, operation)| operation).collect();
+    submission_of(operations().into_iter().map(|(_, operation)| operation).collect())
+}
+
+fn submission_of(operations: Vec<Operation>) -> Submission {
     let mut bodies = vec![None; operations.len()];
     bodies[0] = Some(Body { salt: digest("salt"), json: "{\"a\":1}".to_owned() });
     let transaction = Transaction {
@@ -529,6 +533,29 @@ fn bytes_are_frozen_and_read_back() {
     let calendar = CalendarEntry { details: calendar, status: Status::Effective, record: record() };
     canonical("state_calendar", &calendar, &mut failures);
     canonical("state_record_head", &head(), &mut failures);
+    let schema = crate::schemas::finding();
+    canonical("details_schema", &Details::Schema(Box::new(schema.clone())), &mut failures);
+    let registered = RegisteredHead { schema_version: 3, terms: schema.terms };
+    let registered = RecordHead {
+        record_type: RecordType::Registered(schema.key),
+        registered: Some(registered),
+        ..head()
+    };
+    canonical("state_record_head_registered", &registered, &mut failures);
+    let registered = Header {
+        record_type: RecordType::Registered(schema.key),
+        schema_version: 3,
+        details: Details::Registered(schema.terms),
+        ..full_header()
+    };
+    canonical("header_registered", &registered, &mut failures);
+    wire(
+        "submission_registered_wire",
+        &submission_of(vec![Operation::Submit(Box::new(registered))]),
+        &mut failures,
+    );
+    let schema = SchemaEntry { details: schema, status: Status::Effective, record: record() };
+    canonical("state_schema", &schema, &mut failures);
     let erasure = ErasureEntry {
         height: Height::new(258),
         leaf_index: 41,

@@ -2,3 +2,4 @@
 pub(crate) mod batch;
 pub(crate) mod receipt;
 pub(crate) mod record;
+pub(crate) mod schema;

@@ -69,6 +69,7 @@ impl Cast {
                 agencies: agencies.iter().map(|agency| agency_details(agency)).collect::<Result<_, _>>()?,
                 members: members.map(|(post, role)| member_details(post, role)).collect::<Result<_, _>>()?,
                 bases: catalogue,
+                schemas: Vec::new(),
                 calendars: Vec::new(),
                 validators: Vec::new(),
                 recovery: None,

@@ -227,7 +227,7 @@ impl Stage {
             return Ok(act.record);
         }
         // A clerk's office files what its supervisors rely on.
-        let portal = record_type.lifecycle() == Lifecycle::Case;
+        let portal = record_type.lifecycle() == Some(Lifecycle::Case);
         let clerk = if portal { who.to_owned() } else { format!("{}/clerk1", cast::agency_of(who)) };
         let args = Map::from_iter([("type".to_owned(), Value::from(record_type.name()))]);
         self.submit(&clerk, label, &args)?;

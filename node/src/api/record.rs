@@ -204,6 +204,15 @@ pub(super) async fn legal_bases(
     registry(&api, "gov.legal_basis", params, &headers).await
 }
 
+/// `GET /v1/schemas`.
+pub(super) async fn schemas(
+    State(api): State<Arc<Api>>,
+    Params(params): Params<PageParams>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    registry(&api, "gov.schema", params, &headers).await
+}
+
 pub(super) async fn registry(
     api: &Arc<Api>,
     record_type: &str,

@@ -1,6 +1,7 @@
 //! Taking submissions in: everything that can be said without ordering them.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
@@ -10,7 +11,9 @@ use chain_core::crypto::{Digest, PublicKey};
 use chain_core::execute::LedgerRead as _;
 use chain_core::id::TxId;
 use chain_core::layout::Layout as _;
-use chain_core::state::{DeviceEntry, DeviceKeyEntry, MemberEntry, key};
+use chain_core::record::registered::RegisteredType;
+use chain_core::record::{RecordType, TypeKey};
+use chain_core::state::{DeviceEntry, DeviceKeyEntry, MemberEntry, SchemaEntry, key};
 use chain_core::transaction::{
     Body, SignedTransaction, Submission, TRANSACTION_BYTES_MAX, TRANSACTION_VERSION, VALIDITY_MS_MAX,
 };
@@ -68,6 +71,7 @@ impl Local {
             return Err(Refusal::new(Code::BadSignature, detail));
         }
         let agency = self.agency_of(&transaction.author)?;
+        self.check_registered(submission)?;
         let bytes = payload_bytes(&travelling)?;
         Ok(Judged { id: transaction.id(), agency, submission: travelling, vault, bytes })
     }
@@ -136,10 +140,41 @@ impl Local {
             if self.core.vault.as_ref().is_none_or(|own| own.agency() != agency) {
                 return Err(Refusal::new(Code::NotOwnNode, format!("operation {at} is filed by {agency}")));
             }
-            chain_core::rules::check_body(header, &body)?;
+            // A registered type is judged by its schema, once it is known who sends it.
+            if !matches!(header.record_type, RecordType::Registered(_)) {
+                chain_core::rules::check_body(header, &body)?;
+            }
             vault.push((commit, body));
         }
         Ok((travelling, vault))
+    }
+
+    /// Judges the bodies of registered types by the schemas of the newest state, those for the vault among them. Execution
+    /// judges again what travels, and whether a version still takes records.
+    fn check_registered(&self, submission: &Submission) -> Result<(), Refusal> {
+        let mut known: BTreeMap<(TypeKey, u16), RegisteredType> = BTreeMap::new();
+        let operations = &submission.signed.transaction.operations;
+        for (operation, body) in operations.iter().zip(&submission.bodies) {
+            let (Some(header), Some(body)) = (operation.header(), body) else { continue };
+            let RecordType::Registered(type_key) = header.record_type else { continue };
+            let registered = match known.entry((type_key, header.schema_version)) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(self.registered(type_key, header.schema_version)?),
+            };
+            registered.check_header(header)?;
+            chain_core::rules::check_registered_body(header, body, registered)?;
+        }
+        Ok(())
+    }
+
+    fn registered(&self, type_key: TypeKey, version: u16) -> Result<RegisteredType, Refusal> {
+        let entry = self.snapshot()?.get(&key::schema(type_key, version)).map_err(read)?;
+        let entry = entry.ok_or_else(|| {
+            let detail = format!("{type_key} v{version}: the ledger has no such schema");
+            Refusal::new(Code::SchemaNotInForce, detail)
+        })?;
+        let entry = SchemaEntry::from_canonical(&entry).map_err(|error| corrupt("schema", error))?;
+        RegisteredType::new(entry.details)
     }
 
     /// The agency whose queue a member's submissions wait in.

@@ -123,6 +123,7 @@ pub(crate) fn genesis(ports: [u16; 4]) -> Genesis {
         members: members.collect(),
         legal_bases: vec![basis],
         calendars: Vec::new(),
+        registered_types: Vec::new(),
     })
     .unwrap()
 }

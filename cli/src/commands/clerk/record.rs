@@ -388,7 +388,7 @@ pub(crate) fn known_type(name: &str) -> CliResult<RecordType> {
     name.parse().map_err(|_| {
         let known: Vec<&str> = RecordType::ALL.iter().map(|one| one.name()).collect();
         CliError::new(Code::UnknownType, format!("no type {name}"))
-            .hint(format!("one of {}", known.join(", ")))
+            .hint(format!("one of {}, or a registered one: city schema list", known.join(", ")))
     })
 }
 

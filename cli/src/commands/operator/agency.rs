@@ -226,7 +226,7 @@ fn file(city: &City, genesis: &Genesis, details: Details, key: &str) -> CliResul
 }
 
 /// The first version of a governance record, in the name of the signer's agency.
-pub(super) fn first(city: &City, genesis: &Genesis, details: Details, key: &str) -> CliResult<Operation> {
+pub(crate) fn first(city: &City, genesis: &Genesis, details: Details, key: &str) -> CliResult<Operation> {
     let ring = city.ring()?;
     let entry = ring.find(key)?;
     let agency = entry.agency.as_deref().ok_or_else(|| {
@@ -238,7 +238,7 @@ pub(super) fn first(city: &City, genesis: &Genesis, details: Details, key: &str)
 }
 
 /// Files the first signature under a step on a governance record, and says who is next.
-pub(super) fn send(city: &City, genesis: &Genesis, operation: Operation, key: &str) -> CliResult {
+pub(crate) fn send(city: &City, genesis: &Genesis, operation: Operation, key: &str) -> CliResult {
     let (client, ring) = (city.client()?, city.ring()?);
     let secret = ring.secret(ring.find(key)?)?;
     let record = operation.record();

@@ -313,6 +313,7 @@ fn new(
             members: Vec::new(),
             legal_bases: Vec::new(),
             calendars: Vec::new(),
+            registered_types: Vec::new(),
         },
     };
     if let Some(name) = subject_key {

@@ -85,6 +85,7 @@ impl Payloads {
                 to: None,
             }],
             bases: vec![basis(from)],
+            schemas: Vec::new(),
             calendars: Vec::new(),
             validators: Vec::new(),
             recovery: None,

@@ -119,6 +119,7 @@ fn genesis_with(created: &str, recovery: Option<Recovery>) -> Genesis {
             retention_months: 0,
         }],
         calendars: Vec::new(),
+        registered_types: Vec::new(),
     };
     Genesis::from_document(document).unwrap()
 }

@@ -10,7 +10,8 @@ use chain_core::genesis::Genesis;
 use chain_core::id::RecordId;
 use chain_core::operation::{AmendReason, Operation};
 use chain_core::org::OrgId;
-use chain_core::record::Header;
+use chain_core::record::registered::RegisteredType;
+use chain_core::record::{Header, TypeKey};
 use chain_core::transaction::Body;
 use serde_json::json;
 
@@ -26,6 +27,7 @@ use crate::filing;
 use crate::import::plan::home_of;
 use crate::keyring::KeyRing;
 use crate::output::Shape;
+use crate::registered;
 
 const CHECKED: Shape = Shape {
     schema: "checked",
@@ -44,7 +46,8 @@ pub(super) fn check(
     let mut rows = Vec::new();
     let mut failed = None;
     for file in files {
-        let built = build(&genesis, &ring, file, key, idempotency, None)
+        let types = |known| registered::find(city, &genesis, known, today(&genesis), false);
+        let built = build(&genesis, &types, &ring, file, key, idempotency, None)
             .and_then(|built| entitled(&ring, key, &built.3).map(|()| built));
         match built {
             Ok((_, header, _, _)) => {
@@ -85,6 +88,7 @@ type Built = (Rc<SecretKey>, Header, Body, OrgId);
 
 fn build(
     genesis: &Genesis,
+    types: &dyn Fn(TypeKey) -> CliResult<RegisteredType>,
     ring: &KeyRing,
     file: &Path,
     key: Option<&str>,
@@ -113,7 +117,7 @@ fn build(
     let dedupe = ring.dedupe(&agency)?;
     let agency: OrgId = agency.parse()?;
     let office = Office { agency: agency.clone(), dedupe: dedupe.secret(), officers };
-    let (header, body) = draft.build(genesis, &office, idempotency, before, today(genesis))?;
+    let (header, body) = draft.build(genesis, types, &office, idempotency, before, today(genesis))?;
     Ok((ring.secret(entry)?, header, body, agency))
 }
 
@@ -144,7 +148,8 @@ pub(super) fn submit(
     no_wait: bool,
 ) -> CliResult {
     let (genesis, ring) = (city.genesis()?, city.ring()?);
-    let (secret, header, body, agency) = build(&genesis, &ring, file, key, idempotency, None)?;
+    let types = |known| registered::find(city, &genesis, known, today(&genesis), true);
+    let (secret, header, body, agency) = build(&genesis, &types, &ring, file, key, idempotency, None)?;
     city.out.done(format!("checked against the rules of {}", header.record_type));
     let home =
         (!header.class.body_is_shared()).then(|| home_of(&genesis, &agency.to_string())).transpose()?;
@@ -196,7 +201,8 @@ pub(super) fn amend(
     let (client, genesis, ring) = (city.client()?, city.genesis()?, city.ring()?);
     let view: RecordView = client.get(&paths::record(record))?;
     let before = Before { header: shown_header(&view)? };
-    let (secret, header, body, agency) = build(&genesis, &ring, file, key, None, Some(&before))?;
+    let types = |known| registered::find(city, &genesis, known, today(&genesis), true);
+    let (secret, header, body, agency) = build(&genesis, &types, &ring, file, key, None, Some(&before))?;
     let home =
         (!header.class.body_is_shared()).then(|| home_of(&genesis, &agency.to_string())).transpose()?;
     let steps = vec![(Operation::Amend { header: Box::new(header), reason }, Some(body))];
