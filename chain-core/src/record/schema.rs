@@ -117,22 +117,22 @@ impl Layout for RefProperty {
 #[serde(deny_unknown_fields)]
 pub struct Bindings {
     /// The agency's own number; there where the type is numbered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub number: Option<String>,
     /// When it was decided or issued; wanted of register entries.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub decided_on: Option<String>,
     /// First day of effect; wanted of everything that has an end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub effective_from: Option<String>,
     /// Last day of effect.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub effective_to: Option<String>,
     /// The acting agency; it must be that of the header.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub issuer: Option<String>,
     /// Records that it refers to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub refs: Vec<RefProperty>,
 }
 

@@ -554,6 +554,13 @@ fn bytes_are_frozen_and_read_back() {
         &submission_of(vec![Operation::Submit(Box::new(registered))]),
         &mut failures,
     );
+    let filed = Header {
+        record_type: RecordType::Schema,
+        details: Details::Schema(Box::new(schema.clone())),
+        ..full_header()
+    };
+    let filed = submission_of(vec![Operation::Submit(Box::new(filed))]);
+    wire("submission_schema_wire", &filed, &mut failures);
     let schema = SchemaEntry { details: schema, status: Status::Effective, record: record() };
     canonical("state_schema", &schema, &mut failures);
     let erasure = ErasureEntry {
