@@ -221,8 +221,14 @@ fn the_stores_that_come_of_it_are_those_that_were_named_and_begin_above_the_snap
     joiner.own.add(&mut write, &Write::Safety(Box::new(record.clone()))).unwrap();
     joiner.own.commit(write).unwrap();
 
+    // So does an act that somebody handed to this node, and that nobody has acted on yet.
+    let act = crate::samples::recovery_act(1, (NEWEST, Digest::ZERO), "two machine rooms burnt");
+    let act = chain_core::recovery::SignedRecovery::new(act, Vec::new());
+    joiner.own.set_act(&act).unwrap();
+
     joiner.fetch(&world, &[(&world, Honest); 4]).unwrap();
     let consensus = ConsensusStore::open(&joiner.folder().join(CONSENSUS)).unwrap();
+    assert_eq!(consensus.act(Epoch::new(1)).unwrap(), Some(act));
     assert_eq!(consensus.first().unwrap(), Height::new(BASE + 1));
     assert_eq!(consensus.final_height().unwrap(), Height::new(NEWEST));
     assert!(consensus.final_block(Height::new(BASE)).unwrap().is_some(), "what the first block follows");
