@@ -4,7 +4,7 @@
 //! is left here is the part without such differences: ASCII characters, classes that list what they hold, groups,
 //! alternatives and counted repetition, from `^` to `$`.
 
-use regex::{Regex, RegexBuilder};
+use regex_lite::{Regex, RegexBuilder};
 
 /// Most bytes of a pattern.
 const PATTERN_BYTES_MAX: usize = 256;
@@ -39,12 +39,10 @@ impl Pattern {
         check(inner)?;
         // Around alternatives, ^ and $ would hold for the outer ones alone.
         let whole = format!("^(?:{inner})$");
-        let regex = RegexBuilder::new(&whole).unicode(false).size_limit(COMPILED_BYTES_MAX).build().map_err(
-            |error| match error {
-                regex::Error::CompiledTooBig(limit) => format!("takes more than {limit} bytes when compiled"),
-                _ => "is no regular expression".to_owned(),
-            },
-        )?;
+        let regex = RegexBuilder::new(&whole).size_limit(COMPILED_BYTES_MAX).build();
+        let regex = regex.map_err(|error| {
+            format!("is no regular expression, or takes more than {COMPILED_BYTES_MAX} bytes when compiled: {error}")
+        })?;
         Ok(Self { regex })
     }
 

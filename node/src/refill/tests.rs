@@ -527,3 +527,29 @@ fn a_batch_is_the_one_that_was_ordered_or_none() {
         whole(&chain, &refill(&chain, vec![lie(), Holder::without(&chain, &[])], &[]));
     }
 }
+
+#[test]
+fn a_rival_of_the_batch_that_was_ordered_is_passed_over() {
+    let chain = Chain::new();
+    // Its author signed another one for each place.
+    let rival = |height| {
+        let mut batch = chain.batch(height).clone();
+        batch.signed.header.time_ms += 1;
+        batch.signed.signature = chain.key_of(batch.signed.header.author).sign(&batch.signed.header);
+        batch
+    };
+    let rivals: Vec<Batch> = (1..NEWEST).map(rival).collect();
+    let place = |batch: &Batch| (batch.signed.header.author, batch.signed.header.seq);
+    let lie = move |_: &SyncRequest, answer| match answer {
+        SyncResponse::Batches(mut given) => {
+            for one in &mut given {
+                let batch: Batch = chain_core::codec::decode(&one.bytes).unwrap();
+                one.bytes = encode(rivals.iter().find(|one| place(one) == place(&batch)).unwrap()).unwrap();
+            }
+            SyncResponse::Batches(given)
+        }
+        answer => answer,
+    };
+    let ended = refill(&chain, vec![Holder::lying(&chain, lie)], &[]);
+    nothing(&ended, "ordered by block 1, is missing: nobody has it");
+}

@@ -167,3 +167,67 @@ impl Ready {
         Ok(SyncResponse::Bytes(bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshots::tests::{BASE, End, Plan, World};
+
+    /// What a world names once nothing is being read any more.
+    fn named(offers: &Offers, snapshots: &Snapshots, consensus: &ConsensusStore) -> SyncResponse {
+        for _ in 0..3_000 {
+            match offers.answer(snapshots, consensus, &SyncRequest::Snapshot) {
+                SyncResponse::Preparing => std::thread::sleep(std::time::Duration::from_millis(10)),
+                answer => return answer,
+            }
+        }
+        panic!("it is read for ever");
+    }
+
+    #[test]
+    fn a_certified_snapshot_is_named_and_held_as_long_as_it_is_fetched() {
+        let world = World::new(End::Closed);
+        let (_dir, consensus) = world.consensus(&Plan::default());
+        let (snapshots, offers) = (Snapshots::of(&world.data), Offers::default());
+        let SyncResponse::Snapshot(offer) = named(&offers, &snapshots, &consensus) else { panic!("nothing") };
+        let height = Height::new(BASE);
+        assert_eq!(offer.height, height);
+        let ask = |request| match offers.answer(&snapshots, &consensus, &request) {
+            SyncResponse::Bytes(bytes) => Some(bytes),
+            SyncResponse::Nothing => None,
+            other => panic!("{other:?}"),
+        };
+        let manifest = ask(SyncRequest::Manifest { height }).unwrap();
+        assert_eq!(Manifest::digest(&manifest), offer.manifest);
+        assert_eq!(snapshots.held(Instant::now()), None, "nobody fetches it yet");
+        assert!(ask(SyncRequest::Chunk { height, index: 0 }).is_some());
+        assert_eq!(snapshots.held(Instant::now()), Some(height));
+        assert_eq!(ask(SyncRequest::Chunk { height, index: u32::MAX }), None);
+        assert_eq!(ask(SyncRequest::Manifest { height: height.next() }), None);
+        // What is removed from the disk is not handed over from open files either.
+        snapshots.remove(height).unwrap();
+        let gone = [
+            SyncRequest::Snapshot,
+            SyncRequest::Manifest { height },
+            SyncRequest::Chunk { height, index: 0 },
+        ];
+        for request in gone {
+            assert_eq!(ask(request), None);
+        }
+    }
+
+    #[test]
+    fn what_no_header_certifies_or_nobody_can_read_is_not_named() {
+        let world = World::new(End::Closed);
+        let (snapshots, offers) = (Snapshots::of(&world.data), Offers::default());
+        let (_dir, not_yet) = world.consensus(&Plan { exec: [4, 5, 5], ..Plan::default() });
+        assert!(matches!(named(&offers, &snapshots, &not_yet), SyncResponse::Nothing));
+        let is_table = |path: &std::path::PathBuf| path.extension().is_some_and(|ending| ending == "sst");
+        let files = std::fs::read_dir(world.snapshot()).unwrap().map(|file| file.unwrap().path());
+        std::fs::remove_file(files.filter(is_table).min().unwrap()).unwrap();
+        let (_dir, consensus) = world.consensus(&Plan::default());
+        for _ in 0..2 {
+            assert!(matches!(named(&offers, &snapshots, &consensus), SyncResponse::Nothing));
+        }
+    }
+}
