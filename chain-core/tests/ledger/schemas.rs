@@ -420,6 +420,10 @@ fn what_is_about_persons_stays_in_the_vault_and_can_be_erased() {
         city.submit("A1/clerk1", filed_as(Class::P3, SubjectKind::Organisation)),
         Err(Code::ClassNotPermitted)
     );
+    // No validator sees the body, so the header alone is held against the type.
+    let Filed { mut header, .. } = filed_as(Class::P3, SubjectKind::Person);
+    header.details = Details::Registered(TypeTerms { supervisor: false, ..visit().terms });
+    assert_eq!(city.send("A1/clerk1", Operation::Submit(Box::new(header))), Err(Code::HeaderMismatch));
     let (operation, travelling, kept) = filed_as(Class::P3, SubjectKind::Person).submit();
     assert!(travelling.is_none() && kept.is_some());
     let record = city.send("A1/clerk1", operation).unwrap().record;
@@ -503,6 +507,11 @@ fn the_council_registers_a_type_and_an_agency_may_then_file_it() {
     assert_eq!(city.send("A1/council1", add_basis("b")), Err(Code::SchemaNotInForce));
     assert_eq!(city.countersign("A1/council1", proposed), Err(Code::SamePerson));
     city.countersign("A2/council1", proposed).unwrap();
+    // A version is never changed; the next one is filed.
+    let Operation::Submit(mut header) = propose(finding()) else { panic!("no submission") };
+    header.version = 2;
+    let amend = Operation::Amend { header, reason: AmendReason::Clerical };
+    assert_eq!(city.send("A1/council1", amend), Err(Code::NotAmendable));
     let name: EntryName = "schema:env.finding@1".parse().unwrap();
     let entry = chain_core::execute::LedgerRead::get(&city.ledger, &name.key()).unwrap().unwrap();
     assert_eq!(name.decode(&entry).unwrap()["details"]["key"], FINDING);
