@@ -434,7 +434,7 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
         ("/v1/records?sort=name".into(), 400, "BAD_PARAMETER"),
         ("/v1/deadlines?limit=501".into(), 400, "BAD_PARAMETER"),
         ("/v1/deadlines?overdue=maybe".into(), 400, "BAD_PARAMETER"),
-        ("/v1/deadlines?agency=uscc:11320100MAXP23YC3X".into(), 400, "BAD_IDENTIFIER"),
+        ("/v1/deadlines?agency=uscc:11320100MAXP23YC3X".into(), 400, "USCC_CHECK_CHAR"),
         ("/v1/deadlines.ics?overdue=true".into(), 400, "BAD_PARAMETER"),
         ("/v1/feed?limit=0".into(), 400, "BAD_PARAMETER"),
         ("/v1/feed?limit=501".into(), 400, "BAD_PARAMETER"),
