@@ -58,9 +58,9 @@ pub fn genesis_header(chain: &ChainParams, agency: &OrgId, details: Details) -> 
     governance_header(chain.chain_id, agency, &[], &content.to_string(), 1, details)
 }
 
-/// Lays down registered types, agencies, legal bases, calendars, members and validators as height 0: state, tree and one leaf per record. There is no
-/// seal leaf, for there is no block. Proofs of possession are not looked at: the parts of a genesis are
-/// signed as a whole.
+/// Lays down registered types, agencies, legal bases, calendars, members and validators as height 0: state, tree and
+/// one leaf per record. There is no seal leaf, for there is no block. Proofs of possession are not looked at: the
+/// parts of a genesis are signed as a whole.
 ///
 /// # Errors
 /// `GENESIS_INVALID` with the flaw: a name or key used twice, an unknown agency, a bad text or term.
