@@ -549,10 +549,9 @@ pub(crate) fn check_hold(head: &RecordHead) -> Result<(), Refusal> {
 /// Refuses a ground that is none for the record as it stands.
 pub(crate) fn check_ground(head: &RecordHead, ground: EraseGround) -> Result<(), Refusal> {
     check_hold(head)?;
-    let ended = !matches!(head.current.status, Status::Submitted | Status::Effective | Status::Suspended);
     match ground {
-        EraseGround::RetentionEnd if !ended => {
-            let detail = format!("status {}: what is kept has not even ended", head.current.status);
+        EraseGround::RetentionEnd if head.current.status != Status::Sealed => {
+            let detail = format!("status {}, wants sealed: it is still to be kept", head.current.status);
             Err(Refusal::new(Code::TooEarly, detail))
         }
         EraseGround::Request if !head.subject_kind.is_personal() => {

@@ -46,7 +46,7 @@ closed_list!(
     EraseGround as u8, "ground to erase" {
         /// The person it is about asked for it and has a right to it.
         Request = 1, "request";
-        /// The time for which it had to be kept is over.
+        /// The time for which it had to be kept is over: of a sealed record.
         RetentionEnd = 2, "retention_end";
         /// It should never have been recorded.
         Unlawful = 3, "unlawful";

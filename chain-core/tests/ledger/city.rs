@@ -6,7 +6,8 @@ use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey, SecretKey, Signature};
 use chain_core::date::Date;
 use chain_core::execute::{
-    ChainParams, GenesisState, OrderedBatch, OrderedBlock, Outcome, ReadError, Verdict, execute_block,
+    BlockResult, ChainParams, GenesisState, OrderedBatch, OrderedBlock, Outcome, ReadError, Verdict,
+    execute_block,
 };
 use chain_core::id::{ChainId, Epoch, Height, RecordId, ValidatorIx, View};
 use chain_core::lane::{BatchHeader, SignedBatchHeader};
@@ -90,6 +91,9 @@ fn role(post: &str) -> Role {
         "supervisor" => Role::Supervisor,
         "legal" => Role::LegalReviewer,
         "auditor" => Role::Auditor,
+        "privacy" => Role::PrivacyOfficer,
+        "portal" => Role::Portal,
+        "gateway" => Role::Gateway,
         _ => Role::CouncilMember,
     }
 }
@@ -287,17 +291,39 @@ impl City {
         submissions: Vec<Submission>,
         recorded: Option<&[Outcome]>,
     ) -> Result<Vec<Outcome>, ReadError> {
+        let mut result = self.result_of(header, submissions, recorded)?;
+        self.erased = std::mem::take(&mut result.erased);
+        let outcomes = std::mem::take(&mut result.outcomes);
+        self.ledger.apply(result);
+        Ok(outcomes)
+    }
+
+    /// What a block would bring.
+    fn result_of(
+        &self,
+        header: &Header,
+        submissions: Vec<Submission>,
+        recorded: Option<&[Outcome]>,
+    ) -> Result<BlockResult, ReadError> {
         let signatures_ok: Vec<bool> =
             submissions.iter().map(|submission| submission.signed.verify_signature()).collect();
         let batch = batch(submissions);
         let ordered = OrderedBatch { batch: &batch, signatures_ok: &signatures_ok, recorded };
         let index = self.index.as_ref().map_or(Index::None, Index::Computed);
         let block = OrderedBlock { header, batches: vec![ordered], index };
-        let mut result = execute_block(&self.ledger, &chain(), self.ledger.exec_state(), &block)?;
-        self.erased = std::mem::take(&mut result.erased);
-        let outcomes = std::mem::take(&mut result.outcomes);
-        self.ledger.apply(result);
-        Ok(outcomes)
+        execute_block(&self.ledger, &chain(), self.ledger.exec_state(), &block)
+    }
+
+    /// The verdict on an operation in a block that is executed and not kept.
+    pub(crate) fn judge(
+        &mut self,
+        post: &str,
+        operation: Operation,
+        body: Option<Body>,
+    ) -> Result<Accepted, Refusal> {
+        let submission = self.sign(post, vec![(operation, body)]);
+        let result = self.result_of(&self.header(), vec![submission], None).unwrap();
+        verdict(&result.outcomes[0])
     }
 
     /// An empty block: time passes.

@@ -99,10 +99,13 @@ fn a_ground_must_be_one_for_the_record() {
     }
     let stale = Operation::Erase { record, version: 2, ground: EraseGround::Court, note: String::new() };
     assert_eq!(city.send(POST, stale), Err(Code::VersionConflict));
-    // Once it has expired, there is something whose retention can end.
+    // Once it has expired, there is something whose retention can end: five years later.
     city.tick("2027-05-08");
     assert_eq!(city.status(record), "expired");
     let operation = order(&city, record, EraseGround::RetentionEnd);
+    assert_eq!(city.send(POST, operation.clone()), Err(Code::TooEarly));
+    city.tick("2032-05-09");
+    assert_eq!(city.status(record), "sealed");
     city.send(POST, operation).unwrap();
     city.countersign("N/auditor1", record).unwrap();
     assert_eq!(city.status(record), "erased");

@@ -31,5 +31,6 @@ mod streams;
 mod subjects;
 mod timeline;
 mod transactions;
+mod transitions;
 mod validators;
 mod vectors;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::city::{City, DEDUPE_KEY, agency_details, basis_details, chain, member_details, public};
 
 /// The rows of a CSV file without its heading: fields up to the first three commas, none of them quoted.
-fn rows(test: &str, file: &str) -> Option<Vec<[String; 3]>> {
+pub(crate) fn rows(test: &str, file: &str) -> Option<Vec<[String; 3]>> {
     let Ok(folder) = std::env::var("CITY_TEST_DATA") else {
         println!("skipped: {test}: CITY_TEST_DATA is unset");
         return None;
