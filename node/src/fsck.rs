@@ -4,11 +4,12 @@
 //! one its parent's child names, its batches lead to the roots in its header, their transactions and bodies to the roots
 //! of the batches, and every commit certificate is judged by the validators of its epoch, who are proved as
 //! [`crate::snapshots::verify`] proves them. Then the ledger store is hashed anew and held against the root that a quorum
-//! certified. What stands under no root is read for the disk's checksums. RocksDB names file and byte where one fails.
+//! certified. What stands under no root is read for the disk's checksums. RocksDB names file and byte where one fails. The
+//! entries of a vault are read, too, and opened with its key.
 
 mod blocks;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chain_core::code::{Code, Refusal};
@@ -22,6 +23,7 @@ use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::high_water::{HighWater, Mark};
 use crate::storage::ledger::LedgerStore;
+use crate::vault::{Examined, Vault};
 
 /// Flaws after which nobody reads on.
 pub const FINDINGS_MAX: usize = 100;
@@ -45,6 +47,8 @@ pub struct Report {
     pub entries: u64,
     /// The ledger store, where it is whole.
     pub ledger: Option<verify::Report>,
+    /// The vault, where there is one.
+    pub vault: Option<Examined>,
     /// Flaws, the lowest block of each store first.
     pub findings: Vec<Finding>,
     /// How long it took.
@@ -54,7 +58,7 @@ pub struct Report {
 /// A flaw.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Finding {
-    /// Where: `consensus` or `ledger`.
+    /// Where: `consensus`, `ledger` or `vault`.
     pub store: &'static str,
     /// The final block that it concerns, where it is one's.
     pub block: Option<Height>,
@@ -79,18 +83,28 @@ pub(crate) struct Stores {
     pub(crate) ledger: PathBuf,
 }
 
-/// Reads everything in a data directory that no process holds.
+/// Reads everything in a data directory that no process holds. Without the key of its vault the entries there are not opened.
 ///
 /// # Errors
-/// `LOCK_HELD` while a node runs on it; `NOT_INITIALISED` when there is none. What is wrong inside is in the report.
-pub fn fsck(data: &DataDir, genesis: &Genesis) -> Result<Report, Refusal> {
+/// `LOCK_HELD` while a node runs on it; `NOT_INITIALISED` when there is none; `KEY_FILE_INVALID` or `KEY_FILE_PERMISSIONS`
+/// for the vault's key. What is wrong inside is in the report.
+pub fn fsck(data: &DataDir, genesis: &Genesis, vault_key: Option<&Path>) -> Result<Report, Refusal> {
     let mut lock = data.lock_file()?;
     let _held = take(&mut lock, data.path())?;
     let stores = Stores {
         consensus: restoring::standing(data, "consensus"),
         ledger: restoring::standing(data, "ledger"),
     };
-    Ok(examine(&stores, &Trust::of(genesis), |consensus| check_safety(data, consensus)))
+    let start = Instant::now();
+    let vault = data.vault();
+    let vault = vault.exists().then(|| Vault::examine(&vault, vault_key)).transpose()?;
+    let mut report = examine(&stores, &Trust::of(genesis), |consensus| check_safety(data, consensus));
+    for flaw in vault.iter().flat_map(|vault| &vault.flaws) {
+        report.find("vault", None, flaw.clone());
+    }
+    report.vault = vault;
+    report.took = start.elapsed();
+    Ok(report)
 }
 
 /// Reads everything in two stores that nobody changes. What `memory` finds wrong with the safety record is reported with

@@ -72,14 +72,10 @@ impl Vault {
     /// # Errors
     /// `KEY_FILE_INVALID`, `KEY_FILE_PERMISSIONS`, or a storage error.
     pub fn open(directory: &Path, key_file: &Path, agency: &str) -> Result<Self, Refusal> {
-        let text = crate::keys::read_secret(key_file, KEY_TEXT_MAX)?;
-        let key: Digest = text.trim().parse().map_err(|_| {
-            Refusal::new(Code::KeyFileInvalid, format!("{}: wants 64 hexadecimal digits", key_file.display()))
-        })?;
+        let key = read_key(key_file)?;
         let db = DB::open(&options(), directory)
             .map_err(StorageError::failed("opening the vault"))
             .map_err(|error| error.refusal())?;
-        let key = XChaCha20Poly1305::new(&Key::from(*key.as_bytes()));
         Ok(Self { agency: agency.to_owned(), key, db })
     }
 
@@ -170,15 +166,84 @@ impl Vault {
             .get(commit.as_bytes())
             .map_err(StorageError::failed("reading the vault"))
             .map_err(|error| error.refusal())?;
-        let Some(bytes) = bytes else { return Ok(None) };
-        let entry: Entry = decode(&bytes)?;
-        let data_key: [u8; 32] = open(&self.key, &entry.key_nonce, &entry.wrapped_key, commit)?
-            .try_into()
-            .map_err(|_| corrupt("a data key has another length"))?;
-        let data_key = XChaCha20Poly1305::new(&Key::from(data_key));
-        let plain: Plain = decode(&open(&data_key, &entry.nonce, &entry.sealed, commit)?)?;
-        Ok(Some(plain.0))
+        bytes.map(|bytes| body_of(&self.key, commit, &bytes)).transpose()
     }
+
+    /// Reads every entry of a vault that nobody has open, and changes nothing. With the key each must open at its place and
+    /// hold the body that its commitment names.
+    ///
+    /// # Errors
+    /// `KEY_FILE_INVALID` or `KEY_FILE_PERMISSIONS`. What is wrong with the vault is in what it gives.
+    pub(crate) fn examine(path: &Path, key_file: Option<&Path>) -> Result<Examined, Refusal> {
+        let key = key_file.map(read_key).transpose()?;
+        let mut examined = Examined { entries: 0, opened: key.is_some(), flaws: Vec::new() };
+        let db = match crate::storage::open_read_only(path, FAMILIES, BUDGET) {
+            Ok(db) => db,
+            Err(error) => {
+                examined.flaws.push(error.refusal());
+                return Ok(examined);
+            }
+        };
+        for entry in db.iterator(IteratorMode::Start) {
+            let read = entry.map_err(StorageError::failed("reading the vault"));
+            let judged = read.map_err(|error| error.refusal()).and_then(|(commit, bytes)| {
+                examined.entries += 1;
+                judge(key.as_ref(), &commit, &bytes)
+            });
+            if let Err(refusal) = judged {
+                examined.flaws.push(refusal);
+                if examined.flaws.len() == crate::fsck::FINDINGS_MAX {
+                    break;
+                }
+            }
+        }
+        Ok(examined)
+    }
+}
+
+/// What a vault holds.
+#[derive(Debug)]
+pub struct Examined {
+    /// Entries read.
+    pub entries: u64,
+    /// Whether each was opened, too: that takes the vault's key.
+    pub opened: bool,
+    /// What is wrong.
+    pub(crate) flaws: Vec<Refusal>,
+}
+
+/// Judges an entry by its form, and with the key by what it holds.
+fn judge(key: Option<&XChaCha20Poly1305>, commit: &[u8], bytes: &[u8]) -> Result<(), Refusal> {
+    let commit = <[u8; 32]>::try_from(commit).map(Digest::new);
+    let commit = commit.map_err(|_| corrupt("an entry stands under something else than a commitment"))?;
+    let Some(key) = key else {
+        return decode::<Entry>(bytes).map(|_| ());
+    };
+    let named = |refusal: Refusal| Refusal::new(refusal.code, format!("{}, entry {commit}", refusal.detail));
+    let body = body_of(key, &commit, bytes).map_err(named)?;
+    if body.commitment() != commit {
+        return Err(corrupt(&format!("entry {commit} holds the body of {}", body.commitment())));
+    }
+    Ok(())
+}
+
+/// The body in an entry.
+fn body_of(key: &XChaCha20Poly1305, commit: &Digest, bytes: &[u8]) -> Result<Body, Refusal> {
+    let entry: Entry = decode(bytes)?;
+    let data_key: [u8; 32] = open(key, &entry.key_nonce, &entry.wrapped_key, commit)?
+        .try_into()
+        .map_err(|_| corrupt("a data key has another length"))?;
+    let data_key = XChaCha20Poly1305::new(&Key::from(data_key));
+    let plain: Plain = decode(&open(&data_key, &entry.nonce, &entry.sealed, commit)?)?;
+    Ok(plain.0)
+}
+
+fn read_key(file: &Path) -> Result<XChaCha20Poly1305, Refusal> {
+    let text = crate::keys::read_secret(file, KEY_TEXT_MAX)?;
+    let key: Digest = text.trim().parse().map_err(|_| {
+        Refusal::new(Code::KeyFileInvalid, format!("{}: wants 64 hexadecimal digits", file.display()))
+    })?;
+    Ok(XChaCha20Poly1305::new(&Key::from(*key.as_bytes())))
 }
 
 fn options() -> Options {
@@ -261,6 +326,45 @@ mod tests {
         drop(vault);
         let other = Vault::open(&path, &key_file(dir.path(), 'b'), "uscc:1").unwrap();
         assert_eq!(other.get(&commit).unwrap_err().code, Code::StorageCorrupt);
+    }
+
+    #[test]
+    fn everything_in_a_vault_is_read_and_with_its_key_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, key) = (dir.path().join("vault"), key_file(dir.path(), 'a'));
+        let body = |name: &str| Body {
+            salt: Digest::tagged(b"salt", &[name.as_bytes()]),
+            json: format!("{{\"name\":\"{name}\"}}"),
+        };
+        let commits = ["x", "y", "z"].map(|name| body(name).commitment());
+        let vault = Vault::open(&path, &key, "uscc:1").unwrap();
+        for (name, commit) in ["x", "y"].iter().zip(&commits) {
+            vault.put(commit, &body(name)).unwrap();
+        }
+        drop(vault);
+        let examined = |key: Option<&Path>| {
+            let examined = Vault::examine(&path, key).unwrap();
+            let flaws: Vec<String> = examined.flaws.into_iter().map(|flaw| flaw.detail).collect();
+            (examined.entries, examined.opened, flaws)
+        };
+        assert_eq!(examined(None), (2, false, Vec::new()));
+        assert_eq!(examined(Some(&key)), (2, true, Vec::new()));
+        // Under another key nothing opens.
+        assert_eq!(examined(Some(&key_file(dir.path(), 'b'))).2.len(), 2);
+        // Sealed for its place, and another body: whoever has the key could write that.
+        let vault = Vault::open(&path, &key, "uscc:1").unwrap();
+        vault.put(&commits[2], &body("w")).unwrap();
+        drop(vault);
+        assert_eq!(examined(None), (3, false, Vec::new()));
+        let wanted = format!("vault: entry {} holds the body of {}", commits[2], body("w").commitment());
+        assert_eq!(examined(Some(&key)), (3, true, vec![wanted]));
+        // One that was cut off, and one that stands under no commitment.
+        let db = DB::open(&options(), &path).unwrap();
+        db.put(commits[2].as_bytes(), b"cut").unwrap();
+        db.put(b"short", b"cut").unwrap();
+        drop(db);
+        assert_eq!(examined(None).2.len(), 2);
+        assert_eq!(examined(Some(&key)).2.len(), 2);
     }
 
     #[test]

@@ -17,8 +17,8 @@ const FLAWED: u8 = 4;
 /// Where the data is and what it is held against.
 #[derive(Debug, Args)]
 pub(crate) struct FsckArgs {
-    /// The node's configuration, which names both
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "genesis"])]
+    /// The node's configuration, which names all of it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "genesis", "vault_key"])]
     config: Option<PathBuf>,
     /// The data directory, also one that was copied from elsewhere
     #[arg(long, value_name = "DIR", required_unless_present = "config", requires = "genesis")]
@@ -26,18 +26,24 @@ pub(crate) struct FsckArgs {
     /// The genesis
     #[arg(long, value_name = "FILE", required_unless_present = "config")]
     genesis: Option<PathBuf>,
+    /// The key of the vault in it; without it the entries there are read and not opened
+    #[arg(long, value_name = "FILE")]
+    vault_key: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &FsckArgs) -> Result<ExitCode, Refusal> {
-    let (data, genesis) = match &args.config {
+    let (data, genesis, vault_key) = match &args.config {
         Some(config) => {
             let config = Config::read(config)?;
-            (config.data_dir, config.genesis)
+            (config.data_dir, config.genesis, config.vault.map(|vault| vault.key))
         }
-        None => (args.data_dir.clone().unwrap_or_default(), args.genesis.clone().unwrap_or_default()),
+        None => {
+            let path = |given: &Option<PathBuf>| given.clone().unwrap_or_default();
+            (path(&args.data_dir), path(&args.genesis), args.vault_key.clone())
+        }
     };
     let genesis = Genesis::parse(&read_text(&genesis, BYTES_MAX as u64)?)?;
-    let report = fsck(&DataDir::at(&data), &genesis)?;
+    let report = fsck(&DataDir::at(&data), &genesis, vault_key.as_deref())?;
     print(&report, data.join("ledger").exists());
     if let Some(first) = report.findings.first() {
         println!(
@@ -45,6 +51,8 @@ pub(crate) fn run(args: &FsckArgs) -> Result<ExitCode, Refusal> {
             match first.store {
                 "ledger" =>
                     "next: put back a snapshot (city-node snapshot restore), or delete the folder `ledger`: it is made anew",
+                "vault" =>
+                    "next: put the entry back from a backup (docs/operate/backup.md); the node serves all others",
                 _ =>
                     "next: keep a copy; the way back for a lost consensus store is in docs/operate/backup.md",
             }
@@ -54,7 +62,7 @@ pub(crate) fn run(args: &FsckArgs) -> Result<ExitCode, Refusal> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints what was found of two stores, of which the second may be missing.
+/// Prints what was found of two stores, of which the second may be missing, and of a vault.
 pub(crate) fn print(report: &Report, has_ledger: bool) {
     println!(
         "consensus store: {} final blocks, {} batches, {} transactions, {} certificates; {} entries read",
@@ -88,6 +96,11 @@ pub(crate) fn print(report: &Report, has_ledger: bool) {
             println!("ledger store: none; the node makes it anew from the blocks")
         }
         None => println!("ledger store: NOT WHOLE"),
+    }
+    if let Some(vault) = &report.vault {
+        let opened =
+            if vault.opened { "each opened with the vault's key" } else { "not opened: that takes its key" };
+        println!("vault: {} entries read, {opened}", vault.entries);
     }
     for finding in &report.findings {
         let at = finding.block.map_or_else(String::new, |height| format!(" block {height}"));
