@@ -14,7 +14,7 @@ use city_tests::cluster::canary::{canary, in_files, in_stores};
 use city_tests::cluster::council::Council;
 use city_tests::cluster::erase::{PATIENCE, body, file, officer_of, order, wait_confirmed};
 use city_tests::cluster::load::{Load, assert_kept, under_load};
-use city_tests::cluster::{Cluster, Node, said, wait_for};
+use city_tests::cluster::{Cluster, Node, http, said, wait_for};
 
 /// The validator that is backed up.
 const VICTIM: usize = 3;
@@ -74,6 +74,12 @@ fn files(backup: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// When the newest backup that is complete, or verified, was begun, as the running node says.
+fn newest(node: &Node, which: &str) -> Option<f64> {
+    let samples = http::metrics(&node.url()).ok()?;
+    samples.get(&format!("city_backup_{which}_timestamp_seconds")).copied()
+}
+
 #[test]
 fn a_backup_made_under_load_brings_a_lost_validator_back_without_a_vote() {
     let mut cluster = Cluster::up();
@@ -126,6 +132,11 @@ fn a_backup_made_under_load_brings_a_lost_validator_back_without_a_vote() {
     cluster.nodes[VICTIM].start();
     let agreed = cluster.wait_agreed();
     step("restored, and where the others are");
+    // What an alert goes by, of a node that was started with its shelf: the newest backup is one that was verified.
+    wait_for("the time of the newest backup among the metrics", PATIENCE, || {
+        let seen = ["complete", "verified"].map(|which| newest(&cluster.nodes[VICTIM], which));
+        (seen[0] == seen[1] && seen[0]? > 0.0).then_some(())
+    });
     assert_eq!(cluster.nodes[VICTIM].status().unwrap().exec_root, agreed.exec_root);
     let later: Vec<String> = (0..5).map(|at| format!("later-{at}")).collect();
     acknowledged.extend(file(&cluster, &clerk, &later).iter().map(ToString::to_string));

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -173,24 +174,21 @@ fn screen(cluster: &Cluster) {
 fn metrics(cluster: &Cluster) {
     let unreachable = f64::from(Condition::Unreachable.number());
     // A busy machine may have made the third one late for a moment.
-    let text = wait_for("metrics that tell the dead from the living", PATIENCE, || {
-        let mut answer = ureq::get(format!("{}/metrics", cluster.nodes[0].url())).call().unwrap();
-        let text = answer.body_mut().read_to_string().unwrap();
-        let states = [VICTIM, 3].map(|of| gauge(cluster, &text, "validator_state", of));
-        (states == [Some(unreachable), Some(0.0)]).then_some(text)
+    let samples = wait_for("metrics that tell the dead from the living", PATIENCE, || {
+        let samples = http::metrics(&cluster.nodes[0].url()).ok()?;
+        let states = [VICTIM, 3].map(|of| gauge(cluster, &samples, "validator_state", of));
+        (states == [Some(unreachable), Some(0.0)]).then_some(samples)
     });
-    let value = |name: &str, of: usize| gauge(cluster, &text, name, of);
-    let progress = text.lines().find_map(|line| line.strip_prefix("city_progress")).unwrap();
-    assert_eq!(progress.trim_start_matches("{}").trim().parse::<f64>(), Ok(1.0), "{text}");
+    let value = |name: &str, of: usize| gauge(cluster, &samples, name, of);
+    assert_eq!(samples.get("city_progress"), Some(&1.0), "{samples:#?}");
     assert!(value("validator_heard_ms", VICTIM) > value("validator_heard_ms", 3));
     assert!(value("validator_skew_ms", 3).is_some_and(|ms| ms.abs() < 250.0));
     assert!(value("validator_vote_lag_ms", 3).is_some() && value("validator_round_trip_ms", 3).is_some());
 }
 
 /// The value of a gauge about one validator.
-fn gauge(cluster: &Cluster, text: &str, name: &str, of: usize) -> Option<f64> {
-    let start = format!("city_{name}{{validator=\"{}\"}} ", cluster.nodes[of].name);
-    text.lines().find_map(|line| line.strip_prefix(&start)).map(|value| value.parse().unwrap())
+fn gauge(cluster: &Cluster, samples: &BTreeMap<String, f64>, name: &str, of: usize) -> Option<f64> {
+    samples.get(&format!("city_{name}{{validator=\"{}\"}}", cluster.nodes[of].name)).copied()
 }
 
 #[test]

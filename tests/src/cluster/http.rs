@@ -42,6 +42,22 @@ fn agent() -> ureq::Agent {
         .new_agent()
 }
 
+/// The samples of a node's `/metrics`: values by name and labels, as in `city_progress` or `city_validator_state{…}`.
+///
+/// # Errors
+/// When it does not answer.
+pub fn metrics(node: &str) -> Result<BTreeMap<String, f64>, Failed> {
+    let answer = agent().get(format!("{node}/metrics")).call();
+    let mut answer = answer.map_err(|error| Failed::Other(error.to_string()))?;
+    let text = answer.body_mut().read_to_string().map_err(|error| Failed::Other(error.to_string()))?;
+    let sample = |line: &str| {
+        let (name, value) = line.rsplit_once(' ')?;
+        let name = name.strip_suffix("{}").unwrap_or(name).to_owned();
+        Some((name, value.parse().ok()?))
+    };
+    Ok(text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
+}
+
 fn judge<T: DeserializeOwned>(
     answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> Result<T, Failed> {
