@@ -29,6 +29,14 @@ impl Council {
         &self.keys[0]
     }
 
+    /// Names of the members who approve what the first one proposes, as many as it takes.
+    ///
+    /// # Panics
+    /// When the ring has fewer.
+    pub fn others(&self, cluster: &Cluster) -> &[String] {
+        &self.keys[1..usize::from(cluster.genesis.document().council.threshold)]
+    }
+
     /// Runs `city validator`.
     pub fn validator(&self, cluster: &Cluster, args: &[&str]) -> Output {
         cluster.city(&[&["validator"], args, &["-o", "json", "--timeout", "100s"]].concat())
@@ -46,8 +54,7 @@ impl Council {
             let open = done(&self.validator(cluster, &["proposals"]));
             open["items"].as_array().into_iter().flatten().any(|row| row["record"] == record.as_str())
         };
-        let threshold = usize::from(cluster.genesis.document().council.threshold);
-        for key in &self.keys[1..threshold] {
+        for key in self.others(cluster) {
             assert!(waits(), "{record} waits");
             done(&self.validator(cluster, &["approve", &record, "--key", key]));
         }
