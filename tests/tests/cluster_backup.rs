@@ -74,10 +74,14 @@ fn files(backup: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// When the newest backup that is complete, or verified, was begun, as the running node says.
-fn newest(node: &Node, which: &str) -> Option<f64> {
-    let samples = http::metrics(&node.url()).ok()?;
-    samples.get(&format!("city_backup_{which}_timestamp_seconds")).copied()
+/// Waits for what the metrics of a running node say of when the newest complete backup was begun, and the newest verified one.
+fn newest(node: &Node, wanted: impl Fn(f64, f64) -> bool) {
+    wait_for("the times of the newest backups among the metrics", PATIENCE, || {
+        let samples = http::metrics(&node.url()).ok()?;
+        let time = |which: &str| samples.get(&format!("city_backup_{which}_timestamp_seconds")).copied();
+        let (complete, verified) = (time("complete")?, time("verified")?);
+        (verified > 0.0 && wanted(complete, verified)).then_some(())
+    });
 }
 
 #[test]
@@ -132,12 +136,12 @@ fn a_backup_made_under_load_brings_a_lost_validator_back_without_a_vote() {
     cluster.nodes[VICTIM].start();
     let agreed = cluster.wait_agreed();
     step("restored, and where the others are");
-    // What an alert goes by, of a node that was started with its shelf: the newest backup is one that was verified.
-    wait_for("the time of the newest backup among the metrics", PATIENCE, || {
-        let seen = ["complete", "verified"].map(|which| newest(&cluster.nodes[VICTIM], which));
-        (seen[0] == seen[1] && seen[0]? > 0.0).then_some(())
-    });
     assert_eq!(cluster.nodes[VICTIM].status().unwrap().exec_root, agreed.exec_root);
+    // What an alert goes by, of a node that was started with its shelf: the newest backup was found damaged, so the newest
+    // good one is an earlier one, until it is found whole again.
+    newest(&cluster.nodes[VICTIM], |complete, verified| complete > verified);
+    succeeded(&cluster.nodes[VICTIM].run("backup verify"));
+    newest(&cluster.nodes[VICTIM], |complete, verified| complete == verified);
     let later: Vec<String> = (0..5).map(|at| format!("later-{at}")).collect();
     acknowledged.extend(file(&cluster, &clerk, &later).iter().map(ToString::to_string));
     assert_kept(&cluster, &acknowledged);
