@@ -23,7 +23,7 @@ use crate::state::{Act, Flags, Needs, RecordHead, Signer, Status, VersionHead};
 pub(crate) use cascade::{check_base, follows, take_linked};
 pub(crate) use case::{act_of, check_act, check_case, check_repair_case, decision_needs};
 pub(crate) use due::{due_days, hold_end, plan_seal, take_due};
-pub(crate) use duty::{duties_of_filing, is_listed, keep_duties, review_duty};
+pub(crate) use duty::{duties_of_filing, is_listed, keep_duties};
 pub(crate) use rights::{check_rights, rights};
 
 /// Who takes a step.

@@ -94,7 +94,6 @@ catalogue! {
     ReadyStale = 432, "READY_STALE", "The validator's word that it is ready is older than ten minutes, or dated ahead of block time.", "Check the validator's clock and have it say so again.";
     ReadyNotNeeded = 433, "READY_NOT_NEEDED", "Nothing waits for this validator's word: it takes part already, or the next set is settled.", "If the next set lacks it, file again once the next epoch has begun.";
     NotWanted = 434, "VALIDATOR_NOT_WANTED", "No validator record in effect names this node's consensus key.", "Have the council approve the record first: city validator propose add, or replace-key.";
-    CalendarMissing = 435, "CALENDAR_MISSING", "A deadline counts working days of a year for which the ledger has no calendar.", "Have the council file gov.calendar for the year named in the detail, then send again.";
     SchemaUnsupported = 436, "SCHEMA_UNSUPPORTED", "The schema uses a keyword, or a keyword in a way, that the ledger does not read.", "See the detail for the place; docs/records.md lists what a schema may use.";
     SchemaIncompatible = 437, "SCHEMA_INCOMPATIBLE", "The schema changes what an earlier version of it says.", "Add optional properties and values at the end only, or register a new type.";
     SchemaNotInForce = 438, "SCHEMA_NOT_IN_FORCE", "No version of the type's schema with this number takes records on this day.", "File under a version in force: city schema list.";

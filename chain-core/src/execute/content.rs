@@ -197,7 +197,6 @@ impl<L: LedgerRead> Execution<'_, L> {
             registered.check_basis(&basis.details)?;
         }
         let duties = lifecycle::duties_of_filing(header, &basis.details, self.today);
-        self.check_calendars(&duties)?;
         Ok((lifecycle::content_needs(header, basis.details.legal_review), duties))
     }
 

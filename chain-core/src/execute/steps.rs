@@ -214,9 +214,6 @@ impl<L: LedgerRead> Execution<'_, L> {
         if !step.leaves_pending() {
             lifecycle::check_nothing_pending(&head)?;
         }
-        if step == Step::ReviewOpen {
-            self.check_review_calendar(&head)?;
-        }
         if let Operation::RepairDecide { case, outcome, .. } = operation {
             self.check_application(&record, case, *outcome)?;
         }
