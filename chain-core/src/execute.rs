@@ -5,6 +5,7 @@
 //! A transaction or operation that fails is an [`Outcome`] with a code, never an invalid block.
 
 mod accuse;
+mod alerts;
 mod automatic;
 mod content;
 mod devices;
@@ -16,6 +17,7 @@ mod index;
 mod links;
 mod membership;
 mod overlay;
+mod procurement;
 mod recovery;
 mod schemas;
 mod steps;
@@ -218,6 +220,8 @@ pub const AUTOMATIC_STEPS_MAX: usize = 256;
 pub const CASCADE_STEPS_MAX: usize = 256;
 /// Most promises of batches that one block looks at after they ran out; the rest follow in the next ones.
 pub const SILENCES_MAX: usize = 256;
+/// Most alerts whose approval was due that one block looks at; the rest follow in the next ones.
+pub const CONFIRMATIONS_MAX: usize = 256;
 /// Most gaps in streams that one block writes; the rest follow in the next ones.
 pub const GAPS_MAX: usize = 1_024;
 /// Longest chain of records that rest on one another, the lowest one not counted.
@@ -272,6 +276,7 @@ fn execute_ordered<L: LedgerRead>(
     execution.automatic_steps()?;
     execution.continue_gaps()?;
     execution.find_silences()?;
+    execution.find_unconfirmed()?;
     execution.begin_publications()?;
     execution.forget_transactions()?;
     for (batch, ordered) in (0..).zip(&block.batches) {

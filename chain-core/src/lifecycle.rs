@@ -7,6 +7,7 @@ pub(crate) mod anew;
 mod cascade;
 mod case;
 mod change;
+pub(crate) mod confirm;
 mod due;
 mod duty;
 pub mod replay;
@@ -120,7 +121,12 @@ pub(crate) fn roles_to_file(header: &Header) -> &'static [Role] {
         Details::Gap(_) => &[],
         // A subject comes to the counter of whatever agency, or through a portal.
         Details::None if header.lifecycle() == Lifecycle::Case => &[Role::Clerk, Role::Portal],
-        Details::None | Details::Notary(_) | Details::Device(_) | Details::Registered(_) => &[Role::Clerk],
+        Details::None
+        | Details::Notary(_)
+        | Details::Device(_)
+        | Details::Registered(_)
+        | Details::Alert(_)
+        | Details::Procurement(_) => &[Role::Clerk],
     }
 }
 
@@ -202,6 +208,15 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
         RecordType::DeviceKey => match &header.details {
             Details::DeviceKey(event) if event.proof.is_some() => return Needs::NONE,
             _ => Needs::SUPERVISOR,
+        },
+        // What cannot wait is approved afterwards: see [`confirm::pending`].
+        RecordType::Alert => match &header.details {
+            Details::Alert(alert) if alert.immediate => return Needs::NONE,
+            _ => Needs::SUPERVISOR,
+        },
+        RecordType::Procurement => match &header.details {
+            Details::Procurement(release) if release.is_decision() => Needs::SUPERVISOR,
+            _ => Needs::NONE,
         },
         RecordType::ListEntry => Needs::LEGAL_REVIEWER.with(Needs::SUPERVISOR),
         // Whoever promises, objects or applies needs nobody's leave; that a promise was kept or broken is a finding.
@@ -458,8 +473,10 @@ pub(crate) fn check_change_state(head: &RecordHead, step: Step) -> Result<(), Re
 }
 
 /// Refuses a change while another one waits for approval.
-pub(crate) fn check_nothing_pending(head: &RecordHead) -> Result<(), Refusal> {
+pub(crate) fn check_nothing_pending(head: &RecordHead, step: Step) -> Result<(), Refusal> {
     match &head.pending {
+        // What was in effect before anybody approved it can be ended at once.
+        Some(pending) if pending.step == Step::Confirm && step == Step::Revoke => Ok(()),
         Some(pending) => {
             let detail = format!("a step to {} waits for approval", pending.step);
             Err(Refusal::new(Code::BadState, detail))
@@ -510,6 +527,7 @@ pub(crate) fn carry_out(head: &mut RecordHead, step: Step, act: Act, by: &OrgId)
         }
         Step::ReleaseHold => due::end_hold(head),
         Step::Annotate => head.annotations = head.annotations.saturating_add(1),
+        Step::Confirm => {}
         _ => head.flags = head.flags.with(Flags::PUBLICATION_STOPPED),
     }
 }

@@ -3,7 +3,7 @@
 //! The [`Header`] identifies no person and holds everything a state change needs, so a validator that
 //! replays history after a body was erased reaches the same state. The body is canonical JSON bound to the
 //! header by a salted commitment; its shapes and rules stand one file per family:
-//! [`credit`] (licences and penalties), [`egov`] (decisions and document fingerprints), [`device`] (devices, batches of
+//! [`alert`], [`credit`] (licences and penalties), [`egov`] (decisions and document fingerprints), [`device`] (devices, batches of
 //! readings and gaps), [`governance`] (agencies, members and legal bases), [`calendar`], [`schema`] and [`validator`]. The last
 //! four have no body: their content is in the header's [`Details`]. Types without rules of their own in Rust are
 //! [`registered`]: the council votes their schema.
@@ -12,6 +12,7 @@
 //! P0 and P1 bodies are held and judged by every validator. P2 to P4 bodies never reach them; countersigners
 //! attest those. Persons and individual businesses are P3 (PIPL arts. 4, 28; GB 32100 prefix 92).
 
+pub mod alert;
 pub mod body;
 pub mod calendar;
 pub mod credit;
@@ -33,10 +34,12 @@ use crate::date::Date;
 use crate::id::{ChainId, RecordId};
 use crate::layout::{Layout, closed_list, read_list, read_option, write_list, write_option};
 use crate::org::OrgId;
+use alert::AlertDetails;
 use calendar::CalendarDetails;
 use device::batch::BatchDetails;
 use device::gap::GapDetails;
 use device::{DeviceDetails, KeyEventDetails};
+use egov::procurement::ProcurementDetails;
 use governance::{AgencyDetails, BasisDetails, MemberDetails};
 pub use record_type::{Lifecycle, RecordType, TypeKey};
 use schema::{SchemaDetails, TypeTerms};
@@ -134,13 +137,15 @@ closed_list!(
         Repairs = 9, "repairs";
         /// Says why a gap in a stream came about.
         Explains = 10, "explains";
+        /// Of an alert: takes its place, or calls it off.
+        Updates = 11, "updates";
     }
 );
 
 impl Relation {
     /// Whether the ledger keeps it in both directions, because steps on the one record follow from steps on the other.
     pub const fn is_followed(self) -> bool {
-        matches!(self, Self::BasedOn | Self::ObjectsTo | Self::Repairs | Self::Explains)
+        matches!(self, Self::BasedOn | Self::ObjectsTo | Self::Repairs | Self::Explains | Self::Updates)
     }
 
     /// The types that it may point to; none stands for any.
@@ -156,7 +161,9 @@ impl Relation {
             (Self::Explains, RecordType::DocFingerprint | RecordType::Decision) => {
                 Some(&[RecordType::SensorGap])
             }
-            (Self::Explains, _) => Some(&[]),
+            (Self::Updates, RecordType::Alert) => Some(&[RecordType::Alert]),
+            (Self::Explains | Self::Updates, _) => Some(&[]),
+            (Self::PreviousInProcess, RecordType::Procurement) => Some(&[RecordType::Procurement]),
             (Self::Notice, _) => Some(&[RecordType::Decision, RecordType::DocFingerprint]),
             _ => None,
         }
@@ -235,6 +242,10 @@ pub enum Details {
     Schema(Box<SchemaDetails>),
     /// Of a record of a registered type: the terms of its type.
     Registered(TypeTerms),
+    /// Of `security.alert`.
+    Alert(AlertDetails),
+    /// Of `egov.procurement`.
+    Procurement(Box<ProcurementDetails>),
 }
 
 impl Layout for Details {
@@ -255,6 +266,8 @@ impl Layout for Details {
             Self::DeviceKey(details) => details.write(writer.u8(17)),
             Self::Batch(details) => details.write(writer.u8(18)),
             Self::Gap(details) => details.write(writer.u8(19)),
+            Self::Alert(details) => details.write(writer.u8(20)),
+            Self::Procurement(details) => details.write(writer.u8(21)),
         }
     }
 
@@ -273,6 +286,8 @@ impl Layout for Details {
             17 => KeyEventDetails::read(reader).map(|details| Self::DeviceKey(Box::new(details))),
             18 => BatchDetails::read(reader).map(|details| Self::Batch(Box::new(details))),
             19 => GapDetails::read(reader).map(|details| Self::Gap(Box::new(details))),
+            20 => AlertDetails::read(reader).map(Self::Alert),
+            21 => ProcurementDetails::read(reader).map(|details| Self::Procurement(Box::new(details))),
             _ => Err(reader.error("unknown details")),
         }
     }

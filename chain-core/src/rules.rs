@@ -44,7 +44,8 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
     let fitting = match &header.details {
         Details::None => {
             let registered = matches!(record_type, RecordType::Registered(_));
-            !record_type.is_governance() && !record_type.is_of_devices() && !registered
+            let detailed = record_type.is_of_devices() || record_type.has_content_details();
+            !record_type.is_governance() && !detailed && !registered
         }
         Details::Agency(_) => record_type == RecordType::Agency,
         Details::Member(_) => record_type == RecordType::Member,
@@ -58,6 +59,8 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
         Details::DeviceKey(_) => record_type == RecordType::DeviceKey,
         Details::Batch(_) => record_type == RecordType::SensorBatch,
         Details::Gap(_) => record_type == RecordType::SensorGap,
+        Details::Alert(_) => record_type == RecordType::Alert,
+        Details::Procurement(_) => record_type == RecordType::Procurement,
     };
     if !fitting {
         return Err(Refusal::new(Code::SchemaInvalid, format!("details do not fit {record_type}")));
@@ -69,6 +72,11 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
         terms.check()?;
     }
     device::check_header(chain_id, header)?;
+    match &header.details {
+        Details::Alert(details) => details.check(header)?,
+        Details::Procurement(details) => details.check(header)?,
+        _ => {}
+    }
     let bodiless = record_type.is_of_devices() && record_type != RecordType::Device;
     if header.body_commit.is_none() && !bodiless {
         return Err(Refusal::new(Code::BodyMissing, format!("{record_type} wants a body commitment")));

@@ -44,9 +44,13 @@
 //! | 0x98 | time, record id of a registration, stream | nothing; the queue of promises that run out |
 //! | 0x99 | height, number | a gap that a block had no room for |
 //! | 0x9a | record id of a batch | record id of its device's registration, time of the last reading |
+//! | 0x9b | record id | [`crate::record::Details`] that later records of its chain are held against |
+//! | 0x9c | time, record id | nothing; the queue of alerts that took effect before their approval |
+//! | 0x9d | agency, digest of an ocid | where the procurement stands |
 
 mod accuse;
 mod calendar;
+mod chain;
 mod device;
 mod erasure;
 mod head;
@@ -67,6 +71,7 @@ use crate::org::OrgId;
 use crate::record::governance::{BasisDetails, LIST_MAX, Role};
 pub use accuse::{OffenceEntry, OffenderEntry, author_of_frozen_lane};
 pub use calendar::CalendarEntry;
+pub(crate) use chain::{ProcessEntry, StageEntry};
 pub use device::{DeviceEntry, DeviceKeyEntry, StreamEntry};
 pub use erasure::{BodyPlace, Confirmation, ErasureEntry};
 pub use head::{
@@ -125,12 +130,16 @@ impl Flags {
     /// Of a gap: a record of the device's agency says why it came about.
     pub const EXPLAINED: Self = Self(16);
 
-    const NAMES: [(Self, &'static str); 5] = [
+    /// Took effect at once and was not approved in time afterwards. The mark stays.
+    pub const UNCONFIRMED: Self = Self(32);
+
+    const NAMES: [(Self, &'static str); 6] = [
         (Self::DISPUTED, "disputed"),
         (Self::UNDER_REVIEW, "under_review"),
         (Self::PUBLICATION_STOPPED, "publication_stopped"),
         (Self::LEGAL_HOLD, "legal_hold"),
         (Self::EXPLAINED, "explained"),
+        (Self::UNCONFIRMED, "unconfirmed"),
     ];
 
     /// The bits.
@@ -140,7 +149,7 @@ impl Flags {
 
     /// Flags from bits; `None` when an unknown bit is set.
     pub const fn from_bits(bits: u8) -> Option<Self> {
-        if bits > 31 { None } else { Some(Self(bits)) }
+        if bits > 63 { None } else { Some(Self(bits)) }
     }
 
     /// Whether all marks of `other` are set.
@@ -330,6 +339,7 @@ pub mod key {
 
     pub use super::accuse::key::*;
     pub use super::calendar::key::*;
+    pub use super::chain::key::*;
     pub use super::device::key::*;
     pub use super::schema::key::*;
 

@@ -43,6 +43,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         let status = version.status;
         let mut head = RecordHead::first(header, version, self.height);
         head.duties = duties;
+        head.pending = lifecycle::confirm::pending(header, digest, &call.author.actor());
         let done = self.record_step(call, &head, header.version, status)?;
         self.file_governance(header)?;
         self.keep_listing(header, subject);
@@ -53,6 +54,9 @@ impl<L: LedgerRead> Execution<'_, L> {
         self.put_head(header.record, &mut head)?;
         self.open_case(header)?;
         self.follow_explanations(&header.record, Status::Submitted, &head)?;
+        self.keep_chained(header);
+        self.follow_updates(&header.record, Status::Submitted, &head)?;
+        self.follow_release(&header.record, Status::Submitted, &head)?;
         if let Details::Batch(batch) = &header.details {
             self.accept_batch(header, batch)?;
         }
@@ -139,6 +143,11 @@ impl<L: LedgerRead> Execution<'_, L> {
         self.check_automatic_evidence(header)?;
         self.check_officers(call, header)?;
         self.check_links(header)?;
+        match &header.details {
+            Details::Alert(alert) => self.check_alert(header, alert)?,
+            Details::Procurement(release) => self.check_release(call.author, &header.agency, release)?,
+            _ => {}
+        }
         Ok(Content { needs, subject, duties })
     }
 

@@ -206,6 +206,8 @@ pub fn judge(record_type: RecordType, class: Class, text: &str) -> Result<Derive
         RecordType::DocFingerprint => super::egov::judge_fingerprint(&mut fields, class),
         RecordType::Device => super::device::judge_registration(&mut fields),
         RecordType::SensorBatch => super::device::batch::judge_batch(&mut fields),
+        RecordType::Alert => super::alert::judge_alert(&mut fields),
+        RecordType::Procurement => super::egov::procurement::judge_procurement(&mut fields),
         RecordType::Agency
         | RecordType::Member
         | RecordType::LegalBasis

@@ -1,6 +1,7 @@
-//! The e-governance family: decisions of authorities, and fingerprints of documents kept elsewhere; [`property`] holds
-//! events of the real estate register.
+//! The e-governance family: decisions of authorities, and fingerprints of documents kept elsewhere; [`procurement`] holds
+//! releases of public procurements, [`property`] events of the real estate register.
 
+pub mod procurement;
 pub mod property;
 
 use serde::{Deserialize, Serialize};

@@ -210,6 +210,10 @@ record_types! {
     SensorGap = 0x0405, "sensor.gap";
     /// One version of the schema of a registered type (JSON Schema 2020-12).
     Schema = 0x0106, "gov.schema";
+    /// A public warning (CAP 1.2; Emergency Response Law arts. 63-64).
+    Alert = 0x0501, "security.alert";
+    /// A release of a public procurement (Open Contracting Data Standard 1.1).
+    Procurement = 0x0304, "egov.procurement";
 }
 
 impl RecordType {
@@ -303,7 +307,12 @@ impl RecordType {
             Self::Licence | Self::Penalty | Self::ListEntry | Self::Measure => Lifecycle::Published,
             Self::Decision | Self::PropertyEvent => Lifecycle::Register,
             Self::Commitment | Self::Objection | Self::Repair => Lifecycle::Case,
-            Self::DocFingerprint | Self::DeviceKey | Self::SensorBatch | Self::SensorGap => Lifecycle::Append,
+            Self::DocFingerprint
+            | Self::DeviceKey
+            | Self::SensorBatch
+            | Self::SensorGap
+            | Self::Alert
+            | Self::Procurement => Lifecycle::Append,
             Self::Registered(_) => return None,
         })
     }
@@ -324,6 +333,11 @@ impl RecordType {
         self.is_governance() || matches!(self, Self::Device | Self::DeviceKey)
     }
 
+    /// Whether the header of every record of this type has details that repeat what its body says for state changes.
+    pub const fn has_content_details(self) -> bool {
+        matches!(self, Self::Alert | Self::Procurement)
+    }
+
     /// Whether it rests on the legal basis of the device that it is about instead of naming one.
     pub const fn inherits_basis(self) -> bool {
         matches!(self, Self::SensorBatch | Self::SensorGap)
@@ -333,7 +347,7 @@ impl RecordType {
     pub const fn classes(self) -> &'static [Class] {
         match self {
             Self::Agency | Self::Member | Self::LegalBasis | Self::Validator => &[Class::P0],
-            Self::Calendar | Self::Schema | Self::Decision => &[Class::P0],
+            Self::Calendar | Self::Schema | Self::Decision | Self::Alert => &[Class::P0],
             // Its schema says which of them; P4 stands on the chain in batches alone.
             Self::Registered(_) => &[Class::P0, Class::P1, Class::P2, Class::P3],
             Self::Licence | Self::Penalty | Self::Commitment => &[Class::P1, Class::P3],
@@ -341,6 +355,7 @@ impl RecordType {
             Self::Objection | Self::Repair => &[Class::P0, Class::P1, Class::P3],
             Self::DocFingerprint => &[Class::P0, Class::P3],
             Self::PropertyEvent => &[Class::P3],
+            Self::Procurement => &[Class::P0, Class::P2],
             Self::Device | Self::DeviceKey | Self::SensorBatch | Self::SensorGap => &[Class::P0],
         }
     }
@@ -355,6 +370,8 @@ impl RecordType {
                 | Self::ListEntry
                 | Self::PropertyEvent
                 | Self::Device
+                | Self::Alert
+                | Self::Procurement
         )
     }
 

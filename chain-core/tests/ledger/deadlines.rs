@@ -324,7 +324,10 @@ fn nobody_is_turned_away_because_a_calendar_is_missing() {
     // From a Wednesday, with weekends as the only days of rest. A term in calendar days needs no calendar.
     let objected = row("A1", "objection_decision", "2026-05-11", true, false);
     let published = row("A1", "publication", "2026-05-15", true, false);
-    assert_eq!(sorted(&city), [objected, published, row("A2", "review_decision", "2026-07-05", false, false)]);
+    assert_eq!(
+        sorted(&city),
+        [objected, published, row("A2", "review_decision", "2026-07-05", false, false)]
+    );
     city.at("2026-08-07T09:00:00+08:00");
     let body = json!({ "target": record, "received_on": "2026-08-07", "origin": origin() });
     let case = city.submit("A1/clerk1", file("A1", RecordType::Repair, "r1", &body)).unwrap().record;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod accuse;
+mod alerts;
 mod amendment;
 mod automatic;
 mod cascade;
@@ -16,6 +17,7 @@ mod erasure;
 mod governance;
 mod official_data;
 mod pitfalls;
+mod procurement;
 mod reading;
 mod recovery;
 mod replay;
@@ -30,6 +32,7 @@ mod station;
 mod streams;
 mod subjects;
 mod timeline;
+mod town;
 mod transactions;
 mod validators;
 mod vectors;
