@@ -227,6 +227,7 @@ pub fn governance_header(
         Details::Validator(_) => RecordType::Validator,
         Details::Calendar(_) => RecordType::Calendar,
         Details::Schema(_) => RecordType::Schema,
+        Details::Params(_) => RecordType::Params,
         _ => RecordType::Member,
     };
     let idempotency = idempotency_digest(dedupe_key, record_type, idempotency_key);

@@ -106,17 +106,20 @@ pub(crate) fn version_conflict(version: u32, head: &RecordHead) -> Refusal {
 }
 
 /// Which roles file a record.
-pub(crate) fn roles_to_file(header: &Header) -> &'static [Role] {
+pub fn roles_to_file(header: &Header) -> &'static [Role] {
     match &header.details {
         Details::Agency(_)
         | Details::LegalBasis(_)
         | Details::Validator(_)
         | Details::Calendar(_)
-        | Details::Schema(_) => &[Role::CouncilMember],
+        | Details::Schema(_)
+        | Details::Params(_) => &[Role::CouncilMember],
         Details::Member(details) if details.role.is_granted_by_council() => &[Role::CouncilMember],
         Details::Member(_) => &[Role::AgencyAdmin],
         Details::DeviceKey(_) => &[Role::Clerk, Role::Device],
         Details::Batch(_) => &[Role::Device, Role::Gateway],
+        Details::CommitBatch(_) => &[Role::Gateway],
+        Details::StatusList(_) => &[Role::AgencyAdmin],
         // The ledger writes them itself.
         Details::Gap(_) => &[],
         // A subject comes to the counter of whatever agency, or through a portal.
@@ -164,7 +167,7 @@ pub(crate) fn check_first(header: &Header) -> Result<(), Refusal> {
 /// Refuses a new version that cannot follow on the head.
 pub(crate) fn check_amendment(head: &RecordHead, header: &Header) -> Result<(), Refusal> {
     let fixed = matches!(header.lifecycle(), Lifecycle::Append)
-        || matches!(header.record_type, RecordType::LegalBasis | RecordType::Schema)
+        || matches!(header.record_type, RecordType::LegalBasis | RecordType::Schema | RecordType::Params)
         || header.record_type.case_relation().is_some();
     if fixed {
         return Err(Refusal::new(Code::NotAmendable, format!("type {}", header.record_type)));
@@ -203,6 +206,7 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
         | RecordType::Decision
         | RecordType::Measure
         | RecordType::PropertyEvent
+        | RecordType::Certificate
         | RecordType::Device => Needs::SUPERVISOR,
         // What the old key has signed needs nobody's leave.
         RecordType::DeviceKey => match &header.details {
@@ -239,8 +243,11 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
         | RecordType::Validator
         | RecordType::Calendar
         | RecordType::Schema
+        | RecordType::Params
         | RecordType::SensorBatch
-        | RecordType::SensorGap => Needs::NONE,
+        | RecordType::SensorGap
+        | RecordType::CommitBatch
+        | RecordType::StatusList => Needs::NONE,
     };
     let reviewed = legal_review && header.lifecycle() != Lifecycle::Case;
     if reviewed { needs.with(Needs::LEGAL_REVIEWER) } else { needs }
@@ -589,6 +596,9 @@ pub(crate) fn is_live(status: Status) -> bool {
 impl RecordType {
     /// Whether only the council changes records of this type.
     pub(crate) const fn is_of_council(self) -> bool {
-        matches!(self, Self::Agency | Self::LegalBasis | Self::Validator | Self::Calendar | Self::Schema)
+        matches!(
+            self,
+            Self::Agency | Self::LegalBasis | Self::Validator | Self::Calendar | Self::Schema | Self::Params
+        )
     }
 }

@@ -20,6 +20,8 @@ pub mod deadline;
 pub mod device;
 pub mod egov;
 pub mod governance;
+pub mod health;
+pub mod params;
 pub mod record_type;
 pub mod registered;
 pub mod schema;
@@ -39,8 +41,11 @@ use calendar::CalendarDetails;
 use device::batch::BatchDetails;
 use device::gap::GapDetails;
 use device::{DeviceDetails, KeyEventDetails};
+use egov::certificate::StatusListDetails;
 use egov::procurement::ProcurementDetails;
 use governance::{AgencyDetails, BasisDetails, MemberDetails};
+use health::CommitBatchDetails;
+use params::ParamsDetails;
 pub use record_type::{Lifecycle, RecordType, TypeKey};
 use schema::{SchemaDetails, TypeTerms};
 use validator::ValidatorDetails;
@@ -164,6 +169,8 @@ impl Relation {
             (Self::Updates, RecordType::Alert) => Some(&[RecordType::Alert]),
             (Self::Explains | Self::Updates, _) => Some(&[]),
             (Self::PreviousInProcess, RecordType::Procurement) => Some(&[RecordType::Procurement]),
+            (Self::PreviousInProcess, RecordType::StatusList) => Some(&[RecordType::StatusList]),
+            (Self::PartOf, RecordType::Certificate) => Some(&[RecordType::StatusList]),
             (Self::Notice, _) => Some(&[RecordType::Decision, RecordType::DocFingerprint]),
             _ => None,
         }
@@ -246,6 +253,12 @@ pub enum Details {
     Alert(AlertDetails),
     /// Of `egov.procurement`.
     Procurement(Box<ProcurementDetails>),
+    /// Of `health.commit_batch`.
+    CommitBatch(CommitBatchDetails),
+    /// Of `egov.status_list`.
+    StatusList(StatusListDetails),
+    /// Of `gov.params`.
+    Params(Box<ParamsDetails>),
 }
 
 impl Layout for Details {
@@ -262,12 +275,15 @@ impl Layout for Details {
             Self::Calendar(details) => details.write(writer.u8(6)),
             Self::Schema(details) => details.write(writer.u8(7)),
             Self::Registered(terms) => terms.write(writer.u8(8)),
+            Self::Params(details) => details.write(writer.u8(9)),
             Self::Device(details) => details.write(writer.u8(16)),
             Self::DeviceKey(details) => details.write(writer.u8(17)),
             Self::Batch(details) => details.write(writer.u8(18)),
             Self::Gap(details) => details.write(writer.u8(19)),
             Self::Alert(details) => details.write(writer.u8(20)),
             Self::Procurement(details) => details.write(writer.u8(21)),
+            Self::CommitBatch(details) => details.write(writer.u8(22)),
+            Self::StatusList(details) => details.write(writer.u8(23)),
         }
     }
 
@@ -282,12 +298,15 @@ impl Layout for Details {
             6 => CalendarDetails::read(reader).map(|details| Self::Calendar(Box::new(details))),
             7 => SchemaDetails::read(reader).map(|details| Self::Schema(Box::new(details))),
             8 => TypeTerms::read(reader).map(Self::Registered),
+            9 => ParamsDetails::read(reader).map(|details| Self::Params(Box::new(details))),
             16 => DeviceDetails::read(reader).map(|details| Self::Device(Box::new(details))),
             17 => KeyEventDetails::read(reader).map(|details| Self::DeviceKey(Box::new(details))),
             18 => BatchDetails::read(reader).map(|details| Self::Batch(Box::new(details))),
             19 => GapDetails::read(reader).map(|details| Self::Gap(Box::new(details))),
             20 => AlertDetails::read(reader).map(Self::Alert),
             21 => ProcurementDetails::read(reader).map(|details| Self::Procurement(Box::new(details))),
+            22 => CommitBatchDetails::read(reader).map(Self::CommitBatch),
+            23 => StatusListDetails::read(reader).map(Self::StatusList),
             _ => Err(reader.error("unknown details")),
         }
     }

@@ -22,6 +22,7 @@
 //! | 0x0b | record id | [`ErasureEntry`] |
 //! | 0x0c | year | [`CalendarEntry`] |
 //! | 0x0d | type key, version | [`SchemaEntry`] |
+//! | 0x0e | first day, the latest one first | [`ParamsEntry`] |
 //! | 0x10 | record id of a registration | [`DeviceEntry`] |
 //! | 0x11 | record id of a registration, stream | [`StreamEntry`] |
 //! | 0x12 | device key | [`DeviceKeyEntry`] |
@@ -47,6 +48,7 @@
 //! | 0x9b | record id | [`crate::record::Details`] that later records of its chain are held against |
 //! | 0x9c | time, record id | nothing; the queue of alerts that took effect before their approval |
 //! | 0x9d | agency, digest of an ocid | where the procurement stands |
+//! | 0x9e | agency, digest of a status list's number | record id of its newest version |
 
 mod accuse;
 mod calendar;
@@ -56,6 +58,7 @@ mod erasure;
 mod head;
 mod membership;
 mod name;
+mod params;
 mod schema;
 pub mod tree;
 
@@ -80,6 +83,7 @@ pub use head::{
 };
 pub use membership::{EpochEntry, NAMES_MAX, ReadyEntry, Scheduled, ValidatorEntry};
 pub use name::EntryName;
+pub use params::ParamsEntry;
 pub use schema::SchemaEntry;
 
 use crate::record::{BasisRef, CODE_BYTES_MAX, NAME_BYTES_MAX, RecordType, Relation};
@@ -341,6 +345,7 @@ pub mod key {
     pub use super::calendar::key::*;
     pub use super::chain::key::*;
     pub use super::device::key::*;
+    pub use super::params::key::*;
     pub use super::schema::key::*;
 
     /// Kinds from here on are derived indexes and stay out of the state tree.

@@ -109,6 +109,7 @@ catalogue! {
     ReviewMissing = 456, "REVIEW_MISSING", "Automatic readings need a review by an officer before they are evidence.", "File the review, or its fingerprint, and name it as evidence beside the batch.";
     AlertStatusDiffers = 457, "ALERT_STATUS_DIFFERS", "An alert and those that it updates or cancels are not all actual, or not all of one exercise, test or system message.", "Refer to alerts of the same status: no test ends an actual alert, and the other way round.";
     ReleaseOrder = 458, "RELEASE_ORDER", "The release does not follow on the last one of its process, or its stage comes too early.", "Name the last release in effect as previous; award after tender, contract after award, implementation after contract.";
+    BeyondBounds = 459, "BEYOND_BOUNDS", "A parameter lies beyond its bounds; no vote goes below what the law asks for.", "See the detail for the bounds and what they rest on.";
 
     // 5 proof: checking what others hand over
     ProofInvalid = 501, "PROOF_INVALID", "The proof does not lead to the root.", "The receipt or the record was altered; alarm the auditor.";

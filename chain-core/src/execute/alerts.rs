@@ -12,22 +12,26 @@ use crate::lifecycle;
 use crate::operation::Step;
 use crate::record::alert::AlertDetails;
 use crate::record::{Details, Header, Relation};
-use crate::rules::CAPTURED_AHEAD_MS_MAX;
 use crate::state::{RecordHead, Status, key};
 
-/// How long after its filing a supervisor approves an alert that could not wait: an hour.
-const CONFIRM_WITHIN_MS: u64 = 60 * 60 * 1_000;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 impl<L: LedgerRead> Execution<'_, L> {
     /// Judges an alert against block time and the alerts that it refers to.
     pub(super) fn check_alert(&self, header: &Header, alert: &AlertDetails) -> Result<(), Fail> {
         let refuse = |code, detail: String| Err(Fail::Refused(Refusal::new(code, detail)));
-        if alert.sent_ms > self.time_ms.saturating_add(CAPTURED_AHEAD_MS_MAX) {
+        if alert.sent_ms > self.latest_capture_ms() {
             return refuse(Code::DateOrder, "sent lies after block time".to_owned());
         }
         if let Some(expires_ms) = alert.expires_ms {
             if expires_ms <= self.time_ms {
                 return refuse(Code::DateOrder, "info.expires lies before block time".to_owned());
+            }
+            let days = self.params.alert_days_max;
+            if expires_ms.saturating_sub(alert.sent_ms) > u64::from(days) * DAY_MS {
+                let detail =
+                    format!("info.expires is more than {days} days after sent; update before the end");
+                return refuse(Code::DateOrder, detail);
             }
             let last = Date::of_time(expires_ms, self.chain.utc_offset_minutes);
             if header.effective_to != Some(last) {
@@ -68,7 +72,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             self.state.put(key::chained(&header.record), header.details.to_canonical());
         }
         if let Details::Alert(AlertDetails { immediate: true, .. }) = &header.details {
-            let due = self.time_ms.saturating_add(CONFIRM_WITHIN_MS);
+            let due = self.time_ms + u64::from(self.params.confirm_alert_within_s) * 1_000;
             self.state.put(key::confirmation(due, &header.record), Vec::new());
         }
     }

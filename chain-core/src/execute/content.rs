@@ -55,6 +55,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         self.open_case(header)?;
         self.follow_explanations(&header.record, Status::Submitted, &head)?;
         self.keep_chained(header);
+        self.keep_newest_list(header);
         self.follow_updates(&header.record, Status::Submitted, &head)?;
         self.follow_release(&header.record, Status::Submitted, &head)?;
         if let Details::Batch(batch) = &header.details {
@@ -146,6 +147,9 @@ impl<L: LedgerRead> Execution<'_, L> {
         match &header.details {
             Details::Alert(alert) => self.check_alert(header, alert)?,
             Details::Procurement(release) => self.check_release(call.author, &header.agency, release)?,
+            Details::StatusList(list) => self.check_status_list(header, list)?,
+            Details::CommitBatch(batch) => self.check_commit_batch(batch)?,
+            Details::None if header.record_type == RecordType::Certificate => self.check_list_of(header)?,
             _ => {}
         }
         Ok(Content { needs, subject, duties })
@@ -168,8 +172,12 @@ impl<L: LedgerRead> Execution<'_, L> {
                     Some(registered) => rules::check_registered_body(header, body, registered)?,
                     None => rules::check_body(header, body)?,
                 };
-                let latest = self.time_ms.saturating_add(rules::CAPTURED_AHEAD_MS_MAX);
-                if derived.captured_ms.is_some_and(|captured| captured > latest) {
+                let limit = usize::try_from(self.params.body_bytes_max).unwrap_or(usize::MAX);
+                if body.json.len() > limit {
+                    let detail = format!("the body has {} bytes, at most {limit}", body.json.len());
+                    return Err(Refusal::new(Code::SizeLimit, detail).into());
+                }
+                if derived.captured_ms.is_some_and(|captured| captured > self.latest_capture_ms()) {
                     let detail = "origin.captured lies after block time".to_owned();
                     return Err(Refusal::new(Code::DateOrder, detail).into());
                 }

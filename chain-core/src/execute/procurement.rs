@@ -10,7 +10,6 @@ use crate::layout::Layout as _;
 use crate::org::OrgId;
 use crate::record::Details;
 use crate::record::egov::procurement::{ProcurementDetails, ReleaseTag, Stage};
-use crate::rules::CAPTURED_AHEAD_MS_MAX;
 use crate::state::{ProcessEntry, RecordHead, StageEntry, Status, key};
 
 /// Stages that one clerk may not file both of: who calls for tenders does not award, who signs does not accept.
@@ -31,7 +30,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         release: &ProcurementDetails,
     ) -> Result<(), Fail> {
         let refuse = |code, detail: String| Err(Fail::Refused(Refusal::new(code, detail)));
-        if release.date_ms > self.time_ms.saturating_add(CAPTURED_AHEAD_MS_MAX) {
+        if release.date_ms > self.latest_capture_ms() {
             return refuse(Code::DateOrder, "date lies after block time".to_owned());
         }
         let process = self.process(agency, release)?;

@@ -85,6 +85,14 @@ pub(super) mod key {
         writer.finish()
     }
 
+    /// Of the newest version of a status list of an agency.
+    pub fn newest_list(agency: &OrgId, list: &Digest) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(80);
+        agency.write(writer.u8(0x9e));
+        writer.digest(list);
+        writer.finish()
+    }
+
     /// Of the details of a record that later records of its chain are held against.
     pub fn chained(record: &RecordId) -> Vec<u8> {
         let mut writer = Writer::with_capacity(40);
