@@ -19,7 +19,7 @@ fn body(release: &str, tags: &[&str], previous: Option<RecordId>) -> Value {
     let mut body = json!({
         "ocid": OCID, "release_id": release, "tags": tags, "date": "2026-05-06T08:00:00+08:00",
         "title": text("道路照明改造工程"), "buyer": agency("A1").to_string(), "method": "open", "status": "active",
-        "value": { "currency": "CNY", "minor": 1_000_000_00 },
+        "value": { "currency": "CNY", "minor": 100_000_000 },
         "package": chain_core::crypto::Digest::tagged(b"package", &[release.as_bytes()]).to_string(),
         "documents": [{
             "sha256": chain_core::crypto::Digest::tagged(b"document", &[]).to_string(), "size": 10,
