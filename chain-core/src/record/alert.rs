@@ -232,7 +232,7 @@ pub struct AlertDetails {
     pub status: AlertStatus,
     /// What it does.
     pub kind: AlertKind,
-    /// Whether it takes effect before a supervisor has approved it.
+    /// Whether it takes effect before a supervisor has approved it: urgency `immediate`, and no cancellation.
     pub immediate: bool,
     /// When it was sent, milliseconds since 1970.
     pub sent_ms: u64,
@@ -254,6 +254,10 @@ impl AlertDetails {
         if self.kind != AlertKind::Alert && updates == 0 {
             let detail = format!("references: the kind {} wants the alerts that it is about", self.kind);
             return Err(Refusal::new(Code::MissingField, detail));
+        }
+        if self.kind == AlertKind::Cancel && self.immediate {
+            let detail = "a cancellation waits for a supervisor: one officer alone calls no alert off";
+            return Err(Refusal::new(Code::BadParameter, detail));
         }
         let Some(expires_ms) = self.expires_ms else {
             if self.kind != AlertKind::Cancel {
@@ -446,7 +450,7 @@ pub(super) fn judge_alert(fields: &mut Fields<'_>) -> Result<Derived, Refusal> {
     let details = AlertDetails {
         status,
         kind,
-        immediate: same.is_some_and(|same| same.urgency == AlertUrgency::Immediate),
+        immediate: !called_off && same.is_some_and(|same| same.urgency == AlertUrgency::Immediate),
         sent_ms,
         expires_ms: same.map(|same| same.expires.0),
     };

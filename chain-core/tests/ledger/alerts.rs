@@ -299,10 +299,21 @@ fn what_the_ledger_knows_is_held_against_an_alert() {
     let mut wrong = changed(&|_| {});
     wrong.header.details = Details::None;
     submit(&mut city, "a header without details", wrong, Err(Code::SchemaInvalid));
+    let mut unnumbered = changed(&|_| {});
+    unnumbered.header.natural_key = None;
+    submit(&mut city, "a header without number", unnumbered, Err(Code::MissingField));
     let own = effective(&mut city, "A1", &body("A1", "a1"));
     let theirs = effective(&mut city, "A2", &body("A2", "a1"));
     let drill =
         effective(&mut city, "A1", &with(&body("A1", "d1"), |body| body["status"] = json!("exercise")));
+    let alone =
+        with(&later("A1", "u0", "cancel", &[own]), |body| body["info"][0]["urgency"] = json!("immediate"));
+    let mut bent = file("A1", &alone);
+    let Details::Alert(details) = &mut bent.header.details else { panic!("details of an alert") };
+    details.immediate = true;
+    submit(&mut city, "G12: called off by one officer", bent, Err(Code::BadParameter));
+    submit(&mut city, "a cancellation that is in a hurry", file("A1", &alone), Ok(()));
+    assert_eq!(city.status(own), "effective", "it waits for a supervisor");
     let licence = city.effective_licence("1");
     let about = |kind: &str, about: &[RecordId]| file("A1", &later("A1", "u1", kind, about));
     submit(&mut city, "an update of nothing", about("update", &[]), Err(Code::MissingField));
@@ -319,7 +330,7 @@ fn what_the_ledger_knows_is_held_against_an_alert() {
     submit(&mut city, "the number under another key", filed, Err(Code::DuplicateNaturalKey));
     let hidden = file_of("A1", RecordType::Alert, Class::P2, "hidden", &body("A1", "h1")).unwrap();
     submit(&mut city, "an alert that nobody sees", hidden, Err(Code::ClassNotPermitted));
-    table.end(17);
+    table.end(20);
 
     let mut table = Table::default();
     let filed = || file("A1", &body("A1", "r1"));

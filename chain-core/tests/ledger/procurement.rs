@@ -5,7 +5,7 @@ use chain_core::code::Code;
 use chain_core::id::RecordId;
 use chain_core::operation::{Effect, Operation, RevokeReason};
 use chain_core::record::egov::procurement::ReleaseTag;
-use chain_core::record::{Class, RecordType};
+use chain_core::record::{Class, Details, RecordType};
 use serde_json::{Value, json};
 
 use crate::city::{City, agency};
@@ -230,14 +230,23 @@ fn a_release_is_secret_before_the_opening_and_public_from_the_award_on() {
     }
     let award = city.submit("A1/clerk2", release("r3", &["award"], Some(tender)));
     table.row("a public award after a secret tender", award, Ok(()));
-    let mut bent = release("r4", &["tenderUpdate"], Some(tender));
+    // Of a secret release validators see the header alone.
+    let mut bent = secret("r4", &["tenderUpdate"], Some(tender));
     bent.header.refs.clear();
-    table.refused(
-        "details name another release",
-        city.attempt(|city| city.submit("A1/clerk1", bent)),
-        Code::HeaderMismatch,
-    );
-    table.end(6);
+    let got = city.attempt(|city| city.submit("A1/clerk1", bent));
+    table.refused("details name another release", got, Code::HeaderMismatch);
+    for tags in [vec![], vec![ReleaseTag::TenderUpdate; 2]] {
+        let mut bent = secret("r4", &["tenderUpdate"], Some(tender));
+        let Details::Procurement(details) = &mut bent.header.details else { panic!("details of a release") };
+        details.tags = tags;
+        let got = city.attempt(|city| city.submit("A1/clerk1", bent));
+        table.refused("tags that are none, or twice one", got, Code::BadParameter);
+    }
+    let mut unnumbered = secret("r4", &["tenderUpdate"], Some(tender));
+    unnumbered.header.natural_key = None;
+    let got = city.attempt(|city| city.submit("A1/clerk1", unnumbered));
+    table.refused("no number", got, Code::MissingField);
+    table.end(9);
 }
 
 #[test]
