@@ -88,7 +88,8 @@ impl Filed {
 /// the body keeps them as they are and the rules name the flaw.
 ///
 /// # Errors
-/// When the text is no strict JSON; of a device's registration, whatever is wrong with it, for its header cannot be made then.
+/// When the text is no strict JSON; of a type whose header repeats what its body says, whatever is wrong with it, for the
+/// header cannot be made then.
 pub fn file(filing: &Filing<'_>, body: &str) -> Result<Filed, Refusal> {
     let body = Body { salt: filing.salt, json: json::canonicalise(body)? };
     let derived = body::judge(filing.record_type, filing.class, &body.json)
@@ -166,7 +167,7 @@ pub fn file_typed<T: Serialize>(filing: &Filing<'_>, body: &T) -> Result<Filed, 
 
 /// What can be read of a body that breaks a rule; none where the header cannot do without all of it.
 fn derive_loosely(record_type: RecordType, text: &str) -> Option<Derived> {
-    if record_type == RecordType::Device {
+    if record_type == RecordType::Device || record_type.has_content_details() {
         return None;
     }
     let Ok(Json::Object(members)) = json::parse(text) else {
@@ -226,6 +227,7 @@ pub fn governance_header(
         Details::Validator(_) => RecordType::Validator,
         Details::Calendar(_) => RecordType::Calendar,
         Details::Schema(_) => RecordType::Schema,
+        Details::Params(_) => RecordType::Params,
         _ => RecordType::Member,
     };
     let idempotency = idempotency_digest(dedupe_key, record_type, idempotency_key);

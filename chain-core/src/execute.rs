@@ -5,7 +5,9 @@
 //! A transaction or operation that fails is an [`Outcome`] with a code, never an invalid block.
 
 mod accuse;
+mod alerts;
 mod automatic;
+mod certificates;
 mod content;
 mod devices;
 mod duty;
@@ -16,6 +18,8 @@ mod index;
 mod links;
 mod membership;
 mod overlay;
+mod params;
+mod procurement;
 mod recovery;
 mod schemas;
 mod steps;
@@ -42,19 +46,19 @@ use crate::merkle::{self, Frontier};
 use crate::operation::Operation;
 use crate::record::calendar::CalendarDetails;
 use crate::record::governance::{AgencyDetails, BasisDetails, MemberDetails};
+use crate::record::params::Params;
 use crate::record::schema::SchemaDetails;
 use crate::record::validator::ValidatorDetails;
 use crate::recovery::RecoveryKeys;
 use crate::state::{AgencyEntry, MemberEntry, Status, key, tree};
 use crate::subject::Index;
-use crate::transaction::{
-    Batch, Body, OPERATIONS_MAX, Submission, TRANSACTION_VERSION, Transaction, VALIDITY_MS_MAX,
-};
+use crate::transaction::{Batch, Body, OPERATIONS_MAX, Submission, TRANSACTION_VERSION, Transaction};
 use overlay::{Fail, Overlay};
 
 pub use accuse::{frozen_lanes, offender, set_of};
 pub use genesis::{genesis_block, genesis_header};
 pub use membership::{FORMER_MAX, epoch, validators};
+pub use params::params;
 pub use recovery::{execute_recovered_block, recovery_keys};
 
 /// Reading the ledger failed; the node stops.
@@ -218,6 +222,8 @@ pub const AUTOMATIC_STEPS_MAX: usize = 256;
 pub const CASCADE_STEPS_MAX: usize = 256;
 /// Most promises of batches that one block looks at after they ran out; the rest follow in the next ones.
 pub const SILENCES_MAX: usize = 256;
+/// Most alerts whose approval was due that one block looks at; the rest follow in the next ones.
+pub const CONFIRMATIONS_MAX: usize = 256;
 /// Most gaps in streams that one block writes; the rest follow in the next ones.
 pub const GAPS_MAX: usize = 1_024;
 /// Longest chain of records that rest on one another, the lowest one not counted.
@@ -268,10 +274,12 @@ fn execute_ordered<L: LedgerRead>(
     mut execution: Execution<'_, L>,
     block: &OrderedBlock<'_>,
 ) -> Result<BlockResult, ReadError> {
+    execution.load_params()?;
     execution.continue_cascades()?;
     execution.automatic_steps()?;
     execution.continue_gaps()?;
     execution.find_silences()?;
+    execution.find_unconfirmed()?;
     execution.begin_publications()?;
     execution.forget_transactions()?;
     for (batch, ordered) in (0..).zip(&block.batches) {
@@ -354,6 +362,8 @@ struct Execution<'a, L> {
     linked: usize,
     /// Gaps found in streams.
     gaps: usize,
+    /// The parameters that hold in the block.
+    params: Params,
 }
 
 impl<'a, L: LedgerRead> Execution<'a, L> {
@@ -378,6 +388,7 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             erased: BTreeSet::new(),
             linked: 0,
             gaps: 0,
+            params: Params::default(),
         }
     }
 
@@ -496,11 +507,12 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             let detail = format!("valid until {}, block time {}", transaction.valid_until_ms, self.time_ms);
             return refuse(Code::Expired, detail);
         }
-        if transaction.valid_until_ms - self.time_ms > VALIDITY_MS_MAX {
+        let validity_ms = u64::from(self.params.transaction_validity_s) * 1_000;
+        if transaction.valid_until_ms - self.time_ms > validity_ms {
             let ahead = transaction.valid_until_ms - self.time_ms;
             return refuse(
                 Code::ValidityTooLong,
-                format!("valid for {ahead} ms, at most {VALIDITY_MS_MAX} from block time"),
+                format!("valid for {ahead} ms, at most {validity_ms} from block time"),
             );
         }
         let remembered = key::transaction(tx);
@@ -551,6 +563,11 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
         agency.status == Status::Effective
             && agency.from <= self.today
             && agency.to.is_none_or(|to| self.today <= to)
+    }
+
+    /// The latest time that a record may say it was captured or sent at.
+    fn latest_capture_ms(&self) -> u64 {
+        self.time_ms.saturating_add(u64::from(self.params.captured_ahead_s) * 1_000)
     }
 
     /// Appends a leaf; gives its index.

@@ -20,7 +20,7 @@ use crate::recovery::SignedRecovery;
 use crate::state::{RecordHead, key, tree};
 
 /// The whole ledger of one chain, in memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MemoryLedger {
     chain: ChainParams,
     at: ExecState,

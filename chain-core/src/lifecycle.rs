@@ -7,6 +7,7 @@ pub(crate) mod anew;
 mod cascade;
 mod case;
 mod change;
+pub(crate) mod confirm;
 mod due;
 mod duty;
 pub mod replay;
@@ -23,7 +24,7 @@ use crate::state::{Act, Flags, Needs, RecordHead, Signer, Status, VersionHead};
 pub(crate) use cascade::{check_base, follows, take_linked};
 pub(crate) use case::{act_of, check_act, check_case, check_repair_case, decision_needs};
 pub(crate) use due::{due_days, hold_end, plan_seal, take_due};
-pub(crate) use duty::{duties_of_filing, is_listed, keep_duties, review_duty};
+pub(crate) use duty::{duties_of_filing, is_listed, keep_duties};
 pub(crate) use rights::{check_rights, rights};
 
 /// Who takes a step.
@@ -105,22 +106,30 @@ pub(crate) fn version_conflict(version: u32, head: &RecordHead) -> Refusal {
 }
 
 /// Which roles file a record.
-pub(crate) fn roles_to_file(header: &Header) -> &'static [Role] {
+pub fn roles_to_file(header: &Header) -> &'static [Role] {
     match &header.details {
         Details::Agency(_)
         | Details::LegalBasis(_)
         | Details::Validator(_)
         | Details::Calendar(_)
-        | Details::Schema(_) => &[Role::CouncilMember],
+        | Details::Schema(_)
+        | Details::Params(_) => &[Role::CouncilMember],
         Details::Member(details) if details.role.is_granted_by_council() => &[Role::CouncilMember],
         Details::Member(_) => &[Role::AgencyAdmin],
         Details::DeviceKey(_) => &[Role::Clerk, Role::Device],
         Details::Batch(_) => &[Role::Device, Role::Gateway],
+        Details::CommitBatch(_) => &[Role::Gateway],
+        Details::StatusList(_) => &[Role::AgencyAdmin],
         // The ledger writes them itself.
         Details::Gap(_) => &[],
         // A subject comes to the counter of whatever agency, or through a portal.
         Details::None if header.lifecycle() == Lifecycle::Case => &[Role::Clerk, Role::Portal],
-        Details::None | Details::Notary(_) | Details::Device(_) | Details::Registered(_) => &[Role::Clerk],
+        Details::None
+        | Details::Notary(_)
+        | Details::Device(_)
+        | Details::Registered(_)
+        | Details::Alert(_)
+        | Details::Procurement(_) => &[Role::Clerk],
     }
 }
 
@@ -158,7 +167,7 @@ pub(crate) fn check_first(header: &Header) -> Result<(), Refusal> {
 /// Refuses a new version that cannot follow on the head.
 pub(crate) fn check_amendment(head: &RecordHead, header: &Header) -> Result<(), Refusal> {
     let fixed = matches!(header.lifecycle(), Lifecycle::Append)
-        || matches!(header.record_type, RecordType::LegalBasis | RecordType::Schema)
+        || matches!(header.record_type, RecordType::LegalBasis | RecordType::Schema | RecordType::Params)
         || header.record_type.case_relation().is_some();
     if fixed {
         return Err(Refusal::new(Code::NotAmendable, format!("type {}", header.record_type)));
@@ -197,11 +206,21 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
         | RecordType::Decision
         | RecordType::Measure
         | RecordType::PropertyEvent
+        | RecordType::Certificate
         | RecordType::Device => Needs::SUPERVISOR,
         // What the old key has signed needs nobody's leave.
         RecordType::DeviceKey => match &header.details {
             Details::DeviceKey(event) if event.proof.is_some() => return Needs::NONE,
             _ => Needs::SUPERVISOR,
+        },
+        // What cannot wait is approved afterwards: see [`confirm::pending`].
+        RecordType::Alert => match &header.details {
+            Details::Alert(alert) if alert.immediate => return Needs::NONE,
+            _ => Needs::SUPERVISOR,
+        },
+        RecordType::Procurement => match &header.details {
+            Details::Procurement(release) if release.is_decision() => Needs::SUPERVISOR,
+            _ => Needs::NONE,
         },
         RecordType::ListEntry => Needs::LEGAL_REVIEWER.with(Needs::SUPERVISOR),
         // Whoever promises, objects or applies needs nobody's leave; that a promise was kept or broken is a finding.
@@ -224,8 +243,11 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
         | RecordType::Validator
         | RecordType::Calendar
         | RecordType::Schema
+        | RecordType::Params
         | RecordType::SensorBatch
-        | RecordType::SensorGap => Needs::NONE,
+        | RecordType::SensorGap
+        | RecordType::CommitBatch
+        | RecordType::StatusList => Needs::NONE,
     };
     let reviewed = legal_review && header.lifecycle() != Lifecycle::Case;
     if reviewed { needs.with(Needs::LEGAL_REVIEWER) } else { needs }
@@ -458,8 +480,10 @@ pub(crate) fn check_change_state(head: &RecordHead, step: Step) -> Result<(), Re
 }
 
 /// Refuses a change while another one waits for approval.
-pub(crate) fn check_nothing_pending(head: &RecordHead) -> Result<(), Refusal> {
+pub(crate) fn check_nothing_pending(head: &RecordHead, step: Step) -> Result<(), Refusal> {
     match &head.pending {
+        // What was in effect before anybody approved it can be ended at once.
+        Some(pending) if pending.step == Step::Confirm && step == Step::Revoke => Ok(()),
         Some(pending) => {
             let detail = format!("a step to {} waits for approval", pending.step);
             Err(Refusal::new(Code::BadState, detail))
@@ -510,6 +534,7 @@ pub(crate) fn carry_out(head: &mut RecordHead, step: Step, act: Act, by: &OrgId)
         }
         Step::ReleaseHold => due::end_hold(head),
         Step::Annotate => head.annotations = head.annotations.saturating_add(1),
+        Step::Confirm => {}
         _ => head.flags = head.flags.with(Flags::PUBLICATION_STOPPED),
     }
 }
@@ -570,6 +595,9 @@ pub(crate) fn is_live(status: Status) -> bool {
 impl RecordType {
     /// Whether only the council changes records of this type.
     pub(crate) const fn is_of_council(self) -> bool {
-        matches!(self, Self::Agency | Self::LegalBasis | Self::Validator | Self::Calendar | Self::Schema)
+        matches!(
+            self,
+            Self::Agency | Self::LegalBasis | Self::Validator | Self::Calendar | Self::Schema | Self::Params
+        )
     }
 }

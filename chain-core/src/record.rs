@@ -3,7 +3,7 @@
 //! The [`Header`] identifies no person and holds everything a state change needs, so a validator that
 //! replays history after a body was erased reaches the same state. The body is canonical JSON bound to the
 //! header by a salted commitment; its shapes and rules stand one file per family:
-//! [`credit`] (licences and penalties), [`egov`] (decisions and document fingerprints), [`device`] (devices, batches of
+//! [`alert`], [`credit`] (licences and penalties), [`egov`] (decisions and document fingerprints), [`device`] (devices, batches of
 //! readings and gaps), [`governance`] (agencies, members and legal bases), [`calendar`], [`schema`] and [`validator`]. The last
 //! four have no body: their content is in the header's [`Details`]. Types without rules of their own in Rust are
 //! [`registered`]: the council votes their schema.
@@ -12,6 +12,7 @@
 //! P0 and P1 bodies are held and judged by every validator. P2 to P4 bodies never reach them; countersigners
 //! attest those. Persons and individual businesses are P3 (PIPL arts. 4, 28; GB 32100 prefix 92).
 
+pub mod alert;
 pub mod body;
 pub mod calendar;
 pub mod credit;
@@ -19,6 +20,8 @@ pub mod deadline;
 pub mod device;
 pub mod egov;
 pub mod governance;
+pub mod health;
+pub mod params;
 pub mod record_type;
 pub mod registered;
 pub mod schema;
@@ -33,11 +36,16 @@ use crate::date::Date;
 use crate::id::{ChainId, RecordId};
 use crate::layout::{Layout, closed_list, read_list, read_option, write_list, write_option};
 use crate::org::OrgId;
+use alert::AlertDetails;
 use calendar::CalendarDetails;
 use device::batch::BatchDetails;
 use device::gap::GapDetails;
 use device::{DeviceDetails, KeyEventDetails};
+use egov::certificate::StatusListDetails;
+use egov::procurement::ProcurementDetails;
 use governance::{AgencyDetails, BasisDetails, MemberDetails};
+use health::CommitBatchDetails;
+use params::ParamsDetails;
 pub use record_type::{Lifecycle, RecordType, TypeKey};
 use schema::{SchemaDetails, TypeTerms};
 use validator::ValidatorDetails;
@@ -134,13 +142,15 @@ closed_list!(
         Repairs = 9, "repairs";
         /// Says why a gap in a stream came about.
         Explains = 10, "explains";
+        /// Of an alert: takes its place, or calls it off.
+        Updates = 11, "updates";
     }
 );
 
 impl Relation {
     /// Whether the ledger keeps it in both directions, because steps on the one record follow from steps on the other.
     pub const fn is_followed(self) -> bool {
-        matches!(self, Self::BasedOn | Self::ObjectsTo | Self::Repairs | Self::Explains)
+        matches!(self, Self::BasedOn | Self::ObjectsTo | Self::Repairs | Self::Explains | Self::Updates)
     }
 
     /// The types that it may point to; none stands for any.
@@ -156,7 +166,11 @@ impl Relation {
             (Self::Explains, RecordType::DocFingerprint | RecordType::Decision) => {
                 Some(&[RecordType::SensorGap])
             }
-            (Self::Explains, _) => Some(&[]),
+            (Self::Updates, RecordType::Alert) => Some(&[RecordType::Alert]),
+            (Self::Explains | Self::Updates, _) => Some(&[]),
+            (Self::PreviousInProcess, RecordType::Procurement) => Some(&[RecordType::Procurement]),
+            (Self::PreviousInProcess, RecordType::StatusList) => Some(&[RecordType::StatusList]),
+            (Self::PartOf, RecordType::Certificate) => Some(&[RecordType::StatusList]),
             (Self::Notice, _) => Some(&[RecordType::Decision, RecordType::DocFingerprint]),
             _ => None,
         }
@@ -235,6 +249,16 @@ pub enum Details {
     Schema(Box<SchemaDetails>),
     /// Of a record of a registered type: the terms of its type.
     Registered(TypeTerms),
+    /// Of `security.alert`.
+    Alert(AlertDetails),
+    /// Of `egov.procurement`.
+    Procurement(Box<ProcurementDetails>),
+    /// Of `health.commit_batch`.
+    CommitBatch(CommitBatchDetails),
+    /// Of `egov.status_list`.
+    StatusList(StatusListDetails),
+    /// Of `gov.params`.
+    Params(Box<ParamsDetails>),
 }
 
 impl Layout for Details {
@@ -251,10 +275,15 @@ impl Layout for Details {
             Self::Calendar(details) => details.write(writer.u8(6)),
             Self::Schema(details) => details.write(writer.u8(7)),
             Self::Registered(terms) => terms.write(writer.u8(8)),
+            Self::Params(details) => details.write(writer.u8(9)),
             Self::Device(details) => details.write(writer.u8(16)),
             Self::DeviceKey(details) => details.write(writer.u8(17)),
             Self::Batch(details) => details.write(writer.u8(18)),
             Self::Gap(details) => details.write(writer.u8(19)),
+            Self::Alert(details) => details.write(writer.u8(20)),
+            Self::Procurement(details) => details.write(writer.u8(21)),
+            Self::CommitBatch(details) => details.write(writer.u8(22)),
+            Self::StatusList(details) => details.write(writer.u8(23)),
         }
     }
 
@@ -269,10 +298,15 @@ impl Layout for Details {
             6 => CalendarDetails::read(reader).map(|details| Self::Calendar(Box::new(details))),
             7 => SchemaDetails::read(reader).map(|details| Self::Schema(Box::new(details))),
             8 => TypeTerms::read(reader).map(Self::Registered),
+            9 => ParamsDetails::read(reader).map(|details| Self::Params(Box::new(details))),
             16 => DeviceDetails::read(reader).map(|details| Self::Device(Box::new(details))),
             17 => KeyEventDetails::read(reader).map(|details| Self::DeviceKey(Box::new(details))),
             18 => BatchDetails::read(reader).map(|details| Self::Batch(Box::new(details))),
             19 => GapDetails::read(reader).map(|details| Self::Gap(Box::new(details))),
+            20 => AlertDetails::read(reader).map(Self::Alert),
+            21 => ProcurementDetails::read(reader).map(|details| Self::Procurement(Box::new(details))),
+            22 => CommitBatchDetails::read(reader).map(Self::CommitBatch),
+            23 => StatusListDetails::read(reader).map(Self::StatusList),
             _ => Err(reader.error("unknown details")),
         }
     }

@@ -10,7 +10,9 @@ use crate::date::Date;
 use crate::id::ChainId;
 use crate::operation::Operation;
 use crate::record::body::{self, Derived};
+use crate::record::egov::certificate::check_certificate;
 use crate::record::governance::{BasisDetails, check_order};
+use crate::record::health::CommitBatchDetails;
 use crate::record::registered::RegisteredType;
 use crate::record::schema::VERSIONS_MAX;
 use crate::record::{
@@ -44,7 +46,8 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
     let fitting = match &header.details {
         Details::None => {
             let registered = matches!(record_type, RecordType::Registered(_));
-            !record_type.is_governance() && !record_type.is_of_devices() && !registered
+            let detailed = record_type.is_of_devices() || record_type.has_content_details();
+            !record_type.is_governance() && !detailed && !registered
         }
         Details::Agency(_) => record_type == RecordType::Agency,
         Details::Member(_) => record_type == RecordType::Member,
@@ -53,11 +56,16 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
         Details::Validator(_) => record_type == RecordType::Validator,
         Details::Calendar(_) => record_type == RecordType::Calendar,
         Details::Schema(_) => record_type == RecordType::Schema,
+        Details::Params(_) => record_type == RecordType::Params,
         Details::Registered(_) => matches!(record_type, RecordType::Registered(_)),
         Details::Device(_) => record_type == RecordType::Device,
         Details::DeviceKey(_) => record_type == RecordType::DeviceKey,
         Details::Batch(_) => record_type == RecordType::SensorBatch,
         Details::Gap(_) => record_type == RecordType::SensorGap,
+        Details::Alert(_) => record_type == RecordType::Alert,
+        Details::Procurement(_) => record_type == RecordType::Procurement,
+        Details::CommitBatch(_) => record_type == RecordType::CommitBatch,
+        Details::StatusList(_) => record_type == RecordType::StatusList,
     };
     if !fitting {
         return Err(Refusal::new(Code::SchemaInvalid, format!("details do not fit {record_type}")));
@@ -69,6 +77,14 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
         terms.check()?;
     }
     device::check_header(chain_id, header)?;
+    match &header.details {
+        Details::Alert(details) => details.check(header)?,
+        Details::Procurement(details) => details.check(header)?,
+        Details::CommitBatch(_) => CommitBatchDetails::check(header)?,
+        Details::StatusList(details) => details.check(header)?,
+        Details::None if record_type == RecordType::Certificate => check_certificate(header)?,
+        _ => {}
+    }
     let bodiless = record_type.is_of_devices() && record_type != RecordType::Device;
     if header.body_commit.is_none() && !bodiless {
         return Err(Refusal::new(Code::BodyMissing, format!("{record_type} wants a body commitment")));
@@ -79,7 +95,7 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
 fn check_class(header: &Header) -> Result<(), Refusal> {
     let (record_type, class, kind) = (header.record_type, header.class, header.subject_kind);
     let kinds: &[SubjectKind] = match record_type {
-        RecordType::Licence | RecordType::Penalty | RecordType::Commitment => {
+        RecordType::Licence | RecordType::Penalty | RecordType::Commitment | RecordType::Certificate => {
             &[SubjectKind::Organisation, SubjectKind::IndividualBusiness, SubjectKind::Person]
         }
         // Version 1 lists and measures organisations only.
@@ -107,6 +123,7 @@ fn check_class(header: &Header) -> Result<(), Refusal> {
     let kept_apart = matches!(
         record_type,
         RecordType::DocFingerprint
+            | RecordType::Certificate
             | RecordType::PropertyEvent
             | RecordType::Objection
             | RecordType::Repair
@@ -145,6 +162,7 @@ fn check_governance_header(chain_id: ChainId, header: &Header) -> Result<(), Ref
         Details::LegalBasis(details) => details.check(),
         Details::Validator(details) => details.check(Some(chain_id)),
         Details::Calendar(details) => details.check(),
+        Details::Params(details) => details.check(),
         Details::Schema(details) => RegisteredType::new((**details).clone()).map(|_| ()),
         // The rest stand in headers of other types.
         _ => Ok(()),

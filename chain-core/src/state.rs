@@ -22,6 +22,7 @@
 //! | 0x0b | record id | [`ErasureEntry`] |
 //! | 0x0c | year | [`CalendarEntry`] |
 //! | 0x0d | type key, version | [`SchemaEntry`] |
+//! | 0x0e | first day, the latest one first | [`ParamsEntry`] |
 //! | 0x10 | record id of a registration | [`DeviceEntry`] |
 //! | 0x11 | record id of a registration, stream | [`StreamEntry`] |
 //! | 0x12 | device key | [`DeviceKeyEntry`] |
@@ -44,14 +45,20 @@
 //! | 0x98 | time, record id of a registration, stream | nothing; the queue of promises that run out |
 //! | 0x99 | height, number | a gap that a block had no room for |
 //! | 0x9a | record id of a batch | record id of its device's registration, time of the last reading |
+//! | 0x9b | record id | [`crate::record::Details`] that later records of its chain are held against |
+//! | 0x9c | time, record id | nothing; the queue of alerts that took effect before their approval |
+//! | 0x9d | agency, digest of an ocid | where the procurement stands |
+//! | 0x9e | agency, digest of a status list's number | record id of its newest version |
 
 mod accuse;
 mod calendar;
+mod chain;
 mod device;
 mod erasure;
 mod head;
 mod membership;
 mod name;
+mod params;
 mod schema;
 pub mod tree;
 
@@ -67,6 +74,7 @@ use crate::org::OrgId;
 use crate::record::governance::{BasisDetails, LIST_MAX, Role};
 pub use accuse::{OffenceEntry, OffenderEntry, author_of_frozen_lane};
 pub use calendar::CalendarEntry;
+pub(crate) use chain::{ProcessEntry, StageEntry};
 pub use device::{DeviceEntry, DeviceKeyEntry, StreamEntry};
 pub use erasure::{BodyPlace, Confirmation, ErasureEntry};
 pub use head::{
@@ -75,6 +83,7 @@ pub use head::{
 };
 pub use membership::{EpochEntry, NAMES_MAX, ReadyEntry, Scheduled, ValidatorEntry};
 pub use name::EntryName;
+pub use params::ParamsEntry;
 pub use schema::SchemaEntry;
 
 use crate::record::{BasisRef, CODE_BYTES_MAX, NAME_BYTES_MAX, RecordType, Relation};
@@ -125,12 +134,16 @@ impl Flags {
     /// Of a gap: a record of the device's agency says why it came about.
     pub const EXPLAINED: Self = Self(16);
 
-    const NAMES: [(Self, &'static str); 5] = [
+    /// Took effect at once and was not approved in time afterwards. The mark stays.
+    pub const UNCONFIRMED: Self = Self(32);
+
+    const NAMES: [(Self, &'static str); 6] = [
         (Self::DISPUTED, "disputed"),
         (Self::UNDER_REVIEW, "under_review"),
         (Self::PUBLICATION_STOPPED, "publication_stopped"),
         (Self::LEGAL_HOLD, "legal_hold"),
         (Self::EXPLAINED, "explained"),
+        (Self::UNCONFIRMED, "unconfirmed"),
     ];
 
     /// The bits.
@@ -140,7 +153,7 @@ impl Flags {
 
     /// Flags from bits; `None` when an unknown bit is set.
     pub const fn from_bits(bits: u8) -> Option<Self> {
-        if bits > 31 { None } else { Some(Self(bits)) }
+        if bits > 63 { None } else { Some(Self(bits)) }
     }
 
     /// Whether all marks of `other` are set.
@@ -330,7 +343,9 @@ pub mod key {
 
     pub use super::accuse::key::*;
     pub use super::calendar::key::*;
+    pub use super::chain::key::*;
     pub use super::device::key::*;
+    pub use super::params::key::*;
     pub use super::schema::key::*;
 
     /// Kinds from here on are derived indexes and stay out of the state tree.

@@ -236,6 +236,9 @@ fn status_on(life: &Life, version: &Version, from: Date, day: Date) -> (Status, 
             Change::EndedWithBase => {
                 result = (Status::Expired, format!("ended {at}, with the record that it rested on"));
             }
+            Change::Superseded => {
+                result = (Status::Superseded, format!("superseded {at}, by a later alert"));
+            }
             Change::Closed => result = (Status::Expired, format!("closed by the decision {at}")),
             _ => {}
         }

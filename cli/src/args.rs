@@ -98,6 +98,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Calendar(operator::calendar::CalendarCommand),
     #[command(subcommand)]
+    Params(operator::params::ParamsCommand),
+    #[command(subcommand)]
     Validator(operator::validator::ValidatorCommand),
     #[command(subcommand)]
     Recovery(operator::recovery::RecoveryCommand),

@@ -25,6 +25,7 @@ pub(crate) fn run(command: Command, city: &City) -> CliResult {
         Command::Key(command) => operator::key::run(command, city),
         Command::Agency(command) => operator::agency::run(command, city),
         Command::Calendar(command) => operator::calendar::run(command, city),
+        Command::Params(command) => operator::params::run(command, city),
         Command::Validator(command) => operator::validator::run(command, city),
         Command::Recovery(command) => operator::recovery::run(command, city),
         Command::Schema(command) => clerk::schema::run(command, city),

@@ -80,6 +80,15 @@ impl Draft {
         })
     }
 
+    /// The role whose key files it where none is named.
+    pub(crate) fn filed_by(&self) -> &'static str {
+        match RecordType::from_name(&self.record_type) {
+            Some(RecordType::StatusList) => "agency_admin",
+            Some(RecordType::CommitBatch) => "gateway",
+            _ => "clerk",
+        }
+    }
+
     /// An amendment is of the same type and agency as what it amends.
     pub(crate) fn follows(&self, name: &str, before: &Header) -> CliResult {
         let wrong = |what: &str, got: &str, want: &str| {
@@ -166,6 +175,10 @@ impl Draft {
                 default("data_source", json!(agency));
             }
             RecordType::Decision => default("body", json!(agency)),
+            RecordType::Certificate | RecordType::StatusList => default("issuer", json!(agency)),
+            RecordType::Alert => default("sender", json!(agency)),
+            RecordType::Procurement => default("buyer", json!(agency)),
+            RecordType::CommitBatch => default("reporter", json!(agency)),
             _ => {}
         }
         let identified = self.body.get("subject").and_then(|subject| subject.get("id")).is_some();
@@ -188,7 +201,7 @@ fn class_of(
         (RecordType::Licence | RecordType::Penalty, _) if !personal => Class::P1,
         _ if personal => Class::P3,
         (_, Some(first)) => *first,
-        _ => Class::P0,
+        _ => record_type.classes().first().copied().unwrap_or(Class::P0),
     }
 }
 

@@ -94,7 +94,6 @@ catalogue! {
     ReadyStale = 432, "READY_STALE", "The validator's word that it is ready is older than ten minutes, or dated ahead of block time.", "Check the validator's clock and have it say so again.";
     ReadyNotNeeded = 433, "READY_NOT_NEEDED", "Nothing waits for this validator's word: it takes part already, or the next set is settled.", "If the next set lacks it, file again once the next epoch has begun.";
     NotWanted = 434, "VALIDATOR_NOT_WANTED", "No validator record in effect names this node's consensus key.", "Have the council approve the record first: city validator propose add, or replace-key.";
-    CalendarMissing = 435, "CALENDAR_MISSING", "A deadline counts working days of a year for which the ledger has no calendar.", "Have the council file gov.calendar for the year named in the detail, then send again.";
     SchemaUnsupported = 436, "SCHEMA_UNSUPPORTED", "The schema uses a keyword, or a keyword in a way, that the ledger does not read.", "See the detail for the place; docs/records.md lists what a schema may use.";
     SchemaIncompatible = 437, "SCHEMA_INCOMPATIBLE", "The schema changes what an earlier version of it says.", "Add optional properties and values at the end only, or register a new type.";
     SchemaNotInForce = 438, "SCHEMA_NOT_IN_FORCE", "No version of the type's schema with this number takes records on this day.", "File under a version in force: city schema list.";
@@ -108,6 +107,9 @@ catalogue! {
     BatchData = 454, "BATCH_DATA", "The data or the statistics of a batch do not fit its header.", "Seal the batch anew from its readings.";
     DeviceUnverified = 455, "DEVICE_UNVERIFIED", "Readings of a device without a verification in force are no ground for a penalty.", "Rest the penalty on other evidence (Administrative Penalty Law art. 41).";
     ReviewMissing = 456, "REVIEW_MISSING", "Automatic readings need a review by an officer before they are evidence.", "File the review, or its fingerprint, and name it as evidence beside the batch.";
+    AlertStatusDiffers = 457, "ALERT_STATUS_DIFFERS", "An alert and those that it updates or cancels are not all actual, or not all of one exercise, test or system message.", "Refer to alerts of the same status: no test ends an actual alert, and the other way round.";
+    ReleaseOrder = 458, "RELEASE_ORDER", "The release does not follow on the last one of its process, or its stage comes too early.", "Name the last release in effect as previous; award after tender, contract after award, implementation after contract.";
+    BeyondBounds = 459, "BEYOND_BOUNDS", "A parameter lies beyond its bounds; no vote goes below what the law asks for.", "See the detail for the bounds and what they rest on.";
 
     // 5 proof: checking what others hand over
     ProofInvalid = 501, "PROOF_INVALID", "The proof does not lead to the root.", "The receipt or the record was altered; alarm the auditor.";

@@ -43,6 +43,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         let status = version.status;
         let mut head = RecordHead::first(header, version, self.height);
         head.duties = duties;
+        head.pending = lifecycle::confirm::pending(header, digest, &call.author.actor());
         let done = self.record_step(call, &head, header.version, status)?;
         self.file_governance(header)?;
         self.keep_listing(header, subject);
@@ -53,6 +54,10 @@ impl<L: LedgerRead> Execution<'_, L> {
         self.put_head(header.record, &mut head)?;
         self.open_case(header)?;
         self.follow_explanations(&header.record, Status::Submitted, &head)?;
+        self.keep_chained(header);
+        self.keep_newest_list(header);
+        self.follow_updates(&header.record, Status::Submitted, &head)?;
+        self.follow_release(&header.record, Status::Submitted, &head)?;
         if let Details::Batch(batch) = &header.details {
             self.accept_batch(header, batch)?;
         }
@@ -139,6 +144,14 @@ impl<L: LedgerRead> Execution<'_, L> {
         self.check_automatic_evidence(header)?;
         self.check_officers(call, header)?;
         self.check_links(header)?;
+        match &header.details {
+            Details::Alert(alert) => self.check_alert(header, alert)?,
+            Details::Procurement(release) => self.check_release(call.author, &header.agency, release)?,
+            Details::StatusList(list) => self.check_status_list(header, list)?,
+            Details::CommitBatch(batch) => self.check_commit_batch(batch)?,
+            Details::None if header.record_type == RecordType::Certificate => self.check_list_of(header)?,
+            _ => {}
+        }
         Ok(Content { needs, subject, duties })
     }
 
@@ -159,8 +172,12 @@ impl<L: LedgerRead> Execution<'_, L> {
                     Some(registered) => rules::check_registered_body(header, body, registered)?,
                     None => rules::check_body(header, body)?,
                 };
-                let latest = self.time_ms.saturating_add(rules::CAPTURED_AHEAD_MS_MAX);
-                if derived.captured_ms.is_some_and(|captured| captured > latest) {
+                let limit = usize::try_from(self.params.body_bytes_max).unwrap_or(usize::MAX);
+                if body.json.len() > limit {
+                    let detail = format!("the body has {} bytes, at most {limit}", body.json.len());
+                    return Err(Refusal::new(Code::SizeLimit, detail).into());
+                }
+                if derived.captured_ms.is_some_and(|captured| captured > self.latest_capture_ms()) {
                     let detail = "origin.captured lies after block time".to_owned();
                     return Err(Refusal::new(Code::DateOrder, detail).into());
                 }
@@ -197,7 +214,6 @@ impl<L: LedgerRead> Execution<'_, L> {
             registered.check_basis(&basis.details)?;
         }
         let duties = lifecycle::duties_of_filing(header, &basis.details, self.today);
-        self.check_calendars(&duties)?;
         Ok((lifecycle::content_needs(header, basis.details.legal_review), duties))
     }
 

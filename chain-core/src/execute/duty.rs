@@ -1,14 +1,14 @@
-//! What agencies owe by a day of the law, and the calendars that it takes to say by which.
+//! What agencies owe by a day of the law, reckoned with the calendars that there are. Where one is missing the last day is
+//! provisional ([`crate::working_days`]); nothing is refused for it.
 
-use super::overlay::{Fail, Overlay};
+use super::overlay::Overlay;
 use super::{Execution, LedgerRead, ReadError};
-use crate::code::{Code, Refusal};
 use crate::id::RecordId;
 use crate::layout::Layout as _;
 use crate::lifecycle;
 use crate::org::OrgId;
 use crate::record::calendar::CalendarDetails;
-use crate::record::deadline::{DayUnit, DeadlineKind, Duty};
+use crate::record::deadline::DeadlineKind;
 use crate::record::{Lifecycle, Relation};
 use crate::state::{CalendarEntry, RecordHead, key};
 use crate::working_days::{self, Calendars};
@@ -22,30 +22,6 @@ impl<L: LedgerRead> Calendars for Overlay<'_, L> {
 }
 
 impl<L: LedgerRead> Execution<'_, L> {
-    /// Refuses a duty that begins in a year without a calendar: nobody could say when it ends. A term that
-    /// runs on into such a year has a provisional end.
-    pub(super) fn check_calendars(&self, duties: &[Duty]) -> Result<(), Fail> {
-        for duty in duties.iter().filter(|duty| duty.deadline.unit == DayUnit::WorkingDays) {
-            let (year, ..) = duty.from.ymd();
-            if self.state.calendar(year)?.is_none() {
-                let detail = format!(
-                    "{} within {} working days from {}: no calendar of the year {year}",
-                    duty.deadline.step, duty.deadline.days, duty.from
-                );
-                return Err(Refusal::new(Code::CalendarMissing, detail).into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks the calendars for the review that is about to be opened.
-    pub(super) fn check_review_calendar(&mut self, head: &RecordHead) -> Result<(), Fail> {
-        let Some(named) = &head.current.legal_basis else { return Ok(()) };
-        let basis = self.state.basis(named)?;
-        let duty = basis.and_then(|basis| lifecycle::review_duty(&basis.details, self.today));
-        self.check_calendars(duty.as_slice())
-    }
-
     /// Notes what a step made of the duties of a record, and lists them under the agency that owes them.
     pub(super) fn keep_duties(&mut self, record: &RecordId, head: &mut RecordHead) -> Result<(), ReadError> {
         let Some(named) = &head.current.legal_basis else { return Ok(()) };

@@ -99,6 +99,7 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
         erased: BTreeSet::new(),
         linked: 0,
         gaps: 0,
+        params: crate::record::params::Params::default(),
         index: Index::None,
         touched: BTreeSet::new(),
     };

@@ -106,6 +106,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                 }
             }
             Details::Schema(details) => self.check_schema(details)?,
+            Details::Params(details) => self.check_params(details)?,
             Details::Validator(details) => self.check_validator(details, before.is_none())?,
             Details::Calendar(details) => {
                 let known = self.state.read::<CalendarEntry>(&key::calendar(u32::from(details.year)))?;
@@ -179,6 +180,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                 self.state.put(year, entry.to_canonical());
             }
             Details::Schema(details) => self.govern_schema(&header, *details),
+            Details::Params(details) => self.govern_params(record, *details),
             Details::Device(details) => self.register_device(record, head, *details)?,
             Details::DeviceKey(event) => self.change_device_key(&event)?,
             // The others govern nothing.
@@ -265,6 +267,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                 }
             }
             Details::Schema(_) => self.schema_status(&header, status)?,
+            Details::Params(details) => self.params_status(record, status, details)?,
             Details::Device(_) => self.device_status(record, status)?,
             // The others govern nothing whose status could change.
             _ => {}

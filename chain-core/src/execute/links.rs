@@ -33,6 +33,8 @@ impl<L: LedgerRead> Execution<'_, L> {
             self.cascade(record, step, None)?;
         }
         self.follow_explanations(record, before, head)?;
+        self.follow_updates(record, before, head)?;
+        self.follow_release(record, before, head)?;
         if head.record_type == RecordType::Objection && after == Status::Withdrawn {
             for target in head.current.related(Relation::ObjectsTo).collect::<Vec<_>>() {
                 self.end_dispute(&target, record)?;

@@ -107,6 +107,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             Target::Current => {
                 self.check_governance_of(record, &head, head.current.version, None)?;
                 self.check_bases(&head.current)?;
+                self.check_waiting_release(record, &head)?;
                 head.current.status = Status::Effective;
                 self.made_effective(record, &head, None)?;
             }
@@ -151,6 +152,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         require_reason(reason)?;
         let mut head = self.head(record)?;
         check_note(reason, head.class, NOTE_BYTES_MAX)?;
+        lifecycle::confirm::check_rejection(&head)?;
         let target = lifecycle::target(&head, version, digest)?;
         lifecycle::approval(&call.author.actor(), &head, target)?;
         head.changed_at = self.height;
@@ -212,10 +214,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         lifecycle::check_change_state(&head, step)?;
         self.check_validator_step(&head, step)?;
         if !step.leaves_pending() {
-            lifecycle::check_nothing_pending(&head)?;
-        }
-        if step == Step::ReviewOpen {
-            self.check_review_calendar(&head)?;
+            lifecycle::check_nothing_pending(&head, step)?;
         }
         if let Operation::RepairDecide { case, outcome, .. } = operation {
             self.check_application(&record, case, *outcome)?;

@@ -19,7 +19,7 @@ use crate::record::device::readings::Run;
 use crate::record::device::{Span, Stream};
 use crate::record::governance::Role;
 use crate::record::{Details, Header};
-use crate::rules::{self, CAPTURED_AHEAD_MS_MAX};
+use crate::rules;
 use crate::state::{DeviceEntry, DeviceKeyEntry, RecordHead, Status, StreamEntry, key};
 
 impl<L: LedgerRead> Execution<'_, L> {
@@ -163,7 +163,7 @@ impl<L: LedgerRead> Execution<'_, L> {
     fn clock_gap(&self, stream: &Stream, batch: &BatchDetails) -> Option<Span> {
         let (device, block) = (batch.last_ms, self.time_ms);
         let promise = u64::from(stream.batch_within_s) * 1_000;
-        if device > block.saturating_add(CAPTURED_AHEAD_MS_MAX) {
+        if device > self.latest_capture_ms() {
             return Some(Span { from_ms: block, to_ms: device });
         }
         (block.saturating_sub(device) > promise).then_some(Span { from_ms: device, to_ms: block })

@@ -48,6 +48,7 @@ pub(crate) fn take_linked(head: &mut RecordHead, step: Step, cause: &RecordId) -
                 && !head.flags.contains(Flags::EXPLAINED)
         }
         Step::ExplanationEnd => head.flags.contains(Flags::EXPLAINED),
+        Step::Supersede => head.record_type == RecordType::Alert && is_live(status),
         _ => false,
     };
     if !fitting {
@@ -55,6 +56,7 @@ pub(crate) fn take_linked(head: &mut RecordHead, step: Step, cause: &RecordId) -
     }
     match step {
         Step::Expire | Step::CloseCase => carry_out_end(head, Status::Expired),
+        Step::Supersede => carry_out_end(head, Status::Superseded),
         Step::Suspend => {
             head.current.status = Status::Suspended;
             head.suspended_with = Some(*cause);

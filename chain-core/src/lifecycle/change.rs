@@ -51,6 +51,8 @@ pub enum Change {
     Expired,
     /// Ended with the record that it rested on.
     EndedWithBase,
+    /// An alert, by a later one that took its place or called it off.
+    Superseded,
     /// A case, closed by the decision on the record that it is about.
     Closed,
     /// Repaired: the conduct was put right.

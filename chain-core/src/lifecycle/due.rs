@@ -1,6 +1,6 @@
 //! What follows from dates alone: expiry, end of publication, end of a hold, end of retention.
 
-use super::{carry_out_end, is_live};
+use super::{carry_out_end, confirm, is_live};
 use crate::date::Date;
 use crate::operation::Step;
 use crate::state::{Flags, RecordHead, Status, VersionHead};
@@ -23,6 +23,8 @@ pub(crate) fn take_due(head: &mut RecordHead, due: Date, step: Step) -> bool {
     let planned = match step {
         Step::HoldEnd => hold_end(head) == Some((due, step)),
         Step::RetentionEnd => head.seal_on == Some(due),
+        // Due at a time, which the head does not keep.
+        Step::ConfirmationMissed => confirm::is_open(head),
         _ => due_days(&head.current).into_iter().flatten().any(|plan| plan == (due, step)),
     };
     let has = |flag| head.flags.contains(flag);
@@ -30,6 +32,7 @@ pub(crate) fn take_due(head: &mut RecordHead, due: Date, step: Step) -> bool {
         Step::HoldEnd => has(Flags::LEGAL_HOLD),
         // A legal hold comes first; when it ends, the step is planned again.
         Step::RetentionEnd => is_sealable(head.current.status) && !has(Flags::LEGAL_HOLD),
+        Step::ConfirmationMissed => !has(Flags::UNCONFIRMED),
         Step::PublicationEnd => is_live(head.current.status) && !has(Flags::PUBLICATION_STOPPED),
         _ => is_live(head.current.status),
     };
@@ -40,6 +43,7 @@ pub(crate) fn take_due(head: &mut RecordHead, due: Date, step: Step) -> bool {
         Step::HoldEnd => end_hold(head),
         Step::RetentionEnd => seal(head),
         Step::Expire => carry_out_end(head, Status::Expired),
+        Step::ConfirmationMissed => confirm::miss(head),
         _ => head.flags = head.flags.with(Flags::PUBLICATION_STOPPED),
     }
     true

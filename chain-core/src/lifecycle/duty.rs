@@ -38,7 +38,7 @@ pub(crate) fn duties_of_filing(header: &Header, basis: &BasisDetails, today: Dat
 }
 
 /// The duty that begins when a review is opened.
-pub(crate) fn review_duty(basis: &BasisDetails, today: Date) -> Option<Duty> {
+fn review_duty(basis: &BasisDetails, today: Date) -> Option<Duty> {
     term(basis, DeadlineKind::ReviewDecision).map(|deadline| Duty { deadline, from: today, met: None })
 }
 

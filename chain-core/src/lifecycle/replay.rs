@@ -237,6 +237,7 @@ impl Life {
                 lifecycle::require_reason(reason)?;
                 let head = self.open()?;
                 check_note(reason, head.class, NOTE_BYTES_MAX)?;
+                lifecycle::confirm::check_rejection(head)?;
                 let target = lifecycle::target(head, *version, header_digest.as_ref())?;
                 lifecycle::approval(&actor, head, target)?;
                 match target {
@@ -325,7 +326,8 @@ impl Life {
         let signer = Some(actor.sign(Step::Submit));
         let version = lifecycle::filed(header, header.digest(), index, needs, signer);
         let status = version.status;
-        self.head = Some(RecordHead { duties, ..RecordHead::first(header, version, moment.height) });
+        let pending = lifecycle::confirm::pending(header, version.header_digest, actor);
+        self.head = Some(RecordHead { duties, pending, ..RecordHead::first(header, version, moment.height) });
         self.keep(index, moment, header, None);
         if status == Status::Effective {
             self.took_effect(moment, header.version);
@@ -429,7 +431,7 @@ impl Life {
         }
         lifecycle::check_change_state(head, step)?;
         if !step.leaves_pending() {
-            lifecycle::check_nothing_pending(head)?;
+            lifecycle::check_nothing_pending(head, step)?;
         }
         let needs = lifecycle::decision_needs(head, act, rights.needs);
         if needs.is_met() {
@@ -522,6 +524,7 @@ impl Life {
         }
         let change = match leaf.step {
             Step::Expire => Some(Change::EndedWithBase),
+            Step::Supersede => Some(Change::Superseded),
             Step::CloseCase => Some(Change::Closed),
             Step::Suspend => Some(Change::Suspended),
             Step::Resume => Some(Change::Resumed),

@@ -49,6 +49,8 @@ closed_list!(
         ReleaseHold = 21, "release_hold";
         /// A statement added.
         Annotate = 22, "annotate";
+        /// Approved after it took effect, as an alert that cannot wait.
+        Confirm = 23, "confirm";
         /// Ended by its own date, or with what it rested on.
         Expire = 32, "expire";
         /// Publication ended by its own date.
@@ -69,6 +71,10 @@ closed_list!(
         HoldEnd = 40, "hold_end";
         /// Bodies disposed of at the end of retention.
         RetentionEnd = 41, "retention_end";
+        /// An alert that took its place, or called it off, took effect.
+        Supersede = 42, "supersede";
+        /// Nobody approved it in the time that the law gives after it took effect.
+        ConfirmationMissed = 43, "confirmation_missed";
         /// Found and written by the ledger itself.
         Found = 48, "found";
         /// A record says why a gap came about.

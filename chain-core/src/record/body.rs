@@ -206,12 +206,18 @@ pub fn judge(record_type: RecordType, class: Class, text: &str) -> Result<Derive
         RecordType::DocFingerprint => super::egov::judge_fingerprint(&mut fields, class),
         RecordType::Device => super::device::judge_registration(&mut fields),
         RecordType::SensorBatch => super::device::batch::judge_batch(&mut fields),
+        RecordType::Alert => super::alert::judge_alert(&mut fields),
+        RecordType::CommitBatch => super::health::judge_commit_batch(&mut fields),
+        RecordType::Certificate => super::egov::certificate::judge_certificate(&mut fields),
+        RecordType::StatusList => super::egov::certificate::judge_status_list(&mut fields),
+        RecordType::Procurement => super::egov::procurement::judge_procurement(&mut fields),
         RecordType::Agency
         | RecordType::Member
         | RecordType::LegalBasis
         | RecordType::Validator
         | RecordType::Calendar
         | RecordType::Schema
+        | RecordType::Params
         | RecordType::DeviceKey
         | RecordType::SensorGap => {
             return Err(Refusal::new(Code::BodyNotAllowed, format!("{record_type} has no body")));

@@ -1,6 +1,9 @@
-//! The e-governance family: decisions of authorities, and fingerprints of documents kept elsewhere; [`property`] holds
-//! events of the real estate register.
+//! The e-governance family: decisions of authorities, and fingerprints of documents kept elsewhere; [`certificate`] holds
+//! certificates and their status lists, [`procurement`] releases of public procurements, [`property`] events of the real
+//! estate register.
 
+pub mod certificate;
+pub mod procurement;
 pub mod property;
 
 use serde::{Deserialize, Serialize};

@@ -210,6 +210,18 @@ record_types! {
     SensorGap = 0x0405, "sensor.gap";
     /// One version of the schema of a registered type (JSON Schema 2020-12).
     Schema = 0x0106, "gov.schema";
+    /// A public warning (CAP 1.2; Emergency Response Law arts. 63-64).
+    Alert = 0x0501, "security.alert";
+    /// A release of a public procurement (Open Contracting Data Standard 1.1).
+    Procurement = 0x0304, "egov.procurement";
+    /// That a reporter held health documents of a day: commitments alone (FHIR Bundle, Provenance).
+    CommitBatch = 0x0601, "health.commit_batch";
+    /// A certificate of a person or organisation (W3C Verifiable Credentials 2.0; GB/T 36904-2018).
+    Certificate = 0x0305, "egov.certificate";
+    /// A version of the list that says which certificates still hold (W3C Bitstring Status List 1.0).
+    StatusList = 0x0306, "egov.status_list";
+    /// The parameters of the ledger from a day on.
+    Params = 0x0107, "gov.params";
 }
 
 impl RecordType {
@@ -299,11 +311,19 @@ impl RecordType {
             | Self::Validator
             | Self::Calendar
             | Self::Schema
+            | Self::Params
             | Self::Device => Lifecycle::Status,
             Self::Licence | Self::Penalty | Self::ListEntry | Self::Measure => Lifecycle::Published,
-            Self::Decision | Self::PropertyEvent => Lifecycle::Register,
+            Self::Decision | Self::PropertyEvent | Self::Certificate => Lifecycle::Register,
             Self::Commitment | Self::Objection | Self::Repair => Lifecycle::Case,
-            Self::DocFingerprint | Self::DeviceKey | Self::SensorBatch | Self::SensorGap => Lifecycle::Append,
+            Self::DocFingerprint
+            | Self::DeviceKey
+            | Self::SensorBatch
+            | Self::SensorGap
+            | Self::Alert
+            | Self::Procurement
+            | Self::CommitBatch
+            | Self::StatusList => Lifecycle::Append,
             Self::Registered(_) => return None,
         })
     }
@@ -324,6 +344,11 @@ impl RecordType {
         self.is_governance() || matches!(self, Self::Device | Self::DeviceKey)
     }
 
+    /// Whether the header of every record of this type has details that repeat what its body says for state changes.
+    pub const fn has_content_details(self) -> bool {
+        matches!(self, Self::Alert | Self::Procurement | Self::CommitBatch | Self::StatusList)
+    }
+
     /// Whether it rests on the legal basis of the device that it is about instead of naming one.
     pub const fn inherits_basis(self) -> bool {
         matches!(self, Self::SensorBatch | Self::SensorGap)
@@ -332,15 +357,17 @@ impl RecordType {
     /// The classes records of this type may have.
     pub const fn classes(self) -> &'static [Class] {
         match self {
-            Self::Agency | Self::Member | Self::LegalBasis | Self::Validator => &[Class::P0],
-            Self::Calendar | Self::Schema | Self::Decision => &[Class::P0],
+            Self::Agency | Self::Member | Self::LegalBasis | Self::Validator | Self::Params => &[Class::P0],
+            Self::Calendar | Self::Schema | Self::Decision | Self::Alert | Self::StatusList => &[Class::P0],
             // Its schema says which of them; P4 stands on the chain in batches alone.
             Self::Registered(_) => &[Class::P0, Class::P1, Class::P2, Class::P3],
             Self::Licence | Self::Penalty | Self::Commitment => &[Class::P1, Class::P3],
             Self::ListEntry | Self::Measure => &[Class::P1],
             Self::Objection | Self::Repair => &[Class::P0, Class::P1, Class::P3],
             Self::DocFingerprint => &[Class::P0, Class::P3],
-            Self::PropertyEvent => &[Class::P3],
+            Self::PropertyEvent | Self::Certificate => &[Class::P3],
+            Self::CommitBatch => &[Class::P4],
+            Self::Procurement => &[Class::P0, Class::P2],
             Self::Device | Self::DeviceKey | Self::SensorBatch | Self::SensorGap => &[Class::P0],
         }
     }
@@ -355,6 +382,10 @@ impl RecordType {
                 | Self::ListEntry
                 | Self::PropertyEvent
                 | Self::Device
+                | Self::Alert
+                | Self::Procurement
+                | Self::Certificate
+                | Self::StatusList
         )
     }
 

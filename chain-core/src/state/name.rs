@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use super::{
     AgencyEntry, BasisEntry, CalendarEntry, DeviceEntry, DeviceKeyEntry, EpochEntry, ErasureEntry,
-    MemberEntry, RecordHead, SchemaEntry, StreamEntry, ValidatorEntry, key,
+    MemberEntry, ParamsEntry, RecordHead, SchemaEntry, StreamEntry, ValidatorEntry, key,
 };
 use crate::canonical::CanonicalError;
 use crate::code::{Code, Refusal};
 use crate::crypto::PublicKey;
+use crate::date::Date;
 use crate::genesis::NAME_MAX;
 use crate::id::RecordId;
 use crate::layout::Layout;
@@ -34,6 +35,8 @@ pub enum EntryName {
     Validator(String),
     /// `calendar:<year>`: a [`CalendarEntry`].
     Calendar(u32),
+    /// `params:<first day>`: a [`ParamsEntry`].
+    Params(Date),
     /// `schema:<type>@<version>`: a [`SchemaEntry`].
     Schema(TypeKey, u16),
     /// `epoch`: the [`EpochEntry`].
@@ -58,6 +61,7 @@ impl EntryName {
             Self::Basis(basis) => key::basis(basis),
             Self::Validator(name) => key::validator(name),
             Self::Calendar(year) => key::calendar(*year),
+            Self::Params(from) => key::params(*from),
             Self::Schema(type_key, version) => key::schema(*type_key, *version),
             Self::Epoch => key::epoch(),
             Self::Erasure(record) => key::erasure(record),
@@ -84,6 +88,7 @@ impl EntryName {
             Self::Basis(_) => shown::<BasisEntry>(value),
             Self::Validator(_) => shown::<ValidatorEntry>(value),
             Self::Calendar(_) => shown::<CalendarEntry>(value),
+            Self::Params(_) => shown::<ParamsEntry>(value),
             Self::Schema(..) => shown::<SchemaEntry>(value),
             Self::Epoch => shown::<EpochEntry>(value),
             Self::Erasure(_) => shown::<ErasureEntry>(value),
@@ -103,6 +108,7 @@ impl fmt::Display for EntryName {
             Self::Basis(basis) => write!(f, "basis:{}@{}", basis.id, basis.version),
             Self::Validator(name) => write!(f, "validator:{name}"),
             Self::Calendar(year) => write!(f, "calendar:{year}"),
+            Self::Params(from) => write!(f, "params:{from}"),
             Self::Schema(type_key, version) => write!(f, "schema:{type_key}@{version}"),
             Self::Epoch => f.write_str("epoch"),
             Self::Erasure(record) => write!(f, "erasure:{record}"),
@@ -118,7 +124,7 @@ impl FromStr for EntryName {
 
     fn from_str(text: &str) -> Result<Self, Refusal> {
         let bad = |why: String| {
-            let forms = "record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name>, calendar:<year>, schema:<type>@<version>, epoch, erasure:<record id>, device:<record id>, device_key:<key> or stream:<record id>/<name>";
+            let forms = "record:<id>, agency:<organisation>, member:<key>, basis:<id>@<version>, validator:<name>, calendar:<year>, params:<first day>, schema:<type>@<version>, epoch, erasure:<record id>, device:<record id>, device_key:<key> or stream:<record id>/<name>";
             let shown = crate::text::shown(text);
             Refusal::new(
                 Code::BadParameter,
@@ -155,6 +161,9 @@ impl FromStr for EntryName {
                 .parse()
                 .map(Self::Calendar)
                 .map_err(|error: std::num::ParseIntError| bad(error.to_string())),
+            "params" => {
+                name.parse().map(Self::Params).map_err(|error: crate::date::DateError| bad(error.to_string()))
+            }
             "schema" => {
                 let parts = name.rsplit_once('@').and_then(|(type_key, version)| {
                     Some(Self::Schema(TypeKey::new(type_key)?, version.parse().ok()?))

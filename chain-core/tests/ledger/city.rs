@@ -363,6 +363,14 @@ impl City {
         self.send_all(post, vec![(operation, body)]).remove(0).map_err(|refusal| refusal.code)
     }
 
+    /// What an act would come to; the ledger is as it was before.
+    pub(crate) fn attempt<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.ledger.clone();
+        let outcome = act(self);
+        self.ledger = before;
+        outcome
+    }
+
     /// Submits a filed record.
     pub(crate) fn submit(&mut self, post: &str, filed: Filed) -> Result<Accepted, Code> {
         let (operation, body, _) = filed.submit();

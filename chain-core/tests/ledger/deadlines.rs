@@ -307,30 +307,76 @@ fn publication_that_begins_later_is_met_on_its_first_day() {
 }
 
 #[test]
-fn a_year_without_a_calendar_takes_nothing_that_counts_its_working_days() {
+fn nobody_is_turned_away_because_a_calendar_is_missing() {
     let mut city = City::with(&state(calendars().into_iter().filter(|one| one.year != 2026).collect()));
-    assert_eq!(city.submit("A1/clerk1", penalty("1", |_| {})), Err(Code::CalendarMissing));
-    let unpublished = |body: &mut Value| {
-        for name in ["publish_from", "publish_until"] {
-            body.as_object_mut().unwrap().remove(name);
-        }
+    let sorted = |city: &City| {
+        let mut rows = rows(city);
+        rows.sort_by(|one, two| one.1.cmp(&two.1));
+        rows
     };
-    let record = city.submit("A1/clerk1", penalty("2", unpublished)).unwrap().record;
-    city.countersign("A1/clerk2", record).unwrap();
-    city.countersign("A1/supervisor1", record).unwrap();
-    assert_eq!(city.submit("A2/clerk1", objection("A2", "o1", record)), Err(Code::CalendarMissing));
-    assert!(!city.head(record).flags.names().contains(&"disputed"), "a refusal changes nothing");
-    // A term in calendar days needs none.
+    // An act with a term, an objection (G8), a review and an application for repair: all are taken, all terms run.
+    let record = effective_penalty(&mut city, "1");
+    city.submit("A2/clerk1", objection("A2", "o1", record)).unwrap();
+    assert!(city.head(record).flags.names().contains(&"disputed"));
     let open = Operation::ReviewOpen { record, version: 1, file_no: "R-1".to_owned() };
     city.send("A2/clerk1", open).unwrap();
+    let waiting = city.submit("A1/clerk1", penalty("2", |_| {})).unwrap().record;
+    // From a Wednesday, with weekends as the only days of rest. A term in calendar days needs no calendar.
+    let objected = row("A1", "objection_decision", "2026-05-11", true, false);
+    let published = row("A1", "publication", "2026-05-15", true, false);
+    assert_eq!(
+        sorted(&city),
+        [objected, published, row("A2", "review_decision", "2026-07-05", false, false)]
+    );
+    city.at("2026-08-07T09:00:00+08:00");
+    let body = json!({ "target": record, "received_on": "2026-08-07", "origin": origin() });
+    let case = city.submit("A1/clerk1", file("A1", RecordType::Repair, "r1", &body)).unwrap().record;
+    let late = |step, due, provisional| row("A1", step, due, provisional, true);
+    assert_eq!(
+        sorted(&city),
+        [
+            late("objection_decision", "2026-05-11", true),
+            late("publication", "2026-05-15", true),
+            row("A1", "repair_decision", "2026-08-21", true, false),
+            row("A2", "review_decision", "2026-07-05", false, true),
+        ]
+    );
 
-    let add = add_calendar("A1", "c", calendar(2026, &["2026-05-07"], &["2026-05-09"]));
+    // The calendar moves every last day in the block in which the council's last approval comes, and nothing else.
+    let heads = [record, waiting, case].map(|one| city.head(one));
+    let add = add_calendar("A1", "c", calendar(2026, &["2026-08-10"], &["2026-05-09", "2026-05-10"]));
     let filed = city.send("A1/council1", add).unwrap().record;
-    assert_eq!(city.submit("A2/clerk1", objection("A2", "o1", record)), Err(Code::CalendarMissing));
+    assert!(sorted(&city)[0].3, "one of two has agreed");
     city.countersign("N/council1", filed).unwrap();
-    city.submit("A2/clerk1", objection("A2", "o1", record)).unwrap();
-    let due: Vec<_> = rows(&city).into_iter().filter(|row| row.1 == "objection_decision").collect();
-    assert_eq!(due, [row("A1", "objection_decision", "2026-05-11", false, false)]);
+    assert_eq!(
+        sorted(&city),
+        [
+            late("objection_decision", "2026-05-09", false),
+            late("publication", "2026-05-13", false),
+            row("A1", "repair_decision", "2026-08-24", false, false),
+            row("A2", "review_decision", "2026-07-05", false, true),
+        ]
+    );
+    assert_eq!([record, waiting, case].map(|one| city.head(one)), heads);
+    for one in [record, waiting, case, filed] {
+        check_replay(&city, one);
+    }
+}
+
+#[test]
+fn no_step_is_refused_because_a_provisional_day_has_passed() {
+    let mut city = City::with(&state(Vec::new()));
+    let record = effective_penalty(&mut city, "1");
+    let case = city.submit("A2/clerk1", objection("A2", "o1", record)).unwrap().record;
+    // Months too late by every calendar: the case stays open, may be taken back and decided on.
+    city.at("2026-11-06T09:00:00+08:00");
+    assert_eq!(rows(&city), [row("A1", "objection_decision", "2026-05-11", true, true)]);
+    city.submit("A2/clerk1", objection("A2", "o2", record)).unwrap();
+    city.send("A2/clerk1", Operation::Withdraw { record: case, version: 1 }).unwrap();
+    assert!(city.head(record).flags.names().contains(&"disputed"), "the other one is open");
+    city.send("A1/clerk1", decide_on_objections(record)).unwrap();
+    city.countersign("A1/supervisor2", record).unwrap();
+    assert_eq!(rows(&city), []);
 }
 
 #[test]

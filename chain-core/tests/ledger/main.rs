@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod accuse;
+mod alerts;
 mod amendment;
 mod automatic;
 mod cascade;
 mod catalogue;
+mod certificates;
 mod city;
 mod content;
 mod countersign;
@@ -15,7 +17,9 @@ mod devices;
 mod erasure;
 mod governance;
 mod official_data;
+mod params;
 mod pitfalls;
+mod procurement;
 mod reading;
 mod recovery;
 mod replay;
@@ -30,6 +34,7 @@ mod station;
 mod streams;
 mod subjects;
 mod timeline;
+mod town;
 mod transactions;
 mod transitions;
 mod validators;

@@ -25,8 +25,13 @@ use chain_core::operation::{
     RevokeReason, Step,
 };
 use chain_core::org::OrgId;
+use chain_core::record::alert::{AlertDetails, AlertKind, AlertStatus};
 use chain_core::record::deadline::{DayUnit, Deadline, DeadlineKind, Duty};
+use chain_core::record::egov::certificate::{ListPurpose, StatusListDetails};
+use chain_core::record::egov::procurement::{ProcurementDetails, ReleaseTag, process_of};
 use chain_core::record::governance::{BasisDetails, Possession, Role};
+use chain_core::record::health::{CommitBatchDetails, SizeClass};
+use chain_core::record::params::{Params, ParamsDetails};
 use chain_core::record::validator::{Ready, ValidatorDetails, ValidatorPossession};
 use chain_core::record::{
     BasisRef, Class, Details, Header, RecordType, Reference, Relation, Severity, SubjectKind,
@@ -34,8 +39,8 @@ use chain_core::record::{
 use chain_core::recovery::{RecoveryAct, RecoveryKey, RecoveryKeys, SignedRecovery};
 use chain_core::state::{
     Act, AgencyEntry, BasisEntry, CalendarEntry, Confirmation, EpochEntry, ErasureEntry, Flags, MemberEntry,
-    Needs, OffenceEntry, OffenderEntry, Pending, ReadyEntry, RecordHead, RegisteredHead, Scheduled,
-    SchemaEntry, Signer, Status, ValidatorEntry, VersionHead,
+    Needs, OffenceEntry, OffenderEntry, ParamsEntry, Pending, ReadyEntry, RecordHead, RegisteredHead,
+    Scheduled, SchemaEntry, Signer, Status, ValidatorEntry, VersionHead,
 };
 use chain_core::transaction::{Body, Submission, Transaction};
 use proptest::prelude::*;
@@ -442,6 +447,48 @@ fn head() -> RecordHead {
     }
 }
 
+fn params_details() -> ParamsDetails {
+    let values = Params { captured_ahead_s: 60, ..Params::default() };
+    let source = "resolution 7 of the council".to_owned();
+    ParamsDetails { from: date("2027-01-01"), values, source, doc_no: "2026-7".to_owned() }
+}
+
+/// Details of the types whose records are held against others, and of parameters.
+fn chained_details() -> [(&'static str, Details); 5] {
+    let alert = AlertDetails {
+        status: AlertStatus::Exercise,
+        kind: AlertKind::Update,
+        immediate: true,
+        sent_ms: 1_778_029_200_002,
+        expires_ms: Some(1_778_065_200_000),
+    };
+    let release = ProcurementDetails {
+        process: process_of("ocds-213czf-000-00001"),
+        tags: vec![ReleaseTag::Award, ReleaseTag::Contract],
+        date_ms: 1_778_029_200_002,
+        previous: Some(record()),
+    };
+    let batch =
+        CommitBatchDetails { root: digest("root"), size_class: SizeClass::UpTo256, day: date("2026-05-05") };
+    let list = StatusListDetails {
+        list: digest("list"),
+        purpose: ListPurpose::Suspension,
+        bits: 131_072,
+        encoded: digest("encoded"),
+        version: 2,
+        valid_from_ms: 1_778_029_200_000,
+        ttl_s: 3_600,
+        previous: Some(record()),
+    };
+    [
+        ("alert", Details::Alert(alert)),
+        ("procurement", Details::Procurement(Box::new(release))),
+        ("commit_batch", Details::CommitBatch(batch)),
+        ("status_list", Details::StatusList(list)),
+        ("params", Details::Params(Box::new(params_details()))),
+    ]
+}
+
 fn submission() -> Submission {
     submission_of(operations().into_iter().map(|(_, operation)| operation).collect())
 }
@@ -533,6 +580,11 @@ fn bytes_are_frozen_and_read_back() {
     let calendar = CalendarEntry { details: calendar, status: Status::Effective, record: record() };
     canonical("state_calendar", &calendar, &mut failures);
     canonical("state_record_head", &head(), &mut failures);
+    for (name, details) in chained_details() {
+        canonical(&format!("details_{name}"), &details, &mut failures);
+    }
+    let entry = ParamsEntry { details: params_details(), status: Status::Effective, record: record() };
+    canonical("state_params", &entry, &mut failures);
     let schema = crate::schemas::finding();
     canonical("details_schema", &Details::Schema(Box::new(schema.clone())), &mut failures);
     let registered = RegisteredHead { schema_version: 3, terms: schema.terms };

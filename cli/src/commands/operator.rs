@@ -5,6 +5,7 @@ pub(crate) mod calendar;
 pub(crate) mod genesis;
 pub(crate) mod key;
 pub(crate) mod node;
+pub(crate) mod params;
 pub(crate) mod recovery;
 pub(crate) mod stores;
 pub(crate) mod validator;

@@ -8,6 +8,7 @@ use chain_core::code::Code;
 use chain_core::crypto::SecretKey;
 use chain_core::genesis::Genesis;
 use chain_core::id::RecordId;
+use chain_core::lifecycle::roles_to_file;
 use chain_core::operation::{AmendReason, Operation};
 use chain_core::org::OrgId;
 use chain_core::record::registered::RegisteredType;
@@ -48,7 +49,7 @@ pub(super) fn check(
     for file in files {
         let types = |known| registered::find(city, &genesis, known, today(&genesis), false);
         let built = build(&genesis, &types, &ring, file, key, idempotency, None)
-            .and_then(|built| entitled(&ring, key, &built.3).map(|()| built));
+            .and_then(|built| entitled(&ring, key, &built.1).map(|()| built));
         match built {
             Ok((_, header, _, _)) => {
                 rows.push(json!({ "file": file, "verdict": "good", "record": header.record, "class": header.class }));
@@ -68,17 +69,19 @@ pub(super) fn check(
     failed.map_or(Ok(()), Err)
 }
 
-/// Whether the validators would let this key file for the agency, as far as the key ring knows it.
-fn entitled(ring: &KeyRing, key: Option<&str>, agency: &OrgId) -> CliResult {
+/// Whether the validators would let this key file the record, as far as the key ring knows it.
+fn entitled(ring: &KeyRing, key: Option<&str>, header: &Header) -> CliResult {
     let Some(key) = key else { return Ok(()) };
-    let entry = ring.find(key)?;
-    if let Some(own) = entry.agency.as_deref().filter(|own| *own != agency.to_string()) {
+    let (entry, agency) = (ring.find(key)?, header.agency.to_string());
+    if let Some(own) = entry.agency.as_deref().filter(|own| *own != agency) {
         let detail = format!("key {key} belongs to an officer of {own}, the record is filed by {agency}");
         return Err(CliError::new(Code::AgencyNotCompetent, detail));
     }
+    let wanted: Vec<&str> = roles_to_file(header).iter().map(|role| role.name()).collect();
     match entry.role.as_deref() {
-        Some(role) if role != "clerk" => {
-            Err(CliError::new(Code::RoleNotAllowed, format!("key {key} belongs to a {role}, wants a clerk")))
+        Some(role) if !wanted.contains(&role) => {
+            let detail = format!("key {key} belongs to a {role}, wants a {}", wanted.join(" or a "));
+            Err(CliError::new(Code::RoleNotAllowed, detail))
         }
         _ => Ok(()),
     }
@@ -105,11 +108,11 @@ fn build(
         (None, Some(key), _) => ring.find(key)?.agency.clone().unwrap_or_default(),
         (None, None, _) => only_agency(ring)?,
     };
-    let clerks = ring.of(&agency, "clerk");
+    let (clerks, role) = (ring.of(&agency, "clerk"), draft.filed_by());
     let entry = match key {
         Some(key) => ring.find(key)?,
-        None => *clerks.first().ok_or_else(|| {
-            CliError::new(Code::NoKeyForAuthority, format!("the key ring has no clerk key of {agency}"))
+        None => *ring.of(&agency, role).first().ok_or_else(|| {
+            CliError::new(Code::NoKeyForAuthority, format!("the key ring has no {role} key of {agency}"))
         })?,
     };
     let mut officers = vec![entry.public];
