@@ -377,15 +377,10 @@ impl City {
         self.send_with(post, operation, body)
     }
 
-    /// Countersigns what waits: a pending step, else the waiting version, else the first one.
+    /// Countersigns what waits.
     pub(crate) fn countersign(&mut self, post: &str, record: RecordId) -> Result<Accepted, Code> {
-        let head = self.head(record);
-        let (version, header_digest) = match (&head.pending, &head.next) {
-            (Some(pending), _) => (head.current.version, pending.digest),
-            (None, Some(next)) => (next.version, next.header_digest),
-            (None, None) => (head.current.version, head.current.header_digest),
-        };
-        self.send(post, Operation::Countersign { record, version, header_digest })
+        let operation = approval(record, &self.head(record));
+        self.send(post, operation)
     }
 
     pub(crate) fn head(&self, record: RecordId) -> RecordHead {
@@ -402,6 +397,16 @@ impl City {
         self.countersign("A1/supervisor1", record).unwrap();
         record
     }
+}
+
+/// The approval of what waits: a pending step, else the waiting version, else the first one.
+pub(crate) fn approval(record: RecordId, head: &RecordHead) -> Operation {
+    let (version, header_digest) = match (&head.pending, &head.next) {
+        (Some(pending), _) => (head.current.version, pending.digest),
+        (None, Some(next)) => (next.version, next.header_digest),
+        (None, None) => (head.current.version, head.current.header_digest),
+    };
+    Operation::Countersign { record, version, header_digest }
 }
 
 pub(crate) fn batch(submissions: Vec<Submission>) -> Batch {

@@ -31,6 +31,7 @@ mod sensor_vectors;
 mod state_proof;
 mod state_tree;
 mod station;
+mod story;
 mod streams;
 mod subjects;
 mod timeline;
