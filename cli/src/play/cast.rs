@@ -143,7 +143,7 @@ fn agency_details(name: &str) -> Result<AgencyDetails, Refusal> {
     Ok(AgencyDetails {
         id: agency(name)?,
         name: format!("Agency {name}"),
-        types: RecordType::ALL.iter().copied().filter(|one| !one.is_governance()).collect(),
+        types: content_types(),
         areas: Vec::new(),
         admins: [1, 2].map(|at| new_key(&format!("{name}/head{at}"))).to_vec(),
         from: Date::MIN,
@@ -172,9 +172,17 @@ fn types_of(text: &str) -> Vec<RecordType> {
         RecordType::PropertyEvent => speaks(&["property"]),
         _ => false,
     };
-    let content = RecordType::ALL.iter().copied().filter(|one| !one.is_governance());
-    let found: Vec<RecordType> = content.clone().filter(|one| named(*one)).collect();
-    if found.is_empty() { content.collect() } else { found }
+    let content = content_types();
+    let found: Vec<RecordType> = content.iter().copied().filter(|one| named(*one)).collect();
+    if found.is_empty() { content } else { found }
+}
+
+/// Every type that is not governance, in the order in which agencies and legal bases list them.
+fn content_types() -> Vec<RecordType> {
+    let mut types: Vec<RecordType> =
+        RecordType::ALL.iter().copied().filter(|one| !one.is_governance()).collect();
+    types.sort_unstable();
+    types
 }
 
 fn basis(at: u32, text: &str) -> BasisDetails {
