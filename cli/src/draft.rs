@@ -8,7 +8,7 @@
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
 use chain_core::date::Date;
-use chain_core::genesis::Genesis;
+use chain_core::id::ChainId;
 use chain_core::json::to_canonical;
 use chain_core::org::OrgId;
 use chain_core::record::body::{self, Derived};
@@ -22,10 +22,10 @@ use chain_core::transaction::Body;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::catalogue::Catalogue;
 use crate::commands::clerk::record::known_type;
 use crate::error::{CliError, CliResult};
 use crate::files;
-use crate::import::catalogue::Catalogue;
 
 /// The document.
 #[derive(Clone, Debug, Deserialize)]
@@ -89,6 +89,22 @@ impl Draft {
         }
     }
 
+    /// The document that a row of a sheet stands for.
+    pub(crate) fn of_row(
+        record_type: &str,
+        legal_basis: &str,
+        class: Option<Class>,
+        body: Map<String, Value>,
+    ) -> Self {
+        Self {
+            record_type: record_type.to_owned(),
+            agency: None,
+            legal_basis: legal_basis.to_owned(),
+            class,
+            body,
+        }
+    }
+
     /// An amendment is of the same type and agency as what it amends.
     pub(crate) fn follows(&self, name: &str, before: &Header) -> CliResult {
         let wrong = |what: &str, got: &str, want: &str| {
@@ -108,7 +124,7 @@ impl Draft {
     /// Builds header and body and judges them as the validators will.
     pub(crate) fn build(
         mut self,
-        genesis: &Genesis,
+        catalogue: &Catalogue,
         types: &dyn Fn(TypeKey) -> CliResult<RegisteredType>,
         office: &Office<'_>,
         key: Option<&str>,
@@ -129,7 +145,6 @@ impl Draft {
             Some(registered) => registered.judge(class, &body.json)?,
             None => body::judge(record_type, class, &body.json)?,
         };
-        let catalogue = Catalogue::of(genesis)?;
         let basis = catalogue.by_id(&self.legal_basis, derived.decided_on).ok_or_else(|| {
             let detail = format!("the catalogue has no legal basis {}", self.legal_basis);
             CliError::new(Code::LegalBasisMissing, detail)
@@ -148,7 +163,7 @@ impl Draft {
         };
         let basis_ref = BasisRef { id: basis.details.id.clone(), version: basis.details.version };
         let kind = Kind { record_type, registered, class };
-        let header = header(genesis, office, kind, &derived, &body, basis_ref, key, before);
+        let header = header(catalogue.chain_id, office, kind, &derived, &body, basis_ref, key, before);
         let judged = match registered {
             Some(registered) => {
                 registered.check_header(&header)?;
@@ -158,7 +173,7 @@ impl Draft {
             }
             None => Some(&body),
         };
-        rules::check_submission(genesis.chain_id(), &header, judged, Some(&basis.details), today)?;
+        rules::check_submission(catalogue.chain_id, &header, judged, Some(&basis.details), today)?;
         Ok((header, body))
     }
 
@@ -215,7 +230,7 @@ struct Kind<'a> {
 
 #[expect(clippy::too_many_arguments, reason = "each is one part of what a header says")]
 fn header(
-    genesis: &Genesis,
+    chain: ChainId,
     office: &Office<'_>,
     kind: Kind<'_>,
     derived: &Derived,
@@ -225,7 +240,6 @@ fn header(
     before: Option<&Before>,
 ) -> Header {
     let Kind { record_type, registered, class } = kind;
-    let chain = genesis.chain_id();
     let idempotency = match before {
         Some(before) => before.header.idempotency,
         None => idempotency_digest(office.dedupe, record_type, key),

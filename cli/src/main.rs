@@ -6,6 +6,7 @@
 
 mod app;
 mod args;
+mod catalogue;
 mod client;
 mod commands;
 mod context;

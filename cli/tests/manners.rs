@@ -81,14 +81,25 @@ fn exit_codes_are_those_of_the_manual() {
 
 #[test]
 fn every_output_form_is_drawn_from_the_same_data() {
+    let rows = [
+        ("licences", "credit.licence"),
+        ("penalties", "credit.penalty"),
+        ("permits", "egov.building_permit"),
+        ("inspections", "commerce.food_inspection"),
+        ("requests", "egov.service_request"),
+    ];
+    let drawn = |row: &dyn Fn(&str, &str) -> String| -> String {
+        rows.iter().map(|(name, kind)| row(name, kind)).collect()
+    };
     let (_, table, _) = run(&["batch", "mappings"]);
-    assert_eq!(table, "NAME       TYPE\nlicences   credit.licence\npenalties  credit.penalty\n");
+    let aligned = drawn(&|name, kind| format!("{name:11}  {kind}\n"));
+    assert_eq!(table, format!("NAME         TYPE\n{aligned}"));
     let (_, csv, _) = run(&["batch", "mappings", "-o", "csv"]);
-    assert_eq!(csv, "name,type\nlicences,credit.licence\npenalties,credit.penalty\n");
+    assert_eq!(csv, format!("name,type\n{}", drawn(&|name, kind| format!("{name},{kind}\n"))));
     let (_, ids, _) = run(&["batch", "mappings", "-o", "id"]);
-    assert_eq!(ids, "licences\npenalties\n");
+    assert_eq!(ids, drawn(&|name, _| format!("{name}\n")));
     let (_, lines, _) = run(&["batch", "mappings", "-o", "jsonl", "--fields", "type"]);
-    assert_eq!(lines, "{\"type\":\"credit.licence\"}\n{\"type\":\"credit.penalty\"}\n");
+    assert_eq!(lines, drawn(&|_, kind| format!("{{\"type\":\"{kind}\"}}\n")));
     let (_, json, _) = run(&["batch", "mappings", "-o", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["schema"], "city/v1/mappings");

@@ -56,6 +56,9 @@ pub(crate) struct Start {
     pub(crate) raw: bool,
     /// Most operations of a transaction.
     pub(crate) group: usize,
+    /// Who acts, where the sheet does not say it.
+    #[serde(default)]
+    pub(crate) agency: Option<String>,
 }
 
 impl Start {
@@ -67,6 +70,7 @@ impl Start {
         rows: u64,
         raw: bool,
         group: usize,
+        agency: Option<String>,
     ) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
@@ -78,6 +82,7 @@ impl Start {
             rows,
             raw,
             group,
+            agency,
         }
     }
 }
@@ -349,7 +354,7 @@ mod tests {
 
     fn start() -> Start {
         let chain = ChainId::new(Digest::ZERO);
-        Start::new(chain, (Path::new("a.csv"), b"x"), ("licences", "m"), 3, false, 100)
+        Start::new(chain, (Path::new("a.csv"), b"x"), ("licences", "m"), 3, false, 100, None)
     }
 
     fn sent(number: u8) -> Sent {
@@ -412,6 +417,7 @@ mod tests {
             3,
             false,
             100,
+            None,
         );
         assert_eq!(journal.check(&other).unwrap_err().code(), Code::JournalMismatch);
         journal.check(&start()).unwrap();

@@ -1,4 +1,4 @@
-//! From a mapped row to header and body, and the verdict that the validators would give.
+//! From a mapped row of the official columns to header and body, and the verdict that the validators would give.
 //!
 //! The rules are chain-core's, not copies of them. What only the ledger knows (rights, records filed before)
 //! is left to it. In raw mode nothing is refused here: cells that cannot be read go into the body as they
@@ -20,14 +20,14 @@ use chain_core::rules::{self, SCHEMA_VERSION};
 use chain_core::transaction::Body;
 use serde_json::{Map, Value as Json, json};
 
-use super::catalogue::{self, Basis, Catalogue};
-use super::mapping::{Mapped, SubjectKind, Value};
+use crate::catalogue::{self, Basis, Catalogue};
+
+use super::field::Value;
+use super::mapping::{Mapped, MappedSubject, SubjectKind};
 use super::note::{Note, Notes};
 
-/// Tag of the texts in the official columns.
-const LANGUAGE: &str = "zh-Hans";
 /// What the records say of where they come from.
-const SYSTEM: &str = "spreadsheet";
+pub(super) const SYSTEM: &str = "spreadsheet";
 
 /// What an authority contributes to its rows.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) record_type: RecordType,
     /// Id of the legal basis, when the mapping fixes it.
     pub(crate) basis_id: Option<&'a str>,
+    /// Tag of the texts.
+    pub(crate) language: &'a str,
     /// The local day.
     pub(crate) today: Date,
     /// Whether to leave the verdict to the validators.
@@ -99,7 +101,7 @@ pub(crate) fn judge(
 ) -> Result<Ready, Refusal> {
     let mut row = Row::new(rules, mapped, authority, salts)?;
     if !rules.raw {
-        row.screen()?;
+        screen(mapped)?;
         row.subject_code()?;
     }
     let draft = row.body();
@@ -134,6 +136,7 @@ pub(crate) fn judge(
 struct Row<'a> {
     rules: &'a Rules<'a>,
     mapped: &'a Mapped,
+    named: &'a MappedSubject,
     authority: &'a Authority,
     salts: Salts,
     kind: Kind,
@@ -149,11 +152,14 @@ impl<'a> Row<'a> {
         authority: &'a Authority,
         salts: Salts,
     ) -> Result<Self, Refusal> {
+        let named = mapped
+            .subject
+            .as_ref()
+            .ok_or_else(|| Refusal::new(Code::BadMapping, "the mapping names no columns of the subject"))?;
         let mut notes = mapped.notes.clone();
-        let code = mapped.subject_code.as_str();
-        let business =
-            uscc_is_individual_business(code) || mapped.subject_kind == SubjectKind::IndividualBusiness;
-        let (kind, class) = match mapped.subject_kind {
+        let code = named.code.as_str();
+        let business = uscc_is_individual_business(code) || named.kind == SubjectKind::IndividualBusiness;
+        let (kind, class) = match named.kind {
             SubjectKind::Person => (Kind::Person, Class::P3),
             _ if business => (Kind::IndividualBusiness, Class::P3),
             _ => (Kind::Organisation, Class::P1),
@@ -167,27 +173,15 @@ impl<'a> Row<'a> {
             Kind::Person => None,
             _ => OrgId::new(Scheme::Uscc, code).ok(),
         };
-        Ok(Self { rules, mapped, authority, salts, kind, class, subject, notes })
-    }
-
-    /// Refuses persons' numbers in text that the rules of the body do not see.
-    fn screen(&self) -> Result<(), Refusal> {
-        if self.mapped.screened.iter().any(|text| contains_resident_number(text)) {
-            return Err(Refusal::new(Code::NaturalPersonId, "a remark holds a resident number"));
-        }
-        Ok(())
+        Ok(Self { rules, mapped, named, authority, salts, kind, class, subject, notes })
     }
 
     /// Refuses a code that is wrong; an organisation may have older codes instead.
     fn subject_code(&self) -> Result<(), Refusal> {
-        let code = self.mapped.subject_code.as_str();
-        if self.kind == Kind::Person || (code.is_empty() && !self.mapped.other_codes.is_empty()) {
+        if self.kind == Kind::Person {
             return Ok(());
         }
-        if code.is_empty() {
-            return Err(Refusal::new(Code::MissingField, "the subject has no code"));
-        }
-        OrgId::new(Scheme::Uscc, code).map(|_| ())
+        check_subject_code(self.named)
     }
 
     fn body(&self) -> Map<String, Json> {
@@ -208,12 +202,12 @@ impl<'a> Row<'a> {
                 }
             }
             if let Some(title) = self.mapped.basis_title.as_deref().filter(|title| !title.is_empty()) {
-                body.insert("basis_cited".to_owned(), localised(title));
+                body.insert("basis_cited".to_owned(), localised(self.rules.language, title));
             }
         }
         body.insert("issuer".to_owned(), json!(self.authority.agency));
         let source = match self.mapped.fields.get("data_source") {
-            Some(Value::Text(code)) => json!(format!("uscc:{code}")),
+            Some(Value::Plain(code)) => json!(format!("uscc:{code}")),
             _ => json!(self.authority.agency),
         };
         body.insert("data_source".to_owned(), source);
@@ -225,37 +219,17 @@ impl<'a> Row<'a> {
     }
 
     fn subject_json(&self) -> Json {
-        let mapped = self.mapped;
-        let mut subject = Map::new();
-        subject.insert("name".to_owned(), json!(mapped.subject_name));
-        subject.insert("kind".to_owned(), json!(self.kind));
-        if self.kind != Kind::Person && !mapped.subject_code.is_empty() {
-            subject.insert("id".to_owned(), json!(format!("uscc:{}", mapped.subject_code)));
-        }
-        if mapped.subject_code.is_empty() && !mapped.other_codes.is_empty() {
-            let others: Vec<Json> = mapped
-                .other_codes
-                .iter()
-                .map(|(scheme, value)| json!({ "scheme": scheme, "value": value }))
-                .collect();
-            subject.insert("other_codes".to_owned(), Json::Array(others));
-        }
-        if self.kind == Kind::Person && !mapped.document.is_empty() {
-            subject.insert("document_no".to_owned(), json!(mapped.document));
+        let mut subject = subject_json(self.named, self.kind);
+        if self.kind == Kind::Person && !self.named.document.is_empty() {
+            subject.insert("document_no".to_owned(), json!(self.named.document));
         }
         Json::Object(subject)
     }
 
     fn field(&self, name: &str, value: &Value) -> Json {
         match value {
-            Value::Date(day) => json!(day.to_string()),
-            Value::Amount(fen) => json!({ "currency": "CNY", "minor": fen }),
-            Value::UnreadAmount(minor) => json!({ "currency": "CNY", "minor": minor }),
             Value::Choices(names) if name == "penalty_kinds" => json!(names),
-            Value::Choices(names) => json!(names.first()),
-            Value::Text(text) if is_code(name) => json!(text),
-            Value::Text(text) => localised(text),
-            Value::Unread(text) => json!(text),
+            value => json_of(self.rules.language, value),
         }
     }
 
@@ -323,7 +297,7 @@ impl<'a> Row<'a> {
         let record_type = self.rules.record_type;
         let dedupe = &self.authority.dedupe;
         let number = match self.mapped.fields.get("decision_no") {
-            Some(Value::Text(number)) => Some(number.as_str()),
+            Some(Value::Plain(number)) => Some(number.as_str()),
             _ => None,
         };
         let key = format!("{}#{}#{occurrence}", number.unwrap_or(""), self.content_digest());
@@ -366,38 +340,78 @@ impl<'a> Row<'a> {
         self.rules.catalogue.chain_id
     }
 
-    /// Digest of what the row says, salts left out: the same row always has the same idempotency key.
     fn content_digest(&self) -> Digest {
-        let mapped = self.mapped;
-        let text = format!(
-            "{:?}|{}|{}|{:?}|{}|{:?}|{:?}",
-            mapped.subject_kind,
-            mapped.subject_name,
-            mapped.subject_code,
-            mapped.other_codes,
-            mapped.document,
-            mapped.basis_title,
-            mapped.fields
-        );
-        Digest::tagged(b"city/import-row/1", &[text.as_bytes()])
+        content_digest(self.mapped)
     }
+}
+
+/// Digest of what a row says, salts left out: the same row always has the same idempotency key.
+pub(super) fn content_digest(mapped: &Mapped) -> Digest {
+    let text =
+        format!("{:?}|{:?}|{:?}|{:?}", mapped.subject, mapped.basis_title, mapped.fields, mapped.lists);
+    Digest::tagged(b"city/import-row/1", &[text.as_bytes()])
 }
 
 /// Digest of what a row says, by which repeated rows of a file are counted.
 pub(crate) fn likeness(mapped: &Mapped) -> Digest {
-    let text =
-        format!("{}|{:?}|{}|{:?}", mapped.authority, mapped.subject_code, mapped.subject_name, mapped.fields);
+    let text = format!("{:?}|{:?}|{:?}|{:?}", mapped.authority, mapped.subject, mapped.fields, mapped.lists);
     Digest::tagged(b"city/import-likeness/1", &[text.as_bytes()])
 }
 
-fn localised(text: &str) -> Json {
-    json!([{ "lang": LANGUAGE, "text": text }])
+/// Refuses persons' numbers in text that the rules of the body do not see.
+pub(super) fn screen(mapped: &Mapped) -> Result<(), Refusal> {
+    if mapped.screened.iter().any(|text| contains_resident_number(text)) {
+        return Err(Refusal::new(Code::NaturalPersonId, "a remark holds a resident number"));
+    }
+    Ok(())
 }
 
-/// Fields that are plain text in the body; the others are texts in a language.
-fn is_code(name: &str) -> bool {
-    matches!(
-        name,
-        "decision_no" | "certificate_name" | "certificate_no" | "violation_code" | "licence_affected_name"
-    )
+/// Refuses a code of an organisation or business that is wrong; it may have other codes instead.
+pub(super) fn check_subject_code(named: &MappedSubject) -> Result<(), Refusal> {
+    let code = named.code.as_str();
+    if code.is_empty() && !named.other_codes.is_empty() {
+        return Ok(());
+    }
+    if code.is_empty() {
+        return Err(Refusal::new(Code::MissingField, "the subject has no code"));
+    }
+    OrgId::new(Scheme::Uscc, code).map(|_| ())
+}
+
+/// The subject as bodies name it.
+pub(super) fn subject_json(named: &MappedSubject, kind: Kind) -> Map<String, Json> {
+    let mut subject = Map::new();
+    subject.insert("name".to_owned(), json!(named.name));
+    subject.insert("kind".to_owned(), json!(kind));
+    if kind != Kind::Person && !named.code.is_empty() {
+        subject.insert("id".to_owned(), json!(format!("uscc:{}", named.code)));
+    }
+    if named.code.is_empty() && !named.other_codes.is_empty() {
+        let others: Vec<Json> = named
+            .other_codes
+            .iter()
+            .map(|(scheme, value)| json!({ "scheme": scheme, "value": value }))
+            .collect();
+        subject.insert("other_codes".to_owned(), Json::Array(others));
+    }
+    subject
+}
+
+/// A cell as bodies have it.
+pub(super) fn json_of(language: &str, value: &Value) -> Json {
+    match value {
+        Value::Date(day) => json!(day.to_string()),
+        Value::Amount(fen) => json!({ "currency": "CNY", "minor": fen }),
+        Value::UnreadAmount(minor) => json!({ "currency": "CNY", "minor": minor }),
+        Value::Choices(names) => json!(names.first()),
+        Value::Text(text) => localised(language, text),
+        Value::Plain(text) | Value::Unread(text) => json!(text),
+        Value::Ready(json) => json.clone(),
+        // What takes the agency, its officers or its calendars is resolved where they are known.
+        Value::Committed(_) | Value::Term(..) | Value::Agency | Value::Officers(_) => Json::Null,
+    }
+}
+
+fn localised(language: &str, text: &str) -> Json {
+    json!([{ "lang": language, "text": text }])
 }

@@ -17,6 +17,10 @@ pub(crate) enum Note {
     TreatAsPersonal,
     /// The legal representative's identity document was left out.
     StripRepresentativeId,
+    /// Names, addresses or numbers of persons were left out.
+    StripPersonal,
+    /// A last day that the sheet leaves open was reckoned from the term of the law.
+    TermComputed,
     /// 2099-12-31 stands for "no end".
     SentinelDateOpenEnded,
     /// Full-width digits or letters were written in their ordinary form.
@@ -30,6 +34,8 @@ impl fmt::Display for Note {
             Self::NotPublished => "NOT_PUBLISHED",
             Self::TreatAsPersonal => "TREAT_AS_PERSONAL",
             Self::StripRepresentativeId => "STRIP_REPRESENTATIVE_ID",
+            Self::StripPersonal => "STRIP_PERSONAL",
+            Self::TermComputed => "TERM_COMPUTED",
             Self::SentinelDateOpenEnded => "SENTINEL_DATE_OPEN_ENDED",
             Self::NormalisedFullWidth => "NORMALISED_FULL_WIDTH",
         })

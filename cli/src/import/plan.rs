@@ -9,18 +9,20 @@ use chain_core::crypto::{Digest, PublicKey, SecretKey};
 use chain_core::date::Date;
 use chain_core::genesis::Genesis;
 use chain_core::record::RecordType;
+use chain_core::record::registered::RegisteredType;
 use chain_core::transaction::{
     SignedTransaction, Submission, TRANSACTION_BYTES_MAX, TRANSACTION_VERSION, Transaction,
 };
 
+use crate::catalogue::{self, Catalogue};
 use crate::error::{CliError, CliResult};
 use crate::files;
 use crate::keyring::KeyRing;
 
-use super::catalogue::{self, Catalogue};
 use super::journal::{RefusedRow, Sent};
 use super::judge::{self, Authority, Ready, Rules, Salts};
 use super::mapping::Mapping;
+use super::plain;
 use super::sheet::Sheet;
 
 /// How long a transaction stays good: an import may be resumed within this time.
@@ -44,6 +46,10 @@ pub(crate) struct Judging<'a> {
     pub(crate) catalogue: &'a Catalogue,
     /// The mapping.
     pub(crate) mapping: &'a Mapping,
+    /// The version of the registered type that rows are filed under.
+    pub(crate) registered: Option<&'a RegisteredType>,
+    /// Who acts, where the sheet does not say it.
+    pub(crate) agency: Option<&'a str>,
     /// The local day.
     pub(crate) today: Date,
     /// Leave the verdict to the validators.
@@ -64,8 +70,21 @@ pub(crate) fn judge_sheet(judging: Judging<'_>, sheet: &Sheet, skip: &BTreeSet<u
     if let Some(id) = basis_id.filter(|id| judging.catalogue.by_id(id, None).is_none()) {
         return Err(catalogue::missing_constant(id));
     }
-    let rules =
-        Rules { catalogue: judging.catalogue, record_type, basis_id, today: judging.today, raw: judging.raw };
+    if judging.raw && !mapping.is_official() {
+        return Err(CliError::usage("--raw is for the official columns of licences and penalties"));
+    }
+    if mapping.authority.is_none() && judging.agency.is_none() {
+        return Err(CliError::usage("the sheet does not say whose records these are")
+            .hint("name the agency: --agency ID"));
+    }
+    let rules = Rules {
+        catalogue: judging.catalogue,
+        record_type,
+        basis_id,
+        language: &mapping.language,
+        today: judging.today,
+        raw: judging.raw,
+    };
     let mut judged = Judged::default();
     let mut authorities = BTreeMap::new();
     let mut likenesses: BTreeMap<Digest, u32> = BTreeMap::new();
@@ -76,13 +95,20 @@ pub(crate) fn judge_sheet(judging: Judging<'_>, sheet: &Sheet, skip: &BTreeSet<u
                 Ok(mapped) => mapped,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            let authority = match authority(&judging, &mapped.authority, &mut authorities)? {
+            let code = mapped.authority.as_deref().or(judging.agency).unwrap_or_default();
+            let authority = match authority(&judging, code, &mut authorities)? {
                 Ok(authority) => authority,
                 Err(refusal) => return Ok(Err(refusal)),
             };
             let occurrence = likenesses.entry(judge::likeness(&mapped)).or_default();
-            let salts = Salts { body: Digest::new(files::random()?), subject: Digest::new(files::random()?) };
-            let verdict = judge::judge(&rules, &mapped, &authority.known, salts, *occurrence);
+            let verdict = if mapping.is_official() {
+                let salts =
+                    Salts { body: Digest::new(files::random()?), subject: Digest::new(files::random()?) };
+                judge::judge(&rules, &mapped, &authority.known, salts, *occurrence)
+            } else {
+                let registered = judging.registered;
+                plain::judge(&rules, mapping, registered, &mapped, &authority.known, *occurrence)
+            };
             *occurrence += 1;
             let ready = match verdict {
                 Ok(ready) => ready,
@@ -92,7 +118,7 @@ pub(crate) fn judge_sheet(judging: Judging<'_>, sheet: &Sheet, skip: &BTreeSet<u
             if let Some(key) = ready.natural_key.filter(|_| !judging.raw)
                 && !filed.insert((agency.clone(), key))
             {
-                let detail = "an earlier row of this file has the same decision number";
+                let detail = "an earlier row of this file has the same number";
                 return Ok(Err(Refusal::new(Code::DuplicateNaturalKey, detail)));
             }
             if !authority.has_keys {
@@ -127,7 +153,8 @@ fn authority(
     if let Some(known) = seen.get(code) {
         return Ok(Ok(Rc::clone(known)));
     }
-    let agency = match judge::agency(code) {
+    // On the command line an agency is named with its scheme, in the official columns by its code alone.
+    let agency = match judge::agency(code.strip_prefix("uscc:").unwrap_or(code)) {
         Ok(agency) => agency,
         Err(refusal) => return Ok(Err(refusal)),
     };

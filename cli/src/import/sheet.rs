@@ -1,4 +1,7 @@
-//! A spreadsheet saved as CSV: UTF-8, with or without a byte order mark, one heading row.
+//! A spreadsheet saved as CSV: UTF-8, with or without a byte order mark, one heading row. Or a JSON array of flat objects, as
+//! interfaces of intake systems give them: a row each.
+
+mod objects;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -58,6 +61,9 @@ impl Sheet {
             bad(format!("{name}: byte {at} in line {line} is not UTF-8"))
                 .hint("save the sheet as CSV UTF-8, or convert it: iconv -f GB18030 -t UTF-8 IN > OUT")
         })?;
+        if text.trim_start().starts_with('[') {
+            return objects::parse(name, text);
+        }
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
         let mut headings = BTreeMap::new();
         for (at, heading) in
@@ -81,6 +87,11 @@ impl Sheet {
             return Err(bad(format!("{name}: there is no heading row")));
         }
         Ok(Self { headings, rows })
+    }
+
+    /// The headings, by name.
+    pub(crate) fn headings(&self) -> impl Iterator<Item = &str> {
+        self.headings.keys().map(String::as_str)
     }
 
     /// Whether there is a column with this heading.

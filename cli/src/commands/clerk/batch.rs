@@ -1,6 +1,6 @@
 //! `city batch`: a spreadsheet in, a verdict for every row out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -8,14 +8,17 @@ use std::time::Duration;
 use chain_core::code::{Code, Refusal};
 use chain_core::date::Date;
 use chain_core::genesis::Genesis;
+use chain_core::record::RecordType;
+use chain_core::record::registered::RegisteredType;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::app::City;
+use crate::catalogue::Catalogue;
+use crate::commands::clerk::record::known_type;
 use crate::error::{CliError, CliResult};
 use crate::exit::Exit;
 use crate::files;
-use crate::import::catalogue::Catalogue;
 use crate::import::journal::{Journal, Start, resume_hint};
 use crate::import::mapping::{BUILT_IN, Mapping};
 use crate::import::plan::{Judged, Judging, judge_sheet, sign};
@@ -23,11 +26,12 @@ use crate::import::send::{Sending, send_all};
 use crate::import::sheet::Sheet;
 use crate::interrupt;
 use crate::output::Shape;
+use crate::registered;
 
 /// File a spreadsheet: check it, submit it, resume it, report on it
 ///
-/// A mapping says which column is which field; two are built in, for the official columns of licences and
-/// penalties. Every row is judged before anything is sent and keeps its own verdict and receipt. A journal
+/// A mapping says which column is which field; built in are those for the official columns of licences and penalties, for building
+/// permits (BLDS), food inspections and citizens' requests (Open311). Every row is judged before anything is sent and keeps its own verdict and receipt. A journal
 /// beside the sheet remembers what was sent, so that Ctrl-C, a crash or a dead node never file a row twice.
 ///
 /// city batch check licences.csv --map licences
@@ -39,11 +43,17 @@ use crate::output::Shape;
 pub(crate) enum BatchCommand {
     /// Judge every row; send nothing
     Check {
-        /// The sheet: CSV in UTF-8, `-` for stdin
+        /// The sheet: CSV in UTF-8, or a JSON array of flat objects; `-` for stdin
         sheet: PathBuf,
-        /// Mapping file, or `licences` or `penalties`
+        /// Mapping file, or the name of a built-in mapping
         #[arg(long, value_name = "MAP")]
         map: String,
+        /// The agency that acts, where the sheet does not say it
+        #[arg(long, value_name = "ID")]
+        agency: Option<String>,
+        /// List of what should become of each row, to compare: CSV with `row`, `outcome` (accept, reject) and `notes`
+        #[arg(long, value_name = "FILE")]
+        expected: Option<PathBuf>,
     },
     /// Judge every row and file the good ones
     Submit(SubmitArgs),
@@ -69,11 +79,14 @@ pub(crate) enum BatchCommand {
 /// What `submit` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SubmitArgs {
-    /// The sheet: CSV in UTF-8
+    /// The sheet: CSV in UTF-8, or a JSON array of flat objects
     pub(crate) sheet: PathBuf,
-    /// Mapping file, or `licences` or `penalties`
+    /// Mapping file, or the name of a built-in mapping
     #[arg(long, value_name = "MAP")]
     pub(crate) map: String,
+    /// The agency that acts, where the sheet does not say it
+    #[arg(long, value_name = "ID")]
+    pub(crate) agency: Option<String>,
     /// Journal, in place of SHEET.journal
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
@@ -110,11 +123,19 @@ const ROWS: Shape = Shape {
     id: "record",
     empty: "the sheet has no rows",
 };
+const COMPARED: Shape = Shape {
+    schema: "batch-compared",
+    columns: &["row", "outcome", "notes", "wanted", "wanted_notes", "same"],
+    id: "row",
+    empty: "the sheet has no rows",
+};
 const MAPPINGS: Shape = Shape { schema: "mappings", columns: &["name", "type"], id: "name", empty: "" };
 
 pub(crate) fn run(command: BatchCommand, city: &City) -> CliResult {
     match command {
-        BatchCommand::Check { sheet, map } => check(city, &sheet, &map),
+        BatchCommand::Check { sheet, map, agency, expected } => {
+            check(city, &sheet, &map, agency.as_deref(), expected.as_deref())
+        }
         BatchCommand::Submit(args) => submit(city, &args),
         BatchCommand::Resume { path, how } => resume(city, &path, &how),
         BatchCommand::Report { path } => {
@@ -131,7 +152,7 @@ pub(crate) fn run(command: BatchCommand, city: &City) -> CliResult {
     }
 }
 
-fn check(city: &City, sheet: &Path, map: &str) -> CliResult {
+fn check(city: &City, sheet: &Path, map: &str, agency: Option<&str>, expected: Option<&Path>) -> CliResult {
     let genesis = city.genesis()?;
     let catalogue = Catalogue::of(&genesis)?;
     let (mapping, _) = Mapping::load(map)?;
@@ -139,8 +160,11 @@ fn check(city: &City, sheet: &Path, map: &str) -> CliResult {
     let ring = city.ring()?;
     // A clerk may check a sheet before having any key; with a ring, rows without a key are named too.
     let ring = (!ring.entries().is_empty()).then_some(&ring);
+    let today = today(&genesis);
+    let registered = registered_of(city, &genesis, &mapping, today, false)?;
+    let registered = registered.as_ref();
     let judging =
-        Judging { catalogue: &catalogue, mapping: &mapping, today: today(&genesis), raw: false, ring };
+        Judging { catalogue: &catalogue, mapping: &mapping, registered, agency, today, raw: false, ring };
     let judged = judge_sheet(judging, &sheet, &BTreeSet::new())?;
     let mut view: Vec<(u64, Value)> = judged
         .ready
@@ -152,6 +176,9 @@ fn check(city: &City, sheet: &Path, map: &str) -> CliResult {
     view.extend(judged.refused.iter().map(|row| (row.row, refused_view(row.row, &row.refusal, None))));
     view.sort_by_key(|(row, _)| *row);
     let view: Vec<Value> = view.into_iter().map(|(_, view)| view).collect();
+    if let Some(expected) = expected {
+        return compare(city, &view, &Sheet::read(expected)?);
+    }
     city.out.list(Shape { columns: &["row", "outcome", "notes", "detail"], id: "row", ..ROWS }, &view)?;
     let (good, wrong) = (judged.ready.len(), judged.refused.len());
     city.out.say(format!("  {good} rows are good, {wrong} are not"));
@@ -162,6 +189,54 @@ fn check(city: &City, sheet: &Path, map: &str) -> CliResult {
     Err(CliError::new(Code::BatchIncomplete, detail)
         .exit(if good == 0 { Exit::Refused } else { Exit::Partly })
         .hint("correct the rows named above in the source system"))
+}
+
+/// Shows what became of each row beside what a list says; fails where they differ.
+fn compare(city: &City, rows: &[Value], expected: &Sheet) -> CliResult {
+    let rows = beside(rows, expected)?;
+    city.out.list(COMPARED, &rows)?;
+    let others = rows.iter().filter(|row| row["same"] == false).count();
+    city.out.say(format!("  {} rows as listed, {others} not", rows.len() - others));
+    if others == 0 {
+        return Ok(());
+    }
+    let detail = format!("{others} of {} rows came to something else than the list says", rows.len());
+    Err(CliError::new(Code::BatchIncomplete, detail)
+        .exit(Exit::Partly)
+        .hint("see the rows with `same` false"))
+}
+
+/// Each row that was judged or is listed, with both.
+fn beside(rows: &[Value], expected: &Sheet) -> CliResult<Vec<Value>> {
+    let missing: Vec<&str> =
+        ["row", "outcome", "notes"].into_iter().filter(|heading| !expected.has(heading)).collect();
+    if !missing.is_empty() {
+        let detail = format!("the list has no column {}", missing.join(", "));
+        return Err(CliError::new(Code::UnknownColumn, detail));
+    }
+    let mut both: BTreeMap<u64, [[String; 2]; 2]> = BTreeMap::new();
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    for row in rows {
+        let number = row["row"].as_u64().unwrap_or_default();
+        both.entry(number).or_default()[0] = [text(&row["outcome"]), text(&row["notes"])];
+    }
+    for row in expected.rows() {
+        let number = row.cell("row").trim().parse().map_err(|_| {
+            CliError::new(
+                Code::BadSpreadsheet,
+                format!("line {} of the list: no number of a row", row.number),
+            )
+        })?;
+        both.entry(number).or_default()[1] =
+            ["outcome", "notes"].map(|heading| row.cell(heading).trim().to_owned());
+    }
+    let shown = both.into_iter().map(|(row, [got, want])| {
+        json!({
+            "row": row, "outcome": got[0], "notes": got[1], "wanted": want[0], "wanted_notes": want[1],
+            "same": got == want,
+        })
+    });
+    Ok(shown.collect())
 }
 
 /// Judges, journals and sends a sheet; returns the journal at its end.
@@ -185,6 +260,7 @@ pub(crate) fn file(city: &City, args: &SubmitArgs) -> CliResult<Journal> {
         args.raw,
         // Unchecked rows stand alone: a node that refuses one must not refuse its neighbours with it.
         if args.raw { 1 } else { usize::from(args.group) },
+        args.agency.clone(),
     );
     let path = args.journal.clone().unwrap_or_else(|| Journal::beside(&args.sheet));
     let mut journal = Journal::create(&path, start)?;
@@ -192,9 +268,23 @@ pub(crate) fn file(city: &City, args: &SubmitArgs) -> CliResult<Journal> {
     Ok(journal)
 }
 
+/// The version of its type that the rows are filed under, where the council registered it.
+fn registered_of(
+    city: &City,
+    genesis: &Genesis,
+    mapping: &Mapping,
+    today: Date,
+    ask: bool,
+) -> CliResult<Option<RegisteredType>> {
+    match known_type(&mapping.record_type)? {
+        RecordType::Registered(key) => registered::find(city, genesis, key, today, ask).map(Some),
+        _ => Ok(None),
+    }
+}
+
 fn submit(city: &City, args: &SubmitArgs) -> CliResult {
     if args.dry_run {
-        return check(city, &args.sheet, &args.map);
+        return check(city, &args.sheet, &args.map, args.agency.as_deref(), None);
     }
     let journal = file(city, args)?;
     finish(city, &journal, args.how.report.as_deref())
@@ -220,6 +310,7 @@ pub(crate) fn go_on(city: &City, path: &Path, how: &How) -> CliResult<Journal> {
         sheet.len() as u64,
         journal.start.raw,
         journal.start.group,
+        journal.start.agency.clone(),
     );
     journal.check(&start)?;
     proceed(city, &genesis, &sheet, &mapping, &mut journal, how)?;
@@ -243,7 +334,11 @@ fn proceed(
     let catalogue = Catalogue::of(genesis)?;
     let ring = city.ring()?;
     let raw = journal.start.raw;
-    let judging = Judging { catalogue: &catalogue, mapping, today: today(genesis), raw, ring: Some(&ring) };
+    let today = today(genesis);
+    let registered = registered_of(city, genesis, mapping, today, true)?;
+    let (registered, agency) = (registered.as_ref(), journal.start.agency.as_deref());
+    let ring_of = Some(&ring);
+    let judging = Judging { catalogue: &catalogue, mapping, registered, agency, today, raw, ring: ring_of };
     let Judged { ready, refused } = judge_sheet(judging, sheet, &journal.known_rows())?;
     city.out.say(format!(
         "  check      {}/{}   {} rows wrong",
@@ -375,4 +470,29 @@ pub(crate) fn csv_line<'a>(cells: impl IntoIterator<Item = &'a str>) -> String {
         }
     });
     quoted.collect::<Vec<_>>().join(",") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_came_to_something_else_or_is_not_listed_shows() {
+        let rows = [
+            json!({ "row": 1, "outcome": "accept", "notes": "" }),
+            json!({ "row": 2, "outcome": "reject", "notes": "BAD_DATE" }),
+            json!({ "row": 3, "outcome": "accept", "notes": "" }),
+        ];
+        let same = |list: &str| -> Vec<(u64, bool)> {
+            let list = Sheet::parse("list", list.as_bytes()).unwrap();
+            let rows = beside(&rows, &list).unwrap();
+            rows.iter().map(|row| (row["row"].as_u64().unwrap(), row["same"] == true)).collect()
+        };
+        let good = "row,outcome,notes\n1,accept,\n2,reject,BAD_DATE\n3,accept,\n";
+        assert_eq!(same(good), [(1, true), (2, true), (3, true)]);
+        let other = "row,outcome,notes\n1,reject,\n2,reject,BAD_NUMBER\n4,accept,\n";
+        assert_eq!(same(other), [(1, false), (2, false), (3, false), (4, false)]);
+        let short = Sheet::parse("list", b"row,outcome\n1,accept\n").unwrap();
+        assert_eq!(beside(&rows, &short).unwrap_err().code(), Code::UnknownColumn);
+    }
 }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use chain_core::block::{Flags, HEADER_VERSION, Header};
 use chain_core::crypto::Signature;
 use chain_core::execute::{OrderedBatch, OrderedBlock, Outcome, Verdict};
+use chain_core::genesis::AgencyEntry;
 use chain_core::id::{Epoch, Height, ValidatorIx, View};
 use chain_core::lane::{BatchHeader, SignedBatchHeader};
 use chain_core::ledger::MemoryLedger;
@@ -13,6 +14,7 @@ use super::*;
 use crate::app::read_genesis;
 use crate::commands::start::devnet::create;
 use crate::passphrase;
+use crate::registered::{newest, of_genesis};
 
 /// The time of every block here: 23 November 2026, 10:00 in the sample city.
 const NOW_MS: u64 = 1_795_399_200_000;
@@ -33,14 +35,17 @@ fn desk() -> Desk {
     Desk { _folder: folder, genesis, catalogue, ring }
 }
 
-/// Folder of the shared test data; says that the test is skipped where there is none.
-fn data(test: &str) -> Option<PathBuf> {
-    let folder =
-        std::env::var_os("CITY_TEST_DATA").map(|folder| PathBuf::from(folder).join("double_publicity"));
+/// A folder of the shared test data; says that the test is skipped where there is none.
+fn data_of(test: &str, name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("CITY_TEST_DATA").map(|folder| PathBuf::from(folder).join(name));
     if folder.is_none() {
         println!("skipped: {test}: CITY_TEST_DATA is unset");
     }
     folder
+}
+
+fn data(test: &str) -> Option<PathBuf> {
+    data_of(test, "double_publicity")
 }
 
 fn expected(folder: &std::path::Path, name: &str) -> Vec<(u64, String, String)> {
@@ -56,7 +61,16 @@ fn expected(folder: &std::path::Path, name: &str) -> Vec<(u64, String, String)> 
 fn judged(desk: &Desk, mapping: &str, sheet: &Sheet, raw: bool, ring: Option<&KeyRing>) -> Judged {
     let (mapping, _) = Mapping::load(mapping).unwrap();
     let today = "2026-11-23".parse().unwrap();
-    let judging = Judging { catalogue: &desk.catalogue, mapping: &mapping, today, raw, ring };
+    let record_type: RecordType = mapping.record_type.parse().unwrap();
+    let registered = match record_type {
+        RecordType::Registered(key) => Some(newest(&of_genesis(&desk.genesis), key, today).unwrap()),
+        _ => None,
+    };
+    // Whose records these are, where the sheet does not say it.
+    let competent = |agency: &&AgencyEntry| agency.types.contains(&mapping.record_type);
+    let agency = desk.genesis.document().agencies.iter().find(competent).map(|agency| agency.id.as_str());
+    let (registered, catalogue, mapping) = (registered.as_ref(), &desk.catalogue, &mapping);
+    let judging = Judging { catalogue, mapping, registered, agency, today, raw, ring };
     judge_sheet(judging, sheet, &BTreeSet::new()).unwrap()
 }
 
@@ -265,5 +279,30 @@ fn the_sample_generator_and_the_judge_agree_about_every_flaw() {
         let got: Vec<(u64, Code)> = judged.refused.iter().map(|row| (row.row, row.refusal.code)).collect();
         assert_eq!(got, made.flaws, "{name}");
         assert!(got.len() > 15, "{name}: {} flaws", got.len());
+    }
+}
+
+/// The rows of our own lists of what becomes of permits, inspections and requests.
+fn listed(name: &str) -> Vec<(u64, String, String)> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/imports");
+    expected(&folder, name)
+}
+
+#[test]
+fn permits_inspections_and_requests_are_judged_as_listed() {
+    let test = "permits_inspections_and_requests_are_judged_as_listed";
+    let desk = desk();
+    for (name, folder, file) in [
+        ("permits", "building_permits", "permits.csv"),
+        ("inspections", "food_inspections", "inspections.csv"),
+        ("requests", "open311", "requests.json"),
+    ] {
+        let Some(folder) = data_of(test, folder) else { return };
+        let sheet = Sheet::read(&folder.join(file)).unwrap();
+        let want = listed(name);
+        assert_eq!(want.len(), sheet.len(), "{name}");
+        for ring in [Some(&desk.ring), None] {
+            assert_eq!(table(&judged(&desk, name, &sheet, false, ring)), want, "{name}");
+        }
     }
 }

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::{choice, report};
 use crate::app::City;
+use crate::catalogue::Catalogue;
 use crate::client::paths;
 use crate::commands::clerk::batch::today;
 use crate::commands::clerk::receipt::{Form, fetch};
@@ -120,7 +121,8 @@ fn build(
     let dedupe = ring.dedupe(&agency)?;
     let agency: OrgId = agency.parse()?;
     let office = Office { agency: agency.clone(), dedupe: dedupe.secret(), officers };
-    let (header, body) = draft.build(genesis, types, &office, idempotency, before, today(genesis))?;
+    let catalogue = Catalogue::of(genesis)?;
+    let (header, body) = draft.build(&catalogue, types, &office, idempotency, before, today(genesis))?;
     Ok((ring.secret(entry)?, header, body, agency))
 }
 

@@ -169,6 +169,7 @@ fn filed(
     let args = SubmitArgs {
         sheet: sheet.to_owned(),
         map: map.to_owned(),
+        agency: None,
         journal: None,
         group,
         raw: false,

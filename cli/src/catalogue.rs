@@ -1,18 +1,23 @@
-//! What an importer knows of a network: its chain, and the legal bases of its genesis.
+//! What a client knows of a network before it asks: its chain, and the legal bases and calendars of its genesis.
+
+use std::collections::BTreeMap;
 
 use chain_core::code::{Code, Refusal};
 use chain_core::date::Date;
 use chain_core::genesis::Genesis;
 use chain_core::id::ChainId;
+use chain_core::record::calendar::CalendarDetails;
 use chain_core::record::governance::BasisDetails;
 
 use crate::error::{CliError, CliResult};
 
-/// The catalogue an import is judged by.
+/// The catalogue that records are judged by before they are sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Catalogue {
     /// The network.
     pub(crate) chain_id: ChainId,
+    /// By year.
+    pub(crate) calendars: BTreeMap<u32, CalendarDetails>,
     bases: Vec<Basis>,
 }
 
@@ -28,9 +33,11 @@ impl Catalogue {
     /// The catalogue of a genesis.
     pub(crate) fn of(genesis: &Genesis) -> CliResult<Self> {
         let titles = genesis.document().legal_bases.iter().map(|entry| entry.titles.clone());
-        let details = genesis.state()?.bases.into_iter();
-        let bases = details.zip(titles).map(|(details, titles)| Basis { details, titles }).collect();
-        Ok(Self { chain_id: genesis.chain_id(), bases })
+        let state = genesis.state()?;
+        let bases =
+            state.bases.into_iter().zip(titles).map(|(details, titles)| Basis { details, titles }).collect();
+        let by_year = state.calendars.into_iter().map(|calendar| (u32::from(calendar.year), calendar));
+        Ok(Self { chain_id: genesis.chain_id(), calendars: by_year.collect(), bases })
     }
 
     /// The newest version of an entry that is in force on a day, else its newest version.
