@@ -150,8 +150,14 @@ fn inspections(cluster: &Cluster) {
     let own = keys.filter(|key| key["agency"] == agency.to_string() && key["role"] == "clerk");
     let inspectors: Vec<Value> = own.map(|key| key["public"].clone()).take(2).collect();
     assert_eq!(inspectors.len(), 2);
-    for (kind, class) in [("organisation", "P1"), ("individual_business", "P3")] {
-        let body = inspection(&number(kind), kind, &inspectors);
+    let unnumbered = json!({
+        "kind": "organisation", "name": "示例商行", "other_codes": [{ "scheme": "food_business", "value": "F1000" }],
+    });
+    for (kind, class) in [("organisation", "P1"), ("individual_business", "P3"), ("unnumbered", "P1")] {
+        let mut body = inspection(&number(kind), kind, &inspectors);
+        if kind == "unnumbered" {
+            body["subject"] = unnumbered.clone();
+        }
         let draft = json!({ "type": INSPECTION, "agency": agency, "legal_basis": basis, "body": body });
         let record = record_of(&submit(cluster, kind, &draft));
         cluster.wait_agreed();

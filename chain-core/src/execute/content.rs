@@ -46,7 +46,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         head.pending = lifecycle::confirm::pending(header, digest, &call.author.actor());
         let done = self.record_step(call, &head, header.version, status)?;
         self.file_governance(header)?;
-        self.keep_listing(header, subject);
+        self.keep_listing(header, subject, call.body.is_some());
         self.keep_links(header)?;
         if status == Status::Effective {
             self.made_effective(&header.record, &head, None)?;
@@ -89,7 +89,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         head.changed_at = self.height;
         let done = self.record_step(call, &head, header.version, status)?;
         self.file_governance(header)?;
-        self.keep_listing(header, subject);
+        self.keep_listing(header, subject, call.body.is_some());
         self.keep_links(header)?;
         if status == Status::Effective {
             self.take_over_next(header.record, &mut head)?;

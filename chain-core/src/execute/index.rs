@@ -49,8 +49,9 @@ fn place_of(head: &RecordHead, version: &VersionHead, today: Date) -> Place {
 }
 
 impl<L: LedgerRead> Execution<'_, L> {
-    /// Keeps whom an accepted version is about.
-    pub(super) fn keep_listing(&mut self, header: &Header, subject: Option<Subject>) {
+    /// Keeps whom an accepted version is about. One whose body names no identifier is listed nowhere; of one whose body was
+    /// gone before this node executed it (not `seen`) only others know.
+    pub(super) fn keep_listing(&mut self, header: &Header, subject: Option<Subject>, seen: bool) {
         let (Some(index_key), Some(_)) = (self.index.key(), header.publish_from) else { return };
         let listed = header.class.body_is_shared() && header.subject_kind == SubjectKind::Organisation;
         match subject {
@@ -58,7 +59,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                 let listing = Listing::new(index_key.tag(&subject.organisation), subject.salt);
                 self.state.put(key::listing(&header.record, header.version), listing.to_canonical());
             }
-            None if listed => self.state.put(key::unseen(&header.record), Vec::new()),
+            None if listed && !seen => self.state.put(key::unseen(&header.record), Vec::new()),
             None => {}
         }
     }

@@ -17,7 +17,7 @@ use chain_core::subject::{Index, IndexEntry, Listing, PREFIX_BITS, SubjectKey};
 use chain_core::vrf::VrfSecret;
 use serde_json::json;
 
-use crate::city::{City, chain, index_key, penalty_body, penalty_filing};
+use crate::city::{City, chain, index_key, penalty_body, penalty_filing, penalty_with};
 use crate::sealed::{policy, seal};
 
 fn organisation(number: u32) -> OrgId {
@@ -335,6 +335,30 @@ fn what_is_taken_back_is_not_listed() {
 }
 
 /// Whoever has not the key takes the index from the record, and sees by the root whether it is right.
+#[test]
+fn an_organisation_without_an_identifier_is_listed_nowhere_and_holds_nothing_up() {
+    let mut city = City::indexed();
+    let record = city.submit(
+        "A1/clerk1",
+        penalty_with("1", |body| {
+            body["subject"] = json!({
+                "kind": "organisation", "name": "示例商行",
+                "other_codes": [{ "scheme": "business_registration", "value": "320100000000001" }],
+            });
+        }),
+    );
+    let record = record.unwrap().record;
+    city.countersign("A1/clerk2", record).unwrap();
+    city.countersign("A1/supervisor1", record).unwrap();
+    assert_eq!(city.status(record), "effective");
+    assert_eq!(listings(&city), []);
+    // Nothing waits for the word of others: every validator has seen the body.
+    let (from, to) = key::all_unseen();
+    assert_eq!(city.ledger.range(&from, &to, 10).unwrap(), []);
+    assert_eq!(entry(&city).changes, 0);
+    check_root(&city);
+}
+
 #[test]
 fn without_the_key_the_index_comes_from_the_record() {
     let story = |city: &mut City| {
