@@ -179,6 +179,18 @@ impl Field {
         if let Some(factor) = &self.factor {
             Decimal::parse(name, factor).map_err(|refusal| refusal.detail)?;
         }
+        // What a kind does not read would be ignored in silence.
+        for (given, member, kind) in [
+            (self.factor.is_some(), "factor", Kind::Decimal),
+            (self.term.is_some(), "term", Kind::Date),
+            (self.datum.is_some(), "datum", Kind::Point),
+            (!self.joint.is_empty(), "joint", Kind::Joined),
+            (self.unit.is_some(), "unit", Kind::Amount),
+        ] {
+            if given && self.kind != kind {
+                return Err(format!("field {name}: {member} is for another kind"));
+            }
+        }
         match (self.kind, self.places) {
             (Kind::Point, Some(4 | 7)) | (_, None) => {}
             _ => return Err(format!("field {name}: places wants to be 4 or 7, of a point")),
@@ -187,6 +199,11 @@ impl Field {
             return Err(format!("field {name}: a point has places and a datum"));
         }
         Ok(())
+    }
+
+    /// Whether its value takes the agency, its officers or the city's calendars.
+    pub(crate) fn asks_for_more_than_the_row(&self) -> bool {
+        self.term.is_some() || matches!(self.kind, Kind::Agency | Kind::Officers | Kind::Commitment)
     }
 
     /// Every heading that it reads.

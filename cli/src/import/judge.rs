@@ -157,21 +157,11 @@ impl<'a> Row<'a> {
             .as_ref()
             .ok_or_else(|| Refusal::new(Code::BadMapping, "the mapping names no columns of the subject"))?;
         let mut notes = mapped.notes.clone();
-        let code = named.code.as_str();
-        let business = uscc_is_individual_business(code) || named.kind == SubjectKind::IndividualBusiness;
-        let (kind, class) = match named.kind {
-            SubjectKind::Person => (Kind::Person, Class::P3),
-            _ if business => (Kind::IndividualBusiness, Class::P3),
-            _ => (Kind::Organisation, Class::P1),
-        };
-        match kind {
-            Kind::Person => notes.add(Note::PersonalToVault),
-            Kind::IndividualBusiness => notes.add(Note::TreatAsPersonal),
-            _ => {}
-        }
+        let kind = kind_of(named, &mut notes);
+        let class = if kind == Kind::Organisation { Class::P1 } else { Class::P3 };
         let subject = match kind {
             Kind::Person => None,
-            _ => OrgId::new(Scheme::Uscc, code).ok(),
+            _ => OrgId::new(Scheme::Uscc, &named.code).ok(),
         };
         Ok(Self { rules, mapped, named, authority, salts, kind, class, subject, notes })
     }
@@ -186,7 +176,7 @@ impl<'a> Row<'a> {
 
     fn body(&self) -> Map<String, Json> {
         let mut body = Map::new();
-        body.insert("subject".to_owned(), self.subject_json());
+        body.insert("subject".to_owned(), Json::Object(subject_json(self.named, self.kind)));
         for (name, value) in &self.mapped.fields {
             // Dates of publication are decided below; what is not published must not say when.
             if name != "publish_until" && name != "data_source" {
@@ -216,14 +206,6 @@ impl<'a> Row<'a> {
             body.insert("subject_salt".to_owned(), json!(self.salts.subject));
         }
         body
-    }
-
-    fn subject_json(&self) -> Json {
-        let mut subject = subject_json(self.named, self.kind);
-        if self.kind == Kind::Person && !self.named.document.is_empty() {
-            subject.insert("document_no".to_owned(), json!(self.named.document));
-        }
-        Json::Object(subject)
     }
 
     fn field(&self, name: &str, value: &Value) -> Json {
@@ -394,7 +376,26 @@ pub(super) fn subject_json(named: &MappedSubject, kind: Kind) -> Map<String, Jso
             .collect();
         subject.insert("other_codes".to_owned(), Json::Array(others));
     }
+    if kind == Kind::Person && !named.document.is_empty() {
+        subject.insert("document_no".to_owned(), json!(named.document));
+    }
     subject
+}
+
+/// What kind of subject a row is about. An individual business is a person in practice, whatever the sheet calls it.
+pub(super) fn kind_of(named: &MappedSubject, notes: &mut Notes) -> Kind {
+    let business = uscc_is_individual_business(&named.code) || named.kind == SubjectKind::IndividualBusiness;
+    match named.kind {
+        SubjectKind::Person => {
+            notes.add(Note::PersonalToVault);
+            Kind::Person
+        }
+        _ if business => {
+            notes.add(Note::TreatAsPersonal);
+            Kind::IndividualBusiness
+        }
+        _ => Kind::Organisation,
+    }
 }
 
 /// A cell as bodies have it.
@@ -414,4 +415,35 @@ pub(super) fn json_of(language: &str, value: &Value) -> Json {
 
 fn localised(language: &str, text: &str) -> Json {
     json!([{ "lang": language, "text": text }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_a_row_is_about_decides_what_is_kept_of_the_documents() {
+        let named = |kind, code: &str| MappedSubject {
+            kind,
+            name: "示例".to_owned(),
+            code: code.to_owned(),
+            other_codes: Vec::new(),
+            document: "A1".to_owned(),
+        };
+        for (kind, code, want, note) in [
+            (SubjectKind::Person, "", Kind::Person, "PERSONAL_TO_VAULT"),
+            (SubjectKind::Organisation, "92320199MAX0B0FC0W", Kind::IndividualBusiness, "TREAT_AS_PERSONAL"),
+            (SubjectKind::IndividualBusiness, "", Kind::IndividualBusiness, "TREAT_AS_PERSONAL"),
+            (SubjectKind::Organisation, "91440300100012316L", Kind::Organisation, ""),
+        ] {
+            let (named, mut notes) = (named(kind, code), Notes::default());
+            assert_eq!(
+                (kind_of(&named, &mut notes), notes.to_string().as_str()),
+                (want, note),
+                "{kind:?} {code}"
+            );
+            let document = subject_json(&named, want).get("document_no").cloned();
+            assert_eq!(document, (want == Kind::Person).then(|| json!("A1")), "{kind:?} {code}");
+        }
+    }
 }

@@ -207,6 +207,9 @@ impl Mapping {
         }
         for field in mapping.all_fields() {
             field.check().map_err(&bad)?;
+            if mapping.is_official() && field.asks_for_more_than_the_row() {
+                return Err(bad(format!("field {}: not in the official columns", field.name)));
+            }
         }
         if let Some(area) = &mapping.area {
             area.check().map_err(|refusal| bad(refusal.detail))?;
@@ -242,9 +245,7 @@ impl Mapping {
             let detail = format!("the sheet has no column {}", missing.join(", "));
             return Err(CliError::new(Code::UnknownColumn, detail));
         }
-        let named = |heading: &&str| {
-            wanted.iter().chain(&self.personal.iter().collect::<Vec<_>>()).any(|one| one == heading)
-        };
+        let named = |heading: &&str| wanted.iter().copied().chain(&self.personal).any(|one| one == heading);
         let strange: Vec<&str> = sheet.headings().filter(|heading| !named(heading)).collect();
         if self.closed && !strange.is_empty() {
             let detail = format!("the mapping does not say what becomes of column {}", strange.join(", "));

@@ -4,7 +4,6 @@
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::date::Date;
-use chain_core::identifier::uscc_is_individual_business;
 use chain_core::operation::Operation;
 use chain_core::record::SubjectKind as Kind;
 use chain_core::record::registered::RegisteredType;
@@ -13,8 +12,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::field::Value;
 use super::judge::{self, Authority, Ready, Rules, SYSTEM};
-use super::mapping::{Mapped, Mapping, SubjectKind};
-use super::note::Note;
+use super::mapping::{Mapped, Mapping};
+use super::note::{Note, Notes};
 use crate::draft::{Draft, Office};
 use crate::error::CliError;
 
@@ -62,7 +61,7 @@ struct Row<'a> {
     rules: &'a Rules<'a>,
     mapped: &'a Mapped,
     authority: &'a Authority,
-    notes: super::note::Notes,
+    notes: Notes,
 }
 
 impl Row<'_> {
@@ -73,18 +72,9 @@ impl Row<'_> {
             body.insert(name.clone(), json!([self.values(entry)?]));
         }
         if let Some(named) = &mapped.subject {
-            judge::check_subject_code(named)?;
-            let business =
-                named.kind == SubjectKind::IndividualBusiness || uscc_is_individual_business(&named.code);
-            let kind = match named.kind {
-                SubjectKind::Person => Kind::Person,
-                _ if business => Kind::IndividualBusiness,
-                _ => Kind::Organisation,
-            };
-            match kind {
-                Kind::Person => self.notes.add(Note::PersonalToVault),
-                Kind::IndividualBusiness => self.notes.add(Note::TreatAsPersonal),
-                _ => {}
+            let kind = judge::kind_of(named, &mut self.notes);
+            if kind != Kind::Person {
+                judge::check_subject_code(named)?;
             }
             body.insert("subject".to_owned(), Json::Object(judge::subject_json(named, kind)));
         }

@@ -95,8 +95,7 @@ pub(crate) fn judge_sheet(judging: Judging<'_>, sheet: &Sheet, skip: &BTreeSet<u
                 Ok(mapped) => mapped,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            let code = mapped.authority.as_deref().or(judging.agency).unwrap_or_default();
-            let authority = match authority(&judging, code, &mut authorities)? {
+            let authority = match authority(&judging, mapped.authority.as_deref(), &mut authorities)? {
                 Ok(authority) => authority,
                 Err(refusal) => return Ok(Err(refusal)),
             };
@@ -147,14 +146,16 @@ struct Known {
 
 fn authority(
     judging: &Judging<'_>,
-    code: &str,
+    code: Option<&str>,
     seen: &mut BTreeMap<String, Rc<Known>>,
 ) -> CliResult<Result<Rc<Known>, Refusal>> {
-    if let Some(known) = seen.get(code) {
+    // In the official columns an agency is named by its code alone, on the command line with its scheme.
+    let name = code.or(judging.agency).unwrap_or_default();
+    if let Some(known) = seen.get(name) {
         return Ok(Ok(Rc::clone(known)));
     }
-    // On the command line an agency is named with its scheme, in the official columns by its code alone.
-    let agency = match judge::agency(code.strip_prefix("uscc:").unwrap_or(code)) {
+    let parsed = if code.is_some() { judge::agency(name) } else { name.parse() };
+    let agency = match parsed {
         Ok(agency) => agency,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -173,7 +174,7 @@ fn authority(
         Authority { agency, dedupe: [0; 32], officers: vec![stand_in(1), stand_in(2)] }
     };
     let known = Rc::new(Known { known, has_keys });
-    seen.insert(code.to_owned(), Rc::clone(&known));
+    seen.insert(name.to_owned(), Rc::clone(&known));
     Ok(Ok(known))
 }
 

@@ -306,3 +306,30 @@ fn permits_inspections_and_requests_are_judged_as_listed() {
         }
     }
 }
+
+#[test]
+fn a_mapping_that_would_be_ignored_in_part_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("map.toml");
+    for (from, to, word) in [
+        ("kind = \"integer\"", "kind = \"integer\"\nfactor = \"2\"", "factor"),
+        ("kind = \"text\"", "kind = \"text\"\nterm = { from = \"AppliedDate\", working_days = 3 }", "term"),
+        ("north = \"32.7\"", "north = \"31.0\"", "south"),
+        ("egov.building_permit\"\nclass", "credit.licence\"\nclass", "official"),
+    ] {
+        let (_, text) = Mapping::load("permits").unwrap();
+        let text = text.replacen(from, to, 1).replacen(
+            "[[field]]",
+            if word == "official" {
+                "[[field]]\nname = \"agency\"\nkind = \"agency\"\n\n[[field]]"
+            } else {
+                "[[field]]"
+            },
+            1,
+        );
+        std::fs::write(&path, text).unwrap();
+        let error = Mapping::load(path.to_str().unwrap()).unwrap_err();
+        assert_eq!(error.code(), Code::BadMapping);
+        assert!(error.report().contains(word), "{word}: {}", error.report());
+    }
+}
