@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chain_core::code::{Code, Refusal};
 use chain_core::codec::decode;
@@ -30,12 +30,16 @@ const AHEAD: u64 = 256;
 const SETTLED: u64 = 64;
 /// How long to wait before asking again.
 const AGAIN: Duration = Duration::from_millis(250);
+/// After this long without an answer the log says so, and again after as long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who said what.
 #[derive(Debug, Default)]
 pub(crate) struct Hearsay {
     batches: Mutex<BTreeMap<BatchRef, BTreeMap<Digest, BTreeSet<ValidatorIx>>>>,
     indexes: Mutex<Option<Indexes>>,
+    /// The block that cannot be executed before enough validators have said how the index stood after it.
+    waiting: Mutex<Option<Height>>,
 }
 
 /// How the index of subjects stood after a run of blocks.
@@ -82,17 +86,34 @@ impl Hearsay {
         core: &Arc<Core>,
         height: Height,
     ) -> Result<Option<IndexEntry>, Refusal> {
+        self.wait_for(Some(height));
+        let mut said = Instant::now();
         while !core.stop.stopping() {
             if let Some(known) = self.known_index(height) {
+                self.wait_for(None);
                 return Ok(known);
             }
             if let Some(indexes) = core.runtime.block_on(ask_for_indexes(core, height)) {
                 *self.indexes.lock().unwrap_or_else(PoisonError::into_inner) = Some(indexes);
-            } else {
-                std::thread::sleep(AGAIN);
+                continue;
             }
+            if said.elapsed() >= PATIENCE {
+                tracing::warn!("{}", waits_for(height, enough(core)));
+                said = Instant::now();
+            }
+            std::thread::sleep(AGAIN);
         }
         Err(Refusal::new(Code::NotReady, "the node stops while it asks how the index of subjects stood"))
+    }
+
+    fn wait_for(&self, block: Option<Height>) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = block;
+    }
+
+    /// Why the next block is not executed, if it is its peers' word that it waits for.
+    pub(crate) fn waits(&self, core: &Core) -> Option<String> {
+        let waiting = *self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.map(|height| waits_for(height, enough(core)))
     }
 
     fn known_index(&self, height: Height) -> Option<Option<IndexEntry>> {
@@ -100,6 +121,12 @@ impl Hearsay {
         let run = indexes.as_ref().filter(|run| (run.from..=run.to).contains(&height))?;
         Some(run.changed.get(&height).copied())
     }
+}
+
+fn waits_for(height: Height, enough: usize) -> String {
+    format!(
+        "block {height} waits until {enough} validators that have executed it say how the index of subjects stood after it"
+    )
 }
 
 /// How many validators must say the same.

@@ -41,6 +41,8 @@ fn situation(core: &Core) -> Situation {
             committed: insight.committed,
             rising: remembered.rising,
             executed: if own { core.executed() } else { insight.executed },
+            executing: remembered.executing,
+            execution_waits: if own { core.hearsay.waits(core) } else { None },
             view: insight.view,
             asks_for: insight.asks_for,
             version: if own { Some(super::release()) } else { remembered.version },

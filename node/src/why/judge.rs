@@ -43,6 +43,10 @@ pub(super) struct Seen {
     /// Whether its committed height rose lately.
     pub(super) rising: bool,
     pub(super) executed: Height,
+    /// Whether its executed height rose lately.
+    pub(super) executing: bool,
+    /// What the execution of its next block waits for, if that is known here.
+    pub(super) execution_waits: Option<String>,
     pub(super) view: View,
     pub(super) asks_for: Option<View>,
     pub(super) version: Option<String>,
@@ -183,6 +187,7 @@ fn judge(situation: &Situation, middle: &Middle, at: usize, seen: &Seen) -> Find
         .or_else(|| vote(seen))
         .or_else(|| clock(situation, middle, seen))
         .or_else(|| height(situation, seen))
+        .or_else(|| execution(situation, seen))
         .or_else(|| pace(situation, at, seen))
         .or_else(|| version(middle, seen))
         .unwrap_or(Finding { state: Condition::Ok, code: None, reason: String::new(), next: String::new() })
@@ -312,6 +317,18 @@ fn height(situation: &Situation, seen: &Seen) -> Option<Finding> {
         let reason = format!("it lacks {missing} blocks that are older than five seconds");
         finding(Condition::Behind, reason, format!("see the log of {}, then its disk", seen.name))
     })
+}
+
+/// Final blocks that do not become ledger: it votes, and what is filed comes to nothing.
+fn execution(situation: &Situation, seen: &Seen) -> Option<Finding> {
+    let old = situation.old_height.filter(|old| seen.executed < *old && !seen.executing)?;
+    let next = format!("see the log of {}", seen.name);
+    let mut reason =
+        format!("it executes nothing, and {} final blocks are older than five seconds", old.since(seen.executed));
+    if let Some(waits) = &seen.execution_waits {
+        reason += &format!(": {waits}");
+    }
+    Some(finding(Condition::Behind, reason, next))
 }
 
 fn pace(situation: &Situation, at: usize, seen: &Seen) -> Option<Finding> {

@@ -110,7 +110,7 @@ type Change = fn(&mut Seen);
 
 #[test]
 fn each_ailment_has_its_name_its_code_and_its_reason() {
-    let table: [(&str, Change, Condition, Option<Code>, &str); 26] = [
+    let table: [(&str, Change, Condition, Option<Code>, &str); 29] = [
         ("heard a moment ago", |v| v.heard_ms = Some(2_999), Ok, None, ""),
         (
             "a connection on which nothing comes",
@@ -257,6 +257,21 @@ fn each_ailment_has_its_name_its_code_and_its_reason() {
             None,
             "it is catching up, 10 blocks to go",
         ),
+        (
+            "old blocks are not executed",
+            |v| v.executed = Height::new(80),
+            Behind,
+            None,
+            "it executes nothing, and 10 final blocks are older than five seconds",
+        ),
+        (
+            "it is known what that waits for",
+            |v| (v.executed, v.execution_waits) = (Height::new(80), Some("block 81 waits".into())),
+            Behind,
+            None,
+            "older than five seconds: block 81 waits",
+        ),
+        ("old blocks are being executed", |v| (v.executed, v.executing) = (Height::new(80), true), Ok, None, ""),
         ("its engine pauses", |v| v.pause_ms = Some(700), Slow, None, "its engine pauses for 700 ms"),
         (
             "it answers late",
@@ -280,6 +295,18 @@ fn each_ailment_has_its_name_its_code_and_its_reason() {
         assert!(why.reason.contains(reason), "{what}: {}", why.reason);
         assert_eq!(why.next.is_empty(), state == Ok, "{what}: {}", why.next);
     }
+}
+
+#[test]
+fn all_executors_that_wait_are_no_progress() {
+    let mut situation = calm();
+    for seen in &mut situation.validators {
+        (seen.executed, seen.execution_waits) = (Height::new(80), seen.own.then(|| "block 81 waits".into()));
+    }
+    let why = diagnose(&situation);
+    assert!(!why.progress);
+    assert!(why.verdict.contains("v0 (this node) is behind"), "{}", why.verdict);
+    assert!(why.verdict.contains("block 81 waits"), "{}", why.verdict);
 }
 
 #[test]

@@ -32,8 +32,35 @@ struct Of {
     health: Option<(Health, u64)>,
     /// The release it last stated.
     version: Option<String>,
-    committed: Height,
+    committed: Rising,
+    executed: Rising,
+}
+
+/// A height, and when it last rose.
+#[derive(Debug, Default)]
+struct Rising {
+    height: Height,
     rose_ms: Option<u64>,
+}
+
+impl Rising {
+    fn note(&mut self, now_ms: u64, height: Height) {
+        if height > self.height {
+            self.rose_ms = Some(now_ms);
+        }
+        self.height = height;
+    }
+
+    fn rises(&self, now_ms: u64) -> bool {
+        self.rose_ms.is_some_and(|at| now_ms <= at + RISING_MS)
+    }
+}
+
+/// Where a validator stands.
+#[derive(Clone, Copy, Debug)]
+struct Stands {
+    committed: Height,
+    executed: Height,
 }
 
 #[derive(Debug)]
@@ -63,6 +90,7 @@ pub(super) struct Remembered {
     pub(super) offset: Option<Offset>,
     pub(super) round_trip_ms: Option<u64>,
     pub(super) rising: bool,
+    pub(super) executing: bool,
 }
 
 impl Watch {
@@ -121,7 +149,8 @@ impl Watch {
             version: of.version.clone(),
             offset: of.clock.offset(),
             round_trip_ms: of.clock.round_trip_ms(),
-            rising: of.rose_ms.is_some_and(|at| now_ms <= at + RISING_MS),
+            rising: of.committed.rises(now_ms),
+            executing: of.executed.rises(now_ms),
         }
     }
 
@@ -133,15 +162,13 @@ impl Watch {
     }
 
     /// Remembers where everybody stands.
-    fn note_heights(&self, now_ms: u64, committed: &[Height], faults: usize) {
+    fn note_heights(&self, now_ms: u64, all: &[Stands], faults: usize) {
         let mut state = self.lock();
-        for (of, height) in state.validators.iter_mut().zip(committed) {
-            if *height > of.committed {
-                of.rose_ms = Some(now_ms);
-            }
-            of.committed = *height;
+        for (of, stands) in state.validators.iter_mut().zip(all) {
+            of.committed.note(now_ms, stands.committed);
+            of.executed.note(now_ms, stands.executed);
         }
-        let mut sorted = committed.to_vec();
+        let mut sorted: Vec<Height> = all.iter().map(|one| one.committed).collect();
         sorted.sort_unstable_by(|a, b| b.cmp(a));
         // One of f+1 is honest: nobody can accuse the others by inventing a height.
         if let Some(height) = sorted.get(faults).copied() {
@@ -197,9 +224,12 @@ pub(crate) async fn talk(core: Weak<Core>) {
     loop {
         tick.tick().await;
         let Some(core) = core.upgrade().filter(|core| !core.stop.stopping()) else { return };
-        let committed: Vec<Height> =
-            core.engine_view().insights.iter().map(|insight| insight.committed).collect();
-        core.watch.note_heights(core.mono_ms(), &committed, core.committee().faults());
+        let (me, view) = (core.me(), core.engine_view());
+        let stands = core.committee().indices().zip(&view.insights).map(|(ix, insight)| Stands {
+            committed: insight.committed,
+            executed: if Some(ix) == me { core.executed() } else { insight.executed },
+        });
+        core.watch.note_heights(core.mono_ms(), &stands.collect::<Vec<_>>(), core.committee().faults());
         for peer in others(&core) {
             core.watch.tell(&core, peer, false, None);
         }
@@ -219,8 +249,8 @@ pub(crate) fn farewell(core: &Core, reason: &Result<(), Refusal>) {
 mod tests {
     use super::*;
 
-    fn heights(all: [u64; 4]) -> Vec<Height> {
-        all.into_iter().map(Height::new).collect()
+    fn heights(all: [u64; 4]) -> Vec<Stands> {
+        all.map(|height| Stands { committed: Height::new(height), executed: Height::new(height / 2) }).to_vec()
     }
 
     #[test]
@@ -253,7 +283,11 @@ mod tests {
     #[test]
     fn a_height_rises_for_three_seconds() {
         let watch = Watch::new(4);
-        let rising = |at| watch.remembered(ValidatorIx::new(1), at).rising;
+        let rising = |at| {
+            let remembered = watch.remembered(ValidatorIx::new(1), at);
+            assert_eq!(remembered.executing, remembered.rising);
+            remembered.rising
+        };
         watch.note_heights(1_000, &heights([0, 0, 0, 0]), 1);
         assert!(!rising(1_000));
         watch.note_heights(2_000, &heights([0, 5, 0, 0]), 1);
