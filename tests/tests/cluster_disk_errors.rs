@@ -25,7 +25,7 @@ const BETWEEN: usize = 10;
 /// Room on the victim's disk, MiB.
 const ROOM: u64 = 512;
 /// What is left of it, KiB, while the victim starts: too little to set room aside for what it will write.
-const SPARE: u64 = 4_096;
+const SPARE: u64 = 8_192;
 
 fn cycles() -> usize {
     std::env::var("CITY_CYCLES").ok().and_then(|cycles| cycles.parse().ok()).unwrap_or(2)

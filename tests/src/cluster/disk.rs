@@ -9,6 +9,8 @@ use std::process::{Command, Output};
 
 use super::Node;
 
+/// How often the room that is left is measured and taken, while a process takes of it too.
+const FILL_TRIES: usize = 32;
 /// `EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`, in a language that needs no leave for it.
 const SHUTDOWN: &str = "import fcntl, os, struct, sys
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
@@ -78,16 +80,24 @@ impl Disk {
     /// When the disk cannot be written for another reason.
     pub fn fill(&self, name: &str, spare_kib: u64) -> PathBuf {
         let ballast = self.at.join(name);
+        std::fs::File::create(&ballast).expect("ballast");
+        for _ in 0..FILL_TRIES {
+            let size = self.free_kib().saturating_sub(spare_kib);
+            if size == 0 {
+                return ballast;
+            }
+            // A process that runs may take room in between: then there is less to take.
+            if run(Command::new("fallocate").args(["-l", &format!("{size}K")]).arg(&ballast)).is_ok() {
+                return ballast;
+            }
+        }
+        panic!("{}: room was taken {FILL_TRIES} times while it was filled", self.at.display());
+    }
+
+    fn free_kib(&self) -> u64 {
         let free = run(Command::new("df").args(["--output=avail", "-k"]).arg(&self.at)).expect("its room");
         let free = String::from_utf8_lossy(&free.stdout);
-        let free: u64 = free.lines().nth(1).and_then(|line| line.trim().parse().ok()).expect("a number");
-        let size = free.saturating_sub(spare_kib);
-        if size > 0 {
-            run(Command::new("fallocate").args(["-l", &format!("{size}K")]).arg(&ballast)).expect("ballast");
-        } else {
-            std::fs::File::create(&ballast).expect("ballast");
-        }
-        ballast
+        free.lines().nth(1).and_then(|line| line.trim().parse().ok()).expect("a number")
     }
 }
 
