@@ -9,6 +9,7 @@ mod alerts;
 mod automatic;
 mod certificates;
 mod content;
+mod days;
 mod devices;
 mod duty;
 mod erase;
@@ -50,7 +51,7 @@ use crate::record::params::Params;
 use crate::record::schema::SchemaDetails;
 use crate::record::validator::ValidatorDetails;
 use crate::recovery::RecoveryKeys;
-use crate::state::{AgencyEntry, MemberEntry, Status, key, tree};
+use crate::state::{AgencyEntry, MemberEntry, key, tree};
 use crate::subject::Index;
 use crate::transaction::{Batch, Body, OPERATIONS_MAX, Submission, TRANSACTION_VERSION, Transaction};
 use overlay::{Fail, Overlay};
@@ -532,7 +533,7 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
             }
             return Err(Refusal::new(Code::UnknownAuthor, format!("key {}", author.short())).into());
         };
-        self.check_member(author, &member)?;
+        member.check_in_office(author, self.today)?;
         self.in_agency(Author { key: *author, member })
     }
 
@@ -547,22 +548,8 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
         Ok(author)
     }
 
-    fn check_member(&self, key: &PublicKey, member: &MemberEntry) -> Result<(), Refusal> {
-        let refuse =
-            |why: String| Err(Refusal::new(Code::MemberSuspended, format!("member {}: {why}", key.short())));
-        if member.status != Status::Effective {
-            return refuse(format!("status {}", member.status));
-        }
-        if self.today < member.from || member.to.is_some_and(|to| self.today > to) {
-            return refuse(format!("not in office on {}", self.today));
-        }
-        Ok(())
-    }
-
     fn agency_is_in_force(&self, agency: &AgencyEntry) -> bool {
-        agency.status == Status::Effective
-            && agency.from <= self.today
-            && agency.to.is_none_or(|to| self.today <= to)
+        agency.is_in_force(self.today)
     }
 
     /// The latest time that a record may say it was captured or sent at.

@@ -11,6 +11,7 @@
 //! Two encodings, never mixed: [`codec`] is for the wire and the disk; [`canonical`] is the fixed
 //! big-endian layout of everything that is hashed or signed.
 
+pub mod access;
 pub mod api;
 pub mod block;
 pub mod build;

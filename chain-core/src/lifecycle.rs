@@ -118,7 +118,7 @@ pub fn roles_to_file(header: &Header) -> &'static [Role] {
         Details::Member(_) => &[Role::AgencyAdmin],
         Details::DeviceKey(_) => &[Role::Clerk, Role::Device],
         Details::Batch(_) => &[Role::Device, Role::Gateway],
-        Details::CommitBatch(_) => &[Role::Gateway],
+        Details::CommitBatch(_) | Details::AccessRoot(_) => &[Role::Gateway],
         Details::StatusList(_) => &[Role::AgencyAdmin],
         // The ledger writes them itself.
         Details::Gap(_) => &[],
@@ -247,7 +247,8 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
         | RecordType::SensorBatch
         | RecordType::SensorGap
         | RecordType::CommitBatch
-        | RecordType::StatusList => Needs::NONE,
+        | RecordType::StatusList
+        | RecordType::AccessRoot => Needs::NONE,
     };
     let reviewed = legal_review && header.lifecycle() != Lifecycle::Case;
     if reviewed { needs.with(Needs::LEGAL_REVIEWER) } else { needs }

@@ -12,6 +12,7 @@
 //! P0 and P1 bodies are held and judged by every validator. P2 to P4 bodies never reach them; countersigners
 //! attest those. Persons and individual businesses are P3 (PIPL arts. 4, 28; GB 32100 prefix 92).
 
+pub mod access;
 pub mod alert;
 pub mod body;
 pub mod calendar;
@@ -36,6 +37,7 @@ use crate::date::Date;
 use crate::id::{ChainId, RecordId};
 use crate::layout::{Layout, closed_list, read_list, read_option, write_list, write_option};
 use crate::org::OrgId;
+use access::AccessRootDetails;
 use alert::AlertDetails;
 use calendar::CalendarDetails;
 use device::batch::BatchDetails;
@@ -259,6 +261,8 @@ pub enum Details {
     StatusList(StatusListDetails),
     /// Of `gov.params`.
     Params(Box<ParamsDetails>),
+    /// Of `audit.access_root`.
+    AccessRoot(AccessRootDetails),
 }
 
 impl Layout for Details {
@@ -284,6 +288,7 @@ impl Layout for Details {
             Self::Procurement(details) => details.write(writer.u8(21)),
             Self::CommitBatch(details) => details.write(writer.u8(22)),
             Self::StatusList(details) => details.write(writer.u8(23)),
+            Self::AccessRoot(details) => details.write(writer.u8(24)),
         }
     }
 
@@ -307,6 +312,7 @@ impl Layout for Details {
             21 => ProcurementDetails::read(reader).map(|details| Self::Procurement(Box::new(details))),
             22 => CommitBatchDetails::read(reader).map(Self::CommitBatch),
             23 => StatusListDetails::read(reader).map(Self::StatusList),
+            24 => AccessRootDetails::read(reader).map(Self::AccessRoot),
             _ => Err(reader.error("unknown details")),
         }
     }

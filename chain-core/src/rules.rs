@@ -66,6 +66,7 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
         Details::Procurement(_) => record_type == RecordType::Procurement,
         Details::CommitBatch(_) => record_type == RecordType::CommitBatch,
         Details::StatusList(_) => record_type == RecordType::StatusList,
+        Details::AccessRoot(_) => record_type == RecordType::AccessRoot,
     };
     if !fitting {
         return Err(Refusal::new(Code::SchemaInvalid, format!("details do not fit {record_type}")));
@@ -82,6 +83,7 @@ pub fn check_header_form(chain_id: ChainId, header: &Header) -> Result<(), Refus
         Details::Procurement(details) => details.check(header)?,
         Details::CommitBatch(_) => CommitBatchDetails::check(header)?,
         Details::StatusList(details) => details.check(header)?,
+        Details::AccessRoot(details) => details.check()?,
         Details::None if record_type == RecordType::Certificate => check_certificate(header)?,
         _ => {}
     }

@@ -26,6 +26,7 @@
 //! | 0x10 | record id of a registration | [`DeviceEntry`] |
 //! | 0x11 | record id of a registration, stream | [`StreamEntry`] |
 //! | 0x12 | device key | [`DeviceKeyEntry`] |
+//! | 0x13 | agency, day | record id of the root of the agency's log of reads on that day |
 //! | 0x81 | transaction id | `valid_until_ms` |
 //! | 0x82 | `valid_until_ms`, transaction id | nothing; the queue of ids to forget |
 //! | 0x83 | due day, record id, step | nothing; the queue of automatic steps |
@@ -65,6 +66,7 @@ pub mod tree;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{CanonicalError, Reader, Writer};
+use crate::code::{Code, Refusal};
 use crate::crypto::{Digest, PublicKey};
 use crate::date::Date;
 use crate::id::{Height, RecordId, TxId};
@@ -239,6 +241,13 @@ pub struct AgencyEntry {
     pub record: RecordId,
 }
 
+impl AgencyEntry {
+    /// Whether it may act on a day.
+    pub fn is_in_force(&self, today: Date) -> bool {
+        self.status == Status::Effective && self.from <= today && self.to.is_none_or(|to| today <= to)
+    }
+}
+
 impl Layout for AgencyEntry {
     fn write(&self, writer: &mut Writer) {
         self.id.write(writer);
@@ -280,6 +289,25 @@ pub struct MemberEntry {
     pub status: Status,
     /// The record that says so: of the member, or of the agency it came with.
     pub record: RecordId,
+}
+
+impl MemberEntry {
+    /// Refuses a member that may not act on a day.
+    ///
+    /// # Errors
+    /// `MEMBER_SUSPENDED`.
+    pub fn check_in_office(&self, member: &PublicKey, today: Date) -> Result<(), Refusal> {
+        let refuse = |why: String| {
+            Err(Refusal::new(Code::MemberSuspended, format!("member {}: {why}", member.short())))
+        };
+        if self.status != Status::Effective {
+            return refuse(format!("status {}", self.status));
+        }
+        if today < self.from || self.to.is_some_and(|to| today > to) {
+            return refuse(format!("not in office on {today}"));
+        }
+        Ok(())
+    }
 }
 
 impl Layout for MemberEntry {

@@ -116,6 +116,8 @@ pub(crate) enum Command {
 
     // Auditor
     #[command(subcommand)]
+    Access(auditor::access::AccessCommand),
+    #[command(subcommand)]
     Block(auditor::block::BlockCommand),
     #[command(subcommand)]
     State(auditor::state::StateCommand),

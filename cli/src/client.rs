@@ -15,6 +15,7 @@ use chain_core::code::Code;
 use chain_core::committee::Committee;
 use chain_core::genesis::Genesis;
 use chain_core::id::{Epoch, Height, TxId};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{CliError, CliResult};
@@ -52,6 +53,13 @@ enum Answer {
     Refused(CliError),
     /// Another node, or this one later, may do better.
     Retry(CliError, Option<Duration>),
+}
+
+/// The body of a request.
+#[derive(Clone, Copy)]
+struct Sent<'a> {
+    media_type: &'static str,
+    bytes: &'a [u8],
 }
 
 impl Client {
@@ -135,14 +143,35 @@ impl Client {
         timeout: Duration,
     ) -> CliResult<TransactionStatus> {
         let path = paths::submit(wait, timeout);
+        let submission = Sent { media_type: paths::SUBMISSION_TYPE, bytes };
         let answer = match home {
             Some(name) => {
                 let node = self.named(name)?;
-                self.retrying(|_| node, 1, &path, Some(bytes), timeout)
+                self.retrying(|_| node, 1, &path, Some(submission), timeout)
             }
-            None => self.anywhere(&path, Some(bytes), timeout),
+            None => self.anywhere(&path, Some(submission), timeout),
         };
         json(&path, &answer?)
+    }
+
+    /// Sends JSON to one validator's node, once, and reads its answer: what is asked is answered once.
+    pub(crate) fn post_to<T: DeserializeOwned>(
+        &self,
+        home: &str,
+        path: &str,
+        body: &impl Serialize,
+    ) -> CliResult<T> {
+        let bytes = serde_json::to_vec(body).map_err(CliError::internal)?;
+        let sent = Sent { media_type: "application/json", bytes: &bytes };
+        match self.once(self.named(home)?, path, Some(sent), self.timeout) {
+            Answer::Done(bytes) => json(path, &bytes),
+            Answer::Refused(error) | Answer::Retry(error, _) => Err(error),
+        }
+    }
+
+    /// Reads JSON from one validator's node, without fail-over.
+    pub(crate) fn get_from_named<T: DeserializeOwned>(&self, home: &str, path: &str) -> CliResult<T> {
+        self.get_from(self.named(home)?, path)
     }
 
     /// Sends text to somebody who is none of the nodes, once; gives status and answer.
@@ -243,7 +272,7 @@ impl Client {
         }))
     }
 
-    fn anywhere(&self, path: &str, body: Option<&[u8]>, timeout: Duration) -> CliResult<Vec<u8>> {
+    fn anywhere(&self, path: &str, body: Option<Sent<'_>>, timeout: Duration) -> CliResult<Vec<u8>> {
         let nodes = self.nodes.len();
         let first = self.preferred.load(Ordering::Relaxed);
         self.retrying(|attempt| (first + attempt) % nodes, nodes, path, body, timeout)
@@ -255,7 +284,7 @@ impl Client {
         node_of: impl Fn(usize) -> usize,
         round: usize,
         path: &str,
-        body: Option<&[u8]>,
+        body: Option<Sent<'_>>,
         timeout: Duration,
     ) -> CliResult<Vec<u8>> {
         let deadline = Instant::now() + timeout;
@@ -292,19 +321,19 @@ impl Client {
         Err(CliError::internal("unreachable end of retries"))
     }
 
-    fn once(&self, node: usize, path: &str, body: Option<&[u8]>, timeout: Duration) -> Answer {
+    fn once(&self, node: usize, path: &str, body: Option<Sent<'_>>, timeout: Duration) -> Answer {
         let url = format!("{}{path}", self.nodes[node].url);
         let timeout = Some(timeout.max(Duration::from_millis(200)));
         let sent = match body {
             None => self.agent.get(&url).config().timeout_global(timeout).build().call(),
-            Some(bytes) => self
+            Some(body) => self
                 .agent
                 .post(&url)
                 .config()
                 .timeout_global(timeout)
                 .build()
-                .content_type(paths::SUBMISSION_TYPE)
-                .send(bytes),
+                .content_type(body.media_type)
+                .send(body.bytes),
         };
         let unreachable = |error: &ureq::Error| {
             CliError::new(Code::Unreachable, format!("{}: {error}", self.nodes[node].url))

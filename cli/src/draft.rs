@@ -84,7 +84,7 @@ impl Draft {
     pub(crate) fn filed_by(&self) -> &'static str {
         match RecordType::from_name(&self.record_type) {
             Some(RecordType::StatusList) => "agency_admin",
-            Some(RecordType::CommitBatch) => "gateway",
+            Some(RecordType::CommitBatch | RecordType::AccessRoot) => "gateway",
             _ => "clerk",
         }
     }
@@ -194,6 +194,7 @@ impl Draft {
             RecordType::Alert => default("sender", json!(agency)),
             RecordType::Procurement => default("buyer", json!(agency)),
             RecordType::CommitBatch => default("reporter", json!(agency)),
+            RecordType::AccessRoot => default("agency", json!(agency)),
             _ => {}
         }
         let identified = self.body.get("subject").and_then(|subject| subject.get("id")).is_some();

@@ -8,6 +8,7 @@
 //! See [`Limits`]; each has its default there. Work on the ledger runs on blocking threads, at most
 //! [`Limits::readers`] at once; who waits longer than [`Limits::answer_time`] is told to try again.
 
+mod access;
 mod answer;
 mod block;
 mod deadline;
@@ -181,6 +182,8 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/records/{id}", get(record::one))
         .route("/v1/records/{id}/history", get(record::history))
         .route("/v1/records/{id}/receipt", get(record::receipt))
+        .route("/v1/access", post(access::ask))
+        .route("/v1/access/roots/{day}", get(access::root))
         .route("/v1/state/{entry}/proof", get(state::proof))
         .route("/v1/subjects/{subject}/proof", get(state::subject))
         .route("/v1/agencies", get(record::agencies))

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chain_core::access::{Answer, DayRoot, SignedQuery};
 use chain_core::api::{
     BlockView, Cursor, DeadlineView, EvidenceView, FeedEvent, FeedKind, HistoryEntry, NodeStatus, Page,
     PassageView, RawBlock, ReadyView, RecordView, Stage, TimelineView, TransactionStatus, ValidatorsView,
@@ -79,6 +80,20 @@ pub trait Node: Send + Sync + 'static {
     /// `RECORD_NOT_FOUND`; `NOT_YET_EXECUTED` above the executed height; `NOT_FOUND` for a block below what this node
     /// keeps; `SIZE_LIMIT` for a record with more steps than an answer may go through.
     fn timeline(&self, record: RecordId, moment: AskedMoment) -> Result<TimelineView, Refusal>;
+
+    /// Answers a question of an officer about what is not public, once it is written down in the log of reads.
+    ///
+    /// # Errors
+    /// `NOT_OWN_NODE` unless this node keeps the vault of the officer's agency; `BAD_SIGNATURE`, `UNKNOWN_AUTHOR`,
+    /// `MEMBER_SUSPENDED`, `AGENCY_SUSPENDED`, `EXPIRED`, `REPLAYED`; and, written down too, `ROLE_NOT_ALLOWED`,
+    /// `RECORD_NOT_FOUND`, `AGENCY_NOT_COMPETENT`, `NOT_DISCLOSED` for what is erased.
+    fn access(&self, asked: &SignedQuery) -> Result<Answer, Refusal>;
+
+    /// What the log of reads of a day comes to.
+    ///
+    /// # Errors
+    /// `NOT_OWN_NODE` when this node keeps no vault.
+    fn access_root(&self, day: Date) -> Result<DayRoot, Refusal>;
 
     /// Every step of a record's life, oldest first; the cursor is a position in the list.
     ///

@@ -1,5 +1,6 @@
 //! The node as its own API sees it: [`Node`] over the stores and the queues of this process.
 
+mod access;
 mod blocks;
 mod cursor;
 mod deadlines;
@@ -16,12 +17,14 @@ mod validators;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chain_core::access::{Answer, DayRoot, SignedQuery};
 use chain_core::api::{
     BlockView, Cursor, DeadlineView, EvidenceView, HistoryEntry, NodeStatus, Page, PassageView, RawBlock,
     ReadyView, RecordView, Stage, TimelineView, TransactionStatus, ValidatorsView, Why,
 };
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
+use chain_core::date::Date;
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::org::OrgId;
 use chain_core::read::Reader;
@@ -135,6 +138,14 @@ impl Node for Local {
 
     fn timeline(&self, record: RecordId, moment: AskedMoment) -> Result<TimelineView, Refusal> {
         self.timeline_of(record, moment)
+    }
+
+    fn access(&self, asked: &SignedQuery) -> Result<Answer, Refusal> {
+        self.answer(asked)
+    }
+
+    fn access_root(&self, day: Date) -> Result<DayRoot, Refusal> {
+        self.day_root(day)
     }
 
     fn history(

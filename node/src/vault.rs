@@ -4,8 +4,13 @@
 //! key, destroys the body here, and a [backup](crate::backup) from before still has it. Entries are filed under the
 //! commitment that the ledger holds, which is also the associated data of both encryptions: an entry moved to another
 //! place does not open.
+//!
+//! Who reads bodies is written down here too ([`log`]).
+
+mod log;
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
@@ -37,6 +42,7 @@ pub struct Vault {
     agency: String,
     key: XChaCha20Poly1305,
     db: DB,
+    log: Mutex<log::End>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -76,7 +82,8 @@ impl Vault {
         let db = DB::open(&options(), directory)
             .map_err(StorageError::failed("opening the vault"))
             .map_err(|error| error.refusal())?;
-        Ok(Self { agency: agency.to_owned(), key, db })
+        let log = Mutex::new(log::End::read(&db, &key)?);
+        Ok(Self { agency: agency.to_owned(), key, db, log })
     }
 
     /// The agency whose bodies are kept here, in text form.
@@ -94,9 +101,9 @@ impl Vault {
         let plain = encode(&Plain(body.clone()))?;
         let entry = Entry {
             key_nonce,
-            wrapped_key: seal(&self.key, &key_nonce, &data_key, commit)?,
+            wrapped_key: seal(&self.key, &key_nonce, &data_key, commit.as_bytes())?,
             nonce,
-            sealed: seal(&XChaCha20Poly1305::new(&Key::from(data_key)), &nonce, &plain, commit)?,
+            sealed: seal(&XChaCha20Poly1305::new(&Key::from(data_key)), &nonce, &plain, commit.as_bytes())?,
         };
         self.db
             .put_opt(commit.as_bytes(), encode(&entry)?, &synced())
@@ -214,6 +221,9 @@ pub struct Examined {
 
 /// Judges an entry by its form, and with the key by what it holds.
 fn judge(key: Option<&XChaCha20Poly1305>, commit: &[u8], bytes: &[u8]) -> Result<(), Refusal> {
+    if let Some(place) = log::Place::parse(commit) {
+        return log::judge(key, place, bytes);
+    }
     let commit = <[u8; 32]>::try_from(commit).map(Digest::new);
     let commit = commit.map_err(|_| corrupt("an entry stands under something else than a commitment"))?;
     let Some(key) = key else {
@@ -230,11 +240,11 @@ fn judge(key: Option<&XChaCha20Poly1305>, commit: &[u8], bytes: &[u8]) -> Result
 /// The body in an entry.
 fn body_of(key: &XChaCha20Poly1305, commit: &Digest, bytes: &[u8]) -> Result<Body, Refusal> {
     let entry: Entry = decode(bytes)?;
-    let data_key: [u8; 32] = open(key, &entry.key_nonce, &entry.wrapped_key, commit)?
+    let data_key: [u8; 32] = open(key, &entry.key_nonce, &entry.wrapped_key, commit.as_bytes())?
         .try_into()
         .map_err(|_| corrupt("a data key has another length"))?;
     let data_key = XChaCha20Poly1305::new(&Key::from(data_key));
-    let plain: Plain = decode(&open(&data_key, &entry.nonce, &entry.sealed, commit)?)?;
+    let plain: Plain = decode(&open(&data_key, &entry.nonce, &entry.sealed, commit.as_bytes())?)?;
     Ok(plain.0)
 }
 
@@ -274,24 +284,14 @@ fn random<const N: usize>() -> Result<[u8; N], Refusal> {
     Ok(bytes)
 }
 
-fn seal(
-    key: &XChaCha20Poly1305,
-    nonce: &[u8; 24],
-    plain: &[u8],
-    commit: &Digest,
-) -> Result<Vec<u8>, Refusal> {
-    let payload = Payload { msg: plain, aad: commit.as_bytes() };
+fn seal(key: &XChaCha20Poly1305, nonce: &[u8; 24], plain: &[u8], place: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let payload = Payload { msg: plain, aad: place };
     key.encrypt(&XNonce::from(*nonce), payload)
         .map_err(|_| Refusal::new(Code::Internal, "vault: sealing failed"))
 }
 
-fn open(
-    key: &XChaCha20Poly1305,
-    nonce: &[u8; 24],
-    sealed: &[u8],
-    commit: &Digest,
-) -> Result<Vec<u8>, Refusal> {
-    let payload = Payload { msg: sealed, aad: commit.as_bytes() };
+fn open(key: &XChaCha20Poly1305, nonce: &[u8; 24], sealed: &[u8], place: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let payload = Payload { msg: sealed, aad: place };
     key.decrypt(&XNonce::from(*nonce), payload)
         .map_err(|_| corrupt("an entry does not open: other key, other place, or damaged"))
 }

@@ -36,7 +36,7 @@ catalogue! {
     BadSignature = 202, "BAD_SIGNATURE", "The signature does not verify.", "Sign again with the key named as author.";
     Expired = 203, "EXPIRED", "The transaction's validity ended before it was ordered.", "Sign again with a later valid-until time.";
     ValidityTooLong = 204, "VALIDITY_TOO_LONG", "The transaction would stay valid longer than the chain allows.", "Use a valid-until time at most seven days ahead.";
-    Replayed = 205, "REPLAYED", "This very transaction was ordered before.", "Nothing to do: ask for its status by its id.";
+    Replayed = 205, "REPLAYED", "This very transaction was ordered before, or this very question answered.", "Nothing to do for a transaction: ask for its status by its id. Sign a question anew.";
     NoOperations = 206, "NO_OPERATIONS", "The transaction holds no operation.", "Put at least one operation into it.";
     TooManyOperations = 207, "TOO_MANY_OPERATIONS", "The transaction holds more operations than allowed.", "Split it into transactions of at most 1,024 operations.";
     BodyCommitment = 208, "BODY_COMMITMENT", "A body does not match the commitment in its header.", "Build header and body together with the client.";
@@ -138,7 +138,7 @@ catalogue! {
     MethodNotAllowed = 604, "METHOD_NOT_ALLOWED", "The method is not allowed here.", "See the API description.";
     Unreachable = 605, "UNREACHABLE", "The node cannot be reached.", "Check the address; try another node of the context.";
     NotFinal = 606, "NOT_FINAL", "The transaction was sent but is not final yet.", "Ask for its status later; sending it again is safe.";
-    NotOwnNode = 607, "NOT_OWN_NODE", "A body of class P3 was sent to a node that is not the agency's own.", "Send it to the agency's own node.";
+    NotOwnNode = 607, "NOT_OWN_NODE", "Bodies of class P3 and P4, and the log of who read them, are at the agency's own node alone.", "Turn to the agency's own node.";
     UnsupportedMediaType = 608, "UNSUPPORTED_MEDIA_TYPE", "The content type is not accepted here.", "Send application/json.";
     RequestTimeout = 609, "REQUEST_TIMEOUT", "The request took too long to arrive or to be answered.", "Send it again; the same idempotency key is safe.";
     NotYetExecuted = 610, "NOT_YET_EXECUTED", "The height is not executed at this node yet.", "Wait or ask another node.";

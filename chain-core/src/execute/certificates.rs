@@ -7,7 +7,6 @@ use crate::code::{Code, Refusal};
 use crate::id::RecordId;
 use crate::layout::Layout as _;
 use crate::record::egov::certificate::StatusListDetails;
-use crate::record::health::CommitBatchDetails;
 use crate::record::params::Params;
 use crate::record::{Details, Header, Relation};
 use crate::state::{Status, key};
@@ -87,14 +86,5 @@ impl<L: LedgerRead> Execution<'_, L> {
         if let Details::StatusList(list) = &header.details {
             self.state.put(key::newest_list(&header.agency, &list.list), header.record.to_canonical());
         }
-    }
-
-    /// A batch is of a whole day, so the day must be over.
-    pub(super) fn check_commit_batch(&self, batch: &CommitBatchDetails) -> Result<(), Fail> {
-        if batch.day >= self.today {
-            let detail = format!("day is {}, today is {}: wants a day that is over", batch.day, self.today);
-            return Err(Refusal::new(Code::DateOrder, detail).into());
-        }
-        Ok(())
     }
 }

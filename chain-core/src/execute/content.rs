@@ -56,6 +56,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         self.follow_explanations(&header.record, Status::Submitted, &head)?;
         self.keep_chained(header);
         self.keep_newest_list(header);
+        self.keep_access_root(header);
         self.follow_updates(&header.record, Status::Submitted, &head)?;
         self.follow_release(&header.record, Status::Submitted, &head)?;
         if let Details::Batch(batch) = &header.details {
@@ -148,7 +149,8 @@ impl<L: LedgerRead> Execution<'_, L> {
             Details::Alert(alert) => self.check_alert(header, alert)?,
             Details::Procurement(release) => self.check_release(call.author, &header.agency, release)?,
             Details::StatusList(list) => self.check_status_list(header, list)?,
-            Details::CommitBatch(batch) => self.check_commit_batch(batch)?,
+            Details::CommitBatch(batch) => self.check_day_is_over(batch.day)?,
+            Details::AccessRoot(root) => self.check_access_root(header, root)?,
             Details::None if header.record_type == RecordType::Certificate => self.check_list_of(header)?,
             _ => {}
         }
@@ -230,7 +232,7 @@ impl<L: LedgerRead> Execution<'_, L> {
             let fitting = member.is_some_and(|member| {
                 member.agency == header.agency
                     && member.role == Role::Clerk
-                    && self.check_member(officer, &member).is_ok()
+                    && member.check_in_office(officer, self.today).is_ok()
             });
             if !fitting {
                 return refuse(format!("officer {} is no clerk of the agency in office", officer.short()));

@@ -209,6 +209,7 @@ pub fn judge(record_type: RecordType, class: Class, text: &str) -> Result<Derive
         RecordType::Alert => super::alert::judge_alert(&mut fields),
         RecordType::CommitBatch => super::health::judge_commit_batch(&mut fields),
         RecordType::Certificate => super::egov::certificate::judge_certificate(&mut fields),
+        RecordType::AccessRoot => super::access::judge_access_root(&mut fields),
         RecordType::StatusList => super::egov::certificate::judge_status_list(&mut fields),
         RecordType::Procurement => super::egov::procurement::judge_procurement(&mut fields),
         RecordType::Agency

@@ -222,6 +222,8 @@ record_types! {
     StatusList = 0x0306, "egov.status_list";
     /// The parameters of the ledger from a day on.
     Params = 0x0107, "gov.params";
+    /// What an agency's log of reads came to on a day (Shenzhen credit regulation art. 45).
+    AccessRoot = 0x0701, "audit.access_root";
 }
 
 impl RecordType {
@@ -323,7 +325,8 @@ impl RecordType {
             | Self::Alert
             | Self::Procurement
             | Self::CommitBatch
-            | Self::StatusList => Lifecycle::Append,
+            | Self::StatusList
+            | Self::AccessRoot => Lifecycle::Append,
             Self::Registered(_) => return None,
         })
     }
@@ -346,7 +349,10 @@ impl RecordType {
 
     /// Whether the header of every record of this type has details that repeat what its body says for state changes.
     pub const fn has_content_details(self) -> bool {
-        matches!(self, Self::Alert | Self::Procurement | Self::CommitBatch | Self::StatusList)
+        matches!(
+            self,
+            Self::Alert | Self::Procurement | Self::CommitBatch | Self::StatusList | Self::AccessRoot
+        )
     }
 
     /// Whether it rests on the legal basis of the device that it is about instead of naming one.
@@ -359,6 +365,7 @@ impl RecordType {
         match self {
             Self::Agency | Self::Member | Self::LegalBasis | Self::Validator | Self::Params => &[Class::P0],
             Self::Calendar | Self::Schema | Self::Decision | Self::Alert | Self::StatusList => &[Class::P0],
+            Self::AccessRoot => &[Class::P0],
             // Its schema says which of them; P4 stands on the chain in batches alone.
             Self::Registered(_) => &[Class::P0, Class::P1, Class::P2, Class::P3],
             Self::Licence | Self::Penalty | Self::Commitment => &[Class::P1, Class::P3],

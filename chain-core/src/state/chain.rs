@@ -73,6 +73,7 @@ impl Layout for ProcessEntry {
 pub(super) mod key {
     use crate::canonical::{Reader, Writer};
     use crate::crypto::Digest;
+    use crate::date::Date;
     use crate::id::RecordId;
     use crate::layout::Layout as _;
     use crate::org::OrgId;
@@ -90,6 +91,15 @@ pub(super) mod key {
         let mut writer = Writer::with_capacity(80);
         agency.write(writer.u8(0x9e));
         writer.digest(list);
+        writer.finish()
+    }
+
+    /// Of the record that is the root of an agency's log of reads on a day. In the state tree: whether a day has one can be
+    /// proved.
+    pub fn access_root(agency: &OrgId, day: Date) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(48);
+        agency.write(writer.u8(0x13));
+        day.write(&mut writer);
         writer.finish()
     }
 

@@ -25,6 +25,7 @@ use chain_core::operation::{
     RevokeReason, Step,
 };
 use chain_core::org::OrgId;
+use chain_core::record::access::AccessRootDetails;
 use chain_core::record::alert::{AlertDetails, AlertKind, AlertStatus};
 use chain_core::record::deadline::{DayUnit, Deadline, DeadlineKind, Duty};
 use chain_core::record::egov::certificate::{ListPurpose, StatusListDetails};
@@ -454,7 +455,7 @@ fn params_details() -> ParamsDetails {
 }
 
 /// Details of the types whose records are held against others, and of parameters.
-fn chained_details() -> [(&'static str, Details); 5] {
+fn chained_details() -> [(&'static str, Details); 6] {
     let alert = AlertDetails {
         status: AlertStatus::Exercise,
         kind: AlertKind::Update,
@@ -486,6 +487,14 @@ fn chained_details() -> [(&'static str, Details); 5] {
         ("commit_batch", Details::CommitBatch(batch)),
         ("status_list", Details::StatusList(list)),
         ("params", Details::Params(Box::new(params_details()))),
+        (
+            "access_root",
+            Details::AccessRoot(AccessRootDetails {
+                day: date("2026-05-05"),
+                queries: 7,
+                root: digest("root"),
+            }),
+        ),
     ]
 }
 

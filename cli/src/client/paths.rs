@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chain_core::api::{Cursor, Stage};
+use chain_core::date::Date;
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 
 /// Media type of an encoded submission.
@@ -64,6 +65,14 @@ pub(crate) fn history(record: &RecordId, limit: usize, cursor: Option<&str>) -> 
 pub(crate) fn receipt(record: &RecordId, version: Option<u32>, form: &str) -> String {
     let version = version.map_or_else(String::new, |version| format!("&version={version}"));
     format!("/v1/records/{record}/receipt?form={form}{version}")
+}
+
+/// Questions about what is not public.
+pub(crate) const ACCESS: &str = "/v1/access";
+
+/// What the log of reads of a day comes to.
+pub(crate) fn access_root(day: Date) -> String {
+    format!("/v1/access/roots/{day}")
 }
 
 /// The proof of an entry of the state, after a block or the newest one.

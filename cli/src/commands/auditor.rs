@@ -1,4 +1,5 @@
 //! Commands.
+pub(crate) mod access;
 pub(crate) mod audit;
 pub(crate) mod block;
 pub(crate) mod export;

@@ -24,13 +24,8 @@ pub(super) async fn submission(
     body: Body,
     limits: &Limits,
 ) -> Result<Submission, ApiError> {
-    if headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
-        return Err(ApiError::new(Code::UnsupportedMediaType, "compressed bodies are not accepted"));
-    }
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let parse = match media_type.as_str() {
-        "application/json" => from_json,
+    let parse = match media_type(headers)?.as_str() {
+        "application/json" => from_json::<Submission>,
         "application/octet-stream" => from_codec,
         _ => {
             let detail = "send application/json or application/octet-stream";
@@ -38,6 +33,27 @@ pub(super) async fn submission(
         }
     };
     parse(&read_body(headers, body, limits).await?)
+}
+
+/// A body in JSON.
+pub(super) async fn json_body<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    limits: &Limits,
+) -> Result<T, ApiError> {
+    if media_type(headers)? != "application/json" {
+        return Err(ApiError::new(Code::UnsupportedMediaType, "send application/json"));
+    }
+    from_json(&read_body(headers, body, limits).await?)
+}
+
+/// The media type of a body that is not compressed.
+fn media_type(headers: &HeaderMap) -> Result<String, ApiError> {
+    if headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
+        return Err(ApiError::new(Code::UnsupportedMediaType, "compressed bodies are not accepted"));
+    }
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Ok(content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 /// Reads a body within its limits of size and time. A declared length over the limit is refused unread.
@@ -74,7 +90,7 @@ fn from_codec(bytes: &[u8]) -> Result<Submission, ApiError> {
     })
 }
 
-fn from_json(bytes: &[u8]) -> Result<Submission, ApiError> {
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         ApiError::new(Code::MalformedJson, format!("no UTF-8 at byte {}", error.valid_up_to()))
     })?;
@@ -207,7 +223,7 @@ mod tests {
     use super::*;
 
     fn code(text: &str) -> Code {
-        from_json(text.as_bytes()).unwrap_err().code()
+        from_json::<Submission>(text.as_bytes()).unwrap_err().code()
     }
 
     #[test]
@@ -225,13 +241,13 @@ mod tests {
             (r#"{"11010519491231002X":1}"#, Code::UnknownField),
         ];
         for (text, want) in cases {
-            let error = from_json(text.as_bytes()).unwrap_err();
+            let error = from_json::<Submission>(text.as_bytes()).unwrap_err();
             assert_eq!(error.code(), want, "{text}");
             assert!(!format!("{error:?}").contains("11010519491231002X"), "{text}");
         }
         assert_eq!(code(&"[".repeat(100_000)), Code::MalformedJson);
         assert_eq!(code(&format!("{}{}", "{\"a\":".repeat(100_000), "}")), Code::MalformedJson);
-        assert_eq!(from_json(b"{\"a\":\"\xff\"}").unwrap_err().code(), Code::MalformedJson);
+        assert_eq!(from_json::<Submission>(b"{\"a\":\"\xff\"}").unwrap_err().code(), Code::MalformedJson);
     }
 
     #[test]

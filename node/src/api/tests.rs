@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use chain_core::access::{Answer, DayRoot, SignedQuery};
 use chain_core::api::{
     BlockView, Cursor, DeadlineView, EvidenceView, FeedEvent, FeedKind, HistoryEntry, NodeStatus, Page,
     PassageView, RawBlock, ReadyView, RecordView, Stage, TimelineView, TransactionStatus, ValidatorsView,
@@ -13,6 +14,7 @@ use chain_core::api::{
 use chain_core::code::{Code, Refusal};
 use chain_core::codec;
 use chain_core::crypto::{Digest, SecretKey};
+use chain_core::date::Date;
 use chain_core::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use chain_core::layout::Layout as _;
 use chain_core::leaf::{Leaf, SealLeaf};
@@ -54,6 +56,14 @@ impl Node for Constants {
         } else {
             refuse(Code::BadSignature, "by the author")
         }
+    }
+
+    fn access(&self, asked: &SignedQuery) -> Result<Answer, Refusal> {
+        refuse(Code::RoleNotAllowed, &asked.query.purpose)
+    }
+
+    fn access_root(&self, _: Date) -> Result<DayRoot, Refusal> {
+        refuse(Code::NotOwnNode, "no vault")
     }
 
     fn retry_after(&self) -> Duration {

@@ -149,7 +149,7 @@ impl Local {
     }
 
     /// The body that a leaf's header commits to, if it is shared and still held.
-    fn body_of(&self, snapshot: &Snapshot<'_>, leaf: &Leaf) -> Result<Option<Body>, Refusal> {
+    pub(super) fn body_of(&self, snapshot: &Snapshot<'_>, leaf: &Leaf) -> Result<Option<Body>, Refusal> {
         let Leaf::Signed(leaf) = leaf else { return Ok(None) };
         if leaf.operation.shared_body_commit().is_none() {
             return Ok(None);

@@ -323,8 +323,10 @@ fn height(situation: &Situation, seen: &Seen) -> Option<Finding> {
 fn execution(situation: &Situation, seen: &Seen) -> Option<Finding> {
     let old = situation.old_height.filter(|old| seen.executed < *old && !seen.executing)?;
     let next = format!("see the log of {}", seen.name);
-    let mut reason =
-        format!("it executes nothing, and {} final blocks are older than five seconds", old.since(seen.executed));
+    let mut reason = format!(
+        "it executes nothing, and {} final blocks are older than five seconds",
+        old.since(seen.executed)
+    );
     if let Some(waits) = &seen.execution_waits {
         reason += &format!(": {waits}");
     }

@@ -271,7 +271,13 @@ fn each_ailment_has_its_name_its_code_and_its_reason() {
             None,
             "older than five seconds: block 81 waits",
         ),
-        ("old blocks are being executed", |v| (v.executed, v.executing) = (Height::new(80), true), Ok, None, ""),
+        (
+            "old blocks are being executed",
+            |v| (v.executed, v.executing) = (Height::new(80), true),
+            Ok,
+            None,
+            "",
+        ),
         ("its engine pauses", |v| v.pause_ms = Some(700), Slow, None, "its engine pauses for 700 ms"),
         (
             "it answers late",

@@ -250,7 +250,8 @@ mod tests {
     use super::*;
 
     fn heights(all: [u64; 4]) -> Vec<Stands> {
-        all.map(|height| Stands { committed: Height::new(height), executed: Height::new(height / 2) }).to_vec()
+        all.map(|height| Stands { committed: Height::new(height), executed: Height::new(height / 2) })
+            .to_vec()
     }
 
     #[test]

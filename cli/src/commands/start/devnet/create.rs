@@ -19,9 +19,17 @@ use super::remembered::NAME;
 
 /// The sample city.
 const EXAMPLE: &str = include_str!("../../../../../genesis/example-city.toml");
-/// Officers of every agency: enough for every countersignature.
-const OFFICERS: [&str; 7] =
-    ["clerk", "clerk", "supervisor", "legal_reviewer", "agency_admin", "agency_admin", "privacy_officer"];
+/// Officers of every agency: enough for every countersignature, and a gateway for what no officer types in.
+const OFFICERS: [&str; 8] = [
+    "clerk",
+    "clerk",
+    "supervisor",
+    "legal_reviewer",
+    "agency_admin",
+    "agency_admin",
+    "privacy_officer",
+    "gateway",
+];
 /// The first validators' agencies keep one each; two of them decide.
 const RECOVERY_KEYS: usize = 3;
 /// Name of the key of the index of subjects, which all validators share.

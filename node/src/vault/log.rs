@@ -1,0 +1,221 @@
+//! The log of reads, in the vault of the agency whose officers ask ([`chain_core::access`]).
+//!
+//! An entry stands under its day in the city's zone and its number on that day, sealed with the vault's key for that place. It
+//! is synced before the question is answered. Backups, restores and `fsck` treat the log as they treat bodies; it is never
+//! shortened: entries are kept for at least five years (Shenzhen credit regulation art. 45), and a root on the chain says how
+//! many there were.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use chacha20poly1305::XChaCha20Poly1305;
+use chain_core::access::{Entry, SKEW_MS_MAX, SignedQuery};
+use chain_core::code::{Code, Refusal};
+use chain_core::crypto::Digest;
+use chain_core::date::Date;
+use chain_core::layout::Layout as _;
+use chain_core::record::governance::Role;
+use rocksdb::{DB, Direction, IteratorMode};
+use serde::{Deserialize, Serialize};
+
+use super::{Vault, corrupt, decode, encode, open, random, seal};
+use crate::storage::{StorageError, synced};
+
+/// What the keys of entries begin with.
+const PREFIX: &[u8; 4] = b"\x00log";
+
+/// Where an entry stands.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Place {
+    day: Date,
+    number: u32,
+}
+
+impl Place {
+    fn key(self) -> Vec<u8> {
+        let mut key = PREFIX.to_vec();
+        key.extend(self.day.to_canonical());
+        key.extend(self.number.to_be_bytes());
+        key
+    }
+
+    /// The place of a key, if it is the key of an entry.
+    pub(super) fn parse(key: &[u8]) -> Option<Self> {
+        let rest = key.strip_prefix(PREFIX)?;
+        let (day, number) = rest.split_at_checked(4)?;
+        let number = u32::from_be_bytes(number.try_into().ok()?);
+        Some(Self { day: Date::from_canonical(day).ok()?, number })
+    }
+}
+
+/// An entry as it is stored.
+#[derive(Deserialize, Serialize)]
+struct Sealed {
+    nonce: [u8; 24],
+    sealed: Vec<u8>,
+}
+
+impl chain_core::codec::Wire for Sealed {
+    const LIMIT: usize = 4 * 1024;
+}
+
+/// Where the log ends, and which questions came lately.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    last: Option<(Place, u64)>,
+    recent: BTreeMap<Digest, u64>,
+}
+
+impl End {
+    /// Reads the end of a log, back to the oldest question that could be asked again.
+    pub(super) fn read(db: &DB, key: &XChaCha20Poly1305) -> Result<Self, Refusal> {
+        let mut end = Self::default();
+        let above: Vec<u8> = PREFIX.iter().copied().chain([0xff; 8]).collect();
+        for found in db.iterator(IteratorMode::From(&above, Direction::Reverse)) {
+            let (place, bytes) = found.map_err(read_failed)?;
+            let Some(place) = Place::parse(&place) else {
+                if place.starts_with(PREFIX) {
+                    continue;
+                }
+                break;
+            };
+            let entry = entry_of(key, place, &bytes)?;
+            let (_, newest_ms) = *end.last.get_or_insert((place, entry.time_ms));
+            if entry.time_ms.saturating_add(2 * SKEW_MS_MAX) < newest_ms {
+                break;
+            }
+            end.recent.insert(entry.asked.query.nonce, entry.asked.query.time_ms);
+        }
+        Ok(end)
+    }
+}
+
+impl Vault {
+    /// Refuses a question that was answered before, or that is too old for that to be known.
+    ///
+    /// # Errors
+    /// `EXPIRED`, `REPLAYED`.
+    pub(crate) fn check_new(&self, asked: &SignedQuery, now_ms: u64) -> Result<(), Refusal> {
+        let at = asked.query.time_ms;
+        if at.abs_diff(now_ms) > SKEW_MS_MAX {
+            let detail = format!(
+                "signed at {at}, the node's clock says {now_ms}: wants at most {SKEW_MS_MAX} ms apart"
+            );
+            return Err(Refusal::new(Code::Expired, detail));
+        }
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.recent.contains_key(&asked.query.nonce) {
+            return Err(Refusal::new(Code::Replayed, format!("question {}", asked.query.nonce)));
+        }
+        Ok(())
+    }
+
+    /// Writes down a question and what came of it, durably. Its day is that of the node's clock, in the city's zone; a clock that
+    /// was put back does not take the log back with it.
+    ///
+    /// # Errors
+    /// `REPLAYED` when the same question came meanwhile; when the entry cannot be written.
+    pub(crate) fn note(
+        &self,
+        asked: &SignedQuery,
+        role: Role,
+        refused: Option<Code>,
+        now_ms: u64,
+        offset_minutes: i16,
+    ) -> Result<(), Refusal> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let time_ms = log.last.map_or(now_ms, |(_, last)| last.max(now_ms));
+        let day = Date::of_time(time_ms, offset_minutes);
+        let number = match log.last {
+            Some((place, _)) if place.day >= day => {
+                place.number.checked_add(1).ok_or_else(|| corrupt("a day's log is full"))?
+            }
+            _ => 0,
+        };
+        let place = Place { day: log.last.map_or(day, |(last, _)| last.day.max(day)), number };
+        let entry = Entry { time_ms, role, refused: refused.map(Code::number), asked: asked.clone() };
+        let nonce = random()?;
+        let sealed = seal(&self.key, &nonce, &entry.to_canonical(), &place.key())?;
+        if log.recent.contains_key(&asked.query.nonce) {
+            return Err(Refusal::new(Code::Replayed, format!("question {}", asked.query.nonce)));
+        }
+        self.db
+            .put_opt(place.key(), encode(&Sealed { nonce, sealed })?, &synced())
+            .map_err(StorageError::failed("writing the log of reads"))
+            .map_err(|error| error.refusal())?;
+        log.last = Some((place, time_ms));
+        log.recent.retain(|_, at| at.saturating_add(2 * SKEW_MS_MAX) >= now_ms);
+        log.recent.insert(asked.query.nonce, asked.query.time_ms);
+        Ok(())
+    }
+
+    /// The entries of a day, in order.
+    ///
+    /// # Errors
+    /// `STORAGE_CORRUPT` when one does not open or one is missing.
+    pub(crate) fn log_of(&self, day: Date) -> Result<Vec<Entry>, Refusal> {
+        let mut entries = Vec::new();
+        let from = Place { day, number: 0 }.key();
+        for found in self.db.iterator(IteratorMode::From(&from, Direction::Forward)) {
+            let (key, bytes) = found.map_err(read_failed)?;
+            if !key.starts_with(&from[..8]) {
+                break;
+            }
+            let Some(place) = Place::parse(&key) else { continue };
+            if place.number as usize != entries.len() {
+                return Err(corrupt(&format!("the log of {day} has no entry {}", entries.len())));
+            }
+            entries.push(entry_of(&self.key, place, &bytes)?);
+        }
+        Ok(entries)
+    }
+
+    /// The days on which something was asked, in order.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub(crate) fn logged_days(&self) -> Result<Vec<Date>, Refusal> {
+        let mut days: Vec<Date> = Vec::new();
+        let mut from = PREFIX.to_vec();
+        // One look-up a day.
+        while let Some(found) = self.db.iterator(IteratorMode::From(&from, Direction::Forward)).next() {
+            let (key, _) = found.map_err(read_failed)?;
+            if !key.starts_with(PREFIX) {
+                break;
+            }
+            from = match Place::parse(&key) {
+                Some(place) => {
+                    days.push(place.day);
+                    let mut above = Place { number: u32::MAX, ..place }.key();
+                    above.push(0);
+                    above
+                }
+                None => key.iter().copied().chain([0]).collect(),
+            };
+        }
+        Ok(days)
+    }
+}
+
+/// Judges an entry by its form, and with the key by what it holds.
+pub(super) fn judge(key: Option<&XChaCha20Poly1305>, place: Place, bytes: &[u8]) -> Result<(), Refusal> {
+    match key {
+        Some(key) => entry_of(key, place, bytes).map(|_| ()),
+        None => decode::<Sealed>(bytes).map(|_| ()),
+    }
+}
+
+fn entry_of(key: &XChaCha20Poly1305, place: Place, bytes: &[u8]) -> Result<Entry, Refusal> {
+    let stored: Sealed = decode(bytes)?;
+    let named = |why: &str| corrupt(&format!("entry {} of the log of {}: {why}", place.number, place.day));
+    let plain =
+        open(key, &stored.nonce, &stored.sealed, &place.key()).map_err(|refusal| named(&refusal.detail))?;
+    Entry::from_canonical(&plain).map_err(|error| named(&error.to_string()))
+}
+
+fn read_failed(error: rocksdb::Error) -> Refusal {
+    StorageError::failed("reading the vault")(error).refusal()
+}
+
+#[cfg(test)]
+mod tests;
