@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use chain_core::access::{Entry, Query, Question};
 use chain_core::canonical::Writer;
 use chain_core::code::{Code, Refusal};
 use chain_core::codec::{self, Wire};
@@ -498,6 +499,24 @@ fn chained_details() -> [(&'static str, Details); 6] {
     ]
 }
 
+fn access_entry() -> Entry {
+    let query = Query {
+        question: Question::Body,
+        record: Some(record()),
+        version: Some(2),
+        day: None,
+        purpose: "objection 12".to_owned(),
+        time_ms: 1_778_029_200_001,
+        nonce: digest("nonce"),
+    };
+    Entry {
+        time_ms: 1_778_029_200_002,
+        role: Role::Supervisor,
+        refused: Some(Code::RecordNotFound.number()),
+        asked: query.sign(chain().chain_id, &secret("A1/clerk1")),
+    }
+}
+
 fn submission() -> Submission {
     submission_of(operations().into_iter().map(|(_, operation)| operation).collect())
 }
@@ -667,6 +686,7 @@ fn bytes_are_frozen_and_read_back() {
     };
     canonical("state_validator", &validator_entry, &mut failures);
     canonical("state_epoch", &epoch_entry(), &mut failures);
+    canonical("access_entry", &access_entry(), &mut failures);
     canonical("state_recovery", &recovery_keys(), &mut failures);
     compare("recovery_preimage", &recovery().act.preimage(), &mut failures);
     compare("ready_preimage", &ready().preimage(), &mut failures);
