@@ -59,6 +59,13 @@ pub(crate) struct Start {
     /// Who acts, where the sheet does not say it.
     #[serde(default)]
     pub(crate) agency: Option<String>,
+    /// Which of several clerks of the agency signs, from 1.
+    #[serde(default = "first")]
+    pub(crate) nth: usize,
+}
+
+fn first() -> usize {
+    1
 }
 
 impl Start {
@@ -83,6 +90,7 @@ impl Start {
             raw,
             group,
             agency,
+            nth: 1,
         }
     }
 }

@@ -23,11 +23,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::catalogue::{self, Basis, Catalogue};
 
 use super::field::Value;
-use super::mapping::{Mapped, MappedSubject, SubjectKind};
+use super::mapping::{Format, Mapped, MappedSubject, SubjectKind};
 use super::note::{Note, Notes};
-
-/// What the records say of where they come from.
-pub(super) const SYSTEM: &str = "spreadsheet";
 
 /// What an authority contributes to its rows.
 #[derive(Debug)]
@@ -201,7 +198,7 @@ impl<'a> Row<'a> {
             _ => json!(self.authority.agency),
         };
         body.insert("data_source".to_owned(), source);
-        body.insert("origin".to_owned(), json!({ "method": "import", "system": SYSTEM }));
+        body.insert("origin".to_owned(), json!({ "method": "import", "system": Format::Sheet.system() }));
         if self.subject.is_some() {
             body.insert("subject_salt".to_owned(), json!(self.salts.subject));
         }
@@ -409,7 +406,12 @@ pub(super) fn json_of(language: &str, value: &Value) -> Json {
         Value::Plain(text) | Value::Unread(text) => json!(text),
         Value::Ready(json) => json.clone(),
         // What takes the agency, its officers or its calendars is resolved where they are known.
-        Value::Committed(_) | Value::Term(..) | Value::Agency | Value::Officers(_) => Json::Null,
+        Value::Committed(_)
+        | Value::Term(..)
+        | Value::Agency
+        | Value::Today
+        | Value::Earlier(_)
+        | Value::Officers(_) => Json::Null,
     }
 }
 
