@@ -15,20 +15,27 @@ use crate::import::decimal;
 /// An alert as it is published: name of the file and text.
 pub(crate) type Alert = (String, String);
 
-/// The alerts of a city, each with its record's id as the file's name. `offset_minutes` is how far its time is ahead of UTC.
+/// The alerts of a city, each with its record's id as the file's name; `former` are others that they may be about.
+/// `offset_minutes` is how far its time is ahead of UTC.
 ///
 /// # Errors
-/// `SCHEMA_INVALID` for a body that is no alert's, `NOT_FOUND` for a reference to an alert that is not among them.
-pub(crate) fn alerts(records: &[Published], offset_minutes: i16) -> Result<Vec<Alert>, Refusal> {
+/// `SCHEMA_INVALID` for a body that is no alert's, `NOT_FOUND` for a reference to an alert that is among neither.
+pub(crate) fn alerts(
+    published: &[Published],
+    former: &[Published],
+    offset_minutes: i16,
+) -> Result<Vec<Alert>, Refusal> {
     let mut bodies: BTreeMap<RecordId, AlertBody> = BTreeMap::new();
-    for record in records {
+    for record in published.iter().chain(former) {
         bodies.insert(record.header.record, record.body_of()?);
     }
-    let written = bodies.iter().map(|(record, body)| {
-        let text = alert(body, &bodies, offset_minutes)?;
-        Ok((format!("{record}.cap"), text))
-    });
-    written.collect()
+    let mut alerts = Vec::new();
+    for record in published.iter().map(|record| record.header.record) {
+        if let Some(body) = bodies.get(&record) {
+            alerts.push((format!("{record}.cap"), alert(body, &bodies, offset_minutes)?));
+        }
+    }
+    Ok(alerts)
 }
 
 fn alert(

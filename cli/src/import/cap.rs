@@ -28,8 +28,8 @@ const NODES_MAX: u32 = 50_000;
 const NAMESPACES: [&str; 2] =
     ["urn:oasis:names:tc:emergency:cap:1.1", "urn:oasis:names:tc:emergency:cap:1.2"];
 /// Elements of a block that the record has no place for.
-const LEFT_OUT: [&str; 8] =
-    ["responseType", "audience", "eventCode", "senderName", "web", "parameter", "resource", "contact"];
+const LEFT_OUT: [&str; 7] =
+    ["responseType", "audience", "eventCode", "senderName", "web", "resource", "contact"];
 
 /// How alerts are read.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -190,7 +190,8 @@ impl Reader<'_> {
             }
         }
         let others = LEFT_OUT.iter().any(|name| self.children(info, name).next().is_some());
-        if others || self.children(info, "category").count() > 1 {
+        let parameters = self.children(info, "parameter").filter(|one| !self.is_level(*one)).count();
+        if others || parameters > 0 || self.children(info, "category").count() > 1 {
             self.notes.add(Note::LeftOut);
         }
         if self.text(info, "contact").is_some() {
@@ -200,10 +201,13 @@ impl Reader<'_> {
     }
 
     fn level(&self, info: Node<'_, '_>) -> Option<String> {
-        let wanted = self.mapping.cap.level_parameter.as_deref()?;
-        let named = |one: &Node<'_, '_>| self.text(*one, "valueName") == Some(wanted);
-        let parameter = self.children(info, "parameter").find(named)?;
+        let parameter = self.children(info, "parameter").find(|one| self.is_level(*one))?;
         self.text(parameter, "value").map(str::to_owned)
+    }
+
+    fn is_level(&self, parameter: Node<'_, '_>) -> bool {
+        let wanted = self.mapping.cap.level_parameter.as_deref();
+        wanted.is_some() && self.text(parameter, "valueName") == wanted
     }
 
     fn areas(&mut self, info: Node<'_, '_>) -> Result<Vec<Json>, Refusal> {

@@ -18,12 +18,11 @@ impl Field {
                 value.and_then(Json::as_str).map(|text| text.strip_prefix("uscc:").unwrap_or(text).to_owned())
             }
             Kind::Plain | Kind::Date => value.and_then(Json::as_str).map(str::to_owned),
-            Kind::DateOrOpen => match value.and_then(Json::as_str) {
-                Some(day) => Some(day.to_owned()),
-                // What is not required may simply be absent.
-                None if self.name == "valid_to" => Some(date::NO_END.to_string()),
-                None => None,
-            },
+            // The official form wants a day; this one stands for no end.
+            Kind::DateOrOpen => {
+                let day = value.and_then(Json::as_str).map(str::to_owned);
+                Some(day.unwrap_or_else(|| date::NO_END.to_string()))
+            }
             Kind::Amount => {
                 let unit = self.unit.as_deref().and_then(Unit::from_name)?;
                 let minor = value.and_then(|money| money.get("minor")?.as_i64());

@@ -18,27 +18,51 @@ use crate::import::mapping::Mapping;
 use crate::output::Shape;
 use crate::{clock, filing};
 
+/// The type of citizens' requests.
+const REQUEST: &str = "egov.service_request";
 const WRITTEN: Shape =
     Shape { schema: "exported", columns: &["file", "records", "withheld"], id: "file", empty: "" };
 
-/// Records of a type that are in effect and shown to everybody, by the digest of their headers; and how many are not.
-fn published(city: &City, record_type: RecordType) -> CliResult<(Vec<Published>, usize)> {
+/// Records of a type as a node shows them.
+#[derive(Debug, Default)]
+struct Fetched {
+    /// Those that are written.
+    published: Vec<Published>,
+    /// Those with a body that are no longer shown, e.g. alerts that an update took the place of.
+    former: Vec<Published>,
+    /// How many are not written.
+    withheld: usize,
+}
+
+/// Records of a type, headers held against their digests: written are those of one of the statuses that everybody may read.
+fn fetch(city: &City, record_type: RecordType, statuses: &[&str]) -> CliResult<Fetched> {
     let filter = [("type", Some(record_type.name().to_owned()))];
-    let mut records = Vec::new();
-    let mut withheld = 0;
+    let mut fetched = Fetched::default();
     for view in list(&city.client()?, &filter, usize::MAX)?.items {
         let header = shown_header(&view)?;
         let open = matches!(header.class, Class::P0 | Class::P1);
-        let stopped = view.flags.iter().any(|flag| flag == "publication_stopped");
-        match view.body {
-            Some(body) if open && view.status == "effective" && !stopped => {
-                records.push(Published { header, body });
-            }
-            _ => withheld += 1,
+        let ended = view.status == "expired";
+        // A case that is closed is not shown as one that is open, and is public all the same.
+        let stopped = !ended && view.flags.iter().any(|flag| flag == "publication_stopped");
+        let Some(body) = view.body.filter(|_| open) else {
+            fetched.withheld += 1;
+            continue;
+        };
+        let record = Published { header, body };
+        if statuses.contains(&view.status.as_str()) && !stopped {
+            fetched.published.push(record);
+        } else {
+            fetched.former.push(record);
+            fetched.withheld += 1;
         }
     }
-    Ok((records, withheld))
+    Ok(fetched)
 }
+
+/// What is in effect.
+const IN_EFFECT: [&str; 1] = ["effective"];
+/// Cases: open, and closed.
+const OPEN_AND_CLOSED: [&str; 2] = ["effective", "expired"];
 
 /// The names of agencies by their identifiers.
 fn names(genesis: &Genesis) -> BTreeMap<String, String> {
@@ -57,7 +81,7 @@ fn pretty(value: &Value) -> CliResult<String> {
 /// `city export ocds`.
 pub(super) fn releases(city: &City, out: &Path) -> CliResult {
     let genesis = city.genesis()?;
-    let (records, withheld) = published(city, RecordType::Procurement)?;
+    let Fetched { published, withheld, .. } = fetch(city, RecordType::Procurement, &IN_EFFECT)?;
     let names = names(&genesis);
     let offset = genesis.document().utc_offset_minutes;
     let publisher = ocds::Publisher {
@@ -66,15 +90,15 @@ pub(super) fn releases(city: &City, out: &Path) -> CliResult {
         published: clock::rfc3339(filing::now_ms(), offset),
         name_of: &|org| names.get(&org.to_string()).cloned(),
     };
-    let package = ocds::package(&records, &publisher)?;
-    write(city, out, &pretty(&package)?, records.len(), withheld)
+    let package = ocds::package(&published, &publisher)?;
+    write(city, out, &pretty(&package)?, published.len(), withheld)
 }
 
 /// `city export cap`.
 pub(super) fn alerts(city: &City, out: &Path) -> CliResult {
     let offset = city.genesis()?.document().utc_offset_minutes;
-    let (records, withheld) = published(city, RecordType::Alert)?;
-    let alerts = cap::alerts(&records, offset)?;
+    let Fetched { published, former, withheld } = fetch(city, RecordType::Alert, &IN_EFFECT)?;
+    let alerts = cap::alerts(&published, &former, offset)?;
     files::make_dir(out)?;
     for (name, text) in &alerts {
         files::replace(&out.join(name), text)?;
@@ -86,9 +110,10 @@ pub(super) fn alerts(city: &City, out: &Path) -> CliResult {
 pub(super) fn entities(city: &City, out: &Path) -> CliResult {
     let (mut all, mut withheld) = (Vec::new(), 0);
     for name in ngsi::TYPES {
-        let (records, hidden) = published(city, known_type(name)?)?;
-        all.extend(records);
-        withheld += hidden;
+        let statuses = if name == REQUEST { &OPEN_AND_CLOSED[..] } else { &IN_EFFECT[..] };
+        let fetched = fetch(city, known_type(name)?, statuses)?;
+        all.extend(fetched.published);
+        withheld += fetched.withheld;
     }
     let entities = ngsi::entities(&all)?;
     let records = entities.len();
@@ -97,10 +122,10 @@ pub(super) fn entities(city: &City, out: &Path) -> CliResult {
 
 /// `city export open311`.
 pub(super) fn requests(city: &City, out: &Path) -> CliResult {
-    let (records, withheld) = published(city, known_type("egov.service_request")?)?;
+    let Fetched { published, withheld, .. } = fetch(city, known_type(REQUEST)?, &OPEN_AND_CLOSED)?;
     let names = names(&city.genesis()?);
-    let requests = open311::requests(&records, &|id| names.get(id).cloned());
-    write(city, out, &pretty(&requests)?, records.len(), withheld)
+    let requests = open311::requests(&published, &|id| names.get(id).cloned());
+    write(city, out, &pretty(&requests)?, published.len(), withheld)
 }
 
 /// `city export sheet`.
@@ -111,7 +136,7 @@ pub(super) fn official(city: &City, map: &str, out: &Path) -> CliResult {
         return Err(CliError::new(Code::BadMapping, format!("{map} is for import alone"))
             .hint("licences and penalties have official columns"));
     }
-    let (records, withheld) = published(city, known_type(&mapping.record_type)?)?;
+    let Fetched { published, withheld, .. } = fetch(city, known_type(&mapping.record_type)?, &IN_EFFECT)?;
     let names = names(&genesis);
     let titles: BTreeMap<&str, &str> = genesis
         .document()
@@ -123,6 +148,6 @@ pub(super) fn official(city: &City, map: &str, out: &Path) -> CliResult {
         title_of: &|id| titles.get(id).map(|title| (*title).to_owned()),
         name_of: &|id| names.get(id).cloned(),
     };
-    let text = sheet::csv(&records, &mapping, &words)?;
-    write(city, out, &text, records.len(), withheld)
+    let text = sheet::csv(&published, &mapping, &words)?;
+    write(city, out, &text, published.len(), withheld)
 }

@@ -154,6 +154,55 @@ fn entities_are_judged_as_listed() {
 }
 
 #[test]
+fn entities_about_persons_are_refused_and_the_file_is_named() {
+    let desk = desk();
+    let (mapping, _) = Mapping::load("fiware").unwrap();
+    let folder = desk.ring.folder().join("entities");
+    std::fs::create_dir_all(&folder).unwrap();
+    let good = r#"{"id": "urn:a:1", "type": "NoiseLevelObserved", "name": "x"}"#;
+    let others = [
+        r#"{"id": "urn:a:2", "type": "Person"}"#.to_owned(),
+        r#"{"id": "urn:a:3", "type": "Vehicle"}"#.to_owned(),
+        good.replace("\"x\"", "\"ask wang@x.example\""),
+        good.replace("\"x\"", "{\"a\": [\"11010519491231002X\"]}"),
+        good.replace("name", "owner"),
+        "{".to_owned(),
+    ];
+    std::fs::write(folder.join("a.json"), format!("[{good}, {}]", others[..5].join(", "))).unwrap();
+    std::fs::write(folder.join("b.jsonld"), &others[5]).unwrap();
+    let judged = read(&desk, &mapping, &folder);
+    let want = [
+        "accept ",
+        "reject DATA_FORBIDDEN",
+        "reject DATA_FORBIDDEN",
+        "reject PERSONAL_DATA_IN_CLEAR",
+        "reject NATURAL_PERSON_ID",
+        "reject PERSONAL_DATA_IN_CLEAR",
+        "reject MALFORMED_JSON",
+    ];
+    assert_eq!(verdicts(&judged), want);
+    let details: Vec<&str> = judged.refused.iter().map(|row| row.refusal.detail.as_str()).collect();
+    assert!(details[..5].iter().all(|detail| detail.starts_with("a.json: ")), "{details:?}");
+    assert!(details[5].starts_with("b.jsonld: "), "{details:?}");
+    let said = details.join("");
+    assert!(!said.contains("wang") && !said.contains("1949"), "{said}");
+}
+
+#[test]
+fn a_release_of_another_buyer_is_refused() {
+    let Some(folder) = data_of("a_release_of_another_buyer_is_refused", "ocds") else { return };
+    let desk = desk();
+    let path = folder.join("ocds-213czf-000-00001-02-tender.json");
+    for (buyers, want) in [
+        ("[\"GB-LAC-E09000003\"]", "accept STRIP_PERSONAL"),
+        ("[\"GB-LAC-E09000004\"]", "reject AGENCY_NOT_COMPETENT"),
+    ] {
+        let mapping = adapted("ocds", &format!("buyers = {buyers}\n"), false);
+        assert_eq!(verdicts(&read(&desk, &mapping, &path)), [want]);
+    }
+}
+
+#[test]
 fn a_request_of_an_entity_becomes_a_service_request() {
     let Some(folder) = data_of("a_request_of_an_entity_becomes_a_service_request", "fiware") else { return };
     let desk = desk();
@@ -319,12 +368,12 @@ fn alerts_of_others_are_judged_as_listed_and_our_own_comes_back_as_it_went() {
         body.remove("references");
         body.insert("msg_type".to_owned(), "alert".into());
     }
-    let alerts = cap::alerts(&alone, 480).unwrap();
+    let alerts = cap::alerts(&alone, &[], 480).unwrap();
     let path = desk.ring.folder().join(&alerts[0].0);
     std::fs::write(&path, &alerts[0].1).unwrap();
     let after = published(&read(&desk, &anywhere, &path));
     assert_eq!(after[0].body, alone[0].body);
-    assert!(cap::alerts(&before, 480).unwrap_err().code == Code::NotFound);
+    assert!(cap::alerts(&before, &[], 480).unwrap_err().code == Code::NotFound);
 }
 
 #[test]
