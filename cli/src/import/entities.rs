@@ -4,12 +4,14 @@
 //! Of a normalized attribute (`{"type": "Property", "value": …}`) the value counts. Four cells are ours: [`DIGEST`], [`SIZE`]
 //! and [`NAME`] of the entity, and [`POSITIONS`], the points of all its geometries, longitude first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::record::body::parse_instant;
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::contact;
@@ -99,16 +101,15 @@ fn entities(file: &File) -> Result<Vec<(&str, Option<&[u8]>)>, Refusal> {
 
 /// The cells of an entity.
 fn cells(text: &str, alone: Option<&[u8]>) -> Result<BTreeMap<String, String>, Refusal> {
-    let attributes: BTreeMap<String, &RawValue> =
-        serde_json::from_str(text).map_err(|error| malformed(&error.to_string()))?;
+    let Members(attributes) = serde_json::from_str(text).map_err(|error| malformed(&error.to_string()))?;
     let mut cells = BTreeMap::new();
     let mut positions = Vec::new();
-    for (name, raw) in &attributes {
+    for (name, raw) in attributes {
         let value = if matches!(name.as_str(), "id" | "type" | "@context") { raw } else { value_of(raw)? };
         if GEOMETRIES.contains(&name.as_str()) {
             collect_positions(value, &mut positions)?;
         }
-        flatten(name, value, 0, &mut cells)?;
+        flatten(&name, value, 0, &mut cells)?;
     }
     let own = |name: &str| cells.get(name).map(|text| prose(text)).filter(|text| !text.is_empty());
     let (Some(id), Some(kind)) = (own("id"), own("type")) else {
@@ -123,32 +124,66 @@ fn cells(text: &str, alone: Option<&[u8]>) -> Result<BTreeMap<String, String>, R
     Ok(cells)
 }
 
-/// The value of an attribute, normalized or not; of a typed literal (`@value`) what it holds.
-fn value_of(raw: &RawValue) -> Result<&RawValue, Refusal> {
-    if !raw.get().starts_with('{') {
-        return Ok(raw);
+/// The members of an object, each name once: what stands twice would be seen by one reader and not by another.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(one, _)| one == name).map(|(_, value)| *value)
     }
-    let members: BTreeMap<&str, &RawValue> = match serde_json::from_str(raw.get()) {
-        Ok(members) => members,
-        // Names with escapes are none of NGSI's own.
-        Err(_) => return Ok(raw),
-    };
-    let kind = members.get("type").map(|kind| kind.get().trim_matches('"'));
-    let inner = match kind {
-        Some("Property" | "GeoProperty") => members.get("value"),
-        Some("Relationship") => members.get("object"),
-        Some("LanguageProperty") => members.get("languageMap"),
-        // NGSIv2 names the type of the value: Text, Number, geo:json.
-        Some(_) => members.get("value"),
-        None => members.get("@value"),
-    };
-    match inner {
-        Some(inner) if inner.get() != raw.get() => value_of(inner),
-        Some(_) | None if matches!(kind, Some("Property" | "GeoProperty" | "Relationship")) => {
-            Err(malformed("an attribute has no value"))
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let (mut members, mut names) = (Vec::new(), BTreeSet::new());
+                while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
+                    if !names.insert(name.clone()) {
+                        return Err(A::Error::custom("a name stands twice in an object"));
+                    }
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
         }
-        _ => Ok(raw),
+        deserializer.deserialize_map(Reader)
     }
+}
+
+/// The value of an attribute, normalized or not; of a typed literal (`@value`) what it holds.
+fn value_of(attribute: &RawValue) -> Result<&RawValue, Refusal> {
+    let mut raw = attribute;
+    for _ in 0..DEPTH_MAX {
+        if !raw.get().starts_with('{') {
+            return Ok(raw);
+        }
+        let members: Members<'_> =
+            serde_json::from_str(raw.get()).map_err(|error| malformed(&error.to_string()))?;
+        let kind = members.get("type").map(|kind| kind.get().trim_matches('"'));
+        let inner = match kind {
+            Some("Relationship") => members.get("object"),
+            Some("LanguageProperty") => members.get("languageMap"),
+            // NGSIv2 names the type of the value: Text, Number, geo:json.
+            Some(_) => members.get("value"),
+            None => members.get("@value"),
+        };
+        raw = match inner {
+            Some(inner) => inner,
+            None if matches!(kind, Some("Property" | "GeoProperty" | "Relationship")) => {
+                return Err(malformed("an attribute has no value"));
+            }
+            None => return Ok(raw),
+        };
+    }
+    Err(Refusal::new(Code::SizeLimit, format!("an attribute of more than {DEPTH_MAX} levels")))
 }
 
 fn flatten(
@@ -165,11 +200,11 @@ fn flatten(
     let wrong = |error: serde_json::Error| malformed(&error.to_string());
     match text.as_bytes().first() {
         Some(b'{') => {
-            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(wrong)?;
+            let members: Members<'_> = serde_json::from_str(text).map_err(wrong)?;
             if let Some(literal) = members.get("@value") {
                 return flatten(name, literal, depth + 1, cells);
             }
-            for (member, value) in members {
+            for (member, value) in members.0 {
                 flatten(&format!("{name}.{member}"), value, depth + 1, cells)?;
             }
         }
@@ -319,6 +354,11 @@ mod tests {
         );
         assert_eq!(code(r#"{"id": "e"}"#), Err(Code::MissingField));
         assert_eq!(code("[1]"), Err(Code::MalformedJson));
+        assert_eq!(code(r#"{"id": "e", "type": "T", "owner": "x", "owner": []}"#), Err(Code::MalformedJson));
+        assert_eq!(code(r#"{"id": "e", "type": "T", "a": {"b": 1, "b": 2}}"#), Err(Code::MalformedJson));
+        let nested = r#"{"type": "Property", "value": "#;
+        let nested = format!(r#"{{"id": "e", "type": "T", "a": {}1{}}}"#, nested.repeat(40), "}".repeat(40));
+        assert_eq!(code(&nested), Err(Code::SizeLimit));
         assert_eq!(code(r#"{"id": "e", "type": "T", "a": {"type": "Property"}}"#), Err(Code::MalformedJson));
     }
 }

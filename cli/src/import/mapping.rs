@@ -24,7 +24,8 @@ use super::field::{Field, Value, missing};
 use super::gtfs::Gtfs;
 use super::normalise;
 use super::note::{Note, Notes};
-use super::ocds::{Ocds, Process};
+use super::ocds::Ocds;
+use super::ocds::chain::Process;
 use super::place::{Area, Town};
 use super::sheet::{Row, Sheet};
 

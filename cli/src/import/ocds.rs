@@ -4,21 +4,22 @@
 //! Only what the record holds is read. Points of contact, addresses and names of organisations are looked at for one purpose:
 //! that none of them ends up in what is recorded.
 
+pub(crate) mod chain;
+mod contacts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
-use chain_core::id::RecordId;
 use chain_core::money::Currency;
-use chain_core::operation::Operation;
 use chain_core::org::{OrgId, Scheme};
-use chain_core::record::Details;
 use chain_core::record::egov::procurement::{ReleaseTag, Stage, process_of};
 use chain_core::text::shown;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
+use self::chain::Process;
 use super::contact;
 use super::decimal::Decimal;
 use super::field::Value;
@@ -29,8 +30,6 @@ use super::source::{File, Found};
 
 /// Most releases of a file.
 const RELEASES_MAX: usize = 100_000;
-/// Shortest value of a point of contact that is looked for in what is recorded; shorter ones stand in words by chance.
-const CONTACT_CHARS_MIN: usize = 5;
 
 /// How releases name organisations.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -45,67 +44,6 @@ pub(crate) struct Ocds {
     /// Spellings of the method where a release and those before it do not say it.
     #[serde(default)]
     method: Option<String>,
-}
-
-/// What a release takes from, and leaves to, the others of its contracting process.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Process {
-    /// [`process_of`] the ocid.
-    pub(crate) id: Digest,
-    /// Method, where the release says it.
-    pub(crate) method: Option<String>,
-    /// Title, where the release says it: as the body has it.
-    pub(crate) title: Option<Json>,
-}
-
-/// The newest known release of a process.
-#[derive(Clone, Debug)]
-pub(crate) struct Newest {
-    /// Its record.
-    pub(crate) record: RecordId,
-    /// Its method.
-    pub(crate) method: Option<String>,
-    /// Its title.
-    pub(crate) title: Option<Json>,
-    /// Whether it has to be approved before another can follow it: an award or contract of this import.
-    pub(crate) waits: bool,
-}
-
-/// The newest release of every process that is known of.
-pub(crate) type Processes = BTreeMap<Digest, Newest>;
-
-/// Completes a release by what came before it in its process.
-///
-/// # Errors
-/// `RELEASE_ORDER` after a release that waits for its approval.
-pub(crate) fn complete(mapped: &mut Mapped, processes: &Processes) -> Result<(), Refusal> {
-    let Some(process) = &mut mapped.process else { return Ok(()) };
-    if let Some(newest) = processes.get(&process.id) {
-        if newest.waits {
-            let detail =
-                "the award or contract before it in this import waits for a supervisor; file it after that";
-            return Err(Refusal::new(Code::ReleaseOrder, detail));
-        }
-        mapped.fields.insert("previous".to_owned(), Value::Ready(json!(newest.record)));
-        process.method = process.method.take().or_else(|| newest.method.clone());
-        process.title = process.title.take().or_else(|| newest.title.clone());
-    }
-    for (name, value) in
-        [("method", process.method.clone().map(Json::from)), ("title", process.title.clone())]
-    {
-        if let Some(value) = value {
-            mapped.fields.entry(name.to_owned()).or_insert(Value::Ready(value));
-        }
-    }
-    Ok(())
-}
-
-/// Remembers a release that was found good.
-pub(crate) fn remember(mapped: &Mapped, operation: &Operation, processes: &mut Processes) {
-    let (Some(process), Some(header)) = (&mapped.process, operation.header()) else { return };
-    let Details::Procurement(details) = &header.details else { return };
-    let Process { id, method, title } = process.clone();
-    processes.insert(id, Newest { record: header.record, method, title, waits: details.is_decision() });
 }
 
 #[derive(Deserialize)]
@@ -300,7 +238,7 @@ fn release(text: &str, package: Digest, mapping: &Mapping) -> Result<Mapped, Ref
     if let Some(title) = acts.title {
         contact::screen("title", title)?;
     }
-    screen(text, &fields, title.as_ref(), &mut notes)?;
+    contacts::screen(text, &fields, title.as_ref(), &mut notes)?;
     let process = Process { id: process_of(&ocid), method, title };
     Ok(Mapped { number: Some(number), process: Some(process), ..Mapped::of_document(fields, notes) })
 }
@@ -442,57 +380,11 @@ fn organisation(identifier: &Identifier<'_>, ocds: &Ocds) -> Result<OrgId, Refus
     }
 }
 
-/// Refuses a release whose record would repeat a point of contact, and notes that there are such.
-fn screen(
-    text: &str,
-    fields: &BTreeMap<String, Value>,
-    title: Option<&Json>,
-    notes: &mut Notes,
-) -> Result<(), Refusal> {
-    let all: Json = serde_json::from_str(text).map_err(|error| malformed(&error))?;
-    let mut contacts = BTreeSet::new();
-    collect_contacts(&all, &mut contacts);
-    if contacts.is_empty() {
-        return Ok(());
-    }
-    notes.add(Note::StripPersonal);
-    let ready = fields.values().filter_map(|value| match value {
-        Value::Ready(json) => Some(json.to_string()),
-        _ => None,
-    });
-    let recorded: Vec<String> =
-        ready.chain(title.map(Json::to_string)).map(|text| text.to_lowercase()).collect();
-    for contact in contacts.iter().filter(|one| one.chars().count() >= CONTACT_CHARS_MIN) {
-        if recorded.iter().any(|text| text.contains(contact.as_str())) {
-            let detail =
-                "the title or a number repeats a point of contact; leave it out in the source system";
-            return Err(Refusal::new(Code::PersonalDataInClear, detail));
-        }
-    }
-    Ok(())
-}
-
-/// Adds every text of every point of contact, in small letters.
-fn collect_contacts(value: &Json, contacts: &mut BTreeSet<String>) {
-    match value {
-        Json::Object(members) => {
-            for (name, member) in members {
-                match member {
-                    Json::Object(contact) if name == "contactPoint" => {
-                        let texts = contact.values().filter_map(Json::as_str).map(prose);
-                        contacts.extend(texts.filter(|text| !text.is_empty()).map(str::to_lowercase));
-                    }
-                    _ => collect_contacts(member, contacts),
-                }
-            }
-        }
-        Json::Array(items) => items.iter().for_each(|item| collect_contacts(item, contacts)),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use chain_core::id::RecordId;
+
+    use super::chain::{Newest, Processes, complete};
     use super::*;
 
     fn one(release: Json) -> Result<Mapped, Code> {

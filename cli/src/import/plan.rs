@@ -22,7 +22,7 @@ use crate::keyring::KeyRing;
 use super::journal::{RefusedRow, Sent};
 use super::judge::{self, Authority, Ready, Rules, Salts};
 use super::mapping::Mapping;
-use super::ocds::{self, Processes};
+use super::ocds::chain::{self, Processes};
 use super::plain;
 use super::source::Source;
 
@@ -99,7 +99,7 @@ pub(crate) fn judge_sheet(judging: Judging<'_>, source: &Source, skip: &BTreeSet
                 Ok(mapped) => mapped,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            if let Err(refusal) = ocds::complete(&mut mapped, &processes) {
+            if let Err(refusal) = chain::complete(&mut mapped, &processes) {
                 return Ok(Err(refusal));
             }
             let authority = match authority(&judging, mapped.authority.as_deref(), &mut authorities)? {
@@ -127,7 +127,7 @@ pub(crate) fn judge_sheet(judging: Judging<'_>, source: &Source, skip: &BTreeSet
                 let detail = "an earlier row of this file has the same number";
                 return Ok(Err(Refusal::new(Code::DuplicateNaturalKey, detail)));
             }
-            ocds::remember(&mapped, &ready.operation, &mut processes);
+            chain::remember(&mapped, &ready.operation, &mut processes);
             if !authority.has_keys {
                 let detail = format!("the key ring has no clerk key of {agency}");
                 return Ok(Err(Refusal::new(Code::NoKeyForAuthority, detail)));

@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::files;
 use crate::import::journal::{Journal, Start, resume_hint};
 use crate::import::mapping::{BUILT_IN, Format, Mapping};
-use crate::import::ocds::Processes;
+use crate::import::ocds::chain::Processes;
 use crate::import::plan::{Judged, Judging, judge_sheet, sign};
 use crate::import::send::{Sending, send_all};
 use crate::import::sheet::Sheet;

@@ -10,7 +10,7 @@ use crate::app::City;
 use crate::commands::clerk::record::list;
 use crate::draft::shown_header;
 use crate::error::{CliError, CliResult};
-use crate::import::ocds::{Newest, Processes};
+use crate::import::ocds::chain::{Newest, Processes};
 
 /// The newest release of every process: the one that no other follows.
 pub(super) fn processes(city: &City) -> CliResult<Processes> {
