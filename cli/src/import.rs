@@ -1,6 +1,6 @@
 //! From a spreadsheet to signed transactions, row by row.
 //!
-//! [`source`] reads files: [`sheet`] CSV or flat JSON, [`entities`] NGSI, [`ocds`] releases, [`cap`] alerts, [`gtfs`] feeds. [`mapping`] says which column is which [`field`], [`normalise`], [`date`], [`decimal`],
+//! [`source`] reads files: [`sheet`] CSV or flat JSON, [`entities`] NGSI, [`ocds`] releases, [`cap`] alerts, [`gtfs`] feeds, [`fhir`] resources. [`mapping`] says which column is which [`field`], [`normalise`], [`date`], [`decimal`],
 //! [`place`] and [`amount`] bring cells into one form, [`judge`] (official columns) and [`plain`] (all others) apply the
 //! ledger's own rules and write down what was changed as [`note`]s; [`plan`] groups good rows into transactions and
 //! [`journal`] keeps what was sent.
@@ -11,6 +11,7 @@ pub(crate) mod contact;
 pub(crate) mod date;
 pub(crate) mod decimal;
 pub(crate) mod entities;
+pub(crate) mod fhir;
 pub(crate) mod field;
 pub(crate) mod gtfs;
 pub(crate) mod journal;

@@ -92,6 +92,7 @@ fn every_output_form_is_drawn_from_the_same_data() {
         ("ocds", "egov.procurement"),
         ("cap", "security.alert"),
         ("gtfs", "transport.feed"),
+        ("fhir", "health.commit_batch"),
     ];
     let drawn = |row: &dyn Fn(&str, &str) -> String| -> String {
         rows.iter().map(|(name, kind)| row(name, kind)).collect()

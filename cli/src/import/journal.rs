@@ -187,6 +187,23 @@ impl Journal {
         name.into()
     }
 
+    /// Keeps what opens the commitments of records in `JOURNAL.openings`, a line each, synced before anything is sent: without
+    /// it nobody can. Only its owner may read it.
+    pub(crate) fn keep<'a>(&self, openings: impl Iterator<Item = &'a serde_json::Value>) -> CliResult {
+        let lines: String = openings.map(|one| format!("{one}\n")).collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".openings");
+        let path = PathBuf::from(name);
+        let failed = |error| CliError::file(&path, &error);
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+        let mut file = file.map_err(failed)?;
+        file.write_all(lines.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        files::sync_parent(&path)
+    }
+
     /// Begins a journal; the file must not exist.
     pub(crate) fn create(path: &Path, start: Start) -> CliResult<Self> {
         let file = OpenOptions::new()
@@ -408,6 +425,21 @@ mod tests {
             again.finish(finished(&sent(1))).unwrap();
             assert!(Journal::open(&path).unwrap().unfinished().is_empty(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn openings_are_kept_beside_the_journal_for_their_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::create(&dir.path().join("j"), start()).unwrap();
+        let path = dir.path().join("j.openings");
+        journal.keep([].iter()).unwrap();
+        assert!(!path.exists());
+        for day in 1..=2 {
+            journal.keep([serde_json::json!({ "day": day })].iter()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"day\":1}\n{\"day\":2}\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub(crate) struct Ready {
     pub(crate) class: Class,
     /// What was changed.
     pub(crate) notes: Notes,
+    /// What opens the commitments of the record; kept by whoever files it.
+    pub(crate) openings: Option<Json>,
     /// The agency's own number in the form in which duplicates are recognised.
     pub(crate) natural_key: Option<Digest>,
 }
@@ -125,6 +127,7 @@ pub(crate) fn judge(
         natural_key: header.natural_key,
         operation: Operation::Submit(Box::new(header)),
         body,
+        openings: None,
         notes: row.notes,
     })
 }

@@ -3,7 +3,7 @@
 //! A mapping is a TOML file that an agency writes once per export. Built in are those for the official columns of the "double
 //! publicity" of licences and penalties, for building permits (BLDS), food inspections and citizens' requests (Open311
 //! GeoReport v2), and for documents in the formats of others (NGSI entities, OCDS releases, CAP alerts, GTFS
-//! feeds): see `city batch mappings`.
+//! feeds, FHIR resources): see `city batch mappings`.
 
 mod written;
 
@@ -30,7 +30,7 @@ use super::place::{Area, Town};
 use super::sheet::{Row, Sheet};
 
 /// Mappings that come with the program: name and text.
-pub(crate) const BUILT_IN: [(&str, &str); 10] = [
+pub(crate) const BUILT_IN: [(&str, &str); 11] = [
     ("licences", include_str!("mappings/licences.toml")),
     ("penalties", include_str!("mappings/penalties.toml")),
     ("permits", include_str!("mappings/permits.toml")),
@@ -41,6 +41,7 @@ pub(crate) const BUILT_IN: [(&str, &str); 10] = [
     ("ocds", include_str!("mappings/ocds.toml")),
     ("cap", include_str!("mappings/cap.toml")),
     ("gtfs", include_str!("mappings/gtfs.toml")),
+    ("fhir", include_str!("mappings/fhir.toml")),
 ];
 
 /// Name and version of the form.
@@ -127,6 +128,8 @@ pub(crate) enum Format {
     Cap,
     /// A GTFS feed.
     Gtfs,
+    /// FHIR resources, as commitments.
+    Fhir,
 }
 
 impl Format {
@@ -138,6 +141,7 @@ impl Format {
             Self::Ocds => "ocds",
             Self::Cap => "cap",
             Self::Gtfs => "gtfs",
+            Self::Fhir => "fhir",
         }
     }
 }
@@ -254,6 +258,8 @@ pub(crate) struct Mapped {
     pub(crate) number: Option<String>,
     /// What else the contracting process of a release tells.
     pub(crate) process: Option<Process>,
+    /// What opens the commitments of the record; kept by whoever files it.
+    pub(crate) openings: Option<serde_json::Value>,
     /// What was changed so far.
     pub(crate) notes: Notes,
 }
@@ -271,6 +277,7 @@ impl Mapped {
             screened: Vec::new(),
             number: None,
             process: None,
+            openings: None,
             notes,
         }
     }
@@ -392,6 +399,7 @@ impl Mapping {
             screened: self.screened.iter().map(prose).collect(),
             number: None,
             process: None,
+            openings: None,
             notes,
         })
     }

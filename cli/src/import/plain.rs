@@ -56,6 +56,7 @@ pub(crate) fn judge(
         natural_key: header.natural_key,
         operation: Operation::Submit(Box::new(header)),
         body,
+        openings: mapped.openings.clone(),
         notes: row.notes,
     })
 }

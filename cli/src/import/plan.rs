@@ -15,6 +15,7 @@ use chain_core::transaction::{
 };
 
 use crate::catalogue::{self, Catalogue};
+use crate::draft::filed_by;
 use crate::error::{CliError, CliResult};
 use crate::files;
 use crate::keyring::KeyRing;
@@ -88,6 +89,7 @@ pub(crate) fn judge_sheet(judging: Judging<'_>, source: &Source, skip: &BTreeSet
         today: judging.today,
         raw: judging.raw,
     };
+    let role = filed_by(&mapping.record_type);
     let mut judged = Judged::default();
     let mut authorities = BTreeMap::new();
     let mut likenesses: BTreeMap<Digest, u32> = BTreeMap::new();
@@ -129,7 +131,7 @@ pub(crate) fn judge_sheet(judging: Judging<'_>, source: &Source, skip: &BTreeSet
             }
             chain::remember(&mapped, &ready.operation, &mut processes);
             if !authority.has_keys {
-                let detail = format!("the key ring has no clerk key of {agency}");
+                let detail = format!("the key ring has no {role} key of {agency}");
                 return Ok(Err(Refusal::new(Code::NoKeyForAuthority, detail)));
             }
             Ok(Ok((ready, agency)))
@@ -170,7 +172,9 @@ fn authority(
     let text = agency.to_string();
     let clerks: Vec<PublicKey> = judging
         .ring
-        .map(|ring| ring.of(&text, "clerk").iter().map(|entry| entry.public).collect())
+        .map(|ring| {
+            ring.of(&text, filed_by(&judging.mapping.record_type)).iter().map(|entry| entry.public).collect()
+        })
         .unwrap_or_default();
     let has_keys = judging.ring.is_none() || !clerks.is_empty();
     // Without the agency's keys rows are still judged, with stand-ins that are never sent.
@@ -186,13 +190,13 @@ fn authority(
     Ok(Ok(known))
 }
 
-/// Signs good rows into transactions of at most `group` operations each, as the `nth` clerk of the agency. Rows of one authority go together;
+/// Signs good rows into transactions of at most `group` operations each, as the `nth` officer of the agency in a role. Rows of one authority go together;
 /// rows about persons apart from the others, because their bodies go to the agency's own node only.
 pub(crate) fn sign(
     ring: &KeyRing,
     genesis: &Genesis,
     ready: Vec<(Ready, String)>,
-    nth: usize,
+    (role, nth): (&str, usize),
     group: usize,
     now_ms: u64,
 ) -> CliResult<Vec<Sent>> {
@@ -210,9 +214,9 @@ pub(crate) fn sign(
     }
     let mut sent = Vec::new();
     for ((agency, private), chunks) in groups {
-        let clerk = ring.of(&agency, "clerk");
-        let clerk = clerk.get(nth.saturating_sub(1)).ok_or_else(|| {
-            let detail = format!("the key ring has {} clerk keys of {agency}, wants {nth}", clerk.len());
+        let keys = ring.of(&agency, role);
+        let clerk = keys.get(nth.saturating_sub(1)).ok_or_else(|| {
+            let detail = format!("the key ring has {} {role} keys of {agency}, wants {nth}", keys.len());
             CliError::new(Code::NoKeyForAuthority, detail).hint("see `city key list`, and --nth")
         })?;
         let secret = ring.secret(clerk)?;

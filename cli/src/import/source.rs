@@ -8,7 +8,7 @@ use crate::error::{CliError, CliResult};
 
 use super::mapping::{Format, Mapped, Mapping};
 use super::sheet::Sheet;
-use super::{cap, entities, gtfs, ocds};
+use super::{cap, entities, fhir, gtfs, ocds};
 
 /// Most bytes of one import.
 const BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -42,7 +42,7 @@ impl Source {
     pub(crate) fn read(path: &Path, mapping: &Mapping, offset_minutes: i16) -> CliResult<Self> {
         let files = match mapping.format {
             Format::Sheet => vec![File { name: String::new(), bytes: read_file(path)? }],
-            Format::Entities | Format::Ocds => read_all(path, &["json", "jsonld"])?,
+            Format::Entities | Format::Ocds | Format::Fhir => read_all(path, &["json", "jsonld"])?,
             Format::Cap => read_all(path, &["cap", "xml"])?,
             Format::Gtfs => read_all(path, &["txt"])?,
         };
@@ -55,6 +55,7 @@ impl Source {
             Format::Ocds => Rows::Documents(located(ocds::read(&files, mapping))),
             Format::Cap => Rows::Documents(located(cap::read(&files, mapping, offset_minutes))),
             Format::Gtfs => Rows::Documents(located(gtfs::read(&files, mapping))),
+            Format::Fhir => Rows::Documents(located(fhir::read(&files))),
         };
         Ok(Self { bytes: framed(files), rows })
     }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::app::City;
 use crate::catalogue::Catalogue;
 use crate::commands::clerk::record::known_type;
+use crate::draft::filed_by;
 use crate::error::{CliError, CliResult};
 use crate::exit::Exit;
 use crate::files;
@@ -35,7 +36,7 @@ use crate::registered;
 /// File a spreadsheet: check it, submit it, resume it, report on it
 ///
 /// A mapping says which column is which field; built in are those for the official columns of licences and penalties, for building
-/// permits (BLDS), food inspections and citizens' requests (Open311), and for documents of others: NGSI entities, OCDS releases, CAP alerts, GTFS feeds. Every row is judged before anything is sent and keeps its own verdict and receipt. A journal
+/// permits (BLDS), food inspections and citizens' requests (Open311), and for documents of others: NGSI entities, OCDS releases, CAP alerts, GTFS feeds, FHIR resources. Every row is judged before anything is sent and keeps its own verdict and receipt. A journal
 /// beside the sheet remembers what was sent, so that Ctrl-C, a crash or a dead node never file a row twice.
 ///
 /// city batch check licences.csv --map licences
@@ -356,7 +357,9 @@ fn proceed(
         source.len(),
         refused.len() + journal.refused.len()
     ));
-    let sent = sign(&ring, genesis, ready, journal.start.nth, journal.start.group, now_ms())?;
+    journal.keep(ready.iter().filter_map(|(ready, _)| ready.openings.as_ref()))?;
+    let signer = (filed_by(&mapping.record_type), journal.start.nth);
+    let sent = sign(&ring, genesis, ready, signer, journal.start.group, now_ms())?;
     journal.refuse(refused)?;
     journal.sending(sent)?;
     let queue = journal.unfinished();

@@ -180,7 +180,7 @@ fn accepted_rows_are_accepted_by_the_ledger_too() {
         let sheet = Sheet::read(&folder.join(format!("{name}.csv"))).unwrap();
         let judged = judged(&desk, name, &sheet, false, Some(&desk.ring));
         let good = judged.ready.len();
-        let sent = sign(&desk.ring, &desk.genesis, judged.ready, 1, 7, NOW_MS).unwrap();
+        let sent = sign(&desk.ring, &desk.genesis, judged.ready, ("clerk", 1), 7, NOW_MS).unwrap();
         let outcomes = execute(&desk.genesis, &sent);
         assert_eq!(outcomes.len(), good);
         for (row, outcome) in outcomes {
@@ -205,7 +205,7 @@ fn validators_reach_the_same_verdicts_when_the_client_checks_nothing() {
             .filter(|(row, _)| !row.class.body_is_shared())
             .map(|(row, _)| row.row)
             .collect();
-        let sent = sign(&desk.ring, &desk.genesis, judged.ready, 1, 100, NOW_MS).unwrap();
+        let sent = sign(&desk.ring, &desk.genesis, judged.ready, ("clerk", 1), 100, NOW_MS).unwrap();
         let outcomes: BTreeMap<u64, Verdict> =
             execute(&desk.genesis, &sent).into_iter().map(|(row, outcome)| (row, outcome.verdict)).collect();
         for (row, outcome, notes) in expected(&folder, name) {
@@ -261,7 +261,7 @@ fn a_group_never_mixes_authorities_nor_persons_with_others() {
     let desk = desk();
     let sheet = Sheet::read(&folder.join("licences.csv")).unwrap();
     let judged = judged(&desk, "licences", &sheet, false, Some(&desk.ring));
-    for sent in sign(&desk.ring, &desk.genesis, judged.ready, 1, 5, NOW_MS).unwrap() {
+    for sent in sign(&desk.ring, &desk.genesis, judged.ready, ("clerk", 1), 5, NOW_MS).unwrap() {
         let submission: Submission = codec::decode(&sent.bytes().unwrap()).unwrap();
         let transaction = &submission.signed.transaction;
         assert!(transaction.operations.len() <= 5 && !transaction.atomic);

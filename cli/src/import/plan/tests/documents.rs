@@ -29,7 +29,7 @@ fn verdicts(judged: &Judged) -> Vec<String> {
 
 /// What the ledger makes of the good rows, filed by the first clerk one after the other.
 fn filed(desk: &Desk, judged: Judged) -> Vec<String> {
-    let sent = sign(&desk.ring, &desk.genesis, judged.ready, 1, 1, NOW_MS).unwrap();
+    let sent = sign(&desk.ring, &desk.genesis, judged.ready, ("clerk", 1), 1, NOW_MS).unwrap();
     let named = execute(&desk.genesis, &sent).into_iter().map(|(_, outcome)| match outcome.verdict {
         Verdict::Accepted { .. } => "accept".to_owned(),
         Verdict::Refused(refusal) => refusal.code.name().to_owned(),
@@ -260,7 +260,7 @@ fn no_point_of_contact_of_the_real_package_is_in_what_is_sent() {
     assert!(values.iter().filter(|value| value.starts_with("canary-")).count() == 38);
     let judged = read(&desk, &mapping, &copy);
     assert_eq!(verdicts(&judged), ["accept STRIP_PERSONAL|NORMALISED_PREFIX"; 2], "{:?}", judged.refused);
-    let sent = sign(&desk.ring, &desk.genesis, judged.ready, 1, 1, NOW_MS).unwrap();
+    let sent = sign(&desk.ring, &desk.genesis, judged.ready, ("clerk", 1), 1, NOW_MS).unwrap();
     let holds = |value: &str| {
         let within = |bytes: Vec<u8>| bytes.windows(value.len()).any(|part| part == value.as_bytes());
         sent.iter().any(|sent| within(sent.bytes().unwrap()))
@@ -436,4 +436,23 @@ fn licences_and_penalties_are_written_as_the_cells_that_they_were_read_from() {
         }
     }
     assert!(compared > 40, "{compared} rows");
+}
+
+#[test]
+fn health_documents_become_a_root_that_only_a_gateway_files() {
+    let Some(folder) = data_of("health_documents_become_a_root_that_only_a_gateway_files", "fhir") else {
+        return;
+    };
+    let desk = desk();
+    let (mapping, _) = Mapping::load("fhir").unwrap();
+    let source = Source::read(&folder, &mapping, 480).unwrap();
+    // The organisation is of no day.
+    let judged = judged_by(&desk, &mapping, &source, false, None);
+    assert_eq!(verdicts(&judged), ["accept ", "reject MISSING_FIELD"], "{:?}", judged.refused);
+    let (ready, _) = &judged.ready[0];
+    let header = ready.operation.header().unwrap();
+    assert!(!ready.class.body_is_shared() && header.natural_key.is_none() && header.subject_commit.is_none());
+    // The sample city's agencies have no gateway before their administrators add one.
+    let locked = judged_by(&desk, &mapping, &source, false, Some(&desk.ring));
+    assert_eq!(verdicts(&locked), ["reject NO_KEY_FOR_AUTHORITY", "reject MISSING_FIELD"]);
 }
