@@ -82,11 +82,7 @@ impl Draft {
 
     /// The role whose key files it where none is named.
     pub(crate) fn filed_by(&self) -> &'static str {
-        match RecordType::from_name(&self.record_type) {
-            Some(RecordType::StatusList) => "agency_admin",
-            Some(RecordType::CommitBatch | RecordType::AccessRoot) => "gateway",
-            _ => "clerk",
-        }
+        filed_by(&self.record_type)
     }
 
     /// The document that a row of a sheet stands for.
@@ -202,6 +198,15 @@ impl Draft {
             self.body.insert("subject_salt".to_owned(), json!(Digest::new(files::random()?)));
         }
         Ok(())
+    }
+}
+
+/// The role whose key files records of a type.
+pub(crate) fn filed_by(record_type: &str) -> &'static str {
+    match RecordType::from_name(record_type) {
+        Some(RecordType::StatusList) => "agency_admin",
+        Some(RecordType::CommitBatch | RecordType::AccessRoot) => "gateway",
+        _ => "clerk",
     }
 }
 

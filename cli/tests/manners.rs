@@ -87,13 +87,19 @@ fn every_output_form_is_drawn_from_the_same_data() {
         ("permits", "egov.building_permit"),
         ("inspections", "commerce.food_inspection"),
         ("requests", "egov.service_request"),
+        ("fiware", "egov.doc_fingerprint"),
+        ("fiware-requests", "egov.service_request"),
+        ("ocds", "egov.procurement"),
+        ("cap", "security.alert"),
+        ("gtfs", "transport.feed"),
+        ("fhir", "health.commit_batch"),
     ];
     let drawn = |row: &dyn Fn(&str, &str) -> String| -> String {
         rows.iter().map(|(name, kind)| row(name, kind)).collect()
     };
     let (_, table, _) = run(&["batch", "mappings"]);
-    let aligned = drawn(&|name, kind| format!("{name:11}  {kind}\n"));
-    assert_eq!(table, format!("NAME         TYPE\n{aligned}"));
+    let aligned = drawn(&|name, kind| format!("{name:15}  {kind}\n"));
+    assert_eq!(table, format!("NAME             TYPE\n{aligned}"));
     let (_, csv, _) = run(&["batch", "mappings", "-o", "csv"]);
     assert_eq!(csv, format!("name,type\n{}", drawn(&|name, kind| format!("{name},{kind}\n"))));
     let (_, ids, _) = run(&["batch", "mappings", "-o", "id"]);

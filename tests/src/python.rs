@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// An interpreter with the packages that `tests/foreign/requirements.txt` names: what others made to judge logs, receipts,
-/// signatures and schemas.
+/// signatures, schemas and alerts.
 ///
 /// # Errors
 /// As [`interpreter`].
 pub fn judges() -> Result<PathBuf, String> {
     // The name changes with the list.
-    interpreter("judges-4", &Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign/requirements.txt"))
+    interpreter("judges-5", &Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign/requirements.txt"))
 }
 
 /// An interpreter with what the requirements name, made once per machine under this name, or why there is none.

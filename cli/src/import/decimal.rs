@@ -84,6 +84,18 @@ pub(crate) fn less(first: Decimal, second: Decimal) -> bool {
     first.rounded(places) < second.rounded(places)
 }
 
+/// Whole units of 10^-`places` as a decimal number, exact: `-1187900000` with 7 places is `-118.79`.
+pub(crate) fn written(units: i64, places: u32) -> String {
+    let sign = if units < 0 { "-" } else { "" };
+    let width = places as usize + 1;
+    let digits = format!("{:0width$}", units.unsigned_abs());
+    let (whole, fraction) = digits.split_at(digits.len() - places as usize);
+    match fraction.trim_end_matches('0') {
+        "" => format!("{sign}{whole}"),
+        fraction => format!("{sign}{whole}.{fraction}"),
+    }
+}
+
 fn shown(text: &str) -> &str {
     if text.len() <= 24 { text } else { "a longer text" }
 }
@@ -119,6 +131,21 @@ mod tests {
             assert_eq!(of(text).rounded(places), want, "{text} to {places}");
         }
         assert!(less(of("-1.5"), of("-1.49")) && less(of("2"), of("10")) && !less(of("1.0"), of("1")));
+    }
+
+    #[test]
+    fn units_are_written_exactly() {
+        for (units, places, want) in [
+            (1_187_900_000, 7, "118.79"),
+            (-1, 7, "-0.0000001"),
+            (0, 7, "0"),
+            (1_105, 2, "11.05"),
+            (100, 2, "1"),
+            (7, 0, "7"),
+            (i64::MIN, 2, "-92233720368547758.08"),
+        ] {
+            assert_eq!(written(units, places), want);
+        }
     }
 
     #[test]

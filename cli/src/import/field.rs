@@ -1,5 +1,7 @@
 //! One field of a record: the cells that it is read from, and how.
 
+mod written;
+
 use std::collections::BTreeMap;
 
 use chain_core::code::{Code, Refusal};
@@ -151,6 +153,10 @@ pub(crate) enum Value {
     Committed(String),
     /// The last day of so many working days after a day.
     Term(Day, u16),
+    /// The day of the import.
+    Today,
+    /// Records that the agency filed under these numbers.
+    Earlier(Vec<String>),
     /// The acting agency.
     Agency,
     /// So many officers.

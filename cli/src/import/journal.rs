@@ -59,6 +59,13 @@ pub(crate) struct Start {
     /// Who acts, where the sheet does not say it.
     #[serde(default)]
     pub(crate) agency: Option<String>,
+    /// Which of several clerks of the agency signs, from 1.
+    #[serde(default = "first")]
+    pub(crate) nth: usize,
+}
+
+fn first() -> usize {
+    1
 }
 
 impl Start {
@@ -83,6 +90,7 @@ impl Start {
             raw,
             group,
             agency,
+            nth: 1,
         }
     }
 }
@@ -177,6 +185,23 @@ impl Journal {
         let mut name = sheet.as_os_str().to_owned();
         name.push(".journal");
         name.into()
+    }
+
+    /// Keeps what opens the commitments of records in `JOURNAL.openings`, a line each, synced before anything is sent: without
+    /// it nobody can. Only its owner may read it.
+    pub(crate) fn keep<'a>(&self, openings: impl Iterator<Item = &'a serde_json::Value>) -> CliResult {
+        let lines: String = openings.map(|one| format!("{one}\n")).collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".openings");
+        let path = PathBuf::from(name);
+        let failed = |error| CliError::file(&path, &error);
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+        let mut file = file.map_err(failed)?;
+        file.write_all(lines.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        files::sync_parent(&path)
     }
 
     /// Begins a journal; the file must not exist.
@@ -400,6 +425,21 @@ mod tests {
             again.finish(finished(&sent(1))).unwrap();
             assert!(Journal::open(&path).unwrap().unfinished().is_empty(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn openings_are_kept_beside_the_journal_for_their_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::create(&dir.path().join("j"), start()).unwrap();
+        let path = dir.path().join("j.openings");
+        journal.keep([].iter()).unwrap();
+        assert!(!path.exists());
+        for day in 1..=2 {
+            journal.keep([serde_json::json!({ "day": day })].iter()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"day\":1}\n{\"day\":2}\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

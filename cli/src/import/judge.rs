@@ -23,11 +23,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::catalogue::{self, Basis, Catalogue};
 
 use super::field::Value;
-use super::mapping::{Mapped, MappedSubject, SubjectKind};
+use super::mapping::{Format, Mapped, MappedSubject, SubjectKind};
 use super::note::{Note, Notes};
-
-/// What the records say of where they come from.
-pub(super) const SYSTEM: &str = "spreadsheet";
 
 /// What an authority contributes to its rows.
 #[derive(Debug)]
@@ -79,6 +76,8 @@ pub(crate) struct Ready {
     pub(crate) class: Class,
     /// What was changed.
     pub(crate) notes: Notes,
+    /// What opens the commitments of the record; kept by whoever files it.
+    pub(crate) openings: Option<Json>,
     /// The agency's own number in the form in which duplicates are recognised.
     pub(crate) natural_key: Option<Digest>,
 }
@@ -128,6 +127,7 @@ pub(crate) fn judge(
         natural_key: header.natural_key,
         operation: Operation::Submit(Box::new(header)),
         body,
+        openings: None,
         notes: row.notes,
     })
 }
@@ -201,7 +201,7 @@ impl<'a> Row<'a> {
             _ => json!(self.authority.agency),
         };
         body.insert("data_source".to_owned(), source);
-        body.insert("origin".to_owned(), json!({ "method": "import", "system": SYSTEM }));
+        body.insert("origin".to_owned(), json!({ "method": "import", "system": Format::Sheet.system() }));
         if self.subject.is_some() {
             body.insert("subject_salt".to_owned(), json!(self.salts.subject));
         }
@@ -409,7 +409,12 @@ pub(super) fn json_of(language: &str, value: &Value) -> Json {
         Value::Plain(text) | Value::Unread(text) => json!(text),
         Value::Ready(json) => json.clone(),
         // What takes the agency, its officers or its calendars is resolved where they are known.
-        Value::Committed(_) | Value::Term(..) | Value::Agency | Value::Officers(_) => Json::Null,
+        Value::Committed(_)
+        | Value::Term(..)
+        | Value::Agency
+        | Value::Today
+        | Value::Earlier(_)
+        | Value::Officers(_) => Json::Null,
     }
 }
 

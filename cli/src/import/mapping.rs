@@ -1,8 +1,11 @@
 //! Which column of a spreadsheet is which field of a record.
 //!
 //! A mapping is a TOML file that an agency writes once per export. Built in are those for the official columns of the "double
-//! publicity" of licences and penalties, and for building permits (BLDS), food inspections and citizens' requests (Open311
-//! GeoReport v2): see `city batch mappings`.
+//! publicity" of licences and penalties, for building permits (BLDS), food inspections and citizens' requests (Open311
+//! GeoReport v2), and for documents in the formats of others (NGSI entities, OCDS releases, CAP alerts, GTFS
+//! feeds, FHIR resources): see `city batch mappings`.
+
+mod written;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,19 +17,31 @@ use serde::Deserialize;
 use crate::error::{CliError, CliResult};
 use crate::files;
 
+use super::cap::Cap;
+use super::decimal::Decimal;
+use super::entities::Entities;
 use super::field::{Field, Value, missing};
+use super::gtfs::Gtfs;
 use super::normalise;
 use super::note::{Note, Notes};
-use super::place::Area;
+use super::ocds::Ocds;
+use super::ocds::chain::Process;
+use super::place::{Area, Town};
 use super::sheet::{Row, Sheet};
 
 /// Mappings that come with the program: name and text.
-pub(crate) const BUILT_IN: [(&str, &str); 5] = [
+pub(crate) const BUILT_IN: [(&str, &str); 11] = [
     ("licences", include_str!("mappings/licences.toml")),
     ("penalties", include_str!("mappings/penalties.toml")),
     ("permits", include_str!("mappings/permits.toml")),
     ("inspections", include_str!("mappings/inspections.toml")),
     ("requests", include_str!("mappings/requests.toml")),
+    ("fiware", include_str!("mappings/fiware.toml")),
+    ("fiware-requests", include_str!("mappings/fiware_requests.toml")),
+    ("ocds", include_str!("mappings/ocds.toml")),
+    ("cap", include_str!("mappings/cap.toml")),
+    ("gtfs", include_str!("mappings/gtfs.toml")),
+    ("fhir", include_str!("mappings/fhir.toml")),
 ];
 
 /// Name and version of the form.
@@ -52,13 +67,31 @@ pub(crate) struct Mapping {
     /// BCP 47 tag of the prose.
     #[serde(default = "chinese")]
     pub(crate) language: String,
+    /// How the files are read.
+    #[serde(default)]
+    pub(crate) format: Format,
     /// Where the points of the sheet lie.
     #[serde(default)]
     area: Option<Area>,
+    /// Where those lie that name a town, in the cells that [`entities::PLACES`] names.
+    #[serde(default, rename = "town")]
+    towns: Vec<Town>,
+    /// What entities may not be, and what they must say.
+    #[serde(default)]
+    pub(crate) entities: Entities,
+    /// How releases name organisations.
+    #[serde(default)]
+    pub(crate) ocds: Ocds,
+    /// How alerts are read.
+    #[serde(default)]
+    pub(crate) cap: Cap,
+    /// What a feed does not say.
+    #[serde(default)]
+    pub(crate) gtfs: Gtfs,
     /// What it rests on.
     pub(crate) legal_basis: Basis,
     /// The other fields.
-    #[serde(rename = "field")]
+    #[serde(default, rename = "field")]
     pub(crate) fields: Vec<Field>,
     /// Lists of the record that a row gives one entry to.
     #[serde(default, rename = "list")]
@@ -75,6 +108,42 @@ pub(crate) struct Mapping {
     /// Whether a column that the mapping does not name is refused.
     #[serde(default)]
     closed: bool,
+    /// The headings of the official form, in its order: those of an export.
+    #[serde(default)]
+    columns: Vec<String>,
+}
+
+/// How files are read.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Format {
+    /// CSV, or a JSON array of flat objects.
+    #[default]
+    Sheet,
+    /// NGSI-LD or NGSIv2 entities, key-value or normalized.
+    Entities,
+    /// OCDS release packages and records.
+    Ocds,
+    /// CAP alerts.
+    Cap,
+    /// A GTFS feed.
+    Gtfs,
+    /// FHIR resources, as commitments.
+    Fhir,
+}
+
+impl Format {
+    /// What the records say of the system that they come from.
+    pub(crate) fn system(self) -> &'static str {
+        match self {
+            Self::Sheet => "spreadsheet",
+            Self::Entities => "ngsi",
+            Self::Ocds => "ocds",
+            Self::Cap => "cap",
+            Self::Gtfs => "gtfs",
+            Self::Fhir => "fhir",
+        }
+    }
 }
 
 /// A list with one entry.
@@ -100,6 +169,9 @@ fn chinese() -> String {
 pub(crate) struct Column {
     /// Its heading.
     pub(crate) column: String,
+    /// Heading of the name, for exports.
+    #[serde(default)]
+    name: Option<String>,
 }
 
 /// The columns about the subject.
@@ -182,8 +254,33 @@ pub(crate) struct Mapped {
     pub(crate) lists: BTreeMap<String, BTreeMap<String, Value>>,
     /// Texts that no field takes, to be screened.
     pub(crate) screened: Vec<String>,
+    /// The record's own number, by which it is recognised whatever else it says; without one the row's content is.
+    pub(crate) number: Option<String>,
+    /// What else the contracting process of a release tells.
+    pub(crate) process: Option<Process>,
+    /// What opens the commitments of the record; kept by whoever files it.
+    pub(crate) openings: Option<serde_json::Value>,
     /// What was changed so far.
     pub(crate) notes: Notes,
+}
+
+impl Mapped {
+    /// What a document says, about nobody, by its fields.
+    pub(crate) fn of_document(fields: BTreeMap<String, Value>, notes: Notes) -> Self {
+        Self {
+            row: 0,
+            authority: None,
+            subject: None,
+            basis_title: None,
+            fields,
+            lists: BTreeMap::new(),
+            screened: Vec::new(),
+            number: None,
+            process: None,
+            openings: None,
+            notes,
+        }
+    }
 }
 
 impl Mapping {
@@ -211,7 +308,7 @@ impl Mapping {
                 return Err(bad(format!("field {}: not in the official columns", field.name)));
             }
         }
-        if let Some(area) = &mapping.area {
+        for area in mapping.area.iter().chain(mapping.towns.iter().map(|town| &town.area)) {
             area.check().map_err(|refusal| bad(refusal.detail))?;
         }
         Ok(mapping)
@@ -220,6 +317,14 @@ impl Mapping {
     /// Whether it is for the official columns, whose records have rules of publication of their own.
     pub(crate) fn is_official(&self) -> bool {
         matches!(self.record_type.as_str(), "credit.licence" | "credit.penalty")
+    }
+
+    /// Refuses a point outside the area, if there is one.
+    ///
+    /// # Errors
+    /// `GEO_OUT_OF_AREA`.
+    pub(crate) fn check_point(&self, latitude: Decimal, longitude: Decimal) -> Result<(), Refusal> {
+        self.area.as_ref().map_or(Ok(()), |area| area.check_point(latitude, longitude))
     }
 
     fn all_fields(&self) -> impl Iterator<Item = &Field> {
@@ -260,6 +365,9 @@ impl Mapping {
     /// # Errors
     /// The refusal of the first cell that cannot be read.
     pub(crate) fn map(&self, row: Row<'_>, raw: bool) -> Result<Mapped, Refusal> {
+        if self.format == Format::Entities {
+            self.entities.check(row, self.area.as_ref(), &self.towns)?;
+        }
         if row.overflows() {
             let detail = format!("the row has {} cells, more than the heading", row.cells().len());
             return Err(Refusal::new(Code::BadSpreadsheet, detail));
@@ -267,7 +375,10 @@ impl Mapping {
         let mut notes = Notes::default();
         let authority = self.authority.as_ref().map(|authority| code(row, &authority.column, &mut notes));
         let subject = self.subject.as_ref().map(|subject| subject.map(row, &mut notes)).transpose()?;
-        if self.personal.iter().any(|heading| !normalise::prose(row.cell(heading)).is_empty()) {
+        let within = |heading: &str, name: &String| {
+            heading.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        if row.filled().any(|(heading, _)| self.personal.iter().any(|name| within(heading, name))) {
             notes.add(Note::StripPersonal);
         }
         let fields = self.read(&self.fields, row, raw, &mut notes)?;
@@ -286,6 +397,9 @@ impl Mapping {
             fields,
             lists,
             screened: self.screened.iter().map(prose).collect(),
+            number: None,
+            process: None,
+            openings: None,
             notes,
         })
     }

@@ -25,6 +25,10 @@ pub(crate) enum Note {
     SentinelDateOpenEnded,
     /// Full-width digits or letters were written in their ordinary form.
     NormalisedFullWidth,
+    /// What the record has no place for was left out.
+    LeftOut,
+    /// The prefix of an ocid was written in small letters, as it is registered.
+    NormalisedPrefix,
 }
 
 impl fmt::Display for Note {
@@ -38,6 +42,8 @@ impl fmt::Display for Note {
             Self::TermComputed => "TERM_COMPUTED",
             Self::SentinelDateOpenEnded => "SENTINEL_DATE_OPEN_ENDED",
             Self::NormalisedFullWidth => "NORMALISED_FULL_WIDTH",
+            Self::LeftOut => "LEFT_OUT",
+            Self::NormalisedPrefix => "NORMALISED_PREFIX",
         })
     }
 }

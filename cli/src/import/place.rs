@@ -15,6 +15,16 @@ pub(crate) struct Area {
     east: String,
 }
 
+/// A town, by the names that it goes by.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Town {
+    /// Its names, as sheets spell them.
+    pub(crate) names: Vec<String>,
+    /// Where it lies.
+    pub(crate) area: Area,
+}
+
 impl Area {
     /// Refuses an area whose sides are no numbers, or that holds nothing.
     pub(crate) fn check(&self) -> Result<(), Refusal> {

@@ -5,13 +5,13 @@ use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::date::Date;
 use chain_core::operation::Operation;
-use chain_core::record::SubjectKind as Kind;
 use chain_core::record::registered::RegisteredType;
+use chain_core::record::{SubjectKind as Kind, idempotency_digest, record_id};
 use chain_core::working_days::add_working_days;
 use serde_json::{Map, Value as Json, json};
 
 use super::field::Value;
-use super::judge::{self, Authority, Ready, Rules, SYSTEM};
+use super::judge::{self, Authority, Ready, Rules};
 use super::mapping::{Mapped, Mapping};
 use super::note::{Note, Notes};
 use crate::draft::{Draft, Office};
@@ -30,11 +30,15 @@ pub(crate) fn judge(
     occurrence: u32,
 ) -> Result<Ready, Refusal> {
     judge::screen(mapped)?;
-    let mut row = Row { rules, mapped, authority, notes: mapped.notes.clone() };
+    let system = mapping.format.system();
+    let mut row = Row { rules, mapped, authority, system, notes: mapped.notes.clone() };
     let body = row.body()?;
     let number = registered.and_then(|one| one.details().bindings.number.as_deref());
     let number = number.and_then(|name| body.get(name)).and_then(Json::as_str).unwrap_or("").to_owned();
-    let key = format!("{number}#{}#{occurrence}", judge::content_digest(mapped));
+    let key = mapped
+        .number
+        .clone()
+        .unwrap_or_else(|| format!("{number}#{}#{occurrence}", judge::content_digest(mapped)));
     let office = Office {
         agency: authority.agency.clone(),
         dedupe: &authority.dedupe,
@@ -52,6 +56,7 @@ pub(crate) fn judge(
         natural_key: header.natural_key,
         operation: Operation::Submit(Box::new(header)),
         body,
+        openings: mapped.openings.clone(),
         notes: row.notes,
     })
 }
@@ -61,6 +66,7 @@ struct Row<'a> {
     rules: &'a Rules<'a>,
     mapped: &'a Mapped,
     authority: &'a Authority,
+    system: &'static str,
     notes: Notes,
 }
 
@@ -78,7 +84,7 @@ impl Row<'_> {
             }
             body.insert("subject".to_owned(), Json::Object(judge::subject_json(named, kind)));
         }
-        body.insert("origin".to_owned(), json!({ "method": "import", "system": SYSTEM }));
+        body.insert("origin".to_owned(), json!({ "method": "import", "system": self.system }));
         Ok(body)
     }
 
@@ -97,6 +103,15 @@ impl Row<'_> {
     fn value(&mut self, name: &str, value: &Value) -> Result<Json, Refusal> {
         Ok(match value {
             Value::Agency => json!(self.authority.agency),
+            Value::Today => json!(self.rules.today),
+            Value::Earlier(numbers) => {
+                let (agency, kind) = (&self.authority.agency, self.rules.record_type);
+                let id = |number: &String| {
+                    let idempotency = idempotency_digest(&self.authority.dedupe, kind, number);
+                    record_id(self.rules.catalogue.chain_id, agency, kind, &idempotency)
+                };
+                json!(numbers.iter().map(id).collect::<Vec<_>>())
+            }
             Value::Officers(count) if *count < OFFICERS_MIN => {
                 let detail = format!("{name}: {count}, wants {OFFICERS_MIN} or more");
                 return Err(Refusal::new(Code::OfficersRequired, detail));

@@ -15,6 +15,7 @@ use chain_core::transaction::{
 };
 
 use crate::catalogue::{self, Catalogue};
+use crate::draft::filed_by;
 use crate::error::{CliError, CliResult};
 use crate::files;
 use crate::keyring::KeyRing;
@@ -22,8 +23,9 @@ use crate::keyring::KeyRing;
 use super::journal::{RefusedRow, Sent};
 use super::judge::{self, Authority, Ready, Rules, Salts};
 use super::mapping::Mapping;
+use super::ocds::chain::{self, Processes};
 use super::plain;
-use super::sheet::Sheet;
+use super::source::Source;
 
 /// How long a transaction stays good: an import may be resumed within this time.
 const VALIDITY_MS: u64 = 6 * 24 * 60 * 60 * 1000;
@@ -40,7 +42,7 @@ pub(crate) struct Judged {
 }
 
 /// How a sheet is judged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Judging<'a> {
     /// Chain and legal bases.
     pub(crate) catalogue: &'a Catalogue,
@@ -50,6 +52,8 @@ pub(crate) struct Judging<'a> {
     pub(crate) registered: Option<&'a RegisteredType>,
     /// Who acts, where the sheet does not say it.
     pub(crate) agency: Option<&'a str>,
+    /// The newest releases of contracting processes that the network has.
+    pub(crate) processes: Processes,
     /// The local day.
     pub(crate) today: Date,
     /// Leave the verdict to the validators.
@@ -59,9 +63,9 @@ pub(crate) struct Judging<'a> {
 }
 
 /// Judges every row that is not in `skip`. Rows of the file that were sent before still count as filed.
-pub(crate) fn judge_sheet(judging: Judging<'_>, sheet: &Sheet, skip: &BTreeSet<u64>) -> CliResult<Judged> {
+pub(crate) fn judge_sheet(judging: Judging<'_>, source: &Source, skip: &BTreeSet<u64>) -> CliResult<Judged> {
     let mapping = judging.mapping;
-    mapping.check_columns(sheet)?;
+    let rows = source.rows(mapping, judging.raw)?;
     let record_type: RecordType = mapping
         .record_type
         .parse()
@@ -85,16 +89,21 @@ pub(crate) fn judge_sheet(judging: Judging<'_>, sheet: &Sheet, skip: &BTreeSet<u
         today: judging.today,
         raw: judging.raw,
     };
+    let role = filed_by(&mapping.record_type);
     let mut judged = Judged::default();
     let mut authorities = BTreeMap::new();
     let mut likenesses: BTreeMap<Digest, u32> = BTreeMap::new();
     let mut filed: BTreeSet<(String, Digest)> = BTreeSet::new();
-    for row in sheet.rows() {
+    let mut processes = judging.processes.clone();
+    for (number, mapped) in rows {
         let verdict = (|| -> CliResult<Result<(Ready, String), Refusal>> {
-            let mapped = match mapping.map(row, judging.raw) {
+            let mut mapped = match mapped {
                 Ok(mapped) => mapped,
                 Err(refusal) => return Ok(Err(refusal)),
             };
+            if let Err(refusal) = chain::complete(&mut mapped, &processes) {
+                return Ok(Err(refusal));
+            }
             let authority = match authority(&judging, mapped.authority.as_deref(), &mut authorities)? {
                 Ok(authority) => authority,
                 Err(refusal) => return Ok(Err(refusal)),
@@ -120,18 +129,19 @@ pub(crate) fn judge_sheet(judging: Judging<'_>, sheet: &Sheet, skip: &BTreeSet<u
                 let detail = "an earlier row of this file has the same number";
                 return Ok(Err(Refusal::new(Code::DuplicateNaturalKey, detail)));
             }
+            chain::remember(&mapped, &ready.operation, &mut processes);
             if !authority.has_keys {
-                let detail = format!("the key ring has no clerk key of {agency}");
+                let detail = format!("the key ring has no {role} key of {agency}");
                 return Ok(Err(Refusal::new(Code::NoKeyForAuthority, detail)));
             }
             Ok(Ok((ready, agency)))
         })()?;
-        if skip.contains(&row.number) {
+        if skip.contains(&number) {
             continue;
         }
         match verdict {
             Ok(ready) => judged.ready.push(ready),
-            Err(refusal) => judged.refused.push(RefusedRow { row: row.number, refusal }),
+            Err(refusal) => judged.refused.push(RefusedRow { row: number, refusal }),
         }
     }
     Ok(judged)
@@ -162,7 +172,9 @@ fn authority(
     let text = agency.to_string();
     let clerks: Vec<PublicKey> = judging
         .ring
-        .map(|ring| ring.of(&text, "clerk").iter().map(|entry| entry.public).collect())
+        .map(|ring| {
+            ring.of(&text, filed_by(&judging.mapping.record_type)).iter().map(|entry| entry.public).collect()
+        })
         .unwrap_or_default();
     let has_keys = judging.ring.is_none() || !clerks.is_empty();
     // Without the agency's keys rows are still judged, with stand-ins that are never sent.
@@ -178,12 +190,13 @@ fn authority(
     Ok(Ok(known))
 }
 
-/// Signs good rows into transactions of at most `group` operations each. Rows of one authority go together;
+/// Signs good rows into transactions of at most `group` operations each, as the `nth` officer of the agency in a role. Rows of one authority go together;
 /// rows about persons apart from the others, because their bodies go to the agency's own node only.
 pub(crate) fn sign(
     ring: &KeyRing,
     genesis: &Genesis,
     ready: Vec<(Ready, String)>,
+    (role, nth): (&str, usize),
     group: usize,
     now_ms: u64,
 ) -> CliResult<Vec<Sent>> {
@@ -201,8 +214,11 @@ pub(crate) fn sign(
     }
     let mut sent = Vec::new();
     for ((agency, private), chunks) in groups {
-        let clerk = ring.of(&agency, "clerk");
-        let clerk = clerk.first().ok_or_else(|| CliError::new(Code::NoKeyForAuthority, agency.clone()))?;
+        let keys = ring.of(&agency, role);
+        let clerk = keys.get(nth.saturating_sub(1)).ok_or_else(|| {
+            let detail = format!("the key ring has {} {role} keys of {agency}, wants {nth}", keys.len());
+            CliError::new(Code::NoKeyForAuthority, detail).hint("see `city key list`, and --nth")
+        })?;
         let secret = ring.secret(clerk)?;
         let home = private.then(|| home_of(genesis, &agency)).transpose()?;
         for chunk in chunks {

@@ -11,9 +11,8 @@ use chain_core::code::Code;
 use crate::error::{CliError, CliResult};
 
 use super::normalise::prose;
+use super::source;
 
-/// Largest file read.
-const BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Most rows of one file.
 const ROWS_MAX: usize = 1_000_000;
 
@@ -36,20 +35,7 @@ pub(crate) struct Row<'a> {
 impl Sheet {
     /// Reads a file, or stdin for `-`.
     pub(crate) fn read(path: &Path) -> CliResult<Self> {
-        let bytes = if path.as_os_str() == "-" {
-            let mut bytes = Vec::new();
-            std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes)
-                .map_err(|error| CliError::file(path, &error))?;
-            bytes
-        } else {
-            let length = std::fs::metadata(path).map_err(|error| CliError::file(path, &error))?.len();
-            if length > BYTES_MAX {
-                let detail = format!("{}: {length} bytes, at most {BYTES_MAX}", path.display());
-                return Err(CliError::new(Code::SizeLimit, detail).hint("split the file"));
-            }
-            std::fs::read(path).map_err(|error| CliError::file(path, &error))?
-        };
-        Self::parse(&path.display().to_string(), &bytes)
+        Self::parse(&path.display().to_string(), &source::read_file(path)?)
     }
 
     /// Reads the bytes of a file.
@@ -89,6 +75,12 @@ impl Sheet {
         Ok(Self { headings, rows })
     }
 
+    /// One row whose cells are known by their headings.
+    pub(crate) fn of_cells(cells: BTreeMap<String, String>) -> Self {
+        let (headings, cells): (Vec<String>, Vec<String>) = cells.into_iter().unzip();
+        Self { headings: headings.into_iter().zip(0..).collect(), rows: vec![cells] }
+    }
+
     /// The headings, by name.
     pub(crate) fn headings(&self) -> impl Iterator<Item = &str> {
         self.headings.keys().map(String::as_str)
@@ -115,6 +107,15 @@ impl<'a> Row<'a> {
     pub(crate) fn cell(&self, heading: &str) -> &'a str {
         let at = self.sheet.headings.get(heading);
         at.and_then(|&at| self.cells.get(at)).map_or("", String::as_str)
+    }
+
+    /// The cells that are not empty, with their headings.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let cells = self.cells;
+        self.sheet.headings.iter().filter_map(move |(heading, &at)| {
+            let cell = cells.get(at).map(String::as_str)?;
+            (!prose(cell).is_empty()).then_some((heading.as_str(), cell))
+        })
     }
 
     /// Cells of the row, headed or not.

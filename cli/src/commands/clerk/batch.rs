@@ -1,5 +1,7 @@
 //! `city batch`: a spreadsheet in, a verdict for every row out.
 
+mod procurement;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -16,14 +18,17 @@ use serde_json::{Value, json};
 use crate::app::City;
 use crate::catalogue::Catalogue;
 use crate::commands::clerk::record::known_type;
+use crate::draft::filed_by;
 use crate::error::{CliError, CliResult};
 use crate::exit::Exit;
 use crate::files;
 use crate::import::journal::{Journal, Start, resume_hint};
-use crate::import::mapping::{BUILT_IN, Mapping};
+use crate::import::mapping::{BUILT_IN, Format, Mapping};
+use crate::import::ocds::chain::Processes;
 use crate::import::plan::{Judged, Judging, judge_sheet, sign};
 use crate::import::send::{Sending, send_all};
 use crate::import::sheet::Sheet;
+use crate::import::source::Source;
 use crate::interrupt;
 use crate::output::Shape;
 use crate::registered;
@@ -31,7 +36,7 @@ use crate::registered;
 /// File a spreadsheet: check it, submit it, resume it, report on it
 ///
 /// A mapping says which column is which field; built in are those for the official columns of licences and penalties, for building
-/// permits (BLDS), food inspections and citizens' requests (Open311). Every row is judged before anything is sent and keeps its own verdict and receipt. A journal
+/// permits (BLDS), food inspections and citizens' requests (Open311), and for documents of others: NGSI entities, OCDS releases, CAP alerts, GTFS feeds, FHIR resources. Every row is judged before anything is sent and keeps its own verdict and receipt. A journal
 /// beside the sheet remembers what was sent, so that Ctrl-C, a crash or a dead node never file a row twice.
 ///
 /// city batch check licences.csv --map licences
@@ -43,7 +48,7 @@ use crate::registered;
 pub(crate) enum BatchCommand {
     /// Judge every row; send nothing
     Check {
-        /// The sheet: CSV in UTF-8, or a JSON array of flat objects; `-` for stdin
+        /// The sheet: CSV in UTF-8, or a JSON array of flat objects; a document or a folder of them; `-` for stdin
         sheet: PathBuf,
         /// Mapping file, or the name of a built-in mapping
         #[arg(long, value_name = "MAP")]
@@ -79,7 +84,7 @@ pub(crate) enum BatchCommand {
 /// What `submit` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SubmitArgs {
-    /// The sheet: CSV in UTF-8, or a JSON array of flat objects
+    /// The sheet: CSV in UTF-8, or a JSON array of flat objects; a document or a folder of them
     pub(crate) sheet: PathBuf,
     /// Mapping file, or the name of a built-in mapping
     #[arg(long, value_name = "MAP")]
@@ -87,6 +92,9 @@ pub(crate) struct SubmitArgs {
     /// The agency that acts, where the sheet does not say it
     #[arg(long, value_name = "ID")]
     pub(crate) agency: Option<String>,
+    /// Which of several clerks of the agency signs, from 1
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) nth: usize,
     /// Journal, in place of SHEET.journal
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
@@ -156,16 +164,16 @@ fn check(city: &City, sheet: &Path, map: &str, agency: Option<&str>, expected: O
     let genesis = city.genesis()?;
     let catalogue = Catalogue::of(&genesis)?;
     let (mapping, _) = Mapping::load(map)?;
-    let sheet = Sheet::read(sheet)?;
+    let source = Source::read(sheet, &mapping, genesis.document().utc_offset_minutes)?;
     let ring = city.ring()?;
     // A clerk may check a sheet before having any key; with a ring, rows without a key are named too.
     let ring = (!ring.entries().is_empty()).then_some(&ring);
     let today = today(&genesis);
     let registered = registered_of(city, &genesis, &mapping, today, false)?;
     let registered = registered.as_ref();
-    let judging =
-        Judging { catalogue: &catalogue, mapping: &mapping, registered, agency, today, raw: false, ring };
-    let judged = judge_sheet(judging, &sheet, &BTreeSet::new())?;
+    let (catalogue, mapping, processes) = (&catalogue, &mapping, Processes::new());
+    let judging = Judging { catalogue, mapping, registered, agency, processes, today, raw: false, ring };
+    let judged = judge_sheet(judging, &source, &BTreeSet::new())?;
     let mut view: Vec<(u64, Value)> = judged
         .ready
         .iter()
@@ -249,22 +257,22 @@ pub(crate) fn file(city: &City, args: &SubmitArgs) -> CliResult<Journal> {
         .hint("save it first; `city batch check -` judges it all the same"));
     }
     let genesis = city.genesis()?;
-    let bytes = read(&args.sheet)?;
-    let sheet = Sheet::parse(&args.sheet.display().to_string(), &bytes)?;
     let (mapping, text) = Mapping::load(&args.map)?;
-    let start = Start::new(
+    let source = Source::read(&args.sheet, &mapping, genesis.document().utc_offset_minutes)?;
+    let mut start = Start::new(
         genesis.chain_id(),
-        (&args.sheet, &bytes),
+        (&args.sheet, source.bytes()),
         (&args.map, &text),
-        sheet.len() as u64,
+        source.len() as u64,
         args.raw,
         // Unchecked rows stand alone: a node that refuses one must not refuse its neighbours with it.
         if args.raw { 1 } else { usize::from(args.group) },
         args.agency.clone(),
     );
+    start.nth = args.nth;
     let path = args.journal.clone().unwrap_or_else(|| Journal::beside(&args.sheet));
     let mut journal = Journal::create(&path, start)?;
-    proceed(city, &genesis, &sheet, &mapping, &mut journal, &args.how)?;
+    proceed(city, &genesis, &source, &mapping, &mut journal, &args.how)?;
     Ok(journal)
 }
 
@@ -300,20 +308,20 @@ pub(crate) fn go_on(city: &City, path: &Path, how: &How) -> CliResult<Journal> {
     let named = Some(path.to_owned()).filter(|path| !is_journal(path));
     let remembered = Some(journal.start.sheet.clone()).filter(|sheet| sheet.exists());
     let place = named.or(remembered).or(beside).unwrap_or_else(|| journal.start.sheet.clone());
-    let bytes = read(&place)?;
-    let sheet = Sheet::parse(&place.display().to_string(), &bytes)?;
     let (mapping, text) = Mapping::load(&journal.start.mapping)?;
-    let start = Start::new(
+    let source = Source::read(&place, &mapping, genesis.document().utc_offset_minutes)?;
+    let mut start = Start::new(
         genesis.chain_id(),
-        (&place, &bytes),
+        (&place, source.bytes()),
         (&journal.start.mapping, &text),
-        sheet.len() as u64,
+        source.len() as u64,
         journal.start.raw,
         journal.start.group,
         journal.start.agency.clone(),
     );
+    start.nth = journal.start.nth;
     journal.check(&start)?;
-    proceed(city, &genesis, &sheet, &mapping, &mut journal, how)?;
+    proceed(city, &genesis, &source, &mapping, &mut journal, how)?;
     Ok(journal)
 }
 
@@ -326,7 +334,7 @@ fn resume(city: &City, path: &Path, how: &How) -> CliResult {
 fn proceed(
     city: &City,
     genesis: &Genesis,
-    sheet: &Sheet,
+    source: &Source,
     mapping: &Mapping,
     journal: &mut Journal,
     how: &How,
@@ -338,23 +346,33 @@ fn proceed(
     let registered = registered_of(city, genesis, mapping, today, true)?;
     let (registered, agency) = (registered.as_ref(), journal.start.agency.as_deref());
     let ring_of = Some(&ring);
-    let judging = Judging { catalogue: &catalogue, mapping, registered, agency, today, raw, ring: ring_of };
-    let Judged { ready, refused } = judge_sheet(judging, sheet, &journal.known_rows())?;
+    let processes =
+        if mapping.format == Format::Ocds { procurement::processes(city)? } else { Processes::new() };
+    let catalogue = &catalogue;
+    let judging = Judging { catalogue, mapping, registered, agency, processes, today, raw, ring: ring_of };
+    let Judged { ready, refused } = judge_sheet(judging, source, &journal.known_rows())?;
     city.out.say(format!(
         "  check      {}/{}   {} rows wrong",
-        sheet.len(),
-        sheet.len(),
+        source.len(),
+        source.len(),
         refused.len() + journal.refused.len()
     ));
-    let sent = sign(&ring, genesis, ready, journal.start.group, now_ms())?;
+    journal.keep(ready.iter().filter_map(|(ready, _)| ready.openings.as_ref()))?;
+    let signer = (filed_by(&mapping.record_type), journal.start.nth);
+    let sent = sign(&ring, genesis, ready, signer, journal.start.group, now_ms())?;
     journal.refuse(refused)?;
     journal.sending(sent)?;
     let queue = journal.unfinished();
     if queue.is_empty() {
         return Ok(());
     }
-    // Rows with one decision number must be judged in their order, which only one at a time keeps.
-    let window = if raw { 1 } else { usize::from(how.window).min(queue.len()) };
+    // Rows with one decision number, releases of one process and updates of alerts must be judged in their order, which only one at a time
+    // keeps.
+    let window = if raw || matches!(mapping.format, Format::Ocds | Format::Cap) {
+        1
+    } else {
+        usize::from(how.window).min(queue.len())
+    };
     let client = city.client()?;
     let result = {
         let journal = Mutex::new(&mut *journal);
@@ -444,10 +462,6 @@ fn is_journal(path: &Path) -> bool {
 
 fn journal_of(path: &Path) -> PathBuf {
     if is_journal(path) { path.to_owned() } else { Journal::beside(path) }
-}
-
-fn read(path: &Path) -> CliResult<Vec<u8>> {
-    std::fs::read(path).map_err(|error| CliError::file(path, &error))
 }
 
 /// The local day of the network.

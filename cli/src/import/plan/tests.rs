@@ -1,3 +1,5 @@
+mod documents;
+
 use std::path::PathBuf;
 
 use chain_core::block::{Flags, HEADER_VERSION, Header};
@@ -13,6 +15,7 @@ use chain_core::transaction::Batch;
 use super::*;
 use crate::app::read_genesis;
 use crate::commands::start::devnet::create;
+use crate::import::sheet::Sheet;
 use crate::passphrase;
 use crate::registered::{newest, of_genesis};
 
@@ -60,6 +63,10 @@ fn expected(folder: &std::path::Path, name: &str) -> Vec<(u64, String, String)> 
 
 fn judged(desk: &Desk, mapping: &str, sheet: &Sheet, raw: bool, ring: Option<&KeyRing>) -> Judged {
     let (mapping, _) = Mapping::load(mapping).unwrap();
+    judged_by(desk, &mapping, &Source::from(sheet.clone()), raw, ring)
+}
+
+fn judged_by(desk: &Desk, mapping: &Mapping, source: &Source, raw: bool, ring: Option<&KeyRing>) -> Judged {
     let today = "2026-11-23".parse().unwrap();
     let record_type: RecordType = mapping.record_type.parse().unwrap();
     let registered = match record_type {
@@ -69,9 +76,10 @@ fn judged(desk: &Desk, mapping: &str, sheet: &Sheet, raw: bool, ring: Option<&Ke
     // Whose records these are, where the sheet does not say it.
     let competent = |agency: &&AgencyEntry| agency.types.contains(&mapping.record_type);
     let agency = desk.genesis.document().agencies.iter().find(competent).map(|agency| agency.id.as_str());
-    let (registered, catalogue, mapping) = (registered.as_ref(), &desk.catalogue, &mapping);
-    let judging = Judging { catalogue, mapping, registered, agency, today, raw, ring };
-    judge_sheet(judging, sheet, &BTreeSet::new()).unwrap()
+    let (registered, catalogue, mapping) = (registered.as_ref(), &desk.catalogue, mapping);
+    let processes = Processes::new();
+    let judging = Judging { catalogue, mapping, registered, agency, processes, today, raw, ring };
+    judge_sheet(judging, source, &BTreeSet::new()).unwrap()
 }
 
 fn table(judged: &Judged) -> Vec<(u64, String, String)> {
@@ -172,7 +180,7 @@ fn accepted_rows_are_accepted_by_the_ledger_too() {
         let sheet = Sheet::read(&folder.join(format!("{name}.csv"))).unwrap();
         let judged = judged(&desk, name, &sheet, false, Some(&desk.ring));
         let good = judged.ready.len();
-        let sent = sign(&desk.ring, &desk.genesis, judged.ready, 7, NOW_MS).unwrap();
+        let sent = sign(&desk.ring, &desk.genesis, judged.ready, ("clerk", 1), 7, NOW_MS).unwrap();
         let outcomes = execute(&desk.genesis, &sent);
         assert_eq!(outcomes.len(), good);
         for (row, outcome) in outcomes {
@@ -197,7 +205,7 @@ fn validators_reach_the_same_verdicts_when_the_client_checks_nothing() {
             .filter(|(row, _)| !row.class.body_is_shared())
             .map(|(row, _)| row.row)
             .collect();
-        let sent = sign(&desk.ring, &desk.genesis, judged.ready, 100, NOW_MS).unwrap();
+        let sent = sign(&desk.ring, &desk.genesis, judged.ready, ("clerk", 1), 100, NOW_MS).unwrap();
         let outcomes: BTreeMap<u64, Verdict> =
             execute(&desk.genesis, &sent).into_iter().map(|(row, outcome)| (row, outcome.verdict)).collect();
         for (row, outcome, notes) in expected(&folder, name) {
@@ -253,7 +261,7 @@ fn a_group_never_mixes_authorities_nor_persons_with_others() {
     let desk = desk();
     let sheet = Sheet::read(&folder.join("licences.csv")).unwrap();
     let judged = judged(&desk, "licences", &sheet, false, Some(&desk.ring));
-    for sent in sign(&desk.ring, &desk.genesis, judged.ready, 5, NOW_MS).unwrap() {
+    for sent in sign(&desk.ring, &desk.genesis, judged.ready, ("clerk", 1), 5, NOW_MS).unwrap() {
         let submission: Submission = codec::decode(&sent.bytes().unwrap()).unwrap();
         let transaction = &submission.signed.transaction;
         assert!(transaction.operations.len() <= 5 && !transaction.atomic);

@@ -170,6 +170,7 @@ fn filed(
         sheet: sheet.to_owned(),
         map: map.to_owned(),
         agency: None,
+        nth: 1,
         journal: None,
         group,
         raw: false,
