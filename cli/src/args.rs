@@ -103,6 +103,8 @@ pub(crate) enum Command {
     Validator(operator::validator::ValidatorCommand),
     #[command(subcommand)]
     Recovery(operator::recovery::RecoveryCommand),
+    #[command(subcommand)]
+    Gateway(operator::gateway::GatewayCommand),
 
     // Clerk
     #[command(subcommand)]

@@ -28,6 +28,7 @@ pub(crate) fn run(command: Command, city: &City) -> CliResult {
         Command::Params(command) => operator::params::run(command, city),
         Command::Validator(command) => operator::validator::run(command, city),
         Command::Recovery(command) => operator::recovery::run(command, city),
+        Command::Gateway(command) => operator::gateway::run(command, city),
         Command::Schema(command) => clerk::schema::run(command, city),
         Command::Record(command) => clerk::record::run(command, city),
         Command::Batch(command) => clerk::batch::run(command, city),

@@ -16,6 +16,7 @@ mod error;
 mod exit;
 mod files;
 mod filing;
+mod gateway;
 mod html;
 mod import;
 mod interrupt;
