@@ -115,6 +115,8 @@ pub(crate) enum Command {
     Batch(clerk::batch::BatchCommand),
     #[command(subcommand)]
     Receipt(clerk::receipt::ReceiptCommand),
+    #[command(subcommand)]
+    Advise(clerk::advise::AdviseCommand),
 
     // Auditor
     #[command(subcommand)]

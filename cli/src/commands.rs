@@ -33,6 +33,7 @@ pub(crate) fn run(command: Command, city: &City) -> CliResult {
         Command::Record(command) => clerk::record::run(command, city),
         Command::Batch(command) => clerk::batch::run(command, city),
         Command::Receipt(command) => clerk::receipt::run(command, city),
+        Command::Advise(command) => clerk::advise::run(command, city),
         Command::Block(command) => auditor::block::run(command, city),
         Command::State(command) => auditor::state::run(command, city),
         Command::Trust(command) => auditor::trust::run(command, city),

@@ -1,6 +1,6 @@
 //! The ledger through its nodes: what a device declares, where a stream has come to, filing and receipts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chain_core::api::RecordView;
 use chain_core::code::Code;
@@ -22,7 +22,7 @@ use crate::commands::auditor::proved;
 use crate::commands::clerk::receipt::{self, Form};
 use crate::draft::shown_header;
 use crate::error::{CliError, CliResult};
-use crate::filing;
+use crate::{filing, interrupt};
 
 /// How long a transaction stays good: long enough for a node to come back, short enough to sign another.
 const VALIDITY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -68,8 +68,16 @@ impl Nodes {
 
     fn base(&self, city: &City, device: &RecordId, stream: &Stream) -> CliResult<Base> {
         let name = EntryName::Stream(*device, stream.id.clone());
-        let shown = proved::state(city, &self.client, &self.genesis, &name, None)?;
-        let Some(value) = shown.value else {
+        // What can be proved lags behind what was executed: a registration that just took effect is seen a moment later.
+        let deadline = Instant::now() + self.timeout;
+        let value = loop {
+            let shown = proved::state(city, &self.client, &self.genesis, &name, None)?;
+            let late = Instant::now() >= deadline || !interrupt::sleep(Duration::from_millis(200));
+            if shown.value.is_some() || late {
+                break shown.value;
+            }
+        };
+        let Some(value) = value else {
             let detail = format!("the ledger knows no {name}: is the registration approved?");
             return Err(
                 CliError::new(Code::StreamNotDeclared, detail).hint(format!("see: city record get {device}"))

@@ -30,7 +30,6 @@ enum Fault {
 }
 
 /// A ledger of one stream.
-#[derive(Default)]
 struct Fake {
     /// Records by id, with the header that was filed.
     records: BTreeMap<RecordId, (Header, Vec<u8>)>,
@@ -47,7 +46,9 @@ struct Faulty {
 
 impl Faulty {
     fn new(fault: impl FnMut() -> Fault + Send + 'static) -> Self {
-        Self { fake: Mutex::new(Fake::default()), fault: Mutex::new(Box::new(fault)) }
+        let fake =
+            Fake { records: BTreeMap::new(), last: (0, Digest::ZERO), seen: BTreeMap::new(), refusal: None };
+        Self { fake: Mutex::new(fake), fault: Mutex::new(Box::new(fault)) }
     }
 
     fn fault(&self) -> Fault {

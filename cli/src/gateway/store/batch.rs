@@ -16,7 +16,7 @@ use chain_core::operation::Operation;
 use chain_core::org::OrgId;
 use chain_core::record::Header;
 use chain_core::record::device::batch::BatchDetails;
-use chain_core::record::device::readings::{self, Reading};
+use chain_core::record::device::readings::Reading;
 use chain_core::transaction::Body;
 use serde::{Deserialize, Serialize};
 
@@ -50,11 +50,6 @@ impl Sealed {
     /// `BATCH_DATA`.
     pub(crate) fn readings(&self) -> Result<Vec<Reading>, Refusal> {
         self.details.check_data(&self.data()?)
-    }
-
-    /// Its readings as they stand.
-    pub(super) fn raw_readings(&self) -> Result<Vec<Reading>, Refusal> {
-        readings::decode(&self.data()?)
     }
 
     fn data(&self) -> Result<Vec<u8>, Refusal> {
