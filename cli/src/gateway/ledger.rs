@@ -41,6 +41,11 @@ impl Nodes {
         Ok(Self { client: city.client()?, genesis: city.genesis()?, timeout: city.manners.timeout })
     }
 
+    /// Whether any node answers now; each is asked once.
+    pub(crate) fn answer(&self) -> bool {
+        (0..self.client.len()).any(|node| self.client.bytes_from(node, paths::STATUS).is_ok())
+    }
+
     /// The streams of a device, and where the ledger has come to in each; the state is proved.
     ///
     /// # Errors

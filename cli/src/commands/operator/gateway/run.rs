@@ -95,23 +95,21 @@ fn streams(city: &City, config: &Config, nodes: &Nodes) -> CliResult<Vec<Declare
                 .hint("leave the device there: its batches and proofs are served from this store"));
         }
     }
+    // New streams of devices that are known come when the ledger can be asked; a start does not wait for that.
+    let answered = nodes.answer();
+    if !answered {
+        city.out.warn("no node answers: going on with the streams that are known");
+    }
     for device in &config.devices {
-        if all.iter().all(|known| known.device != device.number) {
-            all.extend(nodes.streams(city, device)?);
+        if !answered && all.iter().any(|known| known.device == device.number) {
             continue;
         }
-        // New streams of a known device come when the ledger can be asked.
-        match nodes.streams(city, device) {
-            Ok(found) => {
-                let new = found.into_iter().filter(|one| {
-                    all.iter().all(|known| known.device != one.device || known.stream.id != one.stream.id)
-                });
-                let new: Vec<Declared> = new.collect();
-                all.extend(new);
+        for stream in nodes.streams(city, device)? {
+            let same =
+                |known: &Declared| (&known.device, &known.stream.id) == (&stream.device, &stream.stream.id);
+            if !all.iter().any(same) {
+                all.push(stream);
             }
-            Err(error) => city
-                .out
-                .warn(format!("device {}: {}; going on with what is known", device.number, error.refusal)),
         }
     }
     Ok(all)
