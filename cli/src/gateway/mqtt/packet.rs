@@ -5,7 +5,7 @@ use chain_core::code::Code;
 use crate::error::{CliError, CliResult};
 
 /// Longest packet read; a broker sends no larger one than its clients publish.
-const PACKET_BYTES_MAX: usize = 512 * 1024;
+const PACKET_BYTES_MAX: u32 = 512 * 1024;
 /// Messages that a broker of MQTT 5 may leave without an acknowledgement.
 const RECEIVE_MAX: u16 = 1_024;
 /// A request to show that the connection lives.
@@ -53,7 +53,7 @@ pub(super) fn connect(version: u8, login: &Login<'_>) -> CliResult<Vec<u8>> {
         properties.push(0x21);
         properties.extend(RECEIVE_MAX.to_be_bytes());
         properties.push(0x27);
-        properties.extend((PACKET_BYTES_MAX as u32).to_be_bytes());
+        properties.extend(PACKET_BYTES_MAX.to_be_bytes());
         length(&mut body, properties.len());
         body.append(&mut properties);
     }
@@ -93,7 +93,7 @@ pub(super) const fn disconnect() -> [u8; 2] {
 pub(super) fn parse(version: u8, bytes: &[u8]) -> CliResult<Option<(Packet, usize)>> {
     let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
     let Some((body, head)) = read_length(rest)? else { return Ok(None) };
-    if body > PACKET_BYTES_MAX {
+    if body > PACKET_BYTES_MAX as usize {
         return Err(malformed(format!("a packet of {body} bytes, at most {PACKET_BYTES_MAX}")));
     }
     let Some(body) = rest.get(head..head + body) else { return Ok(None) };
