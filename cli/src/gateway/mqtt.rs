@@ -30,6 +30,8 @@ const KEEP_ALIVE_S: u16 = 30;
 const TICK: Duration = Duration::from_millis(200);
 /// How long a connection may take to be made, and a packet to be written.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of a broker that wait to be looked at; more than the longest packet.
+const PENDING_BYTES_MAX: usize = 1024 * 1024;
 /// Most messages that one wait for the disk covers.
 const MESSAGES_MAX: usize = 1_024;
 /// First and longest wait between connections.
@@ -218,7 +220,10 @@ impl Session {
 
     /// The messages that are there, at most [`MESSAGES_MAX`]; none after a moment without any.
     fn messages(&mut self) -> CliResult<Vec<Publish>> {
-        self.fill()?;
+        // With so much there is a whole packet, whatever its size: nothing more is read until it is taken.
+        if self.pending.len() < PENDING_BYTES_MAX {
+            self.fill()?;
+        }
         let (mut messages, mut used) = (Vec::new(), 0);
         while messages.len() < MESSAGES_MAX
             && let Some((packet, length)) = packet::parse(self.version, &self.pending[used..])?
