@@ -103,6 +103,8 @@ pub(crate) enum Command {
     Validator(operator::validator::ValidatorCommand),
     #[command(subcommand)]
     Recovery(operator::recovery::RecoveryCommand),
+    #[command(subcommand)]
+    Gateway(operator::gateway::GatewayCommand),
 
     // Clerk
     #[command(subcommand)]
@@ -113,6 +115,8 @@ pub(crate) enum Command {
     Batch(clerk::batch::BatchCommand),
     #[command(subcommand)]
     Receipt(clerk::receipt::ReceiptCommand),
+    #[command(subcommand)]
+    Advise(clerk::advise::AdviseCommand),
 
     // Auditor
     #[command(subcommand)]

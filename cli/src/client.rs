@@ -36,6 +36,8 @@ pub(crate) struct Client {
     nodes: Vec<Node>,
     preferred: AtomicUsize,
     timeout: Duration,
+    /// `Authorization: Bearer …` of what is read.
+    token: Option<String>,
     /// Validator sets proved so far.
     sets: Mutex<Option<Sets>>,
 }
@@ -96,8 +98,16 @@ impl Client {
             nodes,
             preferred: AtomicUsize::new(0),
             timeout,
+            token: None,
             sets: Mutex::new(None),
         })
+    }
+
+    /// The same client, which names a token.
+    #[must_use]
+    pub(crate) fn with_token(mut self, token: Option<&str>) -> Self {
+        self.token = token.map(|token| format!("Bearer {token}"));
+        self
     }
 
     /// How many nodes there are.
@@ -325,7 +335,13 @@ impl Client {
         let url = format!("{}{path}", self.nodes[node].url);
         let timeout = Some(timeout.max(Duration::from_millis(200)));
         let sent = match body {
-            None => self.agent.get(&url).config().timeout_global(timeout).build().call(),
+            None => {
+                let mut request = self.agent.get(&url);
+                if let Some(token) = &self.token {
+                    request = request.header("authorization", token);
+                }
+                request.config().timeout_global(timeout).build().call()
+            }
             Some(body) => self
                 .agent
                 .post(&url)

@@ -28,6 +28,13 @@ pub(crate) fn install() {
     }
 }
 
+/// Asks as Ctrl-C does: the command cannot go on by itself.
+pub(crate) fn ask() {
+    if let Some(flag) = ASKED.get() {
+        flag.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Whether Ctrl-C was pressed.
 pub(crate) fn asked() -> bool {
     ASKED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))

@@ -4,6 +4,7 @@
 //! what is being audited. One file per command under [`commands`]; results go to stdout, talk to stderr, and
 //! [`exit`] lists what scripts may rely on.
 
+mod advise;
 mod app;
 mod args;
 mod catalogue;
@@ -18,6 +19,7 @@ mod exit;
 mod export;
 mod files;
 mod filing;
+mod gateway;
 mod html;
 mod import;
 mod interrupt;

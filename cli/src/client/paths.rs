@@ -161,7 +161,8 @@ pub(crate) fn raw_block(height: Height) -> String {
     format!("/v1/blocks/{height}/raw")
 }
 
-fn encode(text: &str) -> String {
+/// A value within a query (RFC 3986).
+pub(crate) fn encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

@@ -1,4 +1,5 @@
 //! Commands.
+pub(crate) mod advise;
 pub(crate) mod batch;
 pub(crate) mod receipt;
 pub(crate) mod record;

@@ -2,6 +2,7 @@
 
 pub(crate) mod agency;
 pub(crate) mod calendar;
+pub(crate) mod gateway;
 pub(crate) mod genesis;
 pub(crate) mod key;
 pub(crate) mod node;

@@ -1,0 +1,379 @@
+//! Ten thousand readings through a real `mosquitto` into a ledger of four real validators, which is stopped in the middle, while
+//! the gateway is killed: none lost, none doubled, the holes of the road data found as they are known, one reading proved offline.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are outside the functions that clippy exempts")]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use chain_core::record::device::batch::BatchDetails;
+use serde_json::{Value, json};
+
+/// The agency of the sample city that measures.
+const AGENCY: &str = "uscc:11320100MAX1N11L4Y";
+/// Readings in all.
+const READINGS: usize = 10_000;
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A series, one message each.
+struct Series {
+    device: &'static str,
+    period_s: u32,
+    messages: Vec<String>,
+}
+
+/// What runs beside the test; everything ends with it.
+struct Stage {
+    dir: tempfile::TempDir,
+    children: Vec<Child>,
+    port: u16,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = self.city(&["devnet", "down", "--dir", "net"]);
+    }
+}
+
+impl Stage {
+    fn command(&self, args: &[&str]) -> Command {
+        let net = self.dir.path().join("net");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_city"));
+        command
+            .args(["--no-input"])
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("HOME", self.dir.path())
+            .env("CITY_CONFIG", self.dir.path().join("contexts.toml"))
+            .env(
+                "CITY_NODE",
+                (0..4)
+                    .map(|at| format!("http://127.0.0.1:{}", self.port + 10 * at))
+                    .collect::<Vec<_>>()
+                    .join(","),
+            )
+            .env("CITY_GENESIS", net.join("genesis.toml"))
+            .env("CITY_KEYS", net.join("keys"));
+        command
+    }
+
+    fn city(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// The JSON that a command prints; it must succeed.
+    fn done(&self, args: &[&str]) -> Value {
+        let output = self.city(&[args, &["-o", "json"]].concat());
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// A command that must succeed.
+    fn well(&self, args: &[&str]) {
+        let output = self.city(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn ledger_up(&self) {
+        self.well(&["devnet", "up", "--dir", "net", "--base-port", &self.port.to_string()]);
+    }
+
+    fn ledger_down(&self) {
+        self.well(&["devnet", "down", "--dir", "net"]);
+    }
+
+    /// Registers a device with one stream; gives its record.
+    fn register(&self, series: &Series) -> String {
+        self.done(&["key", "new", series.device, "--agency", AGENCY, "--role", "device"]);
+        let key = self.done(&["gateway", "prove-key", series.device]);
+        let draft = json!({
+            "type": "device.registration", "agency": AGENCY, "legal_basis": "cn-metrology",
+            "body": {
+                "device_id": series.device, "model": "loop detector", "owner": AGENCY,
+                "key": key["key"], "possession": key["possession"],
+                "streams": [{
+                    "id": "s1", "property": "traffic", "unit": "C62", "scale": -2,
+                    "period_s": series.period_s, "tolerance_pct": 50, "batch_within_s": 3_600,
+                }],
+                "place": { "longitude_e7": 1_187_969_000, "latitude_e7": 320_603_000, "datum": "WGS84" },
+                "installed": "2026-01-01", "personal_data": false,
+                "purpose": [{ "lang": "en", "text": "traffic" }],
+            },
+        });
+        let path = format!("{}.json", series.device);
+        std::fs::write(self.dir.path().join(&path), draft.to_string()).unwrap();
+        let filed = self.done(&["record", "submit", &path]);
+        let record = filed["items"][0]["record"].as_str().unwrap().to_owned();
+        self.well(&["record", "countersign", &record, "--role", "supervisor"]);
+        record
+    }
+
+    fn start_gateway(&mut self, log: &str) -> usize {
+        let log = File::create(self.dir.path().join(log)).unwrap();
+        let mut command = self.command(&["gateway", "run", "gateway.toml"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        self.children.push(child);
+        self.children.len() - 1
+    }
+
+    fn kill(&mut self, child: usize) {
+        let _ = self.children[child].kill();
+        let _ = self.children[child].wait();
+    }
+
+    fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+    }
+
+    /// What the gateway counts, summed over streams.
+    fn counted(&self, url: &str, name: &str) -> Option<u64> {
+        let output = self.city(&["gateway", "status", "--gateway", url, "-o", "json"]);
+        let status: Value = serde_json::from_slice(&output.stdout).ok()?;
+        status["items"].as_array()?.iter().map(|row| row[name].as_u64()).sum()
+    }
+
+    /// Every batch of the ledger, by device and in order.
+    fn batches(&self, devices: &BTreeMap<String, String>) -> BTreeMap<String, Vec<(String, BatchDetails)>> {
+        let listed = self.done(&["record", "list", "--type", "sensor.batch", "--limit", "1000"]);
+        let mut batches: BTreeMap<String, Vec<(String, BatchDetails)>> = BTreeMap::new();
+        for item in listed["items"].as_array().unwrap() {
+            let record = item["record"].as_str().unwrap();
+            let header = self.done(&["record", "get", record])["header"].clone();
+            let header: chain_core::record::Header = serde_json::from_value(header).unwrap();
+            let chain_core::record::Details::Batch(details) = header.details else { panic!("a batch") };
+            let device = devices[&details.device.to_string()].clone();
+            batches.entry(device).or_default().push((record.to_owned(), *details));
+        }
+        for all in batches.values_mut() {
+            all.sort_by_key(|(_, batch)| batch.seq);
+        }
+        batches
+    }
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The first of some free ports in a row.
+fn free_ports(count: u16, from: u16) -> u16 {
+    let free = |base: &u16| (*base..base + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    (from..from + 2_000).step_by(usize::from(count)).find(free).unwrap()
+}
+
+fn program(name: &str) -> Option<PathBuf> {
+    let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
+    folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
+}
+
+fn publish(port: u16, device: &str, messages: &[String]) {
+    let mut command = Command::new(program("mosquitto_pub").unwrap());
+    command.args([
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port.to_string(),
+        "-q",
+        "1",
+        "-l",
+        "-t",
+        &format!("city/{device}/s1"),
+    ]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut text = messages.join("\n");
+    text.push('\n');
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+fn road_series(folder: &Path, name: &str, device: &'static str, period_s: u32) -> Series {
+    let text = std::fs::read_to_string(folder.join(name)).unwrap();
+    let rows = text.lines().skip(1).filter(|row| !row.is_empty());
+    let message = |row: &str| {
+        let (time, value) = row.split_once(',').unwrap();
+        json!({ "time": format!("{}Z", time.replace(' ', "T")), "value": value.trim() }).to_string()
+    };
+    Series { device, period_s, messages: rows.map(message).collect() }
+}
+
+/// `skipped: name: reason`, as the other tests say it.
+fn skip(reason: &str) {
+    let line = format!("skipped: ten_thousand_readings_reach_the_ledger_once: {reason}\n");
+    print!("{line}");
+    if let Some(log) = std::env::var_os("CITY_SKIP_LOG").filter(|log| !log.is_empty()) {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(log);
+        file.and_then(|mut file| file.write_all(line.as_bytes())).unwrap();
+    }
+}
+
+#[test]
+fn ten_thousand_readings_reach_the_ledger_once() {
+    let Some(data) = std::env::var_os("CITY_TEST_DATA") else { return skip("CITY_TEST_DATA is not set") };
+    let (Some(mosquitto), Some(_)) = (program("mosquitto"), program("mosquitto_pub")) else {
+        return skip("there is no mosquitto here");
+    };
+    let beside = Path::new(env!("CARGO_BIN_EXE_city")).with_file_name("city-node");
+    if !beside.is_file() && std::env::var_os("CITY_NODE_BIN").is_none() {
+        return skip("there is no city-node beside city");
+    }
+    let nab = Path::new(&data).join("sensors/nab");
+    let mut all = vec![
+        road_series(&nab, "TravelTime_387.csv", "tt-387", 600),
+        road_series(&nab, "occupancy_6005.csv", "occ-6005", 300),
+        road_series(&nab, "speed_7578.csv", "speed-7578", 300),
+    ];
+    let road: usize = all.iter().map(|series| series.messages.len()).sum();
+    assert_eq!(road, 6_007);
+    let made = (0..READINGS - road).map(|at| {
+        json!({ "time": 1_700_000_000_000_u64 + 60_000 * at as u64, "value": at % 97 }).to_string()
+    });
+    all.push(Series { device: "made-1", period_s: 60, messages: made.collect() });
+
+    let (port, side) = (free_ports(40, 24_500), free_ports(2, 26_600));
+    let (broker, url) = (side, format!("http://127.0.0.1:{}", side + 1));
+    let mut stage = Stage { dir: tempfile::tempdir().unwrap(), children: Vec::new(), port };
+    stage.ledger_up();
+    let records: Vec<String> = all.iter().map(|series| stage.register(series)).collect();
+    let devices: BTreeMap<String, String> =
+        records.iter().cloned().zip(all.iter().map(|series| series.device.to_owned())).collect();
+
+    let conf = format!(
+        "listener {broker} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\npersistence true\npersistence_location {}/\n",
+        stage.dir.path().display()
+    );
+    std::fs::write(stage.dir.path().join("mosquitto.conf"), conf).unwrap();
+    let log = File::create(stage.dir.path().join("mosquitto.log")).unwrap();
+    let mut command = Command::new(mosquitto);
+    command.arg("-c").arg(stage.dir.path().join("mosquitto.conf")).stdout(Stdio::null()).stderr(log);
+    stage.children.push(command.spawn().unwrap());
+
+    let mut config = format!(
+        "data = \"data\"\n[window]\nreadings = 512\ntime = \"3s\"\ninline = true\n[http]\nlisten = \"127.0.0.1:{}\"\n\
+         [mqtt]\nbroker = \"127.0.0.1:{broker}\"\nclient_id = \"gateway-1\"\nversion = 5\n",
+        side + 1
+    );
+    for (series, record) in all.iter().zip(&records) {
+        config +=
+            &format!("[[device]]\nnumber = \"{0}\"\nrecord = \"{record}\"\nkey = \"{0}\"\n", series.device);
+    }
+    std::fs::write(stage.dir.path().join("gateway.toml"), config).unwrap();
+    let gateway = stage.start_gateway("gateway-1.log");
+    wait_for("a subscription", || {
+        let log = stage.log("gateway-1.log");
+        assert!(!log.contains("error["), "{log}");
+        log.contains("taking city/+/+")
+    });
+
+    // The first half, and in the middle of it the ledger goes.
+    for series in &all {
+        publish(broker, series.device, &series.messages[..series.messages.len() / 2]);
+        if series.device == "occ-6005" {
+            stage.ledger_down();
+        }
+    }
+    // The gateway is killed with messages on their way, and the rest comes while it is gone.
+    stage.kill(gateway);
+    for series in &all {
+        publish(broker, series.device, &series.messages[series.messages.len() / 2..]);
+    }
+    let gateway = stage.start_gateway("gateway-2.log");
+    wait_for("every reading", || stage.counted(&url, "taken") == Some(READINGS as u64));
+    stage.kill(gateway);
+    // The session that the broker keeps is the same in the other version of the protocol.
+    let older = stage.dir.path().join("gateway.toml");
+    std::fs::write(&older, std::fs::read_to_string(&older).unwrap().replace("version = 5", "version = 4"))
+        .unwrap();
+    stage.start_gateway("gateway-3.log");
+    wait_for("a gateway", || stage.counted(&url, "taken").is_some());
+    // Sent once more, from within a batch: known.
+    publish(broker, "tt-387", &all[0].messages[..100]);
+    wait_for("doubled readings", || stage.counted(&url, "doubled") >= Some(100));
+    assert!(stage.counted(&url, "waiting") > Some(0), "nothing can be confirmed without a ledger");
+
+    stage.ledger_up();
+    wait_for("receipts", || {
+        (stage.counted(&url, "waiting"), stage.counted(&url, "open")) == (Some(0), Some(0))
+    });
+    for (name, want) in [("taken", READINGS as u64), ("late", 0), ("refused", 0)] {
+        assert_eq!(stage.counted(&url, name), Some(want), "{name}");
+    }
+
+    // The ledger alone says the rest.
+    let batches = stage.batches(&devices);
+    let expected = std::fs::read_to_string(nab.join("expected_gaps.csv")).unwrap();
+    for (series, row) in all.iter().zip(expected.lines().skip(1).map(Some).chain([None])) {
+        let of_device = &batches[series.device];
+        let count: u64 = of_device.iter().map(|(_, batch)| u64::from(batch.count)).sum();
+        assert_eq!(count, series.messages.len() as u64, "{}", series.device);
+        let Some(row) = row else { continue };
+        let row: Vec<&str> = row.split(',').collect();
+        let (mut holes, mut missing, mut longest) = (0_u64, 0_u64, (0_u64, 0_u64));
+        let mut before: Option<&BatchDetails> = None;
+        for (_, batch) in of_device {
+            if let Some(before) = before {
+                assert_eq!(
+                    (batch.seq, batch.prev, batch.first_ms > before.last_ms),
+                    (before.seq + 1, before.digest(), true)
+                );
+                let distance = batch.first_ms - before.last_ms;
+                if batch.terms.is_hole(distance) {
+                    holes += 1;
+                    missing += u64::from(batch.terms.missing_in(distance));
+                    longest = longest.max((distance, before.last_ms));
+                }
+            }
+            holes += u64::from(batch.statistics.holes);
+            missing += u64::from(batch.statistics.missing);
+            if let Some(hole) = batch.statistics.longest_hole {
+                longest = longest.max((hole.length_ms(), hole.from_ms));
+            }
+            before = Some(batch);
+        }
+        let starts = chain_core::record::body::parse_instant(&format!("{}Z", row[8])).unwrap();
+        let found = [holes.to_string(), missing.to_string(), (longest.0 / 1_000).to_string()];
+        assert_eq!(found, [row[5], row[6], row[7]], "{}", row[0]);
+        assert_eq!(longest.1, starts, "{}", row[0]);
+    }
+
+    // One reading from the gateway, and one from the ledger alone; both hold when everything else is gone.
+    let reading: Value = serde_json::from_str(&all[2].messages[700]).unwrap();
+    let time = reading["time"].as_str().unwrap();
+    let out = ["--out", "one.json"];
+    let asked =
+        ["gateway", "proof", "--gateway", &url, "--device", "speed-7578", "--stream", "s1", "--time", time];
+    stage.well(&[&asked[..], &out[..]].concat());
+    let first = &batches["speed-7578"][0].0;
+    let time =
+        serde_json::from_str::<Value>(&all[2].messages[3]).unwrap()["time"].as_str().unwrap().to_owned();
+    stage.well(&["gateway", "proof", "--batch", first, "--time", &time, "--out", "two.json"]);
+    stage.ledger_down();
+    for child in 0..stage.children.len() {
+        stage.kill(child);
+    }
+    let verdicts = stage.done(&["gateway", "verify", "one.json", "two.json"]);
+    let value = format!("{}.00", reading["value"].as_str().unwrap());
+    assert_eq!(
+        (&verdicts["items"][0]["verdict"], &verdicts["items"][0]["value"]),
+        (&json!("VALID"), &json!(value))
+    );
+    let mut proof: Value =
+        serde_json::from_slice(&std::fs::read(stage.dir.path().join("one.json")).unwrap()).unwrap();
+    proof["reading"]["value"] = json!(proof["reading"]["value"].as_i64().unwrap() + 1);
+    std::fs::write(stage.dir.path().join("false.json"), proof.to_string()).unwrap();
+    let refused = stage.city(&["gateway", "verify", "false.json"]);
+    assert_eq!(refused.status.code(), Some(10), "{}", String::from_utf8_lossy(&refused.stderr));
+}
