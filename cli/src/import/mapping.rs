@@ -73,7 +73,7 @@ pub(crate) struct Mapping {
     /// Where the points of the sheet lie.
     #[serde(default)]
     area: Option<Area>,
-    /// Where those lie that name a town, in the cells that [`entities::PLACES`] names.
+    /// Where those lie that name a town, in the cells of an entity that name a place.
     #[serde(default, rename = "town")]
     towns: Vec<Town>,
     /// What entities may not be, and what they must say.
