@@ -223,6 +223,17 @@ fn validators_reach_the_same_verdicts_when_the_client_checks_nothing() {
     }
 }
 
+/// The key ring of a desk without an agency's keys in a role.
+fn ring_without(desk: &Desk, agency: &str, role: &str) -> KeyRing {
+    let list = desk.ring.folder().join("keyring.toml");
+    let text = std::fs::read_to_string(&list).unwrap();
+    let role = format!("\"{role}\"");
+    let kept: Vec<&str> =
+        text.split("[[key]]").filter(|entry| !(entry.contains(agency) && entry.contains(&role))).collect();
+    std::fs::write(&list, kept.join("[[key]]")).unwrap();
+    KeyRing::open(desk.ring.folder(), passphrase::Source { file: None, no_input: true }).unwrap()
+}
+
 #[test]
 fn without_the_key_of_an_authority_its_good_rows_are_refused_and_the_others_are_not() {
     let Some(folder) =
@@ -232,14 +243,7 @@ fn without_the_key_of_an_authority_its_good_rows_are_refused_and_the_others_are_
     };
     let desk = desk();
     let gone = "uscc:11320100MAXP23YC3L";
-    let list = desk.ring.folder().join("keyring.toml");
-    let text = std::fs::read_to_string(&list).unwrap();
-    let kept: Vec<&str> = text
-        .split("[[key]]")
-        .filter(|entry| !(entry.contains(gone) && entry.contains("\"clerk\"")))
-        .collect();
-    std::fs::write(&list, kept.join("[[key]]")).unwrap();
-    let ring = KeyRing::open(desk.ring.folder(), passphrase::Source { file: None, no_input: true }).unwrap();
+    let ring = ring_without(&desk, gone, "clerk");
     let sheet = Sheet::read(&folder.join("licences.csv")).unwrap();
     let mut locked = 0;
     let got = table(&judged(&desk, "licences", &sheet, false, Some(&ring)));

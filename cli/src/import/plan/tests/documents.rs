@@ -452,7 +452,9 @@ fn health_documents_become_a_root_that_only_a_gateway_files() {
     let (ready, _) = &judged.ready[0];
     let header = ready.operation.header().unwrap();
     assert!(!ready.class.body_is_shared() && header.natural_key.is_none() && header.subject_commit.is_none());
-    // The sample city's agencies have no gateway before their administrators add one.
-    let locked = judged_by(&desk, &mapping, &source, false, Some(&desk.ring));
+    let with_gateway = judged_by(&desk, &mapping, &source, false, Some(&desk.ring));
+    assert_eq!(verdicts(&with_gateway), ["accept ", "reject MISSING_FIELD"]);
+    let health = "uscc:11320100MAXWCL3B8Y";
+    let locked = judged_by(&desk, &mapping, &source, false, Some(&ring_without(&desk, health, "gateway")));
     assert_eq!(verdicts(&locked), ["reject NO_KEY_FOR_AUTHORITY", "reject MISSING_FIELD"]);
 }
