@@ -83,7 +83,7 @@ fn verify(cluster: &Cluster, path: &Path) -> Output {
 }
 
 #[test]
-fn g17_every_question_of_an_officer_is_in_the_log_and_the_day_is_anchored() {
+fn every_question_of_an_officer_is_in_the_log_and_the_day_is_anchored() {
     let mut cluster = Cluster::up();
     let record = file(&cluster);
     let public = done(&cluster.city(&["record", "get", &record, "-o", "json"]));
