@@ -12,6 +12,12 @@ pub(crate) fn rfc3339(ms: u64, offset_minutes: i16) -> String {
     format!("{}{sign}{hours:02}:{minutes:02}", offset.to_datetime(time).strftime("%Y-%m-%dT%H:%M:%S"))
 }
 
+/// A time in RFC 3339 in UTC; the number of milliseconds where there is no such time.
+pub(crate) fn utc(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| ms.to_string(), |time| time.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,5 +31,6 @@ mod tests {
         ] {
             assert_eq!(rfc3339(ms, offset), want);
         }
+        assert_eq!(utc(1_795_392_000_123), "2026-11-23T00:00:00.123Z");
     }
 }

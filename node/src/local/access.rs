@@ -1,7 +1,5 @@
 //! Questions of an agency's officers about what is not public: each is written down before it is answered (G17).
 
-use std::collections::BTreeMap;
-
 use chain_core::access::{
     Answer, DayEntries, DayRoot, Entry, ProvedEntry, Query, Question, SignedQuery, tree,
 };
@@ -20,9 +18,6 @@ use super::{Local, corrupt, read, short};
 use crate::driver::core::Core;
 use crate::storage::ledger::Snapshot;
 use crate::vault::Vault;
-
-/// Most days of which an answer shows entries.
-const DAYS_MAX: usize = 366;
 
 impl Local {
     /// Answers a question, or refuses it; both are written down once it is known that an officer of the agency asks.
@@ -132,7 +127,7 @@ impl Local {
         Ok(Answer::Body { version: wanted.version, body: body.ok_or_else(missing)? })
     }
 
-    /// Who asked for a record, of the last days on which somebody did.
+    /// Who asked for a record, on every day on which somebody did.
     fn who_asked(
         &self,
         snapshot: &Snapshot<'_>,
@@ -140,17 +135,13 @@ impl Local {
         record: &RecordId,
     ) -> Result<Answer, Refusal> {
         let mut days: Vec<DayEntries> = Vec::new();
-        for day in vault.logged_days()?.into_iter().rev() {
-            if days.len() == DAYS_MAX {
-                break;
-            }
+        for day in vault.logged_days()? {
             let entries = vault.log_of(day)?;
             let about = |entry: &Entry| entry.asked.query.record.as_ref() == Some(record);
             if entries.iter().any(about) {
                 days.push(self.proved(snapshot, vault, day, &entries, about)?);
             }
         }
-        days.reverse();
         Ok(Answer::Entries(days))
     }
 
@@ -217,9 +208,8 @@ fn wanted_version(head: &RecordHead, version: Option<u32>) -> Option<&VersionHea
 }
 
 fn versions(head: &RecordHead) -> String {
-    let known: BTreeMap<u32, ()> =
-        head.next.iter().chain([&head.current]).map(|one| (one.version, ())).collect();
-    known.keys().map(u32::to_string).collect::<Vec<_>>().join(" or ")
+    let known = [&head.current].into_iter().chain(&head.next).map(|one| one.version.to_string());
+    known.collect::<Vec<_>>().join(" or ")
 }
 
 /// The body of a header from the vault.

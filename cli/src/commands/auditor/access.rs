@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::app::City;
 use crate::client::paths;
+use crate::clock::utc;
 use crate::commands::clerk::receipt::{Form, fetch, proved};
 use crate::error::{CliError, CliResult};
 use crate::files;
@@ -222,10 +223,8 @@ fn rows_of(day: &DayEntries) -> impl Iterator<Item = Value> + '_ {
     day.entries.iter().map(|proved| {
         let entry = &proved.entry;
         let refused = entry.refused.and_then(Code::from_number).map(Code::name);
-        let time =
-            i64::try_from(entry.time_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         json!({
-            "time": time.map(|time| time.to_string()),
+            "time": utc(entry.time_ms),
             "day": day.root.day,
             "officer": entry.asked.officer.short(),
             "role": entry.role,

@@ -22,6 +22,7 @@ use crate::draft::filed_by;
 use crate::error::{CliError, CliResult};
 use crate::exit::Exit;
 use crate::files;
+use crate::filing::now_ms;
 use crate::import::journal::{Journal, Start, resume_hint};
 use crate::import::mapping::{BUILT_IN, Format, Mapping};
 use crate::import::ocds::chain::Processes;
@@ -467,11 +468,6 @@ fn journal_of(path: &Path) -> PathBuf {
 /// The local day of the network.
 pub(crate) fn today(genesis: &Genesis) -> Date {
     Date::of_time(now_ms(), genesis.document().utc_offset_minutes)
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
 /// Cells as one line of CSV.

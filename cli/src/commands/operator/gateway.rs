@@ -202,7 +202,7 @@ fn verify(city: &City, paths: &[PathBuf], trust: Option<&Path>) -> CliResult {
                 rows.push(json!({
                     "file": path,
                     "verdict": "VALID",
-                    "time": time_of(proof.reading.time_ms),
+                    "time": crate::clock::utc(proof.reading.time_ms),
                     "time_ms": proof.reading.time_ms,
                     "value": decimal(proof.reading.value, batch.terms.scale),
                     "unit": batch.terms.unit,
@@ -223,11 +223,6 @@ fn verify(city: &City, paths: &[PathBuf], trust: Option<&Path>) -> CliResult {
     }
     city.out.list(VERDICT, &rows)?;
     failed.map_or(Ok(()), Err)
-}
-
-fn time_of(time_ms: u64) -> Option<String> {
-    let time = jiff::Timestamp::from_millisecond(i64::try_from(time_ms).ok()?).ok()?;
-    Some(time.to_string())
 }
 
 /// A value of a stream as people write it: 564 at scale -1 is 56.4.

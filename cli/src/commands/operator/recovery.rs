@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::genesis::read_draft;
 use super::key::{Kind, make};
 use crate::app::City;
-use crate::commands::auditor::block::time;
+use crate::clock::utc;
 use crate::commands::clerk::record::known_agency;
 use crate::error::{CliError, CliResult};
 use crate::files;
@@ -201,7 +201,7 @@ fn aloud(genesis: &Genesis, recovery: &SignedRecovery) -> Vec<String> {
     }));
     lines.extend([
         format!("  Reason: {}", act.reason),
-        format!("  Drawn up {}", time(act.time_ms)),
+        format!("  Drawn up {}", utc(act.time_ms)),
         format!("  Read this aloud to the other agencies: {}", words(recovery)),
         "  Sign only if the validators that are left out are gone for good, and not only out of sight."
             .to_owned(),
@@ -232,7 +232,7 @@ fn view(genesis: &Genesis, recovery: &SignedRecovery) -> CliResult<Value> {
         "validators": validators.map(|one| format!("{} ({}) {}", one.name, one.agency, one.address)).collect::<Vec<_>>(),
         "quorum": act.next.quorum(),
         "reason": act.reason,
-        "time": time(act.time_ms),
+        "time": utc(act.time_ms),
         "signed_by": signed.iter().map(|key| &key.name).collect::<Vec<_>>(),
         "missing": usize::from(keys.threshold()).saturating_sub(signed.len()),
         "not_signed": open.iter().map(|key| &key.name).collect::<Vec<_>>(),

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::app::City;
 use crate::client::paths;
+use crate::clock::utc;
 use crate::commands::clerk::record::{approval, known_agency, list};
 use crate::draft::shown_header;
 use crate::error::{CliError, CliResult};
@@ -271,10 +272,6 @@ pub(crate) fn read_proof(path: &Path, genesis: &Genesis) -> CliResult<ValidatorD
 
 fn row(all: &ValidatorsView, one: &ValidatorView) -> Value {
     let validator = &one.validator;
-    let time = |ms: u64| {
-        let stamp = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        stamp.map_or_else(|| ms.to_string(), |stamp| stamp.to_string())
-    };
     json!({
         "name": validator.name,
         "agency": validator.agency,
@@ -282,7 +279,7 @@ fn row(all: &ValidatorsView, one: &ValidatorView) -> Value {
         "in_set": one.in_set,
         "in_next": one.in_next,
         "ready": one.ready_until_ms.is_some(),
-        "ready_until": one.ready_until_ms.map(time),
+        "ready_until": one.ready_until_ms.map(utc),
         "leads": validator.may_lead && one.offences == 0,
         "offences": one.offences,
         "address": validator.address,

@@ -17,6 +17,7 @@ use crate::advise::episode::Episode;
 use crate::app::City;
 use crate::catalogue::Catalogue;
 use crate::client::{Client, paths};
+use crate::clock::utc;
 use crate::commands::clerk::batch::today;
 use crate::commands::clerk::record::list;
 use crate::commands::operator::gateway::Address;
@@ -70,8 +71,8 @@ pub(super) fn run(city: &City, wanted: &Wanted<'_>, gateway: &Address, dry_run: 
         .map(|episode| {
             json!({
                 "finding": wanted.detector.finding(),
-                "from": rfc3339(episode.span.from_ms),
-                "to": rfc3339(episode.span.to_ms),
+                "from": utc(episode.span.from_ms),
+                "to": utc(episode.span.to_ms),
                 "alarms": episode.alarms,
                 "strength": format!("{}.{}", episode.strength / 1_000, episode.strength % 1_000 / 100),
                 "batches": inputs(&batches, episode, wanted.detector).len(),
@@ -225,8 +226,8 @@ fn body(
         "inputs": inputs(batches, episode, wanted.detector),
         "params": format!("stream={};{}", wanted.stream, wanted.detector.parameters()),
         "finding": wanted.detector.finding(),
-        "from": rfc3339(episode.span.from_ms),
-        "to": rfc3339(episode.span.to_ms),
+        "from": utc(episode.span.from_ms),
+        "to": utc(episode.span.to_ms),
         "strength": { "digits": episode.strength, "scale": 3 },
         "advisory": true,
         "review": "open",
@@ -236,9 +237,4 @@ fn body(
         Value::Object(members) => Ok(members),
         _ => Err(CliError::internal("a body is an object")),
     }
-}
-
-fn rfc3339(time_ms: u64) -> String {
-    let time = i64::try_from(time_ms).ok().and_then(|time| jiff::Timestamp::from_millisecond(time).ok());
-    time.map_or_else(String::new, |time| time.to_string())
 }
