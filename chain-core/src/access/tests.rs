@@ -112,7 +112,7 @@ fn entries_stand_under_the_root_of_their_day_and_none_can_be_left_out_of_a_whole
     assert_eq!(day(&all, &[1, 3]).verify(chain(b"one"), false), Ok(()));
     assert_eq!(day(&[], &[]).verify(chain(b"one"), true), Ok(()));
     type Change = fn(&mut DayEntries);
-    let changes: [(&str, Change); 9] = [
+    let changes: [(&str, Change); 10] = [
         ("one left out", |day| drop(day.entries.remove(2))),
         ("one twice", |day| day.entries.insert(1, day.entries[0].clone())),
         ("another order", |day| day.entries.swap(0, 1)),
@@ -124,6 +124,8 @@ fn entries_stand_under_the_root_of_their_day_and_none_can_be_left_out_of_a_whole
         ("another place", |day| {
             day.entries[0].path = InclusionPath { index: 1, ..day.entries[0].path.clone() }
         }),
+        // The first of five and the first of six have paths of the same form.
+        ("another size", |day| day.entries[0].path.size = 6),
     ];
     for (what, change) in changes {
         let mut changed = day(&all, &[0, 1, 2, 3, 4]);
