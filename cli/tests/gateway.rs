@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 
 /// The agency of the sample city that measures.
 const AGENCY: &str = "uscc:11320100MAX1N11L4Y";
+/// Two of its clerks.
+const CLERKS: [&str; 2] = ["ecology-environment-clerk-1", "ecology-environment-clerk-2"];
 /// Readings in all.
 const READINGS: usize = 10_000;
 /// Longest wait for anything.
@@ -220,6 +222,67 @@ fn skip(reason: &str) {
     }
 }
 
+/// Registers a model in effect, with the content of the example but for its artefact; gives its record.
+fn register_model(stage: &Stage, name: &str, artefact: &Value) -> String {
+    let file: Value = serde_json::from_str(include_str!("../../genesis/schemas/ai.model.json")).unwrap();
+    let mut body = file["examples"]["accepted"][0]["body"].clone();
+    (body["model_id"], body["artefact"]) = (json!(name), artefact.clone());
+    let draft = json!({ "type": "ai.model", "agency": AGENCY, "legal_basis": "cn-government-information", "body": body });
+    let path = format!("{name}.json");
+    std::fs::write(stage.dir.path().join(&path), draft.to_string()).unwrap();
+    let filed = stage.done(&["record", "submit", &path]);
+    let record = filed["items"][0]["record"].as_str().unwrap().to_owned();
+    for role in ["legal_reviewer", "supervisor"] {
+        stage.well(&["record", "countersign", &record, "--role", role]);
+    }
+    record
+}
+
+/// What a detector says of a stream that the ledger anchors: by the registered model alone, once for each episode, and closed
+/// by somebody else than who filed it.
+fn hints_are_filed_once_and_closed_by_another(stage: &Stage, device: &str) {
+    let refused = |args: &[&str], code: &str| {
+        let output = stage.city(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(code), "{args:?} wants {code}: {said}");
+    };
+    let models = stage.done(&["advise", "models"]);
+    let artefact = |name: &str| {
+        let models = models["items"].as_array().unwrap();
+        models.iter().find(|model| model["detector"] == name).unwrap()["artefact"].clone()
+    };
+    let model = register_model(stage, "median", &artefact("median"));
+    let other = register_model(stage, "cusum", &artefact("cusum"));
+    let run = ["advise", "run", "--device", device, "--stream", "s1", "--detector", "median"];
+    let file = ["--basis", "cn-government-information", "--key", CLERKS[0], "--model"];
+    let run = |more: &[&'static str]| [&run[..], &file, &[model.as_str()], more].concat();
+
+    refused(&[&run(&[])[..13], &[other.as_str()]].concat(), "BAD_PARAMETER");
+    let episodes = stage.done(&run(&["--dry-run"]))["items"].as_array().unwrap().len();
+    assert!(episodes > 0);
+    assert_eq!(stage.done(&["advise", "report"])["items"], json!([]), "nothing is filed on trial");
+    let filed = stage.done(&run(&[]));
+    let records: Vec<&str> =
+        filed["items"].as_array().unwrap().iter().map(|one| one["record"].as_str().unwrap()).collect();
+    assert_eq!(records.len(), episodes);
+    assert_eq!(stage.done(&run(&[]))["items"], json!([]), "each was filed before");
+
+    let close = |key| ["advise", "close", records[0], "--review", "confirmed", "--key", key];
+    refused(&close(CLERKS[0]), "SAME_PERSON");
+    stage.well(&close(CLERKS[1]));
+    refused(&close(CLERKS[1]), "BAD_STATE");
+    let report = stage.done(&["advise", "report"]);
+    let row = &report["items"][0];
+    assert_eq!(
+        (&row["model"], &row["advisories"], &row["open"], &row["confirmed"], &row["false_alarm"]),
+        (&json!(model), &json!(episodes), &json!(episodes - 1), &json!(1), &json!(0)),
+        "{report}"
+    );
+    let view = stage.done(&["record", "get", records[0]]);
+    assert_eq!(view["body"]["review"], "confirmed");
+    assert!(view["body"]["inputs"].as_array().unwrap().len() <= 16);
+}
+
 #[test]
 fn ten_thousand_readings_reach_the_ledger_once() {
     let Some(data) = std::env::var_os("CITY_TEST_DATA") else { return skip("CITY_TEST_DATA is not set") };
@@ -348,6 +411,8 @@ fn ten_thousand_readings_reach_the_ledger_once() {
         assert_eq!(found, [row[5], row[6], row[7]], "{}", row[0]);
         assert_eq!(longest.1, starts, "{}", row[0]);
     }
+
+    hints_are_filed_once_and_closed_by_another(&stage, &records[0]);
 
     // One reading from the gateway, and one from the ledger alone; both hold when everything else is gone.
     let reading: Value = serde_json::from_str(&all[2].messages[700]).unwrap();
