@@ -86,11 +86,12 @@ pub(crate) struct Stores {
 /// Reads everything in a data directory that no process holds. Without the key of its vault the entries there are not opened.
 ///
 /// # Errors
-/// `LOCK_HELD` while a node runs on it; `NOT_INITIALISED` when there is none; `KEY_FILE_INVALID` or `KEY_FILE_PERMISSIONS`
-/// for the vault's key. What is wrong inside is in the report.
+/// `LOCK_HELD` while a node runs on it; `NOT_INITIALISED` when there is none; `STORE_FORMAT` where another release wrote it;
+/// `KEY_FILE_INVALID` or `KEY_FILE_PERMISSIONS` for the vault's key. What is wrong inside is in the report.
 pub fn fsck(data: &DataDir, genesis: &Genesis, vault_key: Option<&Path>) -> Result<Report, Refusal> {
     let mut lock = data.lock_file()?;
     let _held = take(&mut lock, data.path())?;
+    let identity = flaw_of_identity(data)?;
     let stores = Stores {
         consensus: restoring::standing(data, "consensus"),
         ledger: restoring::standing(data, "ledger"),
@@ -99,6 +100,9 @@ pub fn fsck(data: &DataDir, genesis: &Genesis, vault_key: Option<&Path>) -> Resu
     let vault = data.vault();
     let vault = vault.exists().then(|| Vault::examine(&vault, vault_key)).transpose()?;
     let mut report = examine(&stores, &Trust::of(genesis), |consensus| check_safety(data, consensus));
+    if let Some(flaw) = identity {
+        report.find("identity", None, flaw);
+    }
     for flaw in vault.iter().flat_map(|vault| &vault.flaws) {
         report.find("vault", None, flaw.clone());
     }
@@ -139,6 +143,16 @@ pub(crate) fn examine(
     }
     report.took = start.elapsed();
     report
+}
+
+/// What is wrong with the file that says whom a directory belongs to. A copy may lack it. What a release of another format
+/// wrote is not damaged, and this one cannot judge it.
+fn flaw_of_identity(data: &DataDir) -> Result<Option<Refusal>, Refusal> {
+    match data.identity() {
+        Ok(_) => Ok(None),
+        Err(refusal) if refusal.code == Code::StoreFormat => Err(refusal),
+        Err(refusal) => Ok(Some(refusal)),
+    }
 }
 
 /// The safety record must be whole, and as new as what was signed. One that is missing is no flaw: such a node follows.

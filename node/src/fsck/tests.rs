@@ -3,6 +3,7 @@
 use chain_core::crypto::Digest;
 
 use super::*;
+use crate::datadir::IDENTITY;
 use crate::snapshots::tests::{BASE, End, Plan, World};
 
 /// What is wrong with the blocks of a chain that goes on by a plan.
@@ -18,6 +19,18 @@ fn flaws(world: &World, plan: &Plan<'_>) -> Vec<(Option<Height>, String)> {
     let report = examine(&stores, &trust, |_| Ok(()));
     let of_blocks = report.findings.into_iter().filter(|one| one.store == "consensus");
     of_blocks.map(|one| (one.block, one.refusal.detail)).collect()
+}
+
+#[test]
+fn what_another_release_wrote_is_not_called_damaged() {
+    let world = World::new(End::Closed);
+    assert_eq!(flaw_of_identity(&world.data), Ok(None), "a copy without it");
+    let file = world.data.path().join(IDENTITY);
+    std::fs::write(&file, r#"{"format": 1, "chain_id": "another form"}"#).unwrap();
+    assert_eq!(flaw_of_identity(&world.data).map_err(|refusal| refusal.code), Err(Code::StoreFormat));
+    std::fs::write(&file, "{").unwrap();
+    let flaw = flaw_of_identity(&world.data).unwrap().unwrap();
+    assert_eq!(flaw.code, Code::StorageCorrupt);
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub(crate) fn run(args: &FsckArgs) -> Result<ExitCode, Refusal> {
             match first.store {
                 "ledger" =>
                     "next: put back a snapshot (city-node snapshot restore), or delete the folder `ledger`: it is made anew",
+                "identity" =>
+                    "next: put node.json back from a copy; without it the node refuses to start on this directory",
                 "vault" =>
                     "next: put the entry back from a backup (docs/operate/backup.md); the node serves all others",
                 _ =>
