@@ -222,11 +222,16 @@ pub fn batches_root<'a>(digests: impl IntoIterator<Item = &'a Digest>) -> Digest
     merkle::root(digests)
 }
 
-/// What execution of one height gave; its root stands in a later header.
+/// What execution of one height gave, on top of all heights below; its root stands in a later header.
+///
+/// A header may pass over heights, so each summary names the root of the one before: the root that a quorum signs
+/// covers the outcomes of every height up to its own.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ExecSummary {
     /// The executed height.
     pub height: Height,
+    /// [`ExecSummary::root`] of the height below; zeros at height 0.
+    pub previous: Digest,
     /// Leaves in the record log after it.
     pub log_size: u64,
     /// Root of the record log after it.
@@ -238,12 +243,12 @@ pub struct ExecSummary {
 }
 
 impl ExecSummary {
-    /// `exec_root`: SHA-256 over tag, height, log size and the three roots.
+    /// `exec_root`: SHA-256 over tag, height, the root before, log size and the three roots.
     pub fn root(&self) -> Digest {
-        let mut writer = Writer::with_capacity(112);
-        writer.u64(self.height.get()).u64(self.log_size);
+        let mut writer = Writer::with_capacity(144);
+        writer.u64(self.height.get()).digest(&self.previous).u64(self.log_size);
         writer.digest(&self.log_root).digest(&self.outcomes_root).digest(&self.state_root);
-        Digest::tagged(b"CL/exec/1", &[&writer.finish()])
+        Digest::tagged(b"CL/exec/2", &[&writer.finish()])
     }
 }
 

@@ -597,6 +597,7 @@ impl<'a, L: LedgerRead> Execution<'a, L> {
         let log_root = if self.leaves.is_empty() { self.previous.log_root } else { self.log.root() };
         let summary = ExecSummary {
             height: self.height,
+            previous: self.previous.root(),
             log_size: self.log.size(),
             log_root,
             outcomes_root: outcomes_root(&self.outcomes),

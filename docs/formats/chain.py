@@ -115,13 +115,15 @@ class Transaction:
 
 
 class Chain:
-    def __init__(self, genesis, leaves):
+    def __init__(self, genesis, state, leaves):
         self.set, self.next = genesis_set(genesis), None
         self.id = self.last = self.set.base
         self.height, self.time, self.final = 0, 0, 0
         self.history, self.lanes, self.log, self.leaves = Tree(), {}, Tree(), leaves
-        self.roots, self.executed, self.accepted = {}, 0, 0
-        self.state = self.take_leaves(0, None, {})
+        self.roots, self.executed, self.accepted = [], 0, 0
+        self.take_leaves(0, None, {})
+        # What is said of the state at height 0 stands under every execution root that a quorum signed.
+        self.execute(Tree().root(), state)
 
     def batches(self, block, header):
         """The transactions of a block, each in the lane of its author and signed."""
@@ -200,6 +202,12 @@ class Chain:
         self.accepted += found
         return state
 
+    def execute(self, outcomes, state):
+        """The execution root of a height: it names the one below, so that a quorum that signs one signs all."""
+        self.state = state
+        before, log = self.roots[-1] if self.roots else bytes(32), num(self.log.size, 8) + self.log.root()
+        self.roots.append(sha(b"CL/exec/2", num(self.height, 8), before, log, outcomes, state))
+
     def take(self, block):
         header = Header(base64.b64decode(block["header"], validate=True))
         if self.next is not None:
@@ -216,14 +224,13 @@ class Chain:
         self.history.add(header.digest)
         self.height, self.last, self.time = header.height, header.digest, header.time
         state = self.take_leaves(self.height, header, wanted)
-        self.state = state or self.state
         # A block that leaves nothing in the log leaves the state as it was.
-        if self.state:
-            log = num(self.log.size, 8) + self.log.root()
-            self.roots[self.height] = sha(b"CL/exec/1", num(self.height, 8), log, outcomes, self.state)
+        self.execute(outcomes, state or self.state)
         height, root = header.exec
-        if height in self.roots:
-            need(self.roots[height] == root, f"block {height} left another log or state, or the mirror is older")
+        need(height < self.height, f"a block that says what height {height} came to")
+        if height:
+            fits = self.roots[height] == root
+            need(fits, f"block {height} or one below came to something else, or the mirror is older")
             self.executed = height
         top = header
         for data in block["suffixes"]:
@@ -257,7 +264,7 @@ def leaves_of(mirror):
 
 def replay(chain_id, lines, leaves):
     first = json.loads(next(lines))
-    chain = Chain(base64.b64decode(first["genesis"], validate=True), leaves)
+    chain = Chain(base64.b64decode(first["genesis"], validate=True), bytes.fromhex(first["state_root"]), leaves)
     need(chain.id.hex() == chain_id, f"the genesis is that of chain {chain.id.hex()}")
     for line in lines:
         block, height = json.loads(line), chain.height + 1

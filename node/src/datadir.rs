@@ -35,8 +35,8 @@ use crate::storage::StorageError;
 use crate::storage::consensus::{ConsensusStore, SyncedWrite};
 use crate::storage::high_water::{HighWater, Mark};
 
-/// Version of the directory's layout.
-const FORMAT: u32 = 1;
+/// Version of the directory's layout, and of what its stores hold.
+const FORMAT: u32 = 2;
 /// The file that says whom a directory belongs to.
 pub(crate) const IDENTITY: &str = "node.json";
 
@@ -158,7 +158,7 @@ impl DataDir {
     /// Whom the directory belongs to; none while it is not initialised.
     ///
     /// # Errors
-    /// When the file that says so cannot be read.
+    /// `STORE_FORMAT` where another release wrote it; when the file that says so cannot be read.
     pub fn identity(&self) -> Result<Option<Identity>, Refusal> {
         let path = self.identity_file();
         let text = match fs::read_to_string(&path) {
@@ -166,14 +166,12 @@ impl DataDir {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(file_error("reading", &path, error)),
         };
-        let found = serde_json::from_str(&text).map(Some);
-        found.map_err(|error| match other_format(&text) {
-            Some(format) => {
-                let detail = format!("{} says format {format}, wants {FORMAT}", path.display());
-                Refusal::new(Code::StoreFormat, detail)
-            }
-            None => Refusal::new(Code::StorageCorrupt, format!("{}: {error}", path.display())),
-        })
+        if let Some(format) = other_format(&text) {
+            let detail = format!("{} says format {format}, wants {FORMAT}", path.display());
+            return Err(Refusal::new(Code::StoreFormat, detail));
+        }
+        let corrupt = |error| Refusal::new(Code::StorageCorrupt, format!("{}: {error}", path.display()));
+        serde_json::from_str(&text).map(Some).map_err(corrupt)
     }
 
     /// Checks that the directory was initialised for this validator.
@@ -181,12 +179,7 @@ impl DataDir {
     /// # Errors
     /// `NOT_INITIALISED`, `STORE_FORMAT`, `GENESIS_MISMATCH`, `CONFIG_INVALID` for another key.
     pub fn check(&self, wanted: &Identity) -> Result<(), Refusal> {
-        let path = self.identity_file();
         let found = self.identity()?.ok_or_else(|| self.not_initialised())?;
-        if found.format != wanted.format {
-            let detail = format!("{} says format {}, wants {}", path.display(), found.format, wanted.format);
-            return Err(Refusal::new(Code::StoreFormat, detail));
-        }
         if found.chain_id != wanted.chain_id {
             let detail =
                 format!("the directory is of chain {}, the genesis of {}", found.chain_id, wanted.chain_id);
@@ -517,9 +510,10 @@ mod tests {
             assert_eq!(again.code, Code::AlreadyInitialised);
             assert_eq!(fs::read(data.path().join(IDENTITY)).unwrap(), before);
         }
+        let flawed = format!(r#"{{"format": {FORMAT}, "chains": ["one", "two"]}}"#);
         for (text, code) in [
             (r#"{"format": 7, "chains": ["one", "two"]}"#, Code::StoreFormat),
-            (r#"{"format": 1, "chains": ["one", "two"]}"#, Code::StorageCorrupt),
+            (flawed.as_str(), Code::StorageCorrupt),
             ("{", Code::StorageCorrupt),
         ] {
             fs::write(data.path().join(IDENTITY), text).unwrap();

@@ -75,6 +75,7 @@ pub fn genesis_block(chain: &ChainParams, genesis: &GenesisState) -> Result<Bloc
     let previous = ExecState {
         summary: ExecSummary {
             height: Height::ZERO,
+            previous: Digest::ZERO,
             log_size: 0,
             log_root: merkle::root::<&[u8]>([]),
             outcomes_root: outcomes_root(&[]),
@@ -172,6 +173,7 @@ impl Execution<'_, Nothing> {
         let (state_root, tree) = tree::update(&Nothing, Height::ZERO, entries)?;
         let summary = ExecSummary {
             height: Height::ZERO,
+            previous: Digest::ZERO,
             log_size: self.log.size(),
             log_root: self.log.root(),
             outcomes_root: outcomes_root(&[]),

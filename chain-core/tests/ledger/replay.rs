@@ -61,6 +61,23 @@ fn two_validators_reach_the_same_roots_at_every_height() {
     }
 }
 
+/// A refusal leaves nothing in the log or the state, and a header may pass over its height: later roots must differ.
+#[test]
+fn the_root_of_a_height_covers_what_was_refused_below_it() {
+    let (mut one, mut two) = (City::new(), City::new());
+    for (city, fine) in [(&mut one, -5), (&mut two, -6)] {
+        let bad = penalty_with("1", |body| body["fine"]["minor"] = json!(fine));
+        city.submit("A1/clerk1", bad).unwrap_err();
+    }
+    for _ in 0..3 {
+        let (first, second) = (one.ledger.summary(), two.ledger.summary());
+        assert_eq!((first.log_root, first.state_root), (second.log_root, second.state_root));
+        assert_ne!(first.root(), second.root());
+        assert!(one.block(Vec::new()).is_empty() && two.block(Vec::new()).is_empty());
+        assert_eq!(one.ledger.summary().outcomes_root, two.ledger.summary().outcomes_root);
+    }
+}
+
 #[test]
 fn replay_without_bodies_takes_the_recorded_outcomes() {
     let (mut first, mut replay) = (City::new(), City::new());

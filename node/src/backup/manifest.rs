@@ -17,8 +17,8 @@ use super::{STORES, invalid};
 use crate::config::read_text;
 use crate::datadir::{file_error, write_synced};
 
-/// Version of the layout of a backup.
-pub(crate) const FORMAT: u32 = 1;
+/// Version of the layout of a backup, and of what its stores hold.
+pub(crate) const FORMAT: u32 = 2;
 const FILE: &str = "backup.json";
 /// Longest manifest: a line a file, of which a store of a terabyte has some ten thousand.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -163,7 +163,7 @@ fn whatever_is_changed_in_a_backup_is_told() {
     for (from, to) in [
         ("\"final_height\": 9", "\"final_height\": 8"),
         ("\"validator\": \"v0\"", "\"validator\": \"v1\""),
-        ("\"format\": 1", "\"format\": 2"),
+        ("\"format\": 2", "\"format\": 3"),
         ("\"backup\": {", "\"backup\": {\n    \"more\": 1,"),
         ("{", ""),
     ] {

@@ -159,6 +159,7 @@ fn print(report: &Report) {
     if let Some(listed) = contents.listed {
         println!("index of subjects: {listed} records, as its root says");
     }
+    println!("executions, all under the newest root: {} outcomes", contents.outcomes);
     println!("indexes, under no root: {} entries read, with the disk's checksums", contents.unrooted);
     match standing {
         Standing::Certified(by) => println!(

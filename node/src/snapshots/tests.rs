@@ -346,8 +346,13 @@ pub(crate) fn result_of(
         operation: 0,
         verdict: chain_core::execute::Verdict::Refused(Refusal::new(chain_core::code::Code::Expired, "test")),
     }];
+    let below = tip.height.get().checked_sub(1).and_then(|below| {
+        let snapshot = ledger.snapshot().unwrap();
+        snapshot.summary(Height::new(below)).unwrap()
+    });
     let summary = ExecSummary {
         height: tip.height,
+        previous: below.map_or(Digest::ZERO, |below| below.root()),
         log_size: log.size(),
         log_root: log.root(),
         outcomes_root: outcomes_root(&outcomes),

@@ -62,6 +62,7 @@ fn block_of(
         .collect();
     let summary = ExecSummary {
         height,
+        previous: Digest::ZERO,
         log_size: log.size(),
         log_root: log.root(),
         outcomes_root: Digest::ZERO,

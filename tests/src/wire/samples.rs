@@ -81,6 +81,7 @@ pub(super) fn summaries() -> Samples<ExecSummary> {
     let digest = |name: &[u8]| Digest::tagged(name, &[]);
     let summary = ExecSummary {
         height: Height::new(12),
+        previous: digest(b"previous"),
         log_size: 345,
         log_root: digest(b"log"),
         outcomes_root: digest(b"outcomes"),

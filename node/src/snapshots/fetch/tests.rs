@@ -8,7 +8,7 @@ use crate::snapshots::Snapshots;
 use crate::snapshots::offer::Offers;
 use crate::snapshots::tests::{BASE, End, Forged, NEWEST, Plan, World};
 use crate::snapshots::verify::passage_of;
-use crate::snapshots::verify::tests::{first, is, tamper};
+use crate::snapshots::verify::tests::pass_off;
 use chain_core::certificate::Rank;
 use chain_core::crypto::Digest;
 use chain_core::id::{Epoch, View};
@@ -279,15 +279,10 @@ fn a_node_with_blocks_takes_what_its_own_blocks_certify() {
     }
 }
 
-/// A ledger that is whole and another one, which passes itself off as the honest one by these entries of its own height.
+/// A ledger that is whole and another one, which passes itself off as the honest one by these families.
 fn impostor(honest: &World, forged: Forged, families: &[&str]) -> World {
     let world = World::made(End::Closed, World::RECORDS, forged);
-    for family in families {
-        let mut entry = None;
-        tamper(honest, family, |db, cf| entry = Some(first(db, cf, is(BASE))));
-        let (key, value) = entry.unwrap();
-        tamper(&world, family, |db, cf| db.put_cf(cf, key, value).unwrap());
-    }
+    pass_off(&world, honest, families);
     world
 }
 

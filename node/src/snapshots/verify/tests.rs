@@ -3,7 +3,8 @@
 use super::*;
 use crate::snapshots::tests::{BASE, End, Forged, NEWEST, Plan, World, set};
 use crate::storage::keys;
-use chain_core::codec::encode;
+use chain_core::codec::{decode_trusted, encode};
+use chain_core::execute::outcomes_root;
 use chain_core::state::key;
 use rocksdb::{ColumnFamily, DB, IteratorMode, Options};
 
@@ -18,7 +19,7 @@ fn check_with(world: &World, plan: &Plan<'_>, keys: Option<&RecoveryKeys>) -> Re
 }
 
 /// Changes a snapshot as somebody could who has the disk: checksums of the database are good afterwards.
-pub(in crate::snapshots) fn tamper(world: &World, name: &str, change: impl FnOnce(&DB, &ColumnFamily)) {
+fn tamper(world: &World, name: &str, change: impl FnOnce(&DB, &ColumnFamily)) {
     let mut options = Options::default();
     options.set_disable_auto_compactions(true);
     let families = DB::list_cf(&options, world.snapshot()).unwrap();
@@ -39,18 +40,29 @@ fn remove(db: &DB, cf: &ColumnFamily, fits: impl Fn(&[u8]) -> bool) {
     db.delete_cf(cf, key).unwrap();
 }
 
-pub(in crate::snapshots) fn first(
-    db: &DB,
-    cf: &ColumnFamily,
-    fits: impl Fn(&[u8]) -> bool,
-) -> (Vec<u8>, Vec<u8>) {
+fn first(db: &DB, cf: &ColumnFamily, fits: impl Fn(&[u8]) -> bool) -> (Vec<u8>, Vec<u8>) {
     let mut entries = db.iterator_cf(cf, IteratorMode::Start).map(Result::unwrap);
     let (key, value) = entries.find(|(key, _)| fits(key)).unwrap();
     (key.into_vec(), value.into_vec())
 }
 
+/// Puts these families of one snapshot in the place of those of another.
+pub(in crate::snapshots) fn pass_off(world: &World, honest: &World, families: &[&str]) {
+    for family in families {
+        let mut all = Vec::new();
+        tamper(honest, family, |db, cf| {
+            all.extend(db.iterator_cf(cf, IteratorMode::Start).map(Result::unwrap));
+        });
+        tamper(world, family, |db, cf| {
+            for (key, value) in &all {
+                db.put_cf(cf, key, value).unwrap();
+            }
+        });
+    }
+}
+
 /// Whether a key is a number.
-pub(in crate::snapshots) fn is(number: u64) -> impl Fn(&[u8]) -> bool {
+fn is(number: u64) -> impl Fn(&[u8]) -> bool {
     move |key| key == number.to_be_bytes()
 }
 
@@ -93,6 +105,8 @@ fn a_snapshot_is_what_a_quorum_certified() {
         assert_eq!(report.contents.entries, leaves + epoch_entry);
         assert_eq!(report.contents.hashes, leaves + leaves / 256);
         assert!(report.contents.nodes > report.contents.entries, "{report:?}");
+        // Each height's one refused operation.
+        assert_eq!(report.contents.outcomes, BASE + 1);
         assert!(report.contents.unrooted > leaves, "{report:?}");
     }
 }
@@ -183,6 +197,44 @@ fn anything_changed_in_a_snapshot_is_noticed_and_named() {
     }
 }
 
+/// The certified root is of one height. What earlier heights came to stands under it too: each summary names the root
+/// below.
+#[test]
+fn what_earlier_heights_came_to_is_under_the_certified_root() {
+    let early = BASE - 3;
+    let at = |height: u64| move |key: &[u8]| key[..8] == height.to_be_bytes();
+    let outcomes = move |db: &DB, cf: &ColumnFamily| {
+        let ((key, _), (_, others)) = (first(db, cf, at(early)), first(db, cf, at(early - 1)));
+        db.put_cf(cf, key, others).unwrap();
+    };
+    let summary = move |db: &DB, cf: &ColumnFamily| {
+        let (key, value) = first(db, cf, is(early));
+        let mut forged: ExecSummary = decode_trusted(&value).unwrap();
+        forged.outcomes_root = Digest::tagged(b"forged", &[]);
+        db.put_cf(cf, key, encode(&forged).unwrap()).unwrap();
+    };
+    let both = move |db: &DB, cf: &ColumnFamily| {
+        let (key, value) = first(db, cf, is(early));
+        let mut forged: ExecSummary = decode_trusted(&value).unwrap();
+        forged.outcomes_root = outcomes_root(&[]);
+        db.put_cf(cf, key, encode(&forged).unwrap()).unwrap();
+    };
+    let none = move |db: &DB, cf: &ColumnFamily| remove(db, cf, at(early));
+    let damages: [(&str, &[(&str, Damage)]); 4] = [
+        ("its outcomes give root", &[("outcomes", Box::new(outcomes))]),
+        ("its outcomes give root", &[("summaries", Box::new(summary))]),
+        ("executed on root", &[("outcomes", Box::new(none)), ("summaries", Box::new(both))]),
+        ("no summary of it", &[("summaries", Box::new(move |db, cf| remove(db, cf, is(early))))]),
+    ];
+    for (words, parts) in damages {
+        let world = World::new(End::Closed);
+        for (family, damage) in parts {
+            tamper(&world, family, damage);
+        }
+        refused(check(&world, &Plan::default()), Code::StorageCorrupt, words, words);
+    }
+}
+
 #[test]
 fn a_summary_that_fits_a_changed_state_is_not_what_was_certified() {
     let world = World::new(End::Closed);
@@ -201,12 +253,7 @@ fn a_ledger_that_is_whole_and_another_one_is_refused() {
     for (forged, words) in [(Forged::State, "state tree"), (Forged::Leaves, "record log: its entries")] {
         let world = World::made(End::Closed, World::RECORDS, forged);
         // It passes itself off as the honest one: trees, hashes and frontier fit what it holds.
-        for family in ["summaries", "tips"] {
-            let mut entry = None;
-            tamper(&honest, family, |db, cf| entry = Some(first(db, cf, is(BASE))));
-            let (key, value) = entry.unwrap();
-            tamper(&world, family, |db, cf| db.put_cf(cf, key, value).unwrap());
-        }
+        pass_off(&world, &honest, &["summaries", "tips"]);
         let (_dir, consensus) = honest.consensus(&Plan::default());
         let trust = Trust { chain_id: world.chain_id, committee: &world.first, recovery_keys: None };
         let found = verify(&world.snapshot(), Height::new(BASE), &consensus, &trust);

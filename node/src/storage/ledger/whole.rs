@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use chain_core::block::ExecSummary;
+use chain_core::codec::decode_trusted;
 use chain_core::crypto::Digest;
 use chain_core::execute::outcomes_root;
 use chain_core::id::{Height, RecordId};
@@ -23,7 +24,7 @@ use super::super::{StorageError, family, keys, open_read_only, rewriting};
 use super::{BUDGET, FAMILIES, Kept, LedgerStore, Retention, Snapshot};
 
 /// Families whose every entry is hashed anew, or compared with what was.
-const HASHED: [&str; 3] = ["leaves", "hashes", "state"];
+const HASHED: [&str; 5] = ["leaves", "hashes", "state", "summaries", "outcomes"];
 /// Nibbles by which the entries of the state are parted, so that only one part of their tree is in memory at a time.
 const PART_NIBBLES: usize = 2;
 
@@ -43,8 +44,20 @@ pub struct Contents {
     pub listed: Option<u64>,
     /// Stored hashes of the record log, each the one that its leaves give.
     pub hashes: u64,
+    /// Outcomes of all heights, each height's under its execution root, and that under the next.
+    pub outcomes: u64,
     /// Entries under no root, which were read for the disk's checksums alone.
     pub unrooted: u64,
+}
+
+/// What the executions of all heights came to, read anew.
+struct Executions {
+    /// The execution root below the newest height.
+    previous: Digest,
+    /// Over the outcomes of the newest height.
+    outcomes_root: Digest,
+    /// Outcomes of all heights.
+    outcomes: u64,
 }
 
 impl LedgerStore {
@@ -122,7 +135,7 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// `STORAGE_CORRUPT` where a leaf is missing, or a hash or a node of a tree is not the one that follows from what is
-    /// below it.
+    /// below it; where a summary does not follow the one before, or outcomes are not those of their height.
     pub fn recompute(&self, state_root: &Digest) -> Result<Contents, StorageError> {
         let (log, hashes) = self.recompute_log()?;
         let top = NodeKey::new(self.height().get(), std::iter::empty().collect());
@@ -132,6 +145,7 @@ impl Snapshot<'_> {
         if let Some((_, walked)) = index {
             nodes += walked;
         }
+        let executed = self.recompute_executions()?;
         let mut unrooted = derived;
         for family in FAMILIES.iter().filter(|family| !HASHED.contains(&family.name)) {
             for entry in self.entries(family.name) {
@@ -141,9 +155,10 @@ impl Snapshot<'_> {
         }
         let summary = ExecSummary {
             height: self.height(),
+            previous: executed.previous,
             log_size: log.size(),
             log_root: log.root(),
-            outcomes_root: outcomes_root(&self.block_outcomes(self.height())?),
+            outcomes_root: executed.outcomes_root,
             state_root,
         };
         Ok(Contents {
@@ -153,6 +168,7 @@ impl Snapshot<'_> {
             nodes,
             listed: index.map(|(listed, _)| listed),
             hashes,
+            outcomes: executed.outcomes,
             unrooted,
         })
     }
@@ -260,6 +276,41 @@ impl Snapshot<'_> {
             None => 0,
         };
         Ok(Some((leaves.len() as u64, walked)))
+    }
+
+    /// Holds the outcomes of every height against its summary, and every summary against the one before: the newest one's
+    /// root then covers them all.
+    fn recompute_executions(&self) -> Result<Executions, StorageError> {
+        let corrupt = |height: Height, why: String| {
+            StorageError::corrupt("executions", format!("height {height}: {why}"))
+        };
+        let mut all = Executions { previous: Digest::ZERO, outcomes_root: Digest::ZERO, outcomes: 0 };
+        let (mut root, mut next) = (Digest::ZERO, Height::ZERO);
+        for entry in self.entries("summaries") {
+            let (key, bytes) = entry?;
+            let summary: ExecSummary = decode_trusted(&bytes).map_err(StorageError::decode("summary"))?;
+            if key[..] != keys::height(next) || summary.height != next {
+                return Err(corrupt(next, "no summary of it, or one of another height".to_owned()));
+            }
+            if summary.previous != root {
+                let why = format!("it was executed on root {}, below it is {root}", summary.previous);
+                return Err(corrupt(next, why));
+            }
+            let outcomes = self.block_outcomes(next)?;
+            let got = outcomes_root(&outcomes);
+            if got != summary.outcomes_root {
+                let want = summary.outcomes_root;
+                return Err(corrupt(next, format!("its outcomes give root {got}, the summary says {want}")));
+            }
+            all.previous = root;
+            all.outcomes_root = got;
+            all.outcomes += outcomes.len() as u64;
+            (root, next) = (summary.root(), next.next());
+        }
+        if next != self.height().next() {
+            return Err(corrupt(next, "it has no summary".to_owned()));
+        }
+        Ok(all)
     }
 
     /// Walks a stored tree from its root down to every leaf; gives the number of its nodes. The next block is executed on

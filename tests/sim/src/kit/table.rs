@@ -145,6 +145,7 @@ pub struct Table {
 pub fn summary(height: Height) -> ExecSummary {
     ExecSummary {
         height,
+        previous: Digest::ZERO,
         log_size: 0,
         log_root: Digest::ZERO,
         outcomes_root: Digest::ZERO,

@@ -11,6 +11,7 @@ use chain_core::api::{NodeStatus, RawBlock};
 use chain_core::block::{Flags, Header};
 use chain_core::code::Code;
 use chain_core::committee::Committee;
+use chain_core::execute::genesis_block;
 use chain_core::id::Height;
 use chain_core::transaction::Batch;
 use serde_json::{Value, json};
@@ -40,7 +41,9 @@ pub(super) fn run(city: &City, out: &Path) -> CliResult {
     let file = OpenOptions::new().write(true).create_new(true).open(out);
     let mut file = BufWriter::new(file.map_err(|error| CliError::file(out, &error))?);
     let mut line = |value: &Value| writeln!(file, "{value}").map_err(|error| CliError::file(out, &error));
-    line(&json!({ "schema": "city/chain/v1", "genesis": STANDARD.encode(genesis.canonical()) }))?;
+    let state_root = genesis_block(&genesis.chain_params(), &genesis.state()?)?.summary.state_root;
+    let first = STANDARD.encode(genesis.canonical());
+    line(&json!({ "schema": "city/chain/v2", "genesis": first, "state_root": state_root }))?;
     let mut progress = Progress::new("blocks", last.get());
     let mut height = Height::ZERO;
     for block in Blocks::fetch(Arc::clone(&client), height.next(), last) {
