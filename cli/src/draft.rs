@@ -8,7 +8,7 @@
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
 use chain_core::date::Date;
-use chain_core::id::ChainId;
+use chain_core::id::{ChainId, RecordId};
 use chain_core::json::to_canonical;
 use chain_core::org::OrgId;
 use chain_core::record::body::{self, Derived};
@@ -44,6 +44,9 @@ pub(crate) struct Draft {
     class: Option<Class>,
     /// The content.
     body: Map<String, Value>,
+    /// Whom it is about, where another record says so.
+    #[serde(skip)]
+    about: Option<SubjectKind>,
 }
 
 /// Who files it.
@@ -98,7 +101,22 @@ impl Draft {
             legal_basis: legal_basis.to_owned(),
             class,
             body,
+            about: None,
         }
+    }
+
+    /// The record that a case is about. Its body does not repeat whom that record is about, its header does.
+    pub(crate) fn target(&self) -> Option<CliResult<RecordId>> {
+        let known = RecordType::from_name(&self.record_type);
+        known.filter(|known| matches!(known, RecordType::Objection | RecordType::Repair))?;
+        let target = self.body.get("target")?.as_str()?;
+        Some(target.parse().map_err(|error| CliError::usage(format!("body.target {target:?}: {error}"))))
+    }
+
+    /// Takes class and kind of subject from the record that a case is about.
+    pub(crate) fn concern(&mut self, header: &Header) {
+        self.class.get_or_insert(header.class);
+        self.about = Some(header.subject_kind);
     }
 
     /// An amendment is of the same type and agency as what it amends.
@@ -158,7 +176,7 @@ impl Draft {
             }
         };
         let basis_ref = BasisRef { id: basis.details.id.clone(), version: basis.details.version };
-        let kind = Kind { record_type, registered, class };
+        let kind = Kind { record_type, registered, class, about: self.about };
         let header = header(catalogue.chain_id, office, kind, &derived, &body, basis_ref, key, before);
         let judged = match registered {
             Some(registered) => {
@@ -232,6 +250,8 @@ struct Kind<'a> {
     record_type: RecordType,
     registered: Option<&'a RegisteredType>,
     class: Class,
+    /// Whom it is about, where neither body nor type say so.
+    about: Option<SubjectKind>,
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is one part of what a header says")]
@@ -245,7 +265,7 @@ fn header(
     key: &str,
     before: Option<&Before>,
 ) -> Header {
-    let Kind { record_type, registered, class } = kind;
+    let Kind { record_type, registered, class, about } = kind;
     let idempotency = match before {
         Some(before) => before.header.idempotency,
         None => idempotency_digest(office.dedupe, record_type, key),
@@ -269,7 +289,7 @@ fn header(
         agency: office.agency.clone(),
         legal_basis: Some(legal_basis),
         class,
-        subject_kind: derived.subject_kind.or(first_kind.copied()).unwrap_or(SubjectKind::None),
+        subject_kind: derived.subject_kind.or(first_kind.copied()).or(about).unwrap_or(SubjectKind::None),
         body_commit: Some(body.commitment()),
         subject_commit: match (&derived.subject_salt, &derived.subject) {
             (Some(salt), Some(subject)) => Some(subject_commit(salt, subject)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chain_core::api::{Stage, TransactionStatus};
+use chain_core::api::{NodeStatus, Stage, TransactionStatus};
 use chain_core::code::Code;
 use chain_core::codec;
 use chain_core::crypto::SecretKey;
@@ -13,7 +13,7 @@ use chain_core::operation::Operation;
 use chain_core::transaction::{Body, Submission, TRANSACTION_VERSION, Transaction};
 use serde_json::{Value, json};
 
-use crate::client::{Client, verified_height};
+use crate::client::{Client, paths, verified_height};
 use crate::error::{CliError, CliResult};
 use crate::interrupt;
 use crate::output::{Format, Output, Shape};
@@ -64,6 +64,9 @@ pub(crate) fn file(
     let mut status = client.submit(&bytes, Stage::Executed, home, timeout)?;
     loop {
         if let Some(filed) = ended(client, genesis, &status, submission, &tx)? {
+            if home.is_some() {
+                wait_elsewhere(client, filed.height, deadline);
+            }
             return Ok(filed);
         }
         let left = deadline.saturating_duration_since(std::time::Instant::now());
@@ -76,6 +79,16 @@ pub(crate) fn file(
             _ => client.transaction(&tx, Stage::Executed, left)?,
         };
     }
+}
+
+/// Waits until the node that is asked everything else has executed what an agency's own node has: what is asked next, by
+/// this command or the next one, is about it. One that lags for longer will say itself that it does not know the record.
+fn wait_elsewhere(client: &Client, height: Height, deadline: std::time::Instant) {
+    let lags = || match client.get::<NodeStatus>(paths::STATUS) {
+        Ok(status) => status.executed < height,
+        Err(_) => false,
+    };
+    while lags() && std::time::Instant::now() < deadline && interrupt::sleep(Duration::from_millis(20)) {}
 }
 
 fn ended(

@@ -4,15 +4,16 @@ mod deadlines;
 mod file;
 mod get;
 mod history;
+mod steps;
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use chain_core::api::RecordView;
 use chain_core::code::{Code, Refusal};
-use chain_core::crypto::SecretKey;
+use chain_core::crypto::{Digest, SecretKey};
 use chain_core::id::RecordId;
-use chain_core::operation::{Effect, EraseGround, Operation, RevokeReason};
+use chain_core::operation::Operation;
 use chain_core::org::OrgId;
 use chain_core::record::RecordType;
 use clap::Subcommand;
@@ -119,22 +120,6 @@ pub(crate) enum RecordCommand {
         #[arg(long)]
         key: Option<String>,
     },
-    /// End a record
-    Revoke {
-        /// Its id
-        record: RecordId,
-        /// withdrawn, revoked, cancelled, annulled, unlawful, filed_in_error, ended, key_compromised
-        #[arg(long)]
-        reason: String,
-        /// from_start or from_now
-        #[arg(long, default_value = "from_now")]
-        effect: String,
-        /// Order or file number
-        #[arg(long, default_value = "")]
-        note: String,
-        #[command(flatten)]
-        signer: Signer,
-    },
     /// Approve records as a second officer, supervisor or legal reviewer
     Countersign {
         /// Their ids; `-` reads them from stdin
@@ -143,46 +128,8 @@ pub(crate) enum RecordCommand {
         #[command(flatten)]
         signer: Signer,
     },
-    /// Refuse a submitted record
-    Reject {
-        /// Its id
-        record: RecordId,
-        /// Why; for records about persons a code of a-z, 0-9 and _
-        #[arg(long)]
-        reason: String,
-        #[command(flatten)]
-        signer: Signer,
-    },
-    /// Take a submitted record back
-    Withdraw {
-        /// Its id
-        record: RecordId,
-        #[command(flatten)]
-        signer: Signer,
-    },
-    /// Order that bodies and salts of all versions be destroyed, as a privacy officer; an auditor must countersign
-    Erase {
-        /// Its id
-        record: RecordId,
-        /// request, retention_end, unlawful, court
-        #[arg(long)]
-        ground: String,
-        /// Order or file number
-        #[arg(long, default_value = "")]
-        note: String,
-        #[command(flatten)]
-        signer: Signer,
-    },
-    /// End publication at once
-    StopPublication {
-        /// Its id
-        record: RecordId,
-        /// Why; for records about persons a code of a-z, 0-9 and _
-        #[arg(long)]
-        reason: String,
-        #[command(flatten)]
-        signer: Signer,
-    },
+    #[command(flatten)]
+    Step(steps::StepCommand),
 }
 
 /// Who signs a step.
@@ -236,17 +183,6 @@ pub(crate) fn run(command: RecordCommand, city: &City) -> CliResult {
         RecordCommand::Amend { record, file: path, reason, key } => {
             file::amend(city, &record, &path, &reason, key.as_deref())
         }
-        RecordCommand::Revoke { record, reason, effect, note, signer } => {
-            let reason: RevokeReason = choice("--reason", &reason)?;
-            let effect: Effect = choice("--effect", &effect)?;
-            step(city, &record, &signer, |view| Operation::Revoke {
-                record,
-                version: view.version,
-                reason,
-                effect,
-                note: note.clone(),
-            })
-        }
         RecordCommand::Countersign { records, signer } => {
             let ids = ids(&records)?;
             if ids.is_empty() {
@@ -256,25 +192,7 @@ pub(crate) fn run(command: RecordCommand, city: &City) -> CliResult {
             let filed = countersign(city, &ids, &signer)?;
             report(city, &filed)
         }
-        RecordCommand::Reject { record, reason, signer } => step(city, &record, &signer, |view| {
-            let header_digest = Some(view.header_digest);
-            Operation::Reject { record, version: view.version, header_digest, reason: reason.clone() }
-        }),
-        RecordCommand::Withdraw { record, signer } => {
-            step(city, &record, &signer, |view| Operation::Withdraw { record, version: view.version })
-        }
-        RecordCommand::Erase { record, ground, note, signer } => {
-            let ground: EraseGround = choice("--ground", &ground)?;
-            step(city, &record, &signer.usually("privacy_officer"), |view| Operation::Erase {
-                record,
-                version: view.version,
-                ground,
-                note: note.clone(),
-            })
-        }
-        RecordCommand::StopPublication { record, reason, signer } => step(city, &record, &signer, |view| {
-            Operation::StopPublication { record, version: view.version, reason: reason.clone() }
-        }),
+        RecordCommand::Step(command) => steps::run(command, city),
     }
 }
 
@@ -324,13 +242,18 @@ pub(crate) fn countersign(city: &City, records: &[RecordId], signer: &Signer) ->
     Ok(filed)
 }
 
-/// Approves what waits for approval: a step to amend, revoke, suspend or resume, else the record itself.
+/// Approves what waits for approval.
 pub(crate) fn approval(record: RecordId, view: &RecordView) -> Operation {
-    let (version, header_digest) = match &view.pending {
+    let (version, header_digest) = waiting(view);
+    Operation::Countersign { record, version, header_digest }
+}
+
+/// Version and digest of what waits for approval: a step to amend, revoke, suspend and so on, else the record itself.
+fn waiting(view: &RecordView) -> (u32, Digest) {
+    match &view.pending {
         Some(pending) => (pending.version, pending.digest),
         None => (view.version, view.header_digest),
-    };
-    Operation::Countersign { record, version, header_digest }
+    }
 }
 
 impl Signer {
@@ -361,21 +284,6 @@ impl Signer {
         })?;
         ring.secret(entry)
     }
-}
-
-/// One step on one record, as it is now.
-fn step(
-    city: &City,
-    record: &RecordId,
-    signer: &Signer,
-    operation: impl Fn(&RecordView) -> Operation,
-) -> CliResult {
-    let (client, genesis, ring) = (city.client()?, city.genesis()?, city.ring()?);
-    let view: RecordView = client.get(&paths::record(record))?;
-    shown_header(&view)?;
-    let secret = signer.secret(&ring, &view.agency)?;
-    let submission = filing::sign(&genesis, &secret, vec![(operation(&view), None)], false);
-    report(city, &[filing::file(&client, &genesis, &submission, None, city.manners.timeout)?])
 }
 
 fn report(city: &City, filed: &[Filed]) -> CliResult {

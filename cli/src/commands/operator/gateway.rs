@@ -119,7 +119,7 @@ const VERDICT: Shape = Shape {
 };
 
 const POSSESSION: Shape =
-    Shape { schema: "device-key", columns: &["key", "possession"], id: "key", empty: "" };
+    Shape { schema: "device-key", columns: &["key", "possession"], id: "possession", empty: "" };
 
 pub(crate) fn run(command: GatewayCommand, city: &City) -> CliResult {
     match command {

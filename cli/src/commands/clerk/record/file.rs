@@ -49,7 +49,9 @@ pub(super) fn check(
     let mut failed = None;
     for file in files {
         let types = |known| registered::find(city, &genesis, known, today(&genesis), false);
-        let built = build(&genesis, &types, &ring, file, key, idempotency, None)
+        let known =
+            Known { genesis: &genesis, types: &types, record: &|id| header_of(city, id), ring: &ring };
+        let built = build(&known, file, key, idempotency, None)
             .and_then(|built| entitled(&ring, key, &built.1).map(|()| built));
         match built {
             Ok((_, header, _, _)) => {
@@ -90,18 +92,37 @@ fn entitled(ring: &KeyRing, key: Option<&str>, header: &Header) -> CliResult {
 
 type Built = (Rc<SecretKey>, Header, Body, OrgId);
 
+/// What a record is judged by.
+struct Known<'a> {
+    genesis: &'a Genesis,
+    /// Registered types.
+    types: &'a dyn Fn(TypeKey) -> CliResult<RegisteredType>,
+    /// Headers of records that others are about.
+    record: &'a dyn Fn(&RecordId) -> CliResult<Header>,
+    ring: &'a KeyRing,
+}
+
+/// The header of a record as a node shows it.
+fn header_of(city: &City, record: &RecordId) -> CliResult<Header> {
+    shown_header(&city.client()?.get(&paths::record(record))?)
+}
+
 fn build(
-    genesis: &Genesis,
-    types: &dyn Fn(TypeKey) -> CliResult<RegisteredType>,
-    ring: &KeyRing,
+    known: &Known<'_>,
     file: &Path,
     key: Option<&str>,
     idempotency: Option<&str>,
     before: Option<&Before>,
 ) -> CliResult<Built> {
-    let draft = Draft::parse(&file.display().to_string(), &files::read(file)?)?;
+    let Known { genesis, ring, .. } = known;
+    let mut draft = Draft::parse(&file.display().to_string(), &files::read(file)?)?;
     if let Some(before) = before {
         draft.follows(&file.display().to_string(), &before.header)?;
+    }
+    match (draft.target().transpose()?, before) {
+        (Some(_), Some(before)) => draft.concern(&before.header),
+        (Some(target), None) => draft.concern(&(known.record)(&target)?),
+        (None, _) => {}
     }
     let agency = match (&draft.agency, key, before) {
         (_, _, Some(before)) => before.header.agency.to_string(),
@@ -122,7 +143,8 @@ fn build(
     let agency: OrgId = agency.parse()?;
     let office = Office { agency: agency.clone(), dedupe: dedupe.secret(), officers };
     let catalogue = Catalogue::of(genesis)?;
-    let (header, body) = draft.build(&catalogue, types, &office, idempotency, before, today(genesis))?;
+    let (header, body) =
+        draft.build(&catalogue, known.types, &office, idempotency, before, today(genesis))?;
     Ok((ring.secret(entry)?, header, body, agency))
 }
 
@@ -154,7 +176,8 @@ pub(super) fn submit(
 ) -> CliResult {
     let (genesis, ring) = (city.genesis()?, city.ring()?);
     let types = |known| registered::find(city, &genesis, known, today(&genesis), true);
-    let (secret, header, body, agency) = build(&genesis, &types, &ring, file, key, idempotency, None)?;
+    let known = Known { genesis: &genesis, types: &types, record: &|id| header_of(city, id), ring: &ring };
+    let (secret, header, body, agency) = build(&known, file, key, idempotency, None)?;
     city.out.done(format!("checked against the rules of {}", header.record_type));
     let home =
         (!header.class.body_is_shared()).then(|| home_of(&genesis, &agency.to_string())).transpose()?;
@@ -207,7 +230,8 @@ pub(super) fn amend(
     let view: RecordView = client.get(&paths::record(record))?;
     let before = Before { header: shown_header(&view)? };
     let types = |known| registered::find(city, &genesis, known, today(&genesis), true);
-    let (secret, header, body, agency) = build(&genesis, &types, &ring, file, key, None, Some(&before))?;
+    let known = Known { genesis: &genesis, types: &types, record: &|id| header_of(city, id), ring: &ring };
+    let (secret, header, body, agency) = build(&known, file, key, None, Some(&before))?;
     let home =
         (!header.class.body_is_shared()).then(|| home_of(&genesis, &agency.to_string())).transpose()?;
     let steps = vec![(Operation::Amend { header: Box::new(header), reason }, Some(body))];

@@ -213,6 +213,16 @@ fn short(standing: &StandingView) -> String {
     }
 }
 
+/// Whose key gives an approval, as the command takes it. Members of the council are of several agencies.
+fn signer_of(missing: &str) -> String {
+    match missing {
+        "second_clerk" => "--role clerk --nth 2".to_owned(),
+        "second_admin" => "--role agency_admin --nth 2".to_owned(),
+        council if council.starts_with("council_member") => "--key NAME".to_owned(),
+        role => format!("--role {role}"),
+    }
+}
+
 /// Says what the table cannot: what waits for whom, and why there is no body.
 fn explain_view(city: &City, view: &RecordView) {
     let waits = view.pending.as_ref().map(|pending| (pending.operation.as_str(), &pending.missing));
@@ -220,8 +230,9 @@ fn explain_view(city: &City, view: &RecordView) {
     if let Some((step, missing)) = waits {
         let roles: Vec<&str> = missing.iter().map(String::as_str).collect();
         city.out.say(format!("  The step to {step} waits for approval by: {}", roles.join(", ")));
-        if let Some(role) = roles.first() {
-            city.out.say(format!("  Approve it: city record countersign {} --role {role}", view.record));
+        if let Some(missing) = roles.first() {
+            let signer = signer_of(missing);
+            city.out.say(format!("  Approve it: city record countersign {} {signer}", view.record));
         }
     }
     if view.body_elsewhere {
