@@ -10,7 +10,7 @@ use std::process::Command;
 /// As [`interpreter`].
 pub fn judges() -> Result<PathBuf, String> {
     // The name changes with the list.
-    interpreter("judges-5", &Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign/requirements.txt"))
+    interpreter("judges-6", &Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign/requirements.txt"))
 }
 
 /// An interpreter with what the requirements name, made once per machine under this name, or why there is none.
