@@ -359,12 +359,25 @@ impl Cluster {
     /// # Panics
     /// When it cannot be made.
     pub fn made() -> Self {
+        Self::made_with(&[])
+    }
+
+    /// The same, by programs with something more in their environment.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn made_with(env: &[(&str, &str)]) -> Self {
         let turn = turn();
         let dir = tempfile::tempdir().expect("a folder for tests");
         let root = dir.path().join("net");
         let base = free_ports().to_string();
-        run_city(dir.path(), &["devnet", "up", "--base-port", &base, "--dir", path(&root)], Stdio::null());
-        run_city(dir.path(), &["devnet", "down", "--dir", path(&root)], Stdio::null());
+        run_city(
+            dir.path(),
+            &["devnet", "up", "--base-port", &base, "--dir", path(&root)],
+            env,
+            Stdio::null(),
+        );
+        run_city(dir.path(), &["devnet", "down", "--dir", path(&root)], env, Stdio::null());
         let list = std::fs::read_to_string(root.join("devnet.toml")).expect("a list of validators");
         let list: toml::Table = toml::from_str(&list).expect("a list of validators");
         let mut nodes = Vec::new();
@@ -636,12 +649,13 @@ fn path(path: &Path) -> &str {
 ///
 /// # Panics
 /// When it fails.
-pub fn run_city(dir: &Path, args: &[&str], stdin: Stdio) -> Output {
+pub fn run_city(dir: &Path, args: &[&str], env: &[(&str, &str)], stdin: Stdio) -> Output {
     let output = Command::new(program("city"))
         .args(["--no-input"])
         .args(args)
         .env("CITY_CONFIG", dir.join("contexts.toml"))
         .env("HOME", dir)
+        .envs(env.iter().copied())
         .current_dir(dir)
         .stdin(stdin)
         .output()

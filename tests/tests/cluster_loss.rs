@@ -114,7 +114,7 @@ fn four_separately_made_parts_form_one_network() {
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../genesis/example-city.toml");
     let draft = root.join("draft.toml");
-    let run = |args: &[&str]| run_city(&root, args, Stdio::null());
+    let run = |args: &[&str]| run_city(&root, args, &[], Stdio::null());
     run(&["genesis", "new", "--network", "four-parts", "--from", &text(&example), "--out", &text(&draft)]);
     let seats = seats(&toml::from_str(&std::fs::read_to_string(&draft).unwrap()).unwrap());
     assert_eq!(seats.len(), 4, "the sample city has four validators");

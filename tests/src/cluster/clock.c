@@ -1,4 +1,4 @@
-/* Moves the wall clock of a program ahead by AHEAD_S seconds and leaves its monotonic clock alone. Loaded with LD_PRELOAD.
+/* Moves the wall clock of a program by SHIFT_S seconds and leaves its monotonic clock alone. Loaded with LD_PRELOAD.
    libfaketime does as much, and never returns from its first call in a program whose allocator asks for the time: it
    allocates before it can answer. This asks the kernel. */
 
@@ -9,7 +9,7 @@
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
   long failed = syscall(SYS_clock_gettime, clock, now);
-  if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += AHEAD_S;
+  if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += SHIFT_S;
   return (int)failed;
 }
 
