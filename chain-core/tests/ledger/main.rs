@@ -32,6 +32,7 @@ mod sensor_vectors;
 mod state_proof;
 mod state_tree;
 mod station;
+mod steps;
 mod story;
 mod streams;
 mod subjects;

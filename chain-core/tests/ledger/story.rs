@@ -4,10 +4,7 @@ use chain_core::build::{self, Filed, Filing};
 use chain_core::crypto::Digest;
 use chain_core::execute::GenesisState;
 use chain_core::id::RecordId;
-use chain_core::operation::{
-    AmendReason, DisputeOutcome, Effect, EraseGround, Operation, Remedy, RepairOutcome, ReviewOutcome,
-    RevokeReason,
-};
+use chain_core::operation::{AmendReason, DisputeOutcome, Operation, Remedy};
 use chain_core::record::governance::{BasisDetails, MemberDetails};
 use chain_core::record::{BasisRef, Class, Details, RecordType, SubjectKind};
 use chain_core::state::RecordHead;
@@ -20,6 +17,7 @@ use crate::city::{
 };
 use crate::governance::proven;
 use crate::station;
+use crate::steps::{self, Of};
 use crate::validators::genesis_of;
 
 /// The agency of the records, another one, and the one that opens reviews.
@@ -531,44 +529,15 @@ impl Story {
 
     /// A step on the record that files nothing.
     fn operation(&self, operation: &str, version: u32) -> Operation {
-        let record = self.record;
-        let reason = "file_7".to_owned();
-        match operation {
-            "countersign" => {
-                let header_digest = self.city.head(record).current.header_digest;
-                Operation::Countersign { record, version, header_digest }
-            }
-            "reject" => Operation::Reject { record, version, header_digest: None, reason },
-            "withdraw" => Operation::Withdraw { record, version },
-            "suspend" => Operation::Suspend { record, version, until: None, reason },
-            "resume" => Operation::Resume { record, version },
-            "dispute_decide" => {
-                let (outcome, carries) = (DisputeOutcome::Dismissed, Remedy::None);
-                Operation::DisputeDecide { record, version, outcome, carries, reasons: reason }
-            }
-            "review_open" => Operation::ReviewOpen { record, version, file_no: reason },
-            "review_decide" => {
-                let (outcome, carries) = (ReviewOutcome::Upheld, Remedy::None);
-                Operation::ReviewDecide { record, version, outcome, carries, order_no: reason }
-            }
-            "repair_decide" => {
-                let case = self.application.unwrap_or(RecordId::new(Digest::ZERO));
-                let outcome = RepairOutcome::Granted;
-                Operation::RepairDecide { record, version, case, outcome, reasons: reason }
-            }
-            "repair_undo" => Operation::RepairUndo { record, version, reason },
-            "revoke" | "invalidate" => {
-                let (why, effect) = (RevokeReason::Unlawful, Effect::FromNow);
-                Operation::Revoke { record, version, reason: why, effect, note: String::new() }
-            }
-            "stop_publication" => Operation::StopPublication { record, version, reason },
-            "seal" => Operation::Seal { record, version },
-            "erase" => Operation::Erase { record, version, ground: EraseGround::Court, note: String::new() },
-            "hold" => Operation::Hold { record, version, order_no: reason, until: date("2027-09-01") },
-            "release_hold" => Operation::ReleaseHold { record, version, order_no: reason },
-            "annotate" => Operation::Annotate { record, version, text: reason },
-            _ => panic!("no step of its own: {operation}"),
-        }
+        let header_digest = self.city.ledger.head(&self.record).map(|head| head.current.header_digest);
+        let of = Of {
+            record: self.record,
+            version,
+            header_digest: header_digest.unwrap_or(Digest::ZERO),
+            application: self.application,
+            hold_until: date("2027-09-01"),
+        };
+        steps::operation(operation, &of)
     }
 
     /// A step of the table, as a post would send it.

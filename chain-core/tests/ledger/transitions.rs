@@ -1,7 +1,7 @@
 //! Every step by every role of every agency in every status, as the table of steps (`docs/lifecycle.csv`) says and not
 //! otherwise: for a record of each life, through the real executor.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chain_core::code::{Code, Refusal};
 use chain_core::operation::{EraseGround, Operation};
@@ -9,117 +9,19 @@ use chain_core::state::RecordHead;
 
 use crate::city::{Accepted, approval};
 use crate::official_data;
+use crate::steps::{Cell, Post, Row, Table, Whose, reasons};
 use crate::story::{Life, STATUSES, Story, actors, agency_of, approves, words_of};
 
-/// A row of the table of steps.
-#[derive(Clone, Debug)]
-struct Row {
-    from: Vec<String>,
-    to: String,
-    flags: String,
-    by: Vec<String>,
-    whose: String,
-    agreed_by: Vec<String>,
-}
-
-/// The table, by operation and life.
-struct Table(BTreeMap<(String, String), Row>);
-
-impl Table {
-    fn read() -> Self {
-        let text = include_str!("../../../docs/lifecycle.csv");
-        let mut lines = text.lines();
-        assert_eq!(lines.next(), Some("operation,lives,from,to,flags,by,whose,agreed_by"));
-        let mut rows = BTreeMap::new();
-        for line in lines {
-            let cells: Vec<&str> = line.split(',').collect();
-            let [operation, lives, from, to, flags, by, whose, agreed_by] = cells[..] else {
-                panic!("{line}");
-            };
-            let words = |cell: &str| cell.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-            let row = Row {
-                from: words(from),
-                to: to.to_owned(),
-                flags: flags.to_owned(),
-                by: words(by),
-                whose: whose.to_owned(),
-                agreed_by: words(agreed_by),
-            };
-            for life in lives.split_whitespace() {
-                let before = rows.insert((operation.to_owned(), life.to_owned()), row.clone());
-                assert!(before.is_none(), "two rows for {operation} in the life {life}");
-            }
-        }
-        Self(rows)
-    }
-
-    fn row(&self, operation: &str, life: Life) -> Option<&Row> {
-        let key = |name: &&str| (operation.to_owned(), (*name).to_owned());
-        life.names().iter().rev().find_map(|name| self.0.get(&key(name)))
-    }
-
-    fn operations(&self) -> BTreeSet<&str> {
-        self.0.keys().map(|(operation, _)| operation.as_str()).collect()
-    }
-}
-
-fn is_of(whose: &str, post: &str) -> bool {
-    matches!(
-        (whose, agency_of(post)),
-        ("any", Some(_)) | ("own" | "own_or_reviewer", Some("A1")) | ("own_or_reviewer", Some("N"))
-    )
-}
-
-/// Why a cell is refused: every reason that applies. None where the table allows the step.
-fn reasons(row: Option<&Row>, life: Life, operation: &str, status: &str, post: &str) -> Vec<Code> {
-    let mut reasons = Vec::new();
-    if agency_of(post).is_none() && post != "D1/key1" {
-        return vec![Code::UnknownAuthor];
-    }
-    let fits_status = row.is_some_and(|row| {
-        let any = row.from == ["any"] && !["erased", "superseded"].contains(&status);
-        any || row.from.iter().any(|from| from == status)
-    });
-    if !fits_status {
-        reasons.extend([Code::BadState, Code::VersionConflict]);
-        reasons.extend(match operation {
-            "submit" => Some(Code::IdempotencyConflict),
-            "amend" => Some(Code::NotAmendable),
-            // Neither members nor cases are objected to.
-            "dispute_open" | "repair_apply" => Some(Code::ReferenceNotFound),
-            "repair_decide" => Some(Code::MissingEvidence),
-            _ => None,
-        });
-        if operation == "repair_apply" {
-            reasons.extend([Code::RepairExcluded, Code::ClassNotPermitted]);
-        }
-    }
-    let Some(row) = row else {
-        reasons.extend([Code::RoleNotAllowed, Code::AgencyNotCompetent, Code::SamePerson]);
-        return reasons;
+/// A post of the story, as the table sees it.
+fn post_of(life: Life, name: &str) -> Post {
+    let whose = match agency_of(name) {
+        Some("A1") => Whose::Own,
+        Some("N") => Whose::Reviewer,
+        Some(_) => Whose::Other,
+        None if name == "D1/key1" => Whose::Nobody,
+        None => Whose::Stranger,
     };
-    let words = words_of(life, post);
-    let approver = row.by == ["type"];
-    let fits_role = if approver {
-        life.approvals().iter().any(|wanted| words.contains(wanted)) && post != life.submitter()
-    } else {
-        row.by.iter().any(|by| words.contains(&by.as_str()))
-    };
-    if !fits_role {
-        reasons.push(Code::RoleNotAllowed);
-        if approver && post == life.submitter() {
-            reasons.push(Code::SamePerson);
-        }
-        // A penalty names the clerk who files it among its officers.
-        if life == Life::Penalty && ["submit", "amend"].contains(&operation) {
-            reasons.push(Code::OfficersRequired);
-        }
-    }
-    // Without a review nobody is its reviewer.
-    if !is_of(&row.whose, post) || (!fits_status && !is_of("own", post)) {
-        reasons.push(Code::AgencyNotCompetent);
-    }
-    reasons
+    Post { whose, words: words_of(life, name), filed_it: name == life.submitter() }
 }
 
 /// What a step did, once all who must agree have agreed.
@@ -159,14 +61,16 @@ fn play(
     count: &mut Count,
     wrong: &mut Vec<String>,
 ) {
-    let row = table.row(operation, life);
+    let row = table.row(operation, life.names());
     let mut stage = Story::at(life, status, operation);
     let mut taken: Option<String> = None;
     for post in actors() {
         let what = format!("{life:?} {status}: {operation} by {post}");
         let (step, body) = stage.step(operation, &post);
         let got = stage.city.judge(&post, step, body);
-        let reasons = reasons(row, life, operation, status, &post);
+        let (approvals, names_officers) = (life.approvals(), life == Life::Penalty);
+        let cell = Cell { operation, status, approvals, names_officers };
+        let reasons = reasons(row, cell, &post_of(life, &post));
         match &got {
             Ok(_) if reasons.is_empty() => {
                 count.begun += 1;
@@ -285,7 +189,7 @@ fn every_cell_of_the_table_of_steps_is_as_it_says() {
 fn what_holds_ends_with_the_day_that_it_was_to_end_and_nothing_else_does() {
     let table = Table::read();
     for life in [Life::ListEntry, Life::Decision] {
-        let row = table.row("expire", life).unwrap();
+        let row = table.row("expire", life.names()).unwrap();
         let others = life.statuses().iter().filter(|status| !["expired", "superseded"].contains(status));
         for status in others {
             let what = format!("{life:?} {status}");
