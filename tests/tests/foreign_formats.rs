@@ -154,7 +154,7 @@ fn other_peoples_software_accepts_what_is_exported() {
         String::from_utf8(output.stdout).unwrap()
     };
     // One alert is in effect, its update; five releases of one process; the alert as an entity.
-    assert_eq!(judge(), "compiled ocds-213czf-000-00001: tender, awards, contracts\njudged 7\n");
+    assert_eq!(judge(), "compiled ocds-213czf-000-00001: planning, tender, awards, contracts\njudged 7\n");
     // The judges object where there is something to object to.
     for (path, from, to) in [
         (&releases, "\"procurementMethod\": \"open\"", "\"procurementMethod\": \"whoever\""),
