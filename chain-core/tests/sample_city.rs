@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use chain_core::genesis::{Draft, LegalBasisEntry};
+use chain_core::record::RecordType;
 
 const EXAMPLE: &str = include_str!("../../genesis/example-city.toml");
 
@@ -59,5 +60,26 @@ fn codes_of_the_agencies_have_valid_check_characters() {
         let (sum, _) =
             values[..17].iter().fold((0, 1), |(sum, weight), value| (sum + value * weight, weight * 3 % 31));
         assert_eq!(values[17], (31 - sum % 31) % 31, "{code}");
+    }
+}
+
+#[test]
+fn every_type_can_be_filed_by_an_agency_under_a_legal_basis() {
+    let draft = draft();
+    let document = draft.document();
+    let filed: BTreeSet<&str> =
+        document.agencies.iter().flat_map(|agency| agency.types.iter().map(String::as_str)).collect();
+    let permitted: BTreeSet<&str> = document
+        .legal_bases
+        .iter()
+        .flat_map(|basis| basis.permits.types.iter().map(String::as_str))
+        .collect();
+    // The ledger itself records gaps.
+    let core = RecordType::ALL.iter().filter(|one| !one.is_governance() && **one != RecordType::SensorGap);
+    let core = core.map(|one| one.name().to_owned());
+    let registered = document.registered_types.iter().map(|one| one.key.as_str().to_owned());
+    for name in core.chain(registered) {
+        assert!(filed.contains(name.as_str()), "no agency files {name}");
+        assert!(permitted.contains(name.as_str()), "no legal basis permits {name}");
     }
 }
