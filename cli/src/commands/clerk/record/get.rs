@@ -286,6 +286,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whoever_must_approve_is_named_as_the_command_takes_it() {
+        let named = ["second_clerk", "second_admin", "council_member x2", "supervisor"].map(signer_of);
+        let want = ["--role clerk --nth 2", "--role agency_admin --nth 2", "--key NAME", "--role supervisor"];
+        assert_eq!(named, want);
+    }
+
+    #[test]
     fn a_view_says_what_it_waits_for() {
         let shown = record_json(&view(json!({
             "operation": "amend", "version": 4, "digest": "cd".repeat(32), "missing": ["clerk"], "signers": [],
