@@ -6,7 +6,7 @@
 //!
 //! `figures` says what is measured, `load` how; `network` owns the processes, `city` makes the records.
 //! `leader_faults`, `outage` and `slow` measure what happens when something is done to the validators, `ledger` what a
-//! ledger of many records costs.
+//! ledger of many records costs, `rules` what judging one record does, `lives` what one step does that moves many others.
 
 mod city;
 mod client;
@@ -15,12 +15,14 @@ mod figures;
 mod leader_faults;
 mod ledger;
 mod limits;
+mod lives;
 mod load;
 mod machine;
 mod network;
 mod options;
 mod outage;
 mod output;
+mod rules;
 mod slow;
 mod stats;
 mod stop;

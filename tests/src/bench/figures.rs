@@ -16,7 +16,7 @@ use super::network::Network;
 use super::options::{Figure, Options, Trial};
 use super::outage::outage;
 use super::output::{Row, Table};
-use super::{BenchResult, ledger, slow, stop};
+use super::{BenchResult, ledger, lives, rules, slow, stop};
 use crate::cluster::Cluster;
 
 /// Records of one transaction in the second kind of load.
@@ -61,12 +61,17 @@ fn tried(trial: &Trial) -> BenchResult<Table> {
         }
         Trial::Slow(options) => slow::measure(options)?,
         Trial::Ledger { records } => ledger::measure(*records)?,
+        Trial::Rules => rules::measure()?,
+        Trial::Lives { records } => lives::measure(*records)?,
     };
-    let each = if matches!(trial, Trial::Ledger { .. }) { "a hundred" } else { "one" };
-    let setting = vec![
-        ("nodes", "4 validators and the clients on this machine".to_owned()),
-        ("records", format!("egov.doc_fingerprint, class P0, {each} a signature")),
-    ];
+    let nodes = "4 validators and the clients on this machine";
+    let (nodes, records) = match trial {
+        Trial::Rules => ("none: one thread of this program", "of the sample city"),
+        Trial::Lives { .. } => (nodes, "credit.measure and egov.doc_fingerprint, a hundred a signature"),
+        Trial::Ledger { .. } => (nodes, "egov.doc_fingerprint, class P0, a hundred a signature"),
+        _ => (nodes, "egov.doc_fingerprint, class P0, one a signature"),
+    };
+    let setting = vec![("nodes", nodes.to_owned()), ("records", records.to_owned())];
     Ok(Table { machine: Machine::here(), setting, rows })
 }
 

@@ -59,7 +59,8 @@ impl Limits {
     }
 }
 
-fn verify_rate(threads: usize) -> u64 {
+/// Signatures that so many threads verify a second.
+pub(super) fn verify_rate(threads: usize) -> u64 {
     let secret = SecretKey::from_seed([7; 32]);
     let counted: u64 = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)

@@ -39,6 +39,8 @@ pub enum Figure {
 /// city-bench outage --minutes 10
 /// city-bench slow
 /// city-bench ledger --records 1000000
+/// city-bench rules
+/// city-bench lives --records 10000
 /// ```
 #[derive(Clone, Debug, Parser)]
 #[command(name = "city-bench", version, verbatim_doc_comment, args_conflicts_with_subcommands = true)]
@@ -126,6 +128,14 @@ pub enum Trial {
         /// How many
         #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
         records: u64,
+    },
+    /// Judge records of core types by their rules and bodies by their schemas: time for each beside a signature
+    Rules,
+    /// End a record on which many others rest, and erase many bodies: blocks, time, and what others notice
+    Lives {
+        /// How many rest on it, and how many bodies
+        #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+        records: u32,
     },
     /// One validator crashed, frozen, starved or with a slow disk: records a second over a tour of leaders
     Slow(SlowOptions),

@@ -11,6 +11,7 @@ use chain_core::operation::{AmendReason, Operation};
 use chain_core::record::governance::{MemberDetails, NewKey, Possession, Role};
 use chain_core::record::{Class, Details, RecordType, SubjectKind};
 use chain_core::transaction::Body;
+use city_tests::acts::{self, attachment, fingerprint, organisation, origin, text};
 use serde_json::{Value, json};
 
 use crate::steps::{self, Of, Whose};
@@ -406,7 +407,7 @@ impl<'a> Story<'a> {
                 let first = clerks.into_iter().find(|one| *one == author).unwrap_or(clerks[0]);
                 let second = if first == clerks[1] { clerks[0] } else { clerks[1] };
                 filing.officers = vec![first, second];
-                (self.penalty(&key_of(self.number)), "violation_type")
+                (acts::penalty(&key_of(self.number), &self.town.own, self.decided()), "violation_type")
             }
             Life::Decision => (self.decision(), "title"),
             Life::Objection => (self.objection_body(self.begun.base.expect("a base")), "statement"),
@@ -480,17 +481,6 @@ impl<'a> Story<'a> {
         (operation, body)
     }
 
-    fn penalty(&self, number: &str) -> Value {
-        let decided = self.decided();
-        json!({
-            "subject": organisation(), "decision_no": number, "violation_type": text("未按规定公示"),
-            "facts": text("经查明，当事人存在上述行为。"), "penalty_kinds": ["fine"], "content": text("罚款"),
-            "severity": "ordinary", "procedure": "ordinary", "hearing": "not_required", "decided_on": decided,
-            "publish_from": decided, "publish_min_until": decided.add_months(3), "publish_until": decided.add_months(12),
-            "issuer": self.town.own, "data_source": self.town.own, "origin": origin(),
-        })
-    }
-
     fn decision(&self) -> Value {
         let decided = self.decided();
         json!({
@@ -524,30 +514,4 @@ fn filed(filing: &Filing<'_>, body: &Value) -> Filed {
 
 fn key_of(number: usize) -> String {
     format!("示例〔2026〕{number}号")
-}
-
-fn fingerprint() -> Value {
-    json!({
-        "sha256": Digest::tagged(b"deed", &[]), "size": 4096, "media_type": "application/pdf", "purpose": "evidence",
-        "custody": text("由当事人提交"), "origin": origin(),
-    })
-}
-
-fn organisation() -> Value {
-    json!({ "id": "uscc:91440300100012316L", "kind": "organisation", "name": "示例有限公司" })
-}
-
-fn attachment(class: &str) -> Value {
-    json!({
-        "sha256": Digest::tagged(b"file", &[]), "size": 1024, "media_type": "application/pdf", "name": "file.pdf",
-        "class": class,
-    })
-}
-
-fn origin() -> Value {
-    json!({ "system": "counter", "method": "manual" })
-}
-
-fn text(text: &str) -> Value {
-    json!([{ "lang": "zh-Hans", "text": text }])
 }
