@@ -308,6 +308,10 @@ pub enum Unreached {
 /// `deliver` waits while the peer's allowance is used up, so that reading from its stream stops and TCP
 /// pushes back; other peers are not affected.
 pub trait Inbox: Send + Sync + 'static {
+    /// The network by which to answer what comes in here. Called once and before everything else: whoever is told of a
+    /// connection greets the peer once, and a greeting that finds no network is lost for as long as the connection stands.
+    fn attached(&self, network: Arc<dyn Network>);
+
     /// A verified connection stands (HELLO checked both ways). Called once per connection, after the last
     /// `disconnected` of the same peer.
     fn connected(&self, peer: ValidatorIx);

@@ -20,7 +20,6 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
 use std::time::Duration;
 
 use chain_core::code::{Code, Refusal};
@@ -281,7 +280,7 @@ impl Peering {
                 "`p2p.addresses` names no validator that the ledger knows; its address is not used"
             );
         }
-        let (inbox, epoch) = (running.inbox(&directory), directory.committee.epoch());
+        let inbox = running.inbox(&directory);
         let failer = running.failer();
         let config = NetworkConfig {
             listen: self.listen.clone(),
@@ -292,9 +291,7 @@ impl Peering {
             process: self.process,
             on_failure: Box::new(move |detail| failer(Refusal::new(Code::Internal, detail))),
         };
-        let network = network::start(config, inbox).await?;
-        running.attach(Arc::new(network.clone()), epoch);
-        Ok(network)
+        network::start(config, inbox).await
     }
 }
 

@@ -152,6 +152,8 @@ pub async fn start(config: NetworkConfig, inbox: Arc<dyn Inbox>) -> Result<Netwo
     });
     let (commands, queue) = mpsc::channel(COMMANDS_MAX);
     let hub = Hub::new(swarm, Arc::clone(&shared), targets, queue, commands.downgrade());
+    let handle = NetworkHandle { shared, commands, listening };
+    handle.shared.inbox.attached(Arc::new(handle.clone()));
     let task = tokio::spawn(hub.run());
     tokio::spawn(async move {
         if let Err(error) = task.await
@@ -160,7 +162,7 @@ pub async fn start(config: NetworkConfig, inbox: Arc<dyn Inbox>) -> Result<Netwo
             on_failure(format!("the network task failed: {error}"));
         }
     });
-    Ok(NetworkHandle { shared, commands, listening })
+    Ok(handle)
 }
 
 impl std::fmt::Debug for NetworkHandle {

@@ -11,7 +11,6 @@ use chain_core::code::{Code, Refusal};
 use chain_core::committee::Validator;
 use chain_core::crypto::{PublicKey, SecretKey};
 use chain_core::genesis::{self, Genesis, KeyRole};
-use chain_core::id::Epoch;
 use chain_core::read::Reader;
 use chain_core::subject::SubjectKey;
 use chain_core::vrf::VrfSecret;
@@ -31,7 +30,7 @@ use crate::eraser::Eraser;
 use crate::executor::{Executor, QUEUE_MAX};
 use crate::handle::NodeHandle;
 use crate::keys::{read_key, read_passphrase};
-use crate::link::{Inbox, Network};
+use crate::link::Inbox;
 use crate::local::Local;
 use crate::restoring;
 use crate::snapshots::Snapshots;
@@ -184,11 +183,6 @@ impl Running {
     pub fn start(setup: Setup) -> Result<Self, Refusal> {
         let prepared = Prepared::open(setup)?;
         prepared.run()
-    }
-
-    /// Attaches the network of an epoch.
-    pub fn attach(&self, network: Arc<dyn Network>, epoch: Epoch) {
-        self.core.attach(network, epoch);
     }
 
     /// A network's way in, in the epoch of its directory: who has which index there must be who has it here.

@@ -417,7 +417,7 @@ impl Core {
 
     /// Attaches the network of an epoch, in place of the one before. With the first one this node begins to tell its
     /// peers how it is.
-    pub fn attach(self: &Arc<Self>, network: Arc<dyn Network>, epoch: Epoch) {
+    pub(crate) fn attach(self: &Arc<Self>, network: Arc<dyn Network>, epoch: Epoch) {
         *self.network.write().unwrap_or_else(PoisonError::into_inner) = Some((epoch, network));
         self.talking.call_once(|| {
             self.runtime.spawn(talk(Arc::downgrade(self)));
@@ -557,6 +557,10 @@ impl CoreInbox {
 }
 
 impl Inbox for CoreInbox {
+    fn attached(&self, network: Arc<dyn Network>) {
+        self.core.attach(network, self.epoch);
+    }
+
     fn connected(&self, peer: ValidatorIx) {
         self.core.inputs.push(Input::Connected { epoch: self.epoch, peer });
         self.core.checkpoints.greet(&self.core, peer);

@@ -21,7 +21,7 @@ use super::stranger::{Treatment, knock};
 use super::test_support::secret;
 use super::{NetworkConfig, NetworkHandle, start};
 use crate::epoch::Directory;
-use crate::link::{Frame, Inbox, Network as _, SyncRequest, SyncResponse, SyncedBatch};
+use crate::link::{Frame, Inbox, Network, SyncRequest, SyncResponse, SyncedBatch};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -54,6 +54,7 @@ fn committee() -> Arc<Committee> {
 
 #[derive(Debug)]
 enum Heard {
+    Attached,
     Up(ValidatorIx),
     Down(ValidatorIx),
     Frame(ValidatorIx, Frame),
@@ -68,6 +69,10 @@ struct Letterbox {
 }
 
 impl Inbox for Letterbox {
+    fn attached(&self, _: Arc<dyn Network>) {
+        let _ = self.heard.send(Heard::Attached);
+    }
+
     fn connected(&self, peer: ValidatorIx) {
         let _ = self.heard.send(Heard::Up(peer));
     }
@@ -233,6 +238,19 @@ fn committed(frame: &Frame) -> u64 {
             other => panic!("{other:?}"),
         },
         other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inbox_has_its_network_before_it_hears_of_anybody() {
+    let committee = committee();
+    let mut hosts = Vec::new();
+    for n in 0..4 {
+        hosts.push(host(&committee, n).await);
+    }
+    for (n, host) in hosts.iter_mut().enumerate() {
+        assert!(matches!(host.next().await, Heard::Attached), "host {n}");
+        host.all_up((0..4).filter(|other| *other != n)).await;
     }
 }
 

@@ -20,7 +20,7 @@ use super::fetch::{self, Fetched, Source};
 use super::verify::Trust;
 use crate::config::{Config, P2p};
 use crate::epoch::{Directory, Part};
-use crate::link::{Frame, Inbox, SyncRequest, SyncResponse};
+use crate::link::{Frame, Inbox, Network, SyncRequest, SyncResponse};
 use crate::network::{self, NetworkConfig, NetworkHandle};
 use crate::refill::{Refill, Refilled};
 use crate::restoring::{Reached, replace};
@@ -62,6 +62,8 @@ struct Asking {
 }
 
 impl Inbox for Asking {
+    fn attached(&self, _: Arc<dyn Network>) {}
+
     fn connected(&self, _: ValidatorIx) {}
 
     fn disconnected(&self, _: ValidatorIx) {}

@@ -314,7 +314,7 @@ impl City {
             .collect();
         let port = Port { me, wires: self.wires.clone(), outgoing, runtime: self.runtime.handle().clone() };
         let directory = running.directory().unwrap();
-        running.attach(Arc::new(port), directory.committee.epoch());
+        running.inbox(&directory).attached(Arc::new(port));
         self.wires.inboxes.lock().unwrap()[ix] = Some(running.inbox(&directory));
         let others: Vec<ValidatorIx> =
             self.indices().filter(|other| self.nodes[other.index()].is_some()).collect();
