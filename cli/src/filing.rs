@@ -82,7 +82,7 @@ pub(crate) fn file(
 }
 
 /// Waits until the node that is asked everything else has executed what an agency's own node has: what is asked next, by
-/// this command or the next one, is about it. One that lags for longer will say itself that it does not know the record.
+/// this command or the next one, is about it. One that lags for longer, or does not answer, will say so itself.
 fn wait_elsewhere(client: &Client, height: Height, deadline: std::time::Instant) {
     let lags = || match client.get::<NodeStatus>(paths::STATUS) {
         Ok(status) => status.executed < height,

@@ -213,12 +213,12 @@ fn short(standing: &StandingView) -> String {
     }
 }
 
-/// Whose key gives an approval, as the command takes it. Members of the council are of several agencies.
+/// Whose key gives an approval, as the command takes it. Notaries and members of the council are of other agencies.
 fn signer_of(missing: &str) -> String {
     match missing {
         "second_clerk" => "--role clerk --nth 2".to_owned(),
         "second_admin" => "--role agency_admin --nth 2".to_owned(),
-        council if council.starts_with("council_member") => "--key NAME".to_owned(),
+        other if other == "notary" || other.starts_with("council_member") => "--key NAME".to_owned(),
         role => format!("--role {role}"),
     }
 }
@@ -287,9 +287,15 @@ mod tests {
 
     #[test]
     fn whoever_must_approve_is_named_as_the_command_takes_it() {
-        let named = ["second_clerk", "second_admin", "council_member x2", "supervisor"].map(signer_of);
-        let want = ["--role clerk --nth 2", "--role agency_admin --nth 2", "--key NAME", "--role supervisor"];
-        assert_eq!(named, want);
+        let missing = ["second_clerk", "second_admin", "council_member x2", "notary", "supervisor"];
+        let want = [
+            "--role clerk --nth 2",
+            "--role agency_admin --nth 2",
+            "--key NAME",
+            "--key NAME",
+            "--role supervisor",
+        ];
+        assert_eq!(missing.map(signer_of), want);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use chain_core::api::RecordView;
 use chain_core::date::Date;
 use chain_core::id::RecordId;
 use chain_core::operation::{
-    DisputeOutcome, Effect, EraseGround, Operation, Remedy, RepairOutcome, ReviewOutcome, RevokeReason,
+    DisputeOutcome, Effect, EraseGround, Operation, Remedy, RepairOutcome, ReviewOutcome, RevokeReason, Step,
 };
 use clap::Subcommand;
 
@@ -28,7 +28,7 @@ pub(crate) enum StepCommand {
         #[command(flatten)]
         signer: Signer,
     },
-    /// Take a submitted record back
+    /// Take back what waits for approval, or an open case, as the officer who filed it
     Withdraw {
         /// Its id
         record: RecordId,
@@ -107,7 +107,7 @@ pub(crate) enum StepCommand {
         #[command(flatten)]
         signer: Signer,
     },
-    /// Say what came of a review, as a supervisor
+    /// Say what came of a review, as a supervisor of the record's agency or of the one that opened it (--key)
     DecideReview {
         /// Its id
         record: RecordId,
@@ -207,101 +207,122 @@ pub(crate) enum StepCommand {
 pub(super) fn run(command: StepCommand, city: &City) -> CliResult {
     use StepCommand as Command;
     match command {
-        Command::Reject { record, reason, signer } => step(city, record, signer, "supervisor", |view| {
+        Command::Reject { record, reason, signer } => step(city, record, signer, "supervisor", move |view| {
             let (version, digest) = waiting(view);
-            Operation::Reject { record, version, header_digest: Some(digest), reason: reason.clone() }
+            Operation::Reject { record, version, header_digest: Some(digest), reason }
         }),
-        Command::Withdraw { record, signer } => {
-            step(city, record, signer, "clerk", |view| Operation::Withdraw { record, version: view.version })
-        }
+        Command::Withdraw { record, signer } => step(city, record, signer, "clerk", move |view| {
+            Operation::Withdraw { record, version: taken_back(view) }
+        }),
         Command::Suspend { record, reason, until, signer } => {
-            step(city, record, signer, "supervisor", |view| Operation::Suspend {
+            step(city, record, signer, "supervisor", move |view| Operation::Suspend {
                 record,
                 version: view.version,
                 until,
-                reason: reason.clone(),
+                reason,
             })
         }
-        Command::Resume { record, signer } => step(city, record, signer, "supervisor", |view| {
+        Command::Resume { record, signer } => step(city, record, signer, "supervisor", move |view| {
             Operation::Resume { record, version: view.version }
         }),
         Command::Revoke { record, reason, effect, note, signer } => {
             let reason: RevokeReason = choice("--reason", &reason)?;
             let effect: Effect = choice("--effect", &effect)?;
-            step(city, record, signer, "supervisor", |view| Operation::Revoke {
+            step(city, record, signer, "supervisor", move |view| Operation::Revoke {
                 record,
                 version: view.version,
                 reason,
                 effect,
-                note: note.clone(),
+                note,
             })
         }
         Command::StopPublication { record, reason, signer } => {
-            step(city, record, signer, "supervisor", |view| Operation::StopPublication {
+            step(city, record, signer, "supervisor", move |view| Operation::StopPublication {
                 record,
                 version: view.version,
-                reason: reason.clone(),
+                reason,
             })
         }
         Command::DecideObjection { record, outcome, carries, reasons, signer } => {
             let outcome: DisputeOutcome = choice("--outcome", &outcome)?;
             let carries: Remedy = choice("--carries", &carries)?;
-            step(city, record, signer, "clerk", |view| Operation::DisputeDecide {
+            step(city, record, signer, "clerk", move |view| Operation::DisputeDecide {
                 record,
                 version: view.version,
                 outcome,
                 carries,
-                reasons: reasons.clone(),
+                reasons,
             })
         }
-        Command::OpenReview { record, file_no, signer } => step(city, record, signer, "clerk", |view| {
-            Operation::ReviewOpen { record, version: view.version, file_no: file_no.clone() }
+        Command::OpenReview { record, file_no, signer } => step(city, record, signer, "clerk", move |view| {
+            Operation::ReviewOpen { record, version: view.version, file_no }
         }),
         Command::DecideReview { record, outcome, carries, order_no, signer } => {
             let outcome: ReviewOutcome = choice("--outcome", &outcome)?;
             let carries: Remedy = choice("--carries", &carries)?;
-            step(city, record, signer, "supervisor", |view| Operation::ReviewDecide {
+            step(city, record, signer, "supervisor", move |view| Operation::ReviewDecide {
                 record,
                 version: view.version,
                 outcome,
                 carries,
-                order_no: order_no.clone(),
+                order_no,
             })
         }
         Command::DecideRepair { record, application, outcome, reasons, signer } => {
             let outcome: RepairOutcome = choice("--outcome", &outcome)?;
-            step(city, record, signer, "clerk", |view| Operation::RepairDecide {
+            step(city, record, signer, "clerk", move |view| Operation::RepairDecide {
                 record,
                 version: view.version,
                 case: application,
                 outcome,
-                reasons: reasons.clone(),
+                reasons,
             })
         }
-        Command::UndoRepair { record, reason, signer } => step(city, record, signer, "supervisor", |view| {
-            Operation::RepairUndo { record, version: view.version, reason: reason.clone() }
-        }),
-        Command::Seal { record, signer } => step(city, record, signer, "privacy_officer", |view| {
+        Command::UndoRepair { record, reason, signer } => {
+            step(city, record, signer, "supervisor", move |view| Operation::RepairUndo {
+                record,
+                version: view.version,
+                reason,
+            })
+        }
+        Command::Seal { record, signer } => step(city, record, signer, "privacy_officer", move |view| {
             Operation::Seal { record, version: view.version }
         }),
         Command::Erase { record, ground, note, signer } => {
             let ground: EraseGround = choice("--ground", &ground)?;
-            step(city, record, signer, "privacy_officer", |view| Operation::Erase {
+            step(city, record, signer, "privacy_officer", move |view| Operation::Erase {
                 record,
                 version: view.version,
                 ground,
-                note: note.clone(),
+                note,
             })
         }
-        Command::Hold { record, order_no, until, signer } => step(city, record, signer, "auditor", |view| {
-            Operation::Hold { record, version: view.version, order_no: order_no.clone(), until }
+        Command::Hold { record, order_no, until, signer } => {
+            step(city, record, signer, "auditor", move |view| Operation::Hold {
+                record,
+                version: view.version,
+                order_no,
+                until,
+            })
+        }
+        Command::ReleaseHold { record, order_no, signer } => {
+            step(city, record, signer, "auditor", move |view| Operation::ReleaseHold {
+                record,
+                version: view.version,
+                order_no,
+            })
+        }
+        Command::Annotate { record, text, signer } => step(city, record, signer, "clerk", move |view| {
+            Operation::Annotate { record, version: view.version, text }
         }),
-        Command::ReleaseHold { record, order_no, signer } => step(city, record, signer, "auditor", |view| {
-            Operation::ReleaseHold { record, version: view.version, order_no: order_no.clone() }
-        }),
-        Command::Annotate { record, text, signer } => step(city, record, signer, "clerk", |view| {
-            Operation::Annotate { record, version: view.version, text: text.clone() }
-        }),
+    }
+}
+
+/// The version that is taken back: the one that waits, else the record's.
+fn taken_back(view: &RecordView) -> u32 {
+    match &view.pending {
+        Some(pending) if pending.operation == Step::Amend.name() => pending.version,
+        _ => view.version,
     }
 }
 
@@ -311,7 +332,7 @@ fn step(
     record: RecordId,
     signer: Signer,
     role: &str,
-    operation: impl Fn(&RecordView) -> Operation,
+    operation: impl FnOnce(&RecordView) -> Operation,
 ) -> CliResult {
     let (client, genesis, ring) = (city.client()?, city.genesis()?, city.ring()?);
     let view: RecordView = client.get(&paths::record(&record))?;
@@ -319,4 +340,23 @@ fn step(
     let secret = signer.usually(role).secret(&ring, &view.agency)?;
     let submission = filing::sign(&genesis, &secret, vec![(operation(&view), None)], false);
     report(city, &[filing::file(&client, &genesis, &submission, None, city.manners.timeout)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::tests::view;
+    use super::*;
+
+    #[test]
+    fn what_is_taken_back_is_the_version_that_waits_and_else_the_record() {
+        let waits = |operation: &str| {
+            let digest = "cd".repeat(32);
+            json!({ "operation": operation, "version": 4, "digest": digest, "missing": ["supervisor"], "signers": [] })
+        };
+        for (pending, want) in [(Value::Null, 3), (waits("amend"), 4), (waits("revoke"), 3)] {
+            assert_eq!(taken_back(&view(pending)), want);
+        }
+    }
 }
