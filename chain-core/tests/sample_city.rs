@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use chain_core::genesis::{Draft, LegalBasisEntry};
-use chain_core::record::RecordType;
+use chain_core::record::{RecordType, SubjectKind};
 
 const EXAMPLE: &str = include_str!("../../genesis/example-city.toml");
 
@@ -69,17 +69,26 @@ fn every_type_can_be_filed_by_an_agency_under_a_legal_basis() {
     let document = draft.document();
     let filed: BTreeSet<&str> =
         document.agencies.iter().flat_map(|agency| agency.types.iter().map(String::as_str)).collect();
-    let permitted: BTreeSet<&str> = document
-        .legal_bases
-        .iter()
-        .flat_map(|basis| basis.permits.types.iter().map(String::as_str))
-        .collect();
+    // Whom the bases that permit a type let it be about.
+    let about = |name: &str| -> BTreeSet<&str> {
+        let permits = document.legal_bases.iter().map(|basis| &basis.permits);
+        let permits = permits.filter(|permits| permits.types.iter().any(|one| one == name));
+        permits.flat_map(|permits| permits.subject_kinds.iter().map(String::as_str)).collect()
+    };
     // The ledger itself records gaps.
     let core = RecordType::ALL.iter().filter(|one| !one.is_governance() && **one != RecordType::SensorGap);
-    let core = core.map(|one| one.name().to_owned());
-    let registered = document.registered_types.iter().map(|one| one.key.as_str().to_owned());
-    for name in core.chain(registered) {
-        assert!(filed.contains(name.as_str()), "no agency files {name}");
-        assert!(permitted.contains(name.as_str()), "no legal basis permits {name}");
+    for name in core.map(|one| one.name()) {
+        assert!(filed.contains(name), "no agency files {name}");
+        assert!(!about(name).is_empty(), "no legal basis permits {name}");
     }
+    for registered in &document.registered_types {
+        let name = registered.key.as_str();
+        assert!(filed.contains(name), "no agency files {name}");
+        for kind in &registered.subject_kinds {
+            assert!(about(name).contains(kind.name()), "no legal basis permits {name} about {kind}");
+        }
+    }
+    // Whatever can be recorded can be objected to.
+    let everybody = SubjectKind::ALL.iter().map(|kind| kind.name()).collect::<BTreeSet<_>>();
+    assert_eq!(about(RecordType::Objection.name()), everybody);
 }

@@ -15,8 +15,12 @@ const PAGE: &str = include_str!("../../docs/walk-a-day.md");
 /// The page's port of the gateway.
 const GATEWAY_PORT: &str = "7300";
 /// What every block of commands begins and ends with: variables and functions of the blocks before it go on.
-const BEFORE: &str = "set -euo pipefail\n[ ! -f .variables ] || . ./.variables\n";
+const BEFORE: &str = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n\
+    [ ! -f .variables ] || . ./.variables\n";
 const AFTER: &str = "\nfor name in $(compgen -v | grep '^[a-z]'); do declare -p \"$name\"; done >.variables\ndeclare -f >>.variables\n";
+
+/// Seconds for a block of commands: some of them wait in loops.
+const BLOCK_S: &str = "240";
 
 /// A part of the page.
 #[derive(Debug, Eq, PartialEq)]
@@ -110,8 +114,8 @@ impl Stage {
         let bin = program("city");
         let path = format!("{}:{}", bin.parent().unwrap().display(), std::env::var("PATH").unwrap());
         let commands = commands.replace(GATEWAY_PORT, &port.to_string());
-        let output = Command::new("bash")
-            .args(["-c", &format!("{BEFORE}{commands}{AFTER}")])
+        let output = Command::new("timeout")
+            .args(["--kill-after=5", BLOCK_S, "bash", "-c", &format!("{BEFORE}{commands}{AFTER}")])
             .envs(self.cluster.city_command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))))
             .env("CITY_NO_INPUT", "true")
             .env("PATH", path)
@@ -134,7 +138,7 @@ fn has(program: &str) -> bool {
 #[test]
 fn a_day_in_the_city_goes_as_the_page_says() {
     const NAME: &str = "a_day_in_the_city_goes_as_the_page_says";
-    if let Some(missing) = ["bash", "curl"].into_iter().find(|program| !has(program)) {
+    if let Some(missing) = ["bash", "curl", "timeout"].into_iter().find(|program| !has(program)) {
         return skip(NAME, &format!("there is no {missing} here"));
     }
     let parts = parts(PAGE);

@@ -445,16 +445,15 @@ fn what_is_about_persons_stays_in_the_vault_and_can_be_erased() {
 }
 
 fn propose(details: SchemaDetails) -> Operation {
+    propose_as("A1", details)
+}
+
+/// The proposal of a member of an agency.
+fn propose_as(by: &str, details: SchemaDetails) -> Operation {
     let key = details.name();
     let details = Details::Schema(Box::new(details));
-    Operation::Submit(Box::new(build::governance_header(
-        chain().chain_id,
-        &agency("A1"),
-        DEDUPE_KEY,
-        &key,
-        1,
-        details,
-    )))
+    let header = build::governance_header(chain().chain_id, &agency(by), DEDUPE_KEY, &key, 1, details);
+    Operation::Submit(Box::new(header))
 }
 
 /// The council of three agencies, two of which must agree.
@@ -584,6 +583,29 @@ fn a_second_version_follows_and_both_are_taken_during_the_change_over() {
     city.countersign("A1/supervisor1", old).unwrap();
     assert_eq!(city.head(old).current.version, 3);
     check_replay(&city, old);
+}
+
+#[test]
+fn of_two_rival_versions_the_one_that_is_agreed_first_is_the_version() {
+    let mut city = city();
+    let rival = SchemaDetails { title: "A rival".to_owned(), ..second() };
+    let one = city.send("A1/council1", propose(second())).unwrap().record;
+    let other = city.send("A2/council1", propose_as("A2", rival)).unwrap().record;
+    assert_ne!(one, other);
+    city.countersign("A1/council1", other).unwrap();
+    assert_eq!(city.status(other), "effective");
+    // Whoever agrees to the slower one is told, and it waits for good: it may be taken back, never take effect.
+    assert_eq!(city.countersign("A2/council1", one), Err(Code::AlreadyExists));
+    assert_eq!(city.status(one), "submitted");
+    city.send("A1/council1", Operation::Withdraw { record: one, version: 1 }).unwrap();
+    let name: EntryName = "schema:env.finding@2".parse().unwrap();
+    let entry = chain_core::execute::LedgerRead::get(&city.ledger, &name.key()).unwrap().unwrap();
+    assert_eq!(name.decode(&entry).unwrap()["details"]["title"], "A rival");
+    // Proposed again, it is refused at once.
+    let again = SchemaDetails { title: "Once more".to_owned(), ..second() };
+    assert_eq!(city.send("N/council1", propose_as("N", again)), Err(Code::AlreadyExists));
+    check_replay(&city, one);
+    check_replay(&city, other);
 }
 
 #[test]

@@ -10,6 +10,117 @@ use chain_core::id::RecordId;
 use chain_core::operation::{
     DisputeOutcome, Effect, EraseGround, Operation, Remedy, RepairOutcome, ReviewOutcome, RevokeReason,
 };
+use chain_core::record::RecordType;
+
+/// A record whose life is played.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Life {
+    Penalty,
+    ListEntry,
+    Decision,
+    Objection,
+    Commitment,
+    Fingerprint,
+    Member,
+}
+
+impl Life {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Penalty,
+        Self::ListEntry,
+        Self::Decision,
+        Self::Objection,
+        Self::Commitment,
+        Self::Fingerprint,
+        Self::Member,
+    ];
+
+    /// What the table calls it.
+    pub(crate) fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Penalty | Self::ListEntry => &["published"],
+            Self::Decision => &["register"],
+            Self::Objection => &["case"],
+            Self::Commitment => &["case", "promise"],
+            Self::Fingerprint => &["append"],
+            Self::Member => &["status"],
+        }
+    }
+
+    /// The approvals that its first version needs.
+    pub(crate) fn approvals(self) -> &'static [&'static str] {
+        match self {
+            Self::Penalty => &["officer", "supervisor"],
+            Self::ListEntry => &["legal_reviewer", "supervisor"],
+            Self::Decision => &["supervisor"],
+            Self::Member => &["agency_admin"],
+            Self::Objection | Self::Commitment | Self::Fingerprint => &[],
+        }
+    }
+
+    /// The statuses that a record of it can have.
+    pub(crate) fn statuses(self) -> &'static [&'static str] {
+        match self {
+            Self::Penalty => &[
+                "submitted",
+                "effective",
+                "suspended",
+                "superseded",
+                "repaired",
+                "revoked",
+                "withdrawn",
+                "rejected",
+                "sealed",
+                "erased",
+            ],
+            Self::ListEntry => &STATUSES,
+            Self::Decision => &[
+                "submitted",
+                "effective",
+                "suspended",
+                "superseded",
+                "revoked",
+                "expired",
+                "withdrawn",
+                "rejected",
+                "sealed",
+                "erased",
+            ],
+            Self::Objection => &["effective", "expired", "withdrawn", "sealed", "erased"],
+            Self::Commitment => &["effective", "superseded", "withdrawn", "sealed", "erased"],
+            Self::Fingerprint => &["effective", "revoked", "sealed", "erased"],
+            Self::Member => {
+                &["submitted", "effective", "suspended", "superseded", "revoked", "withdrawn", "rejected"]
+            }
+        }
+    }
+
+    pub(crate) fn record_type(self) -> RecordType {
+        match self {
+            Self::Penalty => RecordType::Penalty,
+            Self::ListEntry => RecordType::ListEntry,
+            Self::Decision => RecordType::Decision,
+            Self::Objection => RecordType::Objection,
+            Self::Commitment => RecordType::Commitment,
+            Self::Fingerprint => RecordType::DocFingerprint,
+            Self::Member => RecordType::Member,
+        }
+    }
+}
+
+pub(crate) const STATUSES: [&str; 11] = [
+    "submitted",
+    "effective",
+    "suspended",
+    "superseded",
+    "repaired",
+    "revoked",
+    "expired",
+    "withdrawn",
+    "rejected",
+    "sealed",
+    "erased",
+];
 
 /// A row of the table of steps.
 #[derive(Clone, Debug)]

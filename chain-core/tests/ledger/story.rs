@@ -17,7 +17,7 @@ use crate::city::{
 };
 use crate::governance::proven;
 use crate::station;
-use crate::steps::{self, Of};
+use crate::steps::{self, Life, Of};
 use crate::validators::genesis_of;
 
 /// The agency of the records, another one, and the one that opens reviews.
@@ -43,120 +43,10 @@ const OTHERS: [&str; 3] = ["D1/key1", "v001/log1", "stranger"];
 /// When the steps of the table are taken: the shortest publication is over, no term has ended.
 const NOW: &str = "2026-09-01T09:00:00+08:00";
 
-/// A record whose life is played.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Life {
-    Penalty,
-    ListEntry,
-    Decision,
-    Objection,
-    Commitment,
-    Fingerprint,
-    Member,
+/// Who files a record of a life.
+pub(crate) fn submitter(life: Life) -> &'static str {
+    if life == Life::Member { "A1/admin1" } else { "A1/clerk1" }
 }
-
-impl Life {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Penalty,
-        Self::ListEntry,
-        Self::Decision,
-        Self::Objection,
-        Self::Commitment,
-        Self::Fingerprint,
-        Self::Member,
-    ];
-
-    /// What the table calls it.
-    pub(crate) fn names(self) -> &'static [&'static str] {
-        match self {
-            Self::Penalty | Self::ListEntry => &["published"],
-            Self::Decision => &["register"],
-            Self::Objection => &["case"],
-            Self::Commitment => &["case", "promise"],
-            Self::Fingerprint => &["append"],
-            Self::Member => &["status"],
-        }
-    }
-
-    /// The approvals that its first version needs.
-    pub(crate) fn approvals(self) -> &'static [&'static str] {
-        match self {
-            Self::Penalty => &["officer", "supervisor"],
-            Self::ListEntry => &["legal_reviewer", "supervisor"],
-            Self::Decision => &["supervisor"],
-            Self::Member => &["agency_admin"],
-            Self::Objection | Self::Commitment | Self::Fingerprint => &[],
-        }
-    }
-
-    /// The statuses that a record of it can have.
-    pub(crate) fn statuses(self) -> &'static [&'static str] {
-        match self {
-            Self::Penalty => &[
-                "submitted",
-                "effective",
-                "suspended",
-                "superseded",
-                "repaired",
-                "revoked",
-                "withdrawn",
-                "rejected",
-                "sealed",
-                "erased",
-            ],
-            Self::ListEntry => &STATUSES,
-            Self::Decision => &[
-                "submitted",
-                "effective",
-                "suspended",
-                "superseded",
-                "revoked",
-                "expired",
-                "withdrawn",
-                "rejected",
-                "sealed",
-                "erased",
-            ],
-            Self::Objection => &["effective", "expired", "withdrawn", "sealed", "erased"],
-            Self::Commitment => &["effective", "superseded", "withdrawn", "sealed", "erased"],
-            Self::Fingerprint => &["effective", "revoked", "sealed", "erased"],
-            Self::Member => {
-                &["submitted", "effective", "suspended", "superseded", "revoked", "withdrawn", "rejected"]
-            }
-        }
-    }
-
-    /// Who files it.
-    pub(crate) fn submitter(self) -> &'static str {
-        if self == Self::Member { "A1/admin1" } else { "A1/clerk1" }
-    }
-
-    fn record_type(self) -> RecordType {
-        match self {
-            Self::Penalty => RecordType::Penalty,
-            Self::ListEntry => RecordType::ListEntry,
-            Self::Decision => RecordType::Decision,
-            Self::Objection => RecordType::Objection,
-            Self::Commitment => RecordType::Commitment,
-            Self::Fingerprint => RecordType::DocFingerprint,
-            Self::Member => RecordType::Member,
-        }
-    }
-}
-
-pub(crate) const STATUSES: [&str; 11] = [
-    "submitted",
-    "effective",
-    "suspended",
-    "superseded",
-    "repaired",
-    "revoked",
-    "expired",
-    "withdrawn",
-    "rejected",
-    "sealed",
-    "erased",
-];
 
 /// The words of the table that fit a post, as one who acts on a record of a life.
 pub(crate) fn words_of(life: Life, post: &str) -> Vec<&'static str> {
@@ -172,7 +62,7 @@ pub(crate) fn words_of(life: Life, post: &str) -> Vec<&'static str> {
         _ => "none",
     };
     let mut words = vec![role];
-    if post == life.submitter() {
+    if post == submitter(life) {
         words.push("submitter");
     }
     if own && role == "clerk" && post == "A1/clerk2" {
@@ -305,9 +195,9 @@ impl Story {
     fn filed(city: City, life: Life, base: RecordId, until: &'static str) -> Self {
         let record = RecordId::new(Digest::ZERO);
         let mut story = Self { city, life, record, base, application: None, version: 1, until };
-        let (operation, body) = story.submission(life.submitter(), 1, "");
+        let (operation, body) = story.submission(submitter(life), 1, "");
         story.record = operation.record();
-        story.city.send_with(life.submitter(), operation, body).unwrap();
+        story.city.send_with(submitter(life), operation, body).unwrap();
         story
     }
 
@@ -372,7 +262,7 @@ impl Story {
 
     /// Leads a record that was filed, or is in effect, to a status.
     fn reach(&mut self, status: &str) {
-        let (by, officer) = (self.life.submitter(), self.life == Life::Member);
+        let (by, officer) = (submitter(self.life), self.life == Life::Member);
         let supervisor = if officer { "A1/admin1" } else { "A1/supervisor1" };
         match status {
             "suspended" => self.take(supervisor, "suspend"),

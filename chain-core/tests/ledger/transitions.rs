@@ -9,8 +9,8 @@ use chain_core::state::RecordHead;
 
 use crate::city::{Accepted, approval};
 use crate::official_data;
-use crate::steps::{Cell, Post, Row, Table, Whose, reasons};
-use crate::story::{Life, STATUSES, Story, actors, agency_of, approves, words_of};
+use crate::steps::{Cell, Life, Post, Row, STATUSES, Table, Whose, reasons};
+use crate::story::{Story, actors, agency_of, approves, submitter, words_of};
 
 /// A post of the story, as the table sees it.
 fn post_of(life: Life, name: &str) -> Post {
@@ -21,7 +21,7 @@ fn post_of(life: Life, name: &str) -> Post {
         None if name == "D1/key1" => Whose::Nobody,
         None => Whose::Stranger,
     };
-    Post { whose, words: words_of(life, name), filed_it: name == life.submitter() }
+    Post { whose, words: words_of(life, name), filed_it: name == submitter(life) }
 }
 
 /// What a step did, once all who must agree have agreed.

@@ -1,4 +1,4 @@
-//! Records of six lives, led to each status that they can have, by their agency's officers and through the API.
+//! Records of seven lives, led to each status that they can have, by their agency's officers and through the API.
 
 use std::collections::BTreeSet;
 
@@ -14,105 +14,21 @@ use chain_core::transaction::Body;
 use city_tests::acts::{self, attachment, fingerprint, organisation, origin, text};
 use serde_json::{Value, json};
 
-use crate::steps::{self, Of, Whose};
+use crate::steps::{self, Life, Of, Whose};
 use crate::town::{Town, basis};
 
 /// What an agency's officers share to recognise their numbers.
 const DEDUPE_KEY: &[u8] = b"test-dedupe-key";
 
-/// A record whose life is played.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Life {
-    Penalty,
-    Decision,
-    Objection,
-    Commitment,
-    Fingerprint,
-    Member,
-}
-
-impl Life {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Penalty, Self::Decision, Self::Objection, Self::Commitment, Self::Fingerprint, Self::Member];
-
-    /// What the table calls it.
-    pub(crate) fn names(self) -> &'static [&'static str] {
-        match self {
-            Self::Penalty => &["published"],
-            Self::Decision => &["register"],
-            Self::Objection => &["case"],
-            Self::Commitment => &["case", "promise"],
-            Self::Fingerprint => &["append"],
-            Self::Member => &["status"],
-        }
-    }
-
-    /// The approvals that its first version needs.
-    pub(crate) fn approvals(self) -> &'static [&'static str] {
-        match self {
-            Self::Penalty => &["officer", "supervisor"],
-            Self::Decision => &["supervisor"],
-            Self::Member => &["agency_admin"],
-            Self::Objection | Self::Commitment | Self::Fingerprint => &[],
-        }
-    }
-
-    /// The statuses that a record of it can have.
-    pub(crate) fn statuses(self) -> &'static [&'static str] {
-        match self {
-            Self::Penalty => &[
-                "submitted",
-                "effective",
-                "suspended",
-                "superseded",
-                "repaired",
-                "revoked",
-                "withdrawn",
-                "rejected",
-                "sealed",
-                "erased",
-            ],
-            Self::Decision => &[
-                "submitted",
-                "effective",
-                "suspended",
-                "superseded",
-                "revoked",
-                "expired",
-                "withdrawn",
-                "rejected",
-                "sealed",
-                "erased",
-            ],
-            Self::Objection => &["effective", "expired", "withdrawn", "sealed", "erased"],
-            Self::Commitment => &["effective", "superseded", "withdrawn", "sealed", "erased"],
-            Self::Fingerprint => &["effective", "revoked", "sealed", "erased"],
-            Self::Member => {
-                &["submitted", "effective", "suspended", "superseded", "revoked", "withdrawn", "rejected"]
-            }
-        }
-    }
-
-    /// Who files it.
-    pub(crate) fn submitter(self, town: &Town) -> usize {
-        town.own(if self == Self::Member { "agency_admin" } else { "clerk" }, 1)
-    }
-
-    fn record_type(self) -> RecordType {
-        match self {
-            Self::Penalty => RecordType::Penalty,
-            Self::Decision => RecordType::Decision,
-            Self::Objection => RecordType::Objection,
-            Self::Commitment => RecordType::Commitment,
-            Self::Fingerprint => RecordType::DocFingerprint,
-            Self::Member => RecordType::Member,
-        }
-    }
+/// Who files a record of a life.
+pub(crate) fn submitter(life: Life, town: &Town) -> usize {
+    town.own(if life == Life::Member { "agency_admin" } else { "clerk" }, 1)
 }
 
 /// What readers are shown of a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Standing {
+    pub(crate) version: u32,
     pub(crate) status: String,
     pub(crate) flags: BTreeSet<String>,
 }
@@ -121,7 +37,7 @@ pub(crate) struct Standing {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begun {
     record: RecordId,
-    /// The record objected to.
+    /// The record objected to, or the notice of an entry in a list.
     base: Option<RecordId>,
     /// The application for its repair.
     application: Option<RecordId>,
@@ -148,15 +64,21 @@ impl<'a> Story<'a> {
             let mut base =
                 Self { town, number, life: Life::Penalty, begun: Begun { ends: false, ..story.begun } };
             base.file();
-            base.approve(Life::Penalty.approvals(), &[Life::Penalty.submitter(town)]);
+            base.approve(Life::Penalty.approvals(), &[submitter(Life::Penalty, town)]);
             story.begun.base = Some(base.begun.record);
+        }
+        if life == Life::ListEntry {
+            let mut notice =
+                Self { town, number, life: Life::Fingerprint, begun: Begun { ends: false, ..story.begun } };
+            notice.file();
+            story.begun.base = Some(notice.begun.record);
         }
         if status == "none" {
             return story;
         }
         story.file();
         if !["submitted", "withdrawn", "rejected"].contains(&status) || life.approvals().is_empty() {
-            story.approve(life.approvals(), &[life.submitter(town)]);
+            story.approve(life.approvals(), &[submitter(life, town)]);
         }
         if story.standing().status == "effective" {
             story.prepare(before);
@@ -167,14 +89,15 @@ impl<'a> Story<'a> {
 
     pub(crate) fn standing(&self) -> Standing {
         if self.begun.record == RecordId::new(Digest::ZERO) {
-            return Standing { status: "none".to_owned(), flags: BTreeSet::new() };
+            return Standing { version: 0, status: "none".to_owned(), flags: BTreeSet::new() };
         }
         let view = self.town.view(self.number, self.begun.record);
-        Standing { status: view.status, flags: view.flags.into_iter().collect() }
+        let flags = view.flags.into_iter().collect();
+        Standing { version: view.version, status: view.status, flags }
     }
 
     fn file(&mut self) {
-        let seat = self.life.submitter(self.town);
+        let seat = submitter(self.life, self.town);
         let (operation, body) = self.submission(seat, 1, "");
         self.begun.record = operation.record();
         self.must(seat, operation, body);
@@ -261,7 +184,7 @@ impl<'a> Story<'a> {
 
     /// Leads a record that was filed, or is in effect, to a status.
     fn reach(&mut self, status: &str) {
-        let (by, member) = (self.life.submitter(self.town), self.life == Life::Member);
+        let (by, member) = (submitter(self.life, self.town), self.life == Life::Member);
         let own = |role, nth| self.town.own(role, nth);
         let head = if member { own("agency_admin", 1) } else { own("supervisor", 1) };
         match status {
@@ -355,8 +278,8 @@ impl<'a> Story<'a> {
 
     /// The day of the decision: long enough ago for a repair.
     fn decided(&self) -> Date {
-        let ago = |days: u32| Date::from_day_number(self.town.today.day_number() - days);
-        ago(150).expect("a day")
+        let days = if self.life == Life::ListEntry { 400 } else { 150 };
+        Date::from_day_number(self.town.today.day_number() - days).expect("a day")
     }
 
     fn about(&self) -> (Class, SubjectKind) {
@@ -394,6 +317,7 @@ impl<'a> Story<'a> {
         }
         let law = match self.life {
             Life::Penalty => "cn-food-safety",
+            Life::ListEntry => "cn-serious-dishonesty-lists",
             Life::Decision => "cn-government-information",
             Life::Fingerprint => "cn-archives",
             _ => "sz-social-credit",
@@ -409,6 +333,7 @@ impl<'a> Story<'a> {
                 filing.officers = vec![first, second];
                 (acts::penalty(&key_of(self.number), &self.town.own, self.decided()), "violation_type")
             }
+            Life::ListEntry => (self.list_entry(self.begun.base.expect("a notice")), "grounds"),
             Life::Decision => (self.decision(), "title"),
             Life::Objection => (self.objection_body(self.begun.base.expect("a base")), "statement"),
             Life::Commitment => (self.promise(version), "text"),
@@ -481,12 +406,28 @@ impl<'a> Story<'a> {
         (operation, body)
     }
 
+    fn list_entry(&self, notice: RecordId) -> Value {
+        let decided = self.decided();
+        json!({
+            "subject": organisation(), "list_code": key_of(self.number), "list_kind": "serious_dishonesty",
+            "grounds": text("未按规定公示年度报告"), "decision_no": key_of(self.number), "decided_on": decided,
+            "entry_from": decided, "entry_until": self.last_day(), "exit_conditions": text("补报年度报告"),
+            "remedies": text("可申请行政复议"), "prior_notice": notice, "attachments": [attachment("P1")],
+            "origin": origin(),
+        })
+    }
+
+    /// Of what ends by its date.
+    fn last_day(&self) -> Date {
+        if self.begun.ends { self.town.today } else { self.day(366) }
+    }
+
     fn decision(&self) -> Value {
         let decided = self.decided();
         json!({
             "doc_no": key_of(self.number), "title": text("示例市停车管理办法"), "kind": "rule", "body": self.town.own,
             "adopted": decided, "published": decided, "in_force": decided,
-            "ends": if self.begun.ends { self.town.today } else { self.day(366) },
+            "ends": self.last_day(),
             "uri": "https://example.org/rules/1", "text": attachment("P0"), "languages": ["zh-Hans"], "origin": origin(),
         })
     }

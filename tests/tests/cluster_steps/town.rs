@@ -17,8 +17,8 @@ use city_tests::cluster::{Cluster, done, wait_for};
 use city_tests::officer::{self, Officer, now_ms};
 use serde_json::json;
 
-use crate::steps::{Post, Whose};
-use crate::story::Life;
+use crate::steps::{Life, Post, Whose};
+use crate::story::submitter;
 
 /// Longest wait for a node that takes no more for the moment.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -134,7 +134,7 @@ impl Town {
 
     /// A seat as the table sees it, beside a record of a life.
     pub(crate) fn post(&self, life: Life, seat: usize) -> Post {
-        let filed_it = seat == life.submitter(self);
+        let filed_it = seat == submitter(life, self);
         let Seat { whose, role, nth, .. } = self.seats[seat];
         let mut words = vec![role];
         if filed_it {
