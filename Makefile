@@ -26,7 +26,7 @@ test: setup ## run every test; the last lines name the skipped ones and count th
 check: setup ## formatting, lints, crate arrows, dependencies, docs
 	@.ci/check
 
-bench: setup ## measure throughput, latency, memory and disk of four validators (BENCH='slow', 'outage', 'leader-faults': with faults; 'ledger')
+bench: setup ## measure throughput, latency, memory and disk of four validators (BENCH='slow', 'outage', 'leader-faults': with faults; 'ledger', 'lives', 'rules')
 	@.ci/bench $(BENCH)
 
 campaign: setup ## simulate seeds not run yet for these sources (SEEDS=a..b, DIR=where results are kept, SECONDS=limit)

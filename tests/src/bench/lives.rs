@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chain_core::api::{Page, RecordView};
 use chain_core::build::{self, Filing};
+use chain_core::code::Code;
 use chain_core::crypto::Digest;
 use chain_core::date::Date;
 use chain_core::execute::Verdict;
@@ -23,7 +24,8 @@ use super::output::Row;
 use super::stats::Times;
 use super::{BenchError, BenchResult, stop};
 use crate::acts;
-use crate::cluster::{Cluster, erase, http, wait_for};
+use crate::cluster::http::{self, Failed};
+use crate::cluster::{Cluster, erase, wait_for};
 use crate::officer::{Officer, now_ms, officers};
 
 /// Records of one transaction.
@@ -37,6 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(1_800);
 /// The agency whose penalty it is, and the one whose measures rest on it.
 const PENALISES: &str = "uscc:11320100MAXP23YC3L";
 const MEASURES: &str = "uscc:11320100MAX78A442D";
+/// Whose clerk files beside.
+const FILES_BESIDE: &str = "uscc:11320100MAX1N11L4Y";
 
 /// Ends a penalty on which so many measures rest, then erases as many bodies.
 ///
@@ -51,51 +55,68 @@ pub(super) fn measure(records: u32) -> BenchResult<Vec<Row>> {
     Ok(rows)
 }
 
-/// Somebody else, who files one record after another meanwhile.
+/// Somebody else, who files one record after another meanwhile, until this is dropped.
 struct Others {
     over: Arc<AtomicBool>,
-    /// Records whose time does not count any more: those of before the step.
-    passed: Arc<AtomicU64>,
-    task: JoinHandle<(Vec<Duration>, Vec<Duration>)>,
+    step_begun: Arc<AtomicBool>,
+    task: Option<JoinHandle<Result<[Vec<Duration>; 2], String>>>,
 }
 
 impl Others {
     fn begin(cluster: &Cluster, series: &str) -> BenchResult<Self> {
-        let clerk = officer(cluster, "clerk", "uscc:11320100MAX1N11L4Y")?;
+        let clerk = officer(cluster, "clerk", FILES_BESIDE)?;
         let (url, series) = (cluster.nodes[1].url(), series.to_owned());
-        let (over, passed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (told, step) = (Arc::clone(&over), Arc::clone(&passed));
+        let (over, step_begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (told, begun) = (Arc::clone(&over), Arc::clone(&step_begun));
         let task = std::thread::spawn(move || {
-            let (mut before, mut during) = (Vec::new(), Vec::new());
-            let mut number = 0_u64;
-            while !told.load(Ordering::Relaxed) {
-                number += 1;
+            let mut times = [Vec::new(), Vec::new()];
+            for number in 0_u64.. {
                 let name = format!("{series} {number}");
                 let submission = clerk.file(&name, &name);
-                let begun = Instant::now();
-                let moved = step.load(Ordering::Relaxed) > 0;
-                // A queue that is full is part of the wait.
-                while http::submit(&url, &submission).is_err() && !told.load(Ordering::Relaxed) {
+                let (since, moved) = (Instant::now(), begun.load(Ordering::Relaxed));
+                loop {
+                    if told.load(Ordering::Relaxed) {
+                        return Ok(times);
+                    }
+                    match http::submit(&url, &submission) {
+                        Ok(status) => match status.outcomes.first().map(|outcome| &outcome.verdict) {
+                            Some(Verdict::Accepted { .. }) => break,
+                            verdict => return Err(format!("{name}: {verdict:?}")),
+                        },
+                        // A queue that is full is part of the wait.
+                        Err(Failed::Problem(problem)) if problem.name == Code::QueueFull => {}
+                        Err(failed) => return Err(format!("{name}: {}", failed.name())),
+                    }
                     std::thread::sleep(Duration::from_millis(50));
                 }
-                if moved { &mut during } else { &mut before }.push(begun.elapsed());
+                times[usize::from(moved)].push(since.elapsed());
             }
-            (before, during)
+            Ok(times)
         });
         std::thread::sleep(BEFORE);
-        Ok(Self { over, passed, task })
+        Ok(Self { over, step_begun, task: Some(task) })
     }
 
     fn step_begins(&self) {
-        self.passed.store(1, Ordering::Relaxed);
+        self.step_begun.store(true, Ordering::Relaxed);
     }
 
-    /// Times before the step and since.
-    fn end(self) -> BenchResult<(Times, Times)> {
+    /// Times of what was begun before the step, and since.
+    fn end(mut self) -> BenchResult<(Times, Times)> {
         self.over.store(true, Ordering::Relaxed);
-        let (before, during) =
-            self.task.join().map_err(|_| BenchError::from("who filed meanwhile panicked"))?;
+        let task = self.task.take().ok_or("nobody files beside")?;
+        let ended = task.join().map_err(|_| BenchError::from("who filed meanwhile panicked"))?;
+        let [before, during] = ended?;
         Ok((Times::new(before), Times::new(during)))
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(task) = self.task.take() {
+            let _ = task.join();
+        }
     }
 }
 
@@ -301,8 +322,8 @@ fn erasure(cluster: &Cluster, count: u32) -> BenchResult<Vec<Row>> {
     let took = begun.elapsed();
     let (before, during) = others.end()?;
     let remark = format!(
-        "{count} bodies: ordered by an auditor's last signature after {:.1} s, destroyed and confirmed by all {} validators \
-         after the value; others filed one record at a time: {} before, {} meanwhile",
+        "{count} bodies: the auditor's last signature was executed after {:.1} s; the value is when all {} validators had \
+         confirmed the first, the middle and the last; others filed one record at a time: {} before, {} meanwhile",
         agreed.as_secs_f64(),
         names.len(),
         before.text(),
