@@ -73,7 +73,7 @@ fn plans(table: &Table, town: &Town) -> Vec<Plan> {
                 let alias = if life == Life::Fingerprint { "revoke" } else { "invalidate" };
                 let of_record =
                     status == "superseded" && ["dispute_open", "repair_apply"].contains(&operation);
-                let nothing_there = (status == "none") != (operation == "submit") && status == "none";
+                let nothing_there = status == "none" && operation != "submit";
                 if operation == alias || operation == "expire" || of_record || nothing_there {
                     continue;
                 }
