@@ -25,7 +25,7 @@ use super::stats::Times;
 use super::{BenchError, BenchResult, stop};
 use crate::acts;
 use crate::cluster::http::{self, Failed};
-use crate::cluster::{Cluster, erase, wait_for};
+use crate::cluster::{Cluster, clerk, erase, wait_for};
 use crate::officer::{Officer, now_ms, officers};
 
 /// Records of one transaction.
@@ -170,16 +170,12 @@ fn filing<'a>(officer: &Officer, record_type: RecordType, law: &str, key: &'a st
 }
 
 fn approvals(url: &str, records: &[RecordId]) -> BenchResult<Vec<(Operation, Option<Body>)>> {
-    let approval = |record: &RecordId| {
+    let approve = |record: &RecordId| {
         let view: RecordView =
             http::get(&format!("{url}/v1/records/{record}")).map_err(|failed| failed.name())?;
-        let (version, header_digest) = match view.pending {
-            Some(pending) => (pending.version, pending.digest),
-            None => (view.version, view.header_digest),
-        };
-        Ok((Operation::Countersign { record: *record, version, header_digest }, None))
+        Ok((clerk::approval(&view), None))
     };
-    records.iter().map(approval).collect()
+    records.iter().map(approve).collect()
 }
 
 /// Everything of a type, by the height at which it changed last, with how many have a status.

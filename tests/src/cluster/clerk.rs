@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chain_core::api::TransactionStatus;
+use chain_core::api::{RecordView, TransactionStatus};
 use chain_core::build::Filed;
 use chain_core::crypto::Digest;
 use chain_core::execute::Verdict;
@@ -22,6 +22,15 @@ const VALID_MS: u64 = 60 * 60 * 1000;
 /// When the ring cannot be read.
 pub fn officers(genesis: &Genesis, keys: &Path, role: &str, most: usize) -> Vec<Officer> {
     officer::officers(genesis, keys, role, |found, _| found.len() < most).expect("a key ring")
+}
+
+/// Approves what waits of a record as a node shows it: a step, else the record itself.
+pub fn approval(view: &RecordView) -> Operation {
+    let (version, header_digest) = match &view.pending {
+        Some(pending) => (pending.version, pending.digest),
+        None => (view.version, view.header_digest),
+    };
+    Operation::Countersign { record: view.record, version, header_digest }
 }
 
 /// The record that an executed filing made.

@@ -12,6 +12,7 @@ use chain_core::record::governance::{MemberDetails, NewKey, Possession, Role};
 use chain_core::record::{Class, Details, RecordType, SubjectKind};
 use chain_core::transaction::Body;
 use city_tests::acts::{self, attachment, fingerprint, organisation, origin, text};
+use city_tests::cluster::clerk::approval;
 use serde_json::{Value, json};
 
 use crate::steps::{self, Life, Of, Whose};
@@ -136,15 +137,7 @@ impl<'a> Story<'a> {
             };
             let seat = seat.unwrap_or_else(|| panic!("nobody is {wanted}"));
             let view = self.town.view(self.number, self.begun.record);
-            let (version, header_digest) = match &view.pending {
-                Some(pending) => (pending.version, pending.digest),
-                None => (view.version, view.header_digest),
-            };
-            self.must(
-                seat,
-                Operation::Countersign { record: self.begun.record, version, header_digest },
-                None,
-            );
+            self.must(seat, approval(&view), None);
             approved.push(seat);
         }
         approved
@@ -235,9 +228,7 @@ impl<'a> Story<'a> {
         let base = self.begun.base.expect("an objection is about something");
         let of = Of { record: base, ..self.of(1) };
         self.must(self.town.own("clerk", 1), steps::operation("dispute_decide", &of), None);
-        let pending = self.town.view(self.number, base).pending.expect("a decision that waits");
-        let approve =
-            Operation::Countersign { record: base, version: pending.version, header_digest: pending.digest };
+        let approve = approval(&self.town.view(self.number, base));
         self.must(self.town.own("supervisor", 2), approve, None);
     }
 
