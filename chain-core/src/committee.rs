@@ -45,6 +45,9 @@ impl Validator {
 pub struct Committee {
     epoch: Epoch,
     validators: Vec<Validator>,
+    /// Who leads in turn; follows from the validators.
+    #[serde(skip_serializing)]
+    turns: Vec<ValidatorIx>,
 }
 
 /// A committee as it came from outside.
@@ -96,7 +99,8 @@ impl Committee {
                 }
             }
         }
-        Ok(Self { epoch, validators })
+        let turns = turns(&validators);
+        Ok(Self { epoch, validators, turns })
     }
 
     /// The epoch of this set.
@@ -141,21 +145,18 @@ impl Committee {
 
     /// Who leads in turn, in index order: the members that may lead, or all when those are fewer than 2f+1.
     /// Among 2f+1 at least f+1 are honest, so bad members alone can never fill the turns.
-    pub fn leaders(&self) -> impl Iterator<Item = ValidatorIx> {
-        let eligible = self.validators.iter().filter(|one| one.may_lead).count();
-        let all = eligible <= 2 * self.faults();
-        let validators = self.validators.iter().enumerate();
-        validators.filter(move |(_, one)| all || one.may_lead).map(|(ix, _)| index(ix))
+    pub fn leaders(&self) -> &[ValidatorIx] {
+        &self.turns
     }
 
     /// Leader of a view: round-robin over [`Self::leaders`] from a start that the epoch's base digest decides.
     pub fn leader(&self, base: &Digest, view: View) -> ValidatorIx {
-        let turns = self.leaders().count() as u64;
-        let turn = (base.prefix_u64() % turns + view.get() % turns) % turns;
+        let count = self.turns.len() as u64;
+        let turn = (base.prefix_u64() % count + view.get() % count) % count;
         #[expect(clippy::cast_possible_truncation, reason = "less than n, at most 100")]
-        let leader = self.leaders().nth(turn as usize);
+        let leader = self.turns.get(turn as usize);
         // There is always one: a set has at least four members, and its turns are counted.
-        leader.unwrap_or_else(|| index(0))
+        leader.copied().unwrap_or_else(|| index(0))
     }
 
     /// Digest of the set: epoch, count, then names, agencies, keys and leave to lead in index order. Addresses
@@ -168,6 +169,14 @@ impl Committee {
         }
         Digest::tagged(b"CL/validators/2", &[&writer.finish()])
     }
+}
+
+/// What [`Committee::leaders`] says of a set.
+fn turns(validators: &[Validator]) -> Vec<ValidatorIx> {
+    let eligible = validators.iter().filter(|one| one.may_lead).count();
+    let all = eligible <= 2 * faults(validators.len());
+    let members = validators.iter().enumerate();
+    members.filter(|(_, one)| all || one.may_lead).map(|(ix, _)| index(ix)).collect()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "at most VALIDATORS_MAX")]
@@ -225,7 +234,7 @@ mod tests {
             let led: Vec<_> = (0..turns).map(|view| committee.leader(&base, View::new(view))).collect();
             let mut sorted = led.clone();
             sorted.sort();
-            assert_eq!(sorted, committee.leaders().collect::<Vec<_>>(), "n={n}, {barred} barred");
+            assert_eq!(sorted, committee.leaders(), "n={n}, {barred} barred");
             assert_eq!(sorted.len() as u64, turns, "n={n}, {barred} barred");
             assert_eq!(committee.leader(&base, View::new(turns)), led[0], "n={n}, {barred} barred");
             assert_ne!(committee.hash(), test_support::committee(n).hash());

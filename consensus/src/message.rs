@@ -183,9 +183,11 @@ pub struct Status {
     pub certificate: Option<Box<Cert>>,
     /// Rank of its high QC.
     pub high_qc: Option<Rank>,
+    /// Whether it still waits for what a quorum remembers of it (M19), and is to be told again.
+    pub awaits_echo: bool,
 }
 
-/// On every new connection: the newest votes I hold of the one I greet, so that it notices a lost memory.
+/// On every new connection, and again to whoever says that it waits for it: the newest votes I hold of the one I greet, so that it notices a lost memory.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct VoteEcho {
     /// The epoch that the sender is in.

@@ -593,7 +593,7 @@ fn whoever_was_proven_leads_no_later_epoch() {
     assert_eq!(set.epoch(), Epoch::new(1));
     let leads: Vec<bool> = set.validators().iter().map(|one| one.may_lead).collect();
     assert_eq!(leads, [true, true, false, true]);
-    assert!(set.leaders().all(|one| one != ValidatorIx::new(2)));
+    assert!(set.leaders().iter().all(|one| *one != ValidatorIx::new(2)));
 }
 
 #[test]

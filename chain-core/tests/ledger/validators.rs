@@ -394,7 +394,7 @@ fn moving_and_being_barred_from_leading_wait_for_nobody() {
     let operation = amend(&city, record, barred);
     agree(&mut city, operation).unwrap();
     let next = epoch(&city).scheduled.unwrap().next;
-    assert_eq!(next.leaders().count(), 3);
+    assert_eq!(next.leaders().len(), 3);
     assert_eq!(next.epoch(), Epoch::new(2));
 }
 

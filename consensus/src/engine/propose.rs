@@ -196,10 +196,16 @@ impl Engine {
         (idle && (seal || heartbeat || self.handing_over)).then(|| self.empty_flags(now, tip, term_over))
     }
 
-    /// Whether another block with records may follow: execution keeps up. The validity rule only stops a
-    /// chain that has run away; a leader slows down long before, so that what is final is soon executed.
-    pub(super) fn has_room(&self, tip: &Tip) -> bool {
-        let executed = self.exec_for(tip).0;
+    /// Whether another block with records may follow: execution keeps up, and the header can say so.
+    fn has_room(&self, tip: &Tip) -> bool {
+        let certified = self.exec_for(tip).0;
+        self.keeps_up(tip) && tip.height.next().since(certified) <= self.params.exec_lag_max
+    }
+
+    /// Whether a quorum executes as fast as blocks become final. The validity rule only stops a chain that has run away; a
+    /// leader slows down long before, so that what is final is soon executed.
+    pub(super) fn keeps_up(&self, tip: &Tip) -> bool {
+        let executed = self.executed_by_quorum(tip);
         tip.height.next().since(executed) <= self.params.exec_lag_max
             && self.chain.committed().height.since(executed) <= EXEC_BACKLOG_MAX
     }
@@ -223,14 +229,9 @@ impl Engine {
         covered.is_none_or(|covered| covered < height) && self.exec_for(tip).0 >= next
     }
 
-    /// The execution height and root to certify (M16): the q-th largest executed height heard of, at least
-    /// the parent's, and never one that is not executed here.
-    pub(super) fn exec_for(&self, tip: &Tip) -> (Height, Option<Digest>) {
-        let parent = tip.header.as_ref().map_or(Height::ZERO, |one| one.exec_height);
-        if tip.closing.is_some() {
-            // A Suffix certifies nothing new.
-            return (parent, tip.header.as_ref().map(|one| one.exec_root));
-        }
+    /// The height that a quorum has executed: the q-th largest executed height heard of, and never one that is not
+    /// executed here, but at least what the parent certifies.
+    pub(super) fn executed_by_quorum(&self, tip: &Tip) -> Height {
         let mut heights: Vec<Height> = self
             .peers
             .iter()
@@ -241,13 +242,24 @@ impl Engine {
                 },
             )
             .collect();
-        heights.sort_unstable_by(|a, b| b.cmp(a));
         let q = self.judge.committee.quorum();
-        let agreed = heights.get(q - 1).copied().unwrap_or(Height::ZERO).min(self.executed).min(tip.height);
-        let agreed = agreed.min(super::epoch::exec_bound(parent, &self.judge));
-        match self.summaries.get(&agreed) {
-            Some(root) if agreed >= parent => (agreed, Some(*root)),
-            _ => (parent, tip.header.as_ref().map(|one| one.exec_root)),
+        let (_, agreed, _) = heights.select_nth_unstable_by(q - 1, |a, b| b.cmp(a));
+        (*agreed).min(self.executed).min(tip.height).max(certified_by(tip))
+    }
+
+    /// The execution height and root to certify (M16): what a quorum has executed, as far as a header may go beyond its
+    /// parent's.
+    pub(super) fn exec_for(&self, tip: &Tip) -> (Height, Option<Digest>) {
+        let parent = certified_by(tip);
+        let unchanged = || (parent, tip.header.as_ref().map(|one| one.exec_root));
+        if tip.closing.is_some() {
+            // A Suffix certifies nothing new.
+            return unchanged();
+        }
+        let height = self.executed_by_quorum(tip).min(super::epoch::exec_bound(parent, &self.judge));
+        match self.summaries.get(&height) {
+            Some(root) => (height, Some(*root)),
+            None => unchanged(),
         }
     }
 
@@ -334,4 +346,9 @@ impl Engine {
         }
         true
     }
+}
+
+/// The height whose execution a block certifies.
+fn certified_by(tip: &Tip) -> Height {
+    tip.header.as_ref().map_or(Height::ZERO, |header| header.exec_height)
 }

@@ -38,10 +38,14 @@ impl Engine {
         peer.connected = true;
         peer.heard_ms = Some(now.mono_ms);
         self.pace.forget(ix);
-        let echo = self.echo_for(ix);
-        self.send(Peers::One(ix), Message::Echo(Box::new(echo)), None, out);
+        self.send_echo(ix, out);
         self.send(Peers::One(ix), self.status(), None, out);
         self.resend_votes(Peers::One(ix), out);
+    }
+
+    fn send_echo(&self, to: ValidatorIx, out: &mut Vec<Action>) {
+        let echo = self.echo_for(to);
+        self.send(Peers::One(to), Message::Echo(Box::new(echo)), None, out);
     }
 
     /// The newest things I hold that this peer signed; certificates count as memory, too.
@@ -139,7 +143,13 @@ impl Engine {
             executed: self.executed,
             certificate: self.certificate.as_deref().cloned().map(Box::new),
             high_qc: self.high_qc.as_ref().map(|cert| cert.rank()),
+            awaits_echo: self.awaits_echo(),
         }))
+    }
+
+    /// Whether this validator would vote if only a quorum had said what it remembers of it.
+    fn awaits_echo(&self) -> bool {
+        self.lost.is_none() && self.safety.as_ref().is_some_and(|safety| !safety.voting())
     }
 
     pub(super) fn on_status(&mut self, now: Now, from: ValidatorIx, status: Status, out: &mut Vec<Action>) {
@@ -155,6 +165,10 @@ impl Engine {
         peer.view = status.view;
         peer.executed = peer.executed.max(status.executed);
         peer.committed = status.committed;
+        // What was said on connecting may have been lost on its way.
+        if status.awaits_echo && self.may_help(now, from) {
+            self.send_echo(from, out);
+        }
         if status.view < self.view {
             self.help(now, from, out);
         }

@@ -299,11 +299,12 @@ impl Engine {
     }
 
     /// No leader can order more than a quorum executes, nor certify what a quorum has not executed: neither
-    /// is owed while execution is behind, and the clock starts when it has caught up.
+    /// is owed while execution is behind, and the clock starts when it has caught up. How far one header may
+    /// go beyond its parent's certified height excuses nobody: the next header is owed then.
     fn note_room(&mut self, now: Now) {
         let tip = self.chain.committed();
-        let executed = self.exec_for(tip).0;
-        if !self.has_room(tip) {
+        let executed = self.executed_by_quorum(tip);
+        if !self.keeps_up(tip) {
             self.no_room_ms = now.mono_ms;
         }
         // What is final elsewhere and still on its way here is nothing to blame a leader for, and one that

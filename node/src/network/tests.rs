@@ -228,6 +228,7 @@ fn status(committed: u64) -> Frame {
         executed: Height::ZERO,
         certificate: None,
         high_qc: None,
+        awaits_echo: false,
     }))))
 }
 

@@ -128,6 +128,7 @@ fn whoever_still_votes_in_an_ended_epoch_is_not_listened_to() {
             executed: Height::new(99),
             certificate: height.map(|height| Box::new(certificate(height))),
             high_qc: None,
+            awaits_echo: false,
         }))
     };
     for (message, heard) in [

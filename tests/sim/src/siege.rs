@@ -337,6 +337,7 @@ fn message(table: &Table, choices: &mut Choices<'_>, liars: &mut Liars, from: u1
             executed: Height::new(choices.number(5)),
             certificate: choices.chance(80).then(|| Box::new(cert(table, choices, liars, VoteKind::Commit))),
             high_qc: choices.chance(80).then(|| a_rank(table, choices)),
+            awaits_echo: choices.chance(40),
         })),
         10 => Message::Executed(Height::new(choices.number(1))),
         11 => Message::Echo(Box::new(VoteEcho {

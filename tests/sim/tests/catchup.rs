@@ -169,6 +169,7 @@ impl Scene {
                 executed: height,
                 certificate,
                 high_qc: None,
+                awaits_echo: false,
             };
             self.tell(from, Message::Status(Box::new(status)));
         }
@@ -292,6 +293,7 @@ fn a_tip_that_is_taken_back_costs_its_peer_its_turn() {
             executed: Height::ZERO,
             certificate: None,
             high_qc: None,
+            awaits_echo: false,
         };
         scene.tell(1, Message::Status(Box::new(status)));
     }

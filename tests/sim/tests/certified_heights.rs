@@ -6,13 +6,13 @@
 use chain_core::block::{CERTIFIED_EVERY, Flags, Header};
 use chain_core::certificate::VoteKind;
 use chain_core::crypto::Digest;
-use chain_core::id::{Epoch, Height};
+use chain_core::id::{Epoch, Height, View};
 use city_sim::kit::table::{present, restored, summary};
 use city_sim::kit::{Kit, WALL_MS, ix};
 use consensus::action::Action;
 use consensus::engine::{Restored, Tip};
 use consensus::event::{Event, Now};
-use consensus::message::{Message, VoteEcho};
+use consensus::message::{Message, Status, VoteEcho};
 use consensus::{Engine, Params};
 
 /// Blocks that nothing certifies the execution of: more than an engine remembers roots of certified ones.
@@ -93,6 +93,10 @@ impl Desk {
         }
     }
 
+    fn gave_up(&self) -> bool {
+        self.sent.iter().any(|message| matches!(message, Message::ViewChange(_)))
+    }
+
     /// Whether the engine prepares a block of the leader that certifies this height.
     fn prepares(&mut self, exec_height: u64) -> bool {
         let mut header = self.kit.header(&self.kit.genesis(), 0, Flags::SEAL);
@@ -143,4 +147,38 @@ fn a_header_that_passes_over_a_multiple_gets_no_vote() {
     {
         assert_eq!(Desk::new(false).prepares(exec_height), prepared, "{exec_height}");
     }
+}
+
+#[test]
+fn a_leader_that_stops_certifying_loses_its_view_however_far_its_next_header_may_go() {
+    let mut desk = Desk::new(false);
+    // A quorum has executed everything; the leader is there and proposes nothing.
+    for _ in 0..80 {
+        for from in 1..4 {
+            let status = Status {
+                epoch: Epoch::new(1),
+                view: View::ZERO,
+                committed: Height::new(BLOCKS),
+                executed: Height::new(BLOCKS),
+                certificate: None,
+                high_qc: None,
+                awaits_echo: false,
+            };
+            desk.hear(from, Message::Status(Box::new(status)));
+        }
+        desk.pass_ms(100);
+    }
+    assert!(desk.gave_up());
+}
+
+#[test]
+fn a_leader_is_not_blamed_for_what_no_quorum_has_executed() {
+    let mut desk = Desk::new(false);
+    for _ in 0..80 {
+        for from in 1..4 {
+            desk.hear(from, Message::Executed(Height::ZERO));
+        }
+        desk.pass_ms(100);
+    }
+    assert!(!desk.gave_up());
 }

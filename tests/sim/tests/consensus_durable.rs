@@ -90,6 +90,7 @@ fn the_own_view_change_is_in_no_certificate_before_it_is_durable() {
                 executed: chain_core::id::Height::ZERO,
                 certificate: None,
                 high_qc: None,
+                awaits_echo: false,
             })),
         );
     }

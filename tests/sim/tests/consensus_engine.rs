@@ -150,6 +150,34 @@ fn b12_no_vote_before_a_quorum_less_one_has_echoed() {
 }
 
 #[test]
+fn b12_an_echo_that_was_lost_is_said_again() {
+    let kit = Kit::led_by(4, 1);
+    let starts = (0..4).map(|me| present(kit.fresh_record(me))).collect();
+    let mut table = Table::with(kit, starts);
+    table.meet();
+    table.settle_by(|_, _, message| !matches!(message, Message::Echo(_)));
+    let voting = |table: &Table| table.seats.iter().filter(|seat| seat.engine.voting()).count();
+    assert_eq!(voting(&table), 0, "nobody heard anything");
+    table.pass_ms(5_000);
+    assert_eq!(voting(&table), 4);
+    // Nobody waits any more, so nobody is told any more.
+    let echoes = |table: &Table| {
+        let sent = table.seats.iter().flat_map(|seat| &seat.sent);
+        sent.filter(|(_, message)| matches!(message, Message::Echo(_))).count()
+    };
+    let said = echoes(&table);
+    assert!(said > 12, "{said}");
+    table.pass_ms(5_000);
+    assert_eq!(echoes(&table), said);
+    // Nor does one who says so without a pause hear it without a pause.
+    for _ in 0..50 {
+        let waiting = Status { awaits_echo: true, ..standing(&table, 0, None) };
+        table.tell(3, 0, Message::Status(Box::new(waiting)));
+    }
+    assert_eq!(echoes(&table), said + 1);
+}
+
+#[test]
 fn b12_a_waiting_validator_gives_up_on_no_leader() {
     let kit = Kit::led_by(4, 1);
     let start = present(kit.fresh_record(0));
@@ -444,15 +472,20 @@ fn g01_floods_of_batches_keep_a_window_of_each_lane() {
     assert_eq!(table.seats[0].engine.held().batches, 512);
 }
 
-fn status(table: &Table, committed: u64, certificate: Option<Cert>) -> Message {
-    Message::Status(Box::new(Status {
+fn standing(table: &Table, committed: u64, certificate: Option<Cert>) -> Status {
+    Status {
         epoch: table.kit.epoch,
         view: View::ZERO,
         committed: Height::new(committed),
         executed: Height::new(committed),
         certificate: certificate.map(Box::new),
         high_qc: None,
-    }))
+        awaits_echo: false,
+    }
+}
+
+fn status(table: &Table, committed: u64, certificate: Option<Cert>) -> Message {
+    Message::Status(Box::new(standing(table, committed, certificate)))
 }
 
 fn asked_for_blocks(table: &Table) -> usize {

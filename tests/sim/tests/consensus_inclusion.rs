@@ -34,6 +34,7 @@ fn status(table: &Table, high: u64) -> Message {
         executed: Height::new(high),
         certificate: None,
         high_qc: None,
+        awaits_echo: false,
     }))
 }
 
@@ -372,6 +373,7 @@ fn c10_observers_trigger_no_view_change() {
                         executed: Height::ZERO,
                         certificate: None,
                         high_qc: None,
+                        awaits_echo: false,
                     })),
                 );
             }

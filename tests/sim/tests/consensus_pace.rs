@@ -24,6 +24,7 @@ fn pass_among_the_living(table: &mut Table, span_ms: u64, executed: u64) {
                 executed: Height::new(executed),
                 certificate: None,
                 high_qc: None,
+                awaits_echo: false,
             };
             table.tell(from, 0, Message::Status(Box::new(status)));
         }

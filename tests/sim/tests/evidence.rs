@@ -355,6 +355,7 @@ fn blames_for_the_lane(author: u16, frozen: bool) -> bool {
                 executed: committed,
                 certificate: None,
                 high_qc: None,
+                awaits_echo: false,
             };
             table.tell(peer, 0, Message::Status(Box::new(status)));
         }

@@ -151,6 +151,7 @@ fn a07_what_is_inside_a_message_of_the_wrong_kind_moves_nothing() {
             executed: Height::ZERO,
             certificate: Some(Box::new(certificate)),
             high_qc: None,
+            awaits_echo: false,
         }))
     };
     let boxed = |cert: &chain_core::certificate::Cert| Box::new(cert.clone());
@@ -257,6 +258,7 @@ fn a10_numbers_at_the_end_of_their_range_break_no_sum() {
             executed: Height::new(edge),
             certificate: None,
             high_qc: Some(rank(edge, edge)),
+            awaits_echo: false,
         };
         let proposal = |view: u64, height: u64| {
             let mut header = kit.header(&genesis, view, Flags::NONE);

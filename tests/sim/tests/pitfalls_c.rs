@@ -136,6 +136,7 @@ fn claims(kit: &Kit, far: u64, committed: u64, round: u64) -> Vec<Message> {
             executed: Height::new(far),
             certificate: None,
             high_qc: Some(rank(far - 1, 9)),
+            awaits_echo: false,
         })),
         Message::Vote(kit.vote(VoteKind::Prepare, slot, digest, 3), Height::ZERO),
         Message::Vote(kit.vote(VoteKind::Commit, slot, digest, 3), Height::ZERO),

@@ -196,6 +196,7 @@ fn bring(table: &mut Table, me: u16, past: Past, blocks: &[Proposal]) {
             executed: Height::new(3),
             certificate: None,
             high_qc: None,
+            awaits_echo: false,
         };
         table.tell(from, me, Message::Status(Box::new(status)));
     }

@@ -166,6 +166,7 @@ fn g02_degenerate_messages_change_nothing() {
             executed: Height::ZERO,
             certificate: Some(Box::new(cert)),
             high_qc: None,
+            awaits_echo: false,
         })));
     }
     for tc in [nobody, crowd] {

@@ -427,8 +427,9 @@ pub(super) fn messages() -> Samples<Message> {
         executed: Height::new(1),
         certificate: Some(Box::new(commit_qc.clone())),
         high_qc: Some(rank(0, 2)),
+        awaits_echo: false,
     };
-    let hint = Status { certificate: None, high_qc: None, ..status };
+    let hint = Status { certificate: None, high_qc: None, awaits_echo: true, ..status };
     let (_, claim, signature) = kit.claim(3, high.claim(), 1);
     let echo = VoteEcho {
         epoch: kit.epoch,
