@@ -56,7 +56,7 @@ pub(crate) enum SnapshotCommand {
         /// The node's configuration
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Its height; the newest one without
+        /// Its height; without, the newest that a quorum has certified
         height: Option<u64>,
         /// Take a snapshot that no quorum has certified: that it is what the others have is then shown by nothing but
         /// the next certified block, and if it is not, the node stops there
@@ -75,18 +75,15 @@ pub(crate) fn run(command: &SnapshotCommand) -> Result<ExitCode, Refusal> {
             Ok(code(&report))
         }
         SnapshotCommand::Restore { config, height, uncertified } => {
-            let (report, put) = setup(config)?.restore_snapshot(height.map(Height::new), *uncertified)?;
-            print(&report);
-            match put {
-                Some(put) => {
-                    print_put(&report, &put);
-                    Ok(ExitCode::SUCCESS)
-                }
-                None => {
-                    eprintln!("nothing was changed: give the height of an older snapshot, or --uncertified");
-                    Ok(code(&report))
-                }
+            let restored = setup(config)?.restore_snapshot(height.map(Height::new), *uncertified)?;
+            restored.reports.iter().for_each(print);
+            let last = restored.reports.last();
+            if let (Some(report), Some(put)) = (last, &restored.put) {
+                print_put(report, put);
+                return Ok(ExitCode::SUCCESS);
             }
+            eprintln!("nothing was changed: give the height of a certified snapshot, or --uncertified");
+            Ok(ExitCode::from(UNCERTIFIED))
         }
     }
 }
@@ -137,10 +134,7 @@ fn list(setup: &Setup) -> Result<ExitCode, Refusal> {
 }
 
 fn code(report: &Report) -> ExitCode {
-    match report.standing {
-        Standing::Certified(_) => ExitCode::SUCCESS,
-        Standing::NotYet { .. } | Standing::PassedOver { .. } => ExitCode::from(UNCERTIFIED),
-    }
+    if report.is_certified() { ExitCode::SUCCESS } else { ExitCode::from(UNCERTIFIED) }
 }
 
 fn print(report: &Report) {

@@ -61,6 +61,13 @@ pub struct Report {
     pub took: Duration,
 }
 
+impl Report {
+    /// Whether a quorum certified exactly this ledger.
+    pub fn is_certified(&self) -> bool {
+        matches!(self.standing, Standing::Certified(_))
+    }
+}
+
 /// Whether a quorum certified exactly this ledger.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Standing {

@@ -187,7 +187,7 @@ fn what_a_quorum_certified_is_taken_whatever_some_say() {
             let fetched = joiner.fetch(&world, &town.map(|manner| (&world, manner)));
             let fetched = fetched.unwrap_or_else(|refusal| panic!("{end:?} {town:?}: {refusal}"));
             assert_eq!(fetched.report.height, Height::new(BASE), "{end:?} {town:?}");
-            assert!(matches!(fetched.report.standing, Standing::Certified(_)), "{town:?}");
+            assert!(fetched.report.is_certified(), "{town:?}");
             assert!(fetched.chunks > 10, "{} chunks", fetched.chunks);
             assert_eq!(fetched.shares.iter().map(|one| one.chunks).sum::<usize>(), fetched.chunks);
             for one in &fetched.shares {
@@ -261,7 +261,7 @@ fn a_node_with_blocks_takes_what_its_own_blocks_certify() {
     let newest = whole.run_from(Height::new(NEWEST)).unwrap().unwrap();
     let joiner = Joiner::with(whole);
     let fetched = joiner.fetch(&world, &honest).unwrap();
-    assert!(matches!(fetched.report.standing, Standing::Certified(_)));
+    assert!(fetched.report.is_certified());
     assert!(!joiner.folder().join(CONSENSUS).exists(), "it has one");
 
     let (_dir, behind) = world.consensus(&Plan { blocks: 0, ..Plan::default() });

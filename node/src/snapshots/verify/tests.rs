@@ -8,7 +8,7 @@ use chain_core::execute::outcomes_root;
 use chain_core::state::key;
 use rocksdb::{ColumnFamily, DB, IteratorMode, Options};
 
-fn check(world: &World, plan: &Plan<'_>) -> Result<Report, Refusal> {
+pub(in crate::snapshots) fn check(world: &World, plan: &Plan<'_>) -> Result<Report, Refusal> {
     check_with(world, plan, Some(&world.recovery_keys))
 }
 
