@@ -183,7 +183,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/records/{id}/history", get(record::history))
         .route("/v1/records/{id}/receipt", get(record::receipt))
         .route("/v1/access", post(access::ask))
-        .route("/v1/access/roots/{day}", get(access::root))
+        .route("/v1/access/roots/{agency}/{day}", get(access::root))
         .route("/v1/state/{entry}/proof", get(state::proof))
         .route("/v1/subjects/{subject}/proof", get(state::subject))
         .route("/v1/agencies", get(record::agencies))

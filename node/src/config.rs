@@ -98,7 +98,7 @@ pub enum ApiReader {
     Auditor,
 }
 
-/// The agency's vault.
+/// The agency's vault, and those of agencies that run no validator and are at home at this one.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VaultConfig {
@@ -107,6 +107,26 @@ pub struct VaultConfig {
     /// The agency, for a validator that the genesis does not name.
     #[serde(default)]
     pub agency: Option<String>,
+    /// Its guests.
+    #[serde(default)]
+    pub guests: Vec<GuestConfig>,
+}
+
+/// The vault of a guest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestConfig {
+    /// The agency.
+    pub agency: String,
+    /// As [`VaultConfig::key`].
+    pub key: PathBuf,
+}
+
+impl VaultConfig {
+    /// The files with the keys, the own one first.
+    pub fn keys(&self) -> Vec<PathBuf> {
+        [&self.key].into_iter().chain(self.guests.iter().map(|guest| &guest.key)).cloned().collect()
+    }
 }
 
 /// When snapshots of the ledger are taken.
@@ -199,7 +219,9 @@ impl Config {
         let optional = optional
             .into_iter()
             .flatten()
-            .chain(vault.as_mut().map(|vault| &mut vault.key))
+            .chain(vault.iter_mut().flat_map(|vault| {
+                [&mut vault.key].into_iter().chain(vault.guests.iter_mut().map(|guest| &mut guest.key))
+            }))
             .chain(backup.as_mut().map(|backup| &mut backup.folder));
         for path in paths.into_iter().chain(optional) {
             if path.is_relative() {

@@ -171,8 +171,8 @@ impl Eraser {
             let bodies = bodies_of(snapshot, record)?;
             linked |= bodies.linked;
             places.extend(bodies.places.into_iter().map(|place| (place, *record)));
-            let kept = match &self.core.vault {
-                Some(vault) => vault.destroy(&bodies.kept_apart)?,
+            let kept = match &self.core.vaults {
+                Some(vaults) => vaults.destroy(&bodies.kept_apart)?,
                 None => 0,
             };
             counts.insert(*record, kept);

@@ -9,7 +9,7 @@
 
 mod blocks;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chain_core::code::{Code, Refusal};
@@ -23,7 +23,7 @@ use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::high_water::{HighWater, Mark};
 use crate::storage::ledger::LedgerStore;
-use crate::vault::{Examined, Vault};
+use crate::vault::{Examined, Vaults};
 
 /// Flaws after which nobody reads on.
 pub const FINDINGS_MAX: usize = 100;
@@ -83,12 +83,12 @@ pub(crate) struct Stores {
     pub(crate) ledger: PathBuf,
 }
 
-/// Reads everything in a data directory that no process holds. Without the key of its vault the entries there are not opened.
+/// Reads everything in a data directory that no process holds. Without the keys of its vaults the entries there are not opened.
 ///
 /// # Errors
 /// `LOCK_HELD` while a node runs on it; `NOT_INITIALISED` when there is none; `STORE_FORMAT` where another release wrote it;
-/// `KEY_FILE_INVALID` or `KEY_FILE_PERMISSIONS` for the vault's key. What is wrong inside is in the report.
-pub fn fsck(data: &DataDir, genesis: &Genesis, vault_key: Option<&Path>) -> Result<Report, Refusal> {
+/// `KEY_FILE_INVALID` or `KEY_FILE_PERMISSIONS` for a vault's key. What is wrong inside is in the report.
+pub fn fsck(data: &DataDir, genesis: &Genesis, vault_keys: &[PathBuf]) -> Result<Report, Refusal> {
     let mut lock = data.lock_file()?;
     let _held = take(&mut lock, data.path())?;
     let identity = flaw_of_identity(data)?;
@@ -98,7 +98,7 @@ pub fn fsck(data: &DataDir, genesis: &Genesis, vault_key: Option<&Path>) -> Resu
     };
     let start = Instant::now();
     let vault = data.vault();
-    let vault = vault.exists().then(|| Vault::examine(&vault, vault_key)).transpose()?;
+    let vault = vault.exists().then(|| Vaults::examine(&vault, vault_keys)).transpose()?;
     let mut report = examine(&stores, &Trust::of(genesis), |consensus| check_safety(data, consensus));
     if let Some(flaw) = identity {
         report.find("identity", None, flaw);

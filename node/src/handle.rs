@@ -89,11 +89,11 @@ pub trait Node: Send + Sync + 'static {
     /// `RECORD_NOT_FOUND`, `AGENCY_NOT_COMPETENT`, `NOT_DISCLOSED` for what is erased.
     fn access(&self, asked: &SignedQuery) -> Result<Answer, Refusal>;
 
-    /// What the log of reads of a day comes to.
+    /// What an agency's log of reads of a day comes to.
     ///
     /// # Errors
-    /// `NOT_OWN_NODE` when this node keeps no vault.
-    fn access_root(&self, day: Date) -> Result<DayRoot, Refusal>;
+    /// `NOT_OWN_NODE` when this node does not keep its vault.
+    fn access_root(&self, agency: &OrgId, day: Date) -> Result<DayRoot, Refusal>;
 
     /// Every step of a record's life, oldest first; the cursor is a position in the list.
     ///

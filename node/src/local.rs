@@ -144,8 +144,8 @@ impl Node for Local {
         self.answer(asked)
     }
 
-    fn access_root(&self, day: Date) -> Result<DayRoot, Refusal> {
-        self.day_root(day)
+    fn access_root(&self, agency: &OrgId, day: Date) -> Result<DayRoot, Refusal> {
+        self.day_root(agency, day)
     }
 
     fn history(

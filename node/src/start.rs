@@ -37,7 +37,7 @@ use crate::snapshots::Snapshots;
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
-use crate::vault::Vault;
+use crate::vault::{Holder, Vaults};
 use crate::why::farewell;
 
 /// The keys of a validator.
@@ -66,7 +66,7 @@ pub struct Setup {
     pub keys: NodeKeys,
     /// The data directory.
     pub data: DataDir,
-    /// Key of the agency's vault, and the agency where the genesis does not say it.
+    /// Keys of the vaults, and the agency where the genesis does not say it.
     pub vault: Option<VaultConfig>,
     /// On whose behalf the API reads.
     pub reader: Reader,
@@ -107,6 +107,19 @@ impl Setup {
         let (vault, snapshots_every) = (config.vault.clone(), config.snapshots.every);
         let backups = config.backup.as_ref().map(|backup| backup.folder.clone());
         Ok(Self { genesis, genesis_text, named, keys, data, vault, reader, snapshots_every, backups })
+    }
+
+    /// Opens the vaults, if it keeps any.
+    fn vaults(&self) -> Result<Option<Vaults>, Refusal> {
+        let Some(config) = &self.vault else { return Ok(None) };
+        let named = self.named.as_ref().map(|one| one.agency.clone());
+        let own = Holder {
+            agency: named.or_else(|| config.agency.clone()).unwrap_or_default(),
+            key_file: config.key.clone(),
+        };
+        let guests = config.guests.iter();
+        let guests = guests.map(|one| Holder { agency: one.agency.clone(), key_file: one.key.clone() });
+        Vaults::open(&self.data.vault(), &own, &guests.collect::<Vec<_>>()).map(Some)
     }
 
     /// The validator that this node is by its own account: what the genesis says, or its keys under no name.
@@ -279,12 +292,7 @@ impl Prepared {
             tracing::error!(code = refusal.code.name(), detail = refusal.detail, "following without voting");
         }
         let genesis = &setup.genesis;
-        let named = setup.named.as_ref().map(|one| one.agency.clone());
-        let open = |vault: &VaultConfig| {
-            let agency = named.clone().or_else(|| vault.agency.clone()).unwrap_or_default();
-            Vault::open(&setup.data.vault(), &vault.key, &agency)
-        };
-        let vault = setup.vault.as_ref().map(open).transpose()?;
+        let vaults = setup.vaults()?;
         let snapshots = Snapshots::of(&setup.data).every(setup.snapshots_every);
         if let Err(refusal) = snapshots.tidy() {
             tracing::warn!(detail = refusal.detail, "what a crash left of a snapshot was not removed");
@@ -305,7 +313,7 @@ impl Prepared {
             consensus,
             ledger: LedgerStore::open(&setup.data.ledger()).map_err(refuse)?,
             snapshots,
-            vault,
+            vaults,
             checkpoints: Checkpoints::new(genesis.origin(), Some(log_key)),
             runtime: tokio::runtime::Handle::current(),
         });

@@ -1,16 +1,19 @@
 //! Bodies about persons (classes P3 and P4): encrypted, at the agency's own node, nowhere else.
 //!
+//! An agency that runs no validator is the guest of one that does: its vault stands in the same store, under keys that begin
+//! with the agency, sealed with a key of its own (ADR 0025).
+//!
 //! Each body has a data key of its own, wrapped by the agency's vault key; destroying the entry, which holds the wrapped
 //! key, destroys the body here, and a [backup](crate::backup) from before still has it. Entries are filed under the
-//! commitment that the ledger holds, which is also the associated data of both encryptions: an entry moved to another
-//! place does not open.
+//! commitment that the ledger holds. Where an entry stands is also the associated data of both encryptions: one that was
+//! moved to another place does not open.
 //!
 //! Who reads bodies is written down here too ([`log`]).
 
 mod log;
 
-use std::path::Path;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
@@ -37,11 +40,33 @@ const BUDGET: Budget = Budget {
 const WRITE_BUFFER: usize = 4 * 1024 * 1024;
 const FILES: i32 = 64;
 
+/// What the keys of a guest's entries begin with.
+const GUEST: &[u8; 4] = b"\x00gst";
+
+/// Whose vault, and the file with its key.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The agency, in text form.
+    pub agency: String,
+    /// 64 hexadecimal digits, readable by its owner only.
+    pub key_file: PathBuf,
+}
+
+/// The vaults of a node: that of the agency that runs it, and those of its guests.
+#[derive(Debug)]
+pub struct Vaults {
+    db: Arc<DB>,
+    /// The own one first.
+    vaults: Vec<Vault>,
+}
+
 /// The vault of one agency.
 pub struct Vault {
     agency: String,
+    /// What the keys of all its entries begin with.
+    space: Vec<u8>,
     key: XChaCha20Poly1305,
-    db: DB,
+    db: Arc<DB>,
     log: Mutex<log::End>,
 }
 
@@ -71,58 +96,54 @@ impl chain_core::codec::Wire for Plain {
     const LIMIT: usize = 768 * 1024;
 }
 
-impl Vault {
-    /// Opens the vault of an agency, creating its directory. The key file holds 64 hexadecimal digits and is
-    /// readable by its owner only.
+impl Vaults {
+    /// Opens the vaults of a node, creating their directory.
     ///
     /// # Errors
-    /// `KEY_FILE_INVALID`, `KEY_FILE_PERMISSIONS`, or a storage error.
-    pub fn open(directory: &Path, key_file: &Path, agency: &str) -> Result<Self, Refusal> {
-        let key = read_key(key_file)?;
-        let db = DB::open(&options(), directory)
-            .map_err(StorageError::failed("opening the vault"))
-            .map_err(|error| error.refusal())?;
-        let log = Mutex::new(log::End::read(&db, &key)?);
-        Ok(Self { agency: agency.to_owned(), key, db, log })
+    /// `KEY_FILE_INVALID`, `KEY_FILE_PERMISSIONS`; `CONFIG_INVALID` when an agency has two; a storage error, also when the
+    /// log of one does not open with its key.
+    pub fn open(directory: &Path, own: &Holder, guests: &[Holder]) -> Result<Self, Refusal> {
+        let spaces = guests.iter().map(|guest| (guest, space_of(&guest.agency)));
+        let spaces: Vec<(&Holder, Vec<u8>)> = std::iter::once((own, Vec::new())).chain(spaces).collect();
+        for (at, (holder, _)) in spaces.iter().enumerate() {
+            if spaces.iter().take(at).any(|(other, _)| other.agency == holder.agency) {
+                let detail = format!("`vault` names {} twice", holder.agency);
+                return Err(Refusal::new(Code::ConfigInvalid, detail));
+            }
+        }
+        let keys = spaces.iter().map(|(holder, _)| read_key(&holder.key_file));
+        let keys: Vec<XChaCha20Poly1305> = keys.collect::<Result<_, _>>()?;
+        let db = DB::open(&options(), directory).map_err(StorageError::failed("opening the vault"));
+        let db = Arc::new(db.map_err(|error| error.refusal())?);
+        let vaults = spaces.into_iter().zip(keys).map(|((holder, space), key)| {
+            let log = Mutex::new(log::End::read(&db, &key, &space)?);
+            Ok(Vault { agency: holder.agency.clone(), space, key, db: db.clone(), log })
+        });
+        Ok(Self { vaults: vaults.collect::<Result<_, Refusal>>()?, db: db.clone() })
     }
 
-    /// The agency whose bodies are kept here, in text form.
-    pub fn agency(&self) -> &str {
-        &self.agency
+    /// The vault of an agency in text form, if it is kept here.
+    pub fn of(&self, agency: &str) -> Option<&Vault> {
+        self.vaults.iter().find(|vault| vault.agency == agency)
     }
 
-    /// Keeps a body, durably: its salt exists nowhere else.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn put(&self, commit: &Digest, body: &Body) -> Result<(), Refusal> {
-        let data_key: [u8; 32] = random()?;
-        let (key_nonce, nonce) = (random()?, random()?);
-        let plain = encode(&Plain(body.clone()))?;
-        let entry = Entry {
-            key_nonce,
-            wrapped_key: seal(&self.key, &key_nonce, &data_key, commit.as_bytes())?,
-            nonce,
-            sealed: seal(&XChaCha20Poly1305::new(&Key::from(data_key)), &nonce, &plain, commit.as_bytes())?,
-        };
-        self.db
-            .put_opt(commit.as_bytes(), encode(&entry)?, &synced())
-            .map_err(StorageError::failed("writing to the vault"))
-            .map_err(|error| error.refusal())
+    /// The agencies whose vaults are kept here, that of the node first.
+    pub fn agencies(&self) -> impl Iterator<Item = &str> {
+        self.vaults.iter().map(|vault| vault.agency.as_str())
     }
 
-    /// Destroys bodies with their keys; gives how many were kept here.
+    /// Destroys bodies with their keys, in whichever vaults they are; gives how many were kept here.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn destroy(&self, commits: &[Digest]) -> Result<u32, Refusal> {
         let failed = |error: StorageError| error.refusal();
+        let places = commits.iter().flat_map(|commit| self.vaults.iter().map(|vault| vault.place(commit)));
         let mut count = 0;
-        for commit in commits {
-            let key = commit.as_bytes();
-            let kept = self.db.get_pinned(key).map_err(StorageError::failed("reading the vault"));
+        for place in places {
+            let kept = self.db.get_pinned(&place).map_err(StorageError::failed("reading the vault"));
             if kept.map_err(failed)?.is_some() {
-                let gone = self.db.delete_opt(key, &synced());
+                let gone = self.db.delete_opt(&place, &synced());
                 gone.map_err(StorageError::failed("deleting from the vault")).map_err(failed)?;
                 count += 1;
             }
@@ -135,7 +156,7 @@ impl Vault {
         Ok(count)
     }
 
-    /// Copies the vault of a node, which may run: entries as they are, each sealed.
+    /// Copies the vaults of a node, which may run: entries as they are, each sealed.
     ///
     /// # Errors
     /// As [`copy`].
@@ -145,8 +166,8 @@ impl Vault {
         copy(&source, to)
     }
 
-    /// Adds the entries of one vault to another, neither of them open, and gives how many there are. Bodies that were filed
-    /// after a backup stand nowhere but in the vault that it is to replace.
+    /// Adds the entries of one store to another, neither of them open, and gives how many there are. Bodies that were filed
+    /// after a backup stand nowhere but in the vaults that it is to replace.
     ///
     /// # Errors
     /// When one cannot be read to its end, or the other not be written.
@@ -163,27 +184,15 @@ impl Vault {
         Ok(added)
     }
 
-    /// A body, if it is kept here.
+    /// Reads every entry of vaults that nobody has open, and changes nothing. With keys each must open with one of them at
+    /// its place, and hold the body that its commitment names.
     ///
     /// # Errors
-    /// `STORAGE_CORRUPT` when the entry does not open with the vault's key.
-    pub fn get(&self, commit: &Digest) -> Result<Option<Body>, Refusal> {
-        let bytes = self
-            .db
-            .get(commit.as_bytes())
-            .map_err(StorageError::failed("reading the vault"))
-            .map_err(|error| error.refusal())?;
-        bytes.map(|bytes| body_of(&self.key, commit, &bytes)).transpose()
-    }
-
-    /// Reads every entry of a vault that nobody has open, and changes nothing. With the key each must open at its place and
-    /// hold the body that its commitment names.
-    ///
-    /// # Errors
-    /// `KEY_FILE_INVALID` or `KEY_FILE_PERMISSIONS`. What is wrong with the vault is in what it gives.
-    pub(crate) fn examine(path: &Path, key_file: Option<&Path>) -> Result<Examined, Refusal> {
-        let key = key_file.map(read_key).transpose()?;
-        let mut examined = Examined { entries: 0, opened: key.is_some(), flaws: Vec::new() };
+    /// `KEY_FILE_INVALID` or `KEY_FILE_PERMISSIONS`. What is wrong with the vaults is in what it gives.
+    pub(crate) fn examine(path: &Path, key_files: &[PathBuf]) -> Result<Examined, Refusal> {
+        let keys = key_files.iter().map(|file| read_key(file));
+        let keys: Vec<XChaCha20Poly1305> = keys.collect::<Result<_, _>>()?;
+        let mut examined = Examined { entries: 0, opened: !keys.is_empty(), flaws: Vec::new() };
         let db = match crate::storage::open_read_only(path, FAMILIES, BUDGET) {
             Ok(db) => db,
             Err(error) => {
@@ -193,9 +202,9 @@ impl Vault {
         };
         for entry in db.iterator(IteratorMode::Start) {
             let read = entry.map_err(StorageError::failed("reading the vault"));
-            let judged = read.map_err(|error| error.refusal()).and_then(|(commit, bytes)| {
+            let judged = read.map_err(|error| error.refusal()).and_then(|(place, bytes)| {
                 examined.entries += 1;
-                judge(key.as_ref(), &commit, &bytes)
+                judge(&keys, &place, &bytes)
             });
             if let Err(refusal) = judged {
                 examined.flaws.push(refusal);
@@ -206,6 +215,66 @@ impl Vault {
         }
         Ok(examined)
     }
+}
+
+impl Vault {
+    /// The agency whose bodies are kept here, in text form.
+    pub fn agency(&self) -> &str {
+        &self.agency
+    }
+
+    /// Keeps a body, durably: its salt exists nowhere else.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put(&self, commit: &Digest, body: &Body) -> Result<(), Refusal> {
+        let place = self.place(commit);
+        let data_key: [u8; 32] = random()?;
+        let (key_nonce, nonce) = (random()?, random()?);
+        let plain = encode(&Plain(body.clone()))?;
+        let entry = Entry {
+            key_nonce,
+            wrapped_key: seal(&self.key, &key_nonce, &data_key, &place)?,
+            nonce,
+            sealed: seal(&XChaCha20Poly1305::new(&Key::from(data_key)), &nonce, &plain, &place)?,
+        };
+        self.db
+            .put_opt(&place, encode(&entry)?, &synced())
+            .map_err(StorageError::failed("writing to the vault"))
+            .map_err(|error| error.refusal())
+    }
+
+    /// A body, if it is kept here.
+    ///
+    /// # Errors
+    /// `STORAGE_CORRUPT` when the entry does not open with the vault's key.
+    pub fn get(&self, commit: &Digest) -> Result<Option<Body>, Refusal> {
+        let place = self.place(commit);
+        let bytes = self
+            .db
+            .get(&place)
+            .map_err(StorageError::failed("reading the vault"))
+            .map_err(|error| error.refusal())?;
+        bytes.map(|bytes| body_of(&self.key, &place, &bytes)).transpose()
+    }
+
+    /// Where the body of a commitment stands.
+    fn place(&self, commit: &Digest) -> Vec<u8> {
+        [self.space.as_slice(), commit.as_bytes()].concat()
+    }
+}
+
+/// What the keys of a guest's entries begin with.
+fn space_of(agency: &str) -> Vec<u8> {
+    let name = Digest::tagged(b"CL/vault-guest/1", &[agency.as_bytes()]);
+    [GUEST.as_slice(), name.as_bytes()].concat()
+}
+
+/// Takes a key of the store apart: the space of its vault, and the place in it.
+fn split_space(place: &[u8]) -> (&[u8], &[u8]) {
+    // A commitment of the node's own agency may begin like this by chance, and is as long as it is.
+    let guest = place.len() > 32 && place.starts_with(GUEST);
+    place.split_at_checked(GUEST.len() + 32).filter(|_| guest).unwrap_or((&[], place))
 }
 
 /// What a vault holds.
@@ -219,32 +288,48 @@ pub struct Examined {
     pub(crate) flaws: Vec<Refusal>,
 }
 
-/// Judges an entry by its form, and with the key by what it holds.
-fn judge(key: Option<&XChaCha20Poly1305>, commit: &[u8], bytes: &[u8]) -> Result<(), Refusal> {
-    if let Some(place) = log::Place::parse(commit) {
-        return log::judge(key, place, bytes);
+/// Judges an entry by its form, and with keys by what it holds.
+fn judge(keys: &[XChaCha20Poly1305], place: &[u8], bytes: &[u8]) -> Result<(), Refusal> {
+    let (space, within) = split_space(place);
+    if let Some(at) = log::Place::parse(within) {
+        return log::judge(keys, space, at, bytes);
     }
-    let commit = <[u8; 32]>::try_from(commit).map(Digest::new);
+    let commit = <[u8; 32]>::try_from(within).map(Digest::new);
     let commit = commit.map_err(|_| corrupt("an entry stands under something else than a commitment"))?;
-    let Some(key) = key else {
+    if keys.is_empty() {
         return decode::<Entry>(bytes).map(|_| ());
-    };
+    }
     let named = |refusal: Refusal| Refusal::new(refusal.code, format!("{}, entry {commit}", refusal.detail));
-    let body = body_of(key, &commit, bytes).map_err(named)?;
+    let body = first_opened(keys, |key| body_of(key, place, bytes)).map_err(named)?;
     if body.commitment() != commit {
         return Err(corrupt(&format!("entry {commit} holds the body of {}", body.commitment())));
     }
     Ok(())
 }
 
+/// What the first key that fits opens. There is at least one key.
+fn first_opened<T>(
+    keys: &[XChaCha20Poly1305],
+    open: impl Fn(&XChaCha20Poly1305) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let mut result = Err(corrupt("no key was given"));
+    for key in keys {
+        result = open(key);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
 /// The body in an entry.
-fn body_of(key: &XChaCha20Poly1305, commit: &Digest, bytes: &[u8]) -> Result<Body, Refusal> {
+fn body_of(key: &XChaCha20Poly1305, place: &[u8], bytes: &[u8]) -> Result<Body, Refusal> {
     let entry: Entry = decode(bytes)?;
-    let data_key: [u8; 32] = open(key, &entry.key_nonce, &entry.wrapped_key, commit.as_bytes())?
+    let data_key: [u8; 32] = open(key, &entry.key_nonce, &entry.wrapped_key, place)?
         .try_into()
         .map_err(|_| corrupt("a data key has another length"))?;
     let data_key = XChaCha20Poly1305::new(&Key::from(data_key));
-    let plain: Plain = decode(&open(&data_key, &entry.nonce, &entry.sealed, commit.as_bytes())?)?;
+    let plain: Plain = decode(&open(&data_key, &entry.nonce, &entry.sealed, place)?)?;
     Ok(plain.0)
 }
 
@@ -301,20 +386,33 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    fn key_file(directory: &Path, digit: char) -> std::path::PathBuf {
+    fn key_file(directory: &Path, digit: char) -> PathBuf {
         let path = directory.join(format!("vault-{digit}.key"));
         std::fs::write(&path, digit.to_string().repeat(64)).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         path
     }
 
+    fn holder(directory: &Path, agency: &str, digit: char) -> Holder {
+        Holder { agency: agency.to_owned(), key_file: key_file(directory, digit) }
+    }
+
+    /// The vaults of a node of agency `uscc:1` with this key.
+    fn own(directory: &Path, digit: char) -> Vaults {
+        Vaults::open(&directory.join("vault"), &holder(directory, "uscc:1", digit), &[]).unwrap()
+    }
+
+    fn body(name: &str) -> Body {
+        Body { salt: Digest::tagged(b"salt", &[name.as_bytes()]), json: format!("{{\"name\":\"{name}\"}}") }
+    }
+
     #[test]
     fn a_body_opens_with_its_key_at_its_place_only() {
         let dir = tempfile::tempdir().unwrap();
-        let body = Body { salt: Digest::tagged(b"salt", &[]), json: "{\"name\":\"x\"}".into() };
+        let body = body("x");
         let commit = body.commitment();
-        let path = dir.path().join("vault");
-        let vault = Vault::open(&path, &key_file(dir.path(), 'a'), "uscc:1").unwrap();
+        let vaults = own(dir.path(), 'a');
+        let vault = vaults.of("uscc:1").unwrap();
         vault.put(&commit, &body).unwrap();
         assert_eq!(vault.get(&commit).unwrap(), Some(body));
         let elsewhere = Digest::tagged(b"elsewhere", &[]);
@@ -323,48 +421,44 @@ mod tests {
         assert!(!bytes.windows(4).any(|window| window == b"name"));
         vault.db.put(elsewhere.as_bytes(), &bytes).unwrap();
         assert_eq!(vault.get(&elsewhere).unwrap_err().code, Code::StorageCorrupt);
-        drop(vault);
-        let other = Vault::open(&path, &key_file(dir.path(), 'b'), "uscc:1").unwrap();
-        assert_eq!(other.get(&commit).unwrap_err().code, Code::StorageCorrupt);
+        drop(vaults);
+        let other = own(dir.path(), 'b');
+        assert_eq!(other.of("uscc:1").unwrap().get(&commit).unwrap_err().code, Code::StorageCorrupt);
     }
 
     #[test]
     fn everything_in_a_vault_is_read_and_with_its_key_opened() {
         let dir = tempfile::tempdir().unwrap();
         let (path, key) = (dir.path().join("vault"), key_file(dir.path(), 'a'));
-        let body = |name: &str| Body {
-            salt: Digest::tagged(b"salt", &[name.as_bytes()]),
-            json: format!("{{\"name\":\"{name}\"}}"),
-        };
         let commits = ["x", "y", "z"].map(|name| body(name).commitment());
-        let vault = Vault::open(&path, &key, "uscc:1").unwrap();
+        let vaults = own(dir.path(), 'a');
         for (name, commit) in ["x", "y"].iter().zip(&commits) {
-            vault.put(commit, &body(name)).unwrap();
+            vaults.of("uscc:1").unwrap().put(commit, &body(name)).unwrap();
         }
-        drop(vault);
-        let examined = |key: Option<&Path>| {
-            let examined = Vault::examine(&path, key).unwrap();
+        drop(vaults);
+        let examined = |keys: &[PathBuf]| {
+            let examined = Vaults::examine(&path, keys).unwrap();
             let flaws: Vec<String> = examined.flaws.into_iter().map(|flaw| flaw.detail).collect();
             (examined.entries, examined.opened, flaws)
         };
-        assert_eq!(examined(None), (2, false, Vec::new()));
-        assert_eq!(examined(Some(&key)), (2, true, Vec::new()));
+        assert_eq!(examined(&[]), (2, false, Vec::new()));
+        assert_eq!(examined(std::slice::from_ref(&key)), (2, true, Vec::new()));
         // Under another key nothing opens.
-        assert_eq!(examined(Some(&key_file(dir.path(), 'b'))).2.len(), 2);
+        assert_eq!(examined(&[key_file(dir.path(), 'b')]).2.len(), 2);
         // Sealed for its place, and another body: whoever has the key could write that.
-        let vault = Vault::open(&path, &key, "uscc:1").unwrap();
-        vault.put(&commits[2], &body("w")).unwrap();
-        drop(vault);
-        assert_eq!(examined(None), (3, false, Vec::new()));
+        let vaults = own(dir.path(), 'a');
+        vaults.of("uscc:1").unwrap().put(&commits[2], &body("w")).unwrap();
+        drop(vaults);
+        assert_eq!(examined(&[]), (3, false, Vec::new()));
         let wanted = format!("vault: entry {} holds the body of {}", commits[2], body("w").commitment());
-        assert_eq!(examined(Some(&key)), (3, true, vec![wanted]));
+        assert_eq!(examined(std::slice::from_ref(&key)), (3, true, vec![wanted]));
         // One that was cut off, and one that stands under no commitment.
         let db = DB::open(&options(), &path).unwrap();
         db.put(commits[2].as_bytes(), b"cut").unwrap();
         db.put(b"short", b"cut").unwrap();
         drop(db);
-        assert_eq!(examined(None).2.len(), 2);
-        assert_eq!(examined(Some(&key)).2.len(), 2);
+        assert_eq!(examined(&[]).2.len(), 2);
+        assert_eq!(examined(std::slice::from_ref(&key)).2.len(), 2);
     }
 
     #[test]
@@ -372,7 +466,60 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let key = key_file(dir.path(), 'a');
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let refusal = Vault::open(&dir.path().join("vault"), &key, "uscc:1").unwrap_err();
+        let holder = Holder { agency: "uscc:1".to_owned(), key_file: key };
+        let refusal = Vaults::open(&dir.path().join("vault"), &holder, &[]).unwrap_err();
         assert_eq!(refusal.code, Code::KeyFilePermissions);
+    }
+
+    #[test]
+    fn a_guest_has_a_vault_of_its_own_in_the_same_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vault");
+        let host = holder(dir.path(), "uscc:1", 'a');
+        let guests = [holder(dir.path(), "uscc:2", 'b'), holder(dir.path(), "uscc:3", 'a')];
+        let open = || Vaults::open(&path, &host, &guests);
+        let vaults = open().unwrap();
+        assert_eq!(vaults.agencies().collect::<Vec<_>>(), ["uscc:1", "uscc:2", "uscc:3"]);
+        assert!(vaults.of("uscc:4").is_none());
+        // Each keeps its own, and one and the same body in two vaults is two entries.
+        let commit = body("x").commitment();
+        for agency in ["uscc:1", "uscc:2"] {
+            vaults.of(agency).unwrap().put(&commit, &body("x")).unwrap();
+        }
+        let kept = |vaults: &Vaults, agency: &str| vaults.of(agency).unwrap().get(&commit);
+        assert_eq!(kept(&vaults, "uscc:1").unwrap(), Some(body("x")));
+        assert_eq!(kept(&vaults, "uscc:2").unwrap(), Some(body("x")));
+        assert_eq!(kept(&vaults, "uscc:3").unwrap(), None);
+        // An entry that is moved into another vault does not open there, not even where the key is the one it was sealed with.
+        let places = ["uscc:1", "uscc:2", "uscc:3"].map(|agency| vaults.of(agency).unwrap().place(&commit));
+        for (from, to) in [(0, 2), (1, 2)] {
+            vaults.db.put(&places[to], vaults.db.get(&places[from]).unwrap().unwrap()).unwrap();
+            assert_eq!(kept(&vaults, "uscc:3").unwrap_err().code, Code::StorageCorrupt);
+        }
+        vaults.db.delete(&places[2]).unwrap();
+        drop(vaults);
+        let keys: Vec<PathBuf> = [&host].into_iter().chain(&guests).map(|one| one.key_file.clone()).collect();
+        let flaws = |keys: &[PathBuf]| Vaults::examine(&path, keys).unwrap().flaws.len();
+        assert_eq!((flaws(&keys), flaws(&keys[..1]), flaws(&keys[2..]), flaws(&[])), (0, 1, 1, 0));
+        let swapped = [Holder { key_file: keys[2].clone(), ..guests[0].clone() }];
+        let vaults = Vaults::open(&path, &host, &swapped).unwrap();
+        assert_eq!(kept(&vaults, "uscc:2").unwrap_err().code, Code::StorageCorrupt);
+        drop(vaults);
+        // Erasure destroys every copy; nobody has two vaults.
+        let vaults = open().unwrap();
+        assert_eq!(vaults.destroy(&[commit]).unwrap(), 2);
+        assert_eq!((kept(&vaults, "uscc:1").unwrap(), kept(&vaults, "uscc:2").unwrap()), (None, None));
+        drop(vaults);
+        let twice = Vaults::open(&path, &host, &[holder(dir.path(), "uscc:1", 'd')]).unwrap_err();
+        assert_eq!(twice.code, Code::ConfigInvalid);
+    }
+
+    #[test]
+    fn a_commitment_that_begins_like_a_guests_key_is_one() {
+        let mut bytes = [7; 32];
+        bytes[..4].copy_from_slice(GUEST);
+        assert_eq!(split_space(&bytes), (&[][..], &bytes[..]));
+        let place = [space_of("uscc:2").as_slice(), &bytes].concat();
+        assert_eq!(split_space(&place), (&space_of("uscc:2")[..], &bytes[..]));
     }
 }

@@ -15,6 +15,13 @@ use serde_json::Value;
 const AGENCY: &str = "uscc:11320100MAXEYHTT33";
 /// Another one that does.
 const OTHER: &str = "uscc:11320100MAXP23YC3L";
+/// One that runs none, and is at home at [`HOST`].
+const GUEST: &str = "uscc:11320100MAXWCL3B8Y";
+const HOST: &str = "market-regulation";
+/// Who runs that.
+const HOST_AGENCY: &str = "uscc:11320100MAXP23YC3L";
+/// Another guest, elsewhere.
+const STRANGER: &str = "uscc:11320100MAX74G4N2C";
 /// What the body alone says.
 const NAME: &str = "示例早餐铺";
 
@@ -80,6 +87,73 @@ fn whole_day(cluster: &Cluster, day: &str) -> PathBuf {
 
 fn verify(cluster: &Cluster, path: &Path) -> Output {
     cluster.city(&["access", "verify", &path.to_string_lossy(), "-o", "json"])
+}
+
+/// The log of an agency on a day: its entries, and how many there are.
+fn entries_of(cluster: &Cluster, agency: &str, day: &str) -> u64 {
+    let gateway = key(cluster, agency, "gateway");
+    let root = done(&cluster.city(&["access", "root", day, "--key", &gateway, "-o", "json"]));
+    assert_eq!(root["agency"], agency, "{root}");
+    root["queries"].as_u64().unwrap_or_else(|| panic!("{root}"))
+}
+
+#[test]
+fn an_agency_without_a_validator_keeps_bodies_and_its_log_at_its_host() {
+    let mut cluster = Cluster::up();
+    let host = cluster.nodes.iter().position(|node| node.name == HOST).unwrap();
+    let day = day(&cluster, 0);
+    // A batch of commitments; its body is of class P4.
+    let document = cluster.dir().join("document.json");
+    std::fs::write(
+        &document,
+        r#"{"resourceType":"Immunization","id":"1","occurrenceDateTime":"2026-10-10"}"#,
+    )
+    .unwrap();
+    let journal = cluster.dir().join("document.journal");
+    let [document, journal] = [&document, &journal].map(|path| path.to_string_lossy().into_owned());
+    let args = ["batch", "submit", &document, "--map", "fhir", "--journal", &journal, "--agency", GUEST];
+    let filed = done(&cluster.city(&[&args[..], &["-o", "json"]].concat()));
+    let record = filed["items"][0]["record"].as_str().unwrap_or_else(|| panic!("{filed}")).to_owned();
+
+    let read = |cluster: &Cluster, agency: &str| access(cluster, &["read", &record], agency, "clerk");
+    let body = done(&read(&cluster, GUEST));
+    assert!(body["root"].is_string(), "{body}");
+    // Who runs the node that keeps it learns nothing of it, nor does anybody else.
+    refused(&read(&cluster, HOST_AGENCY), "AGENCY_NOT_COMPETENT");
+    refused(&read(&cluster, STRANGER), "AGENCY_NOT_COMPETENT");
+    // Each has a log of its own: the guest's read, and what the host's officer was refused.
+    assert_eq!((entries_of(&cluster, GUEST, &day), entries_of(&cluster, HOST_AGENCY, &day)), (1, 1));
+
+    // Body and log are on the disk, each under its agency's key.
+    cluster.nodes[host].kill();
+    let report = cluster.nodes[host].run("fsck");
+    assert!(report.status.success() && said(&report).contains("vault: 3 entries read"), "{}", said(&report));
+    let config = std::fs::read_to_string(&cluster.nodes[host].config).unwrap();
+    let guests = config.find("[[vault.guests]]").unwrap();
+    std::fs::write(&cluster.nodes[host].config, &config[..guests]).unwrap();
+    let report = cluster.nodes[host].run("fsck");
+    assert_eq!(report.status.code(), Some(4), "{}", said(&report));
+    assert_eq!(said(&report).matches("does not open").count(), 2, "{}", said(&report));
+    // Without the guest's key the node serves its own agency, and sends the guest away.
+    cluster.nodes[host].start();
+    cluster.wait_caught_up(host);
+    refused(&read(&cluster, GUEST), "NOT_OWN_NODE");
+    let again = [&args[..], &["-o", "json"]].concat();
+    std::fs::remove_file(&journal).unwrap();
+    std::fs::write(
+        &document,
+        r#"{"resourceType":"Immunization","id":"2","occurrenceDateTime":"2026-10-11"}"#,
+    )
+    .unwrap();
+    refused(&cluster.city(&again), "NOT_OWN_NODE");
+    cluster.nodes[host].terminate();
+    cluster.nodes[host].ended_within(std::time::Duration::from_secs(30)).unwrap();
+    std::fs::write(&cluster.nodes[host].config, config).unwrap();
+    cluster.nodes[host].start();
+    cluster.wait_caught_up(host);
+    assert_eq!(done(&read(&cluster, GUEST)), body);
+    assert_eq!(entries_of(&cluster, GUEST, &day), 2);
+    cluster.assert_clean();
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chain_core::api::{Cursor, Stage};
 use chain_core::date::Date;
 use chain_core::id::{Epoch, Height, RecordId, TxId};
+use chain_core::org::OrgId;
 
 /// Media type of an encoded submission.
 pub(crate) const SUBMISSION_TYPE: &str = "application/octet-stream";
@@ -70,9 +71,9 @@ pub(crate) fn receipt(record: &RecordId, version: Option<u32>, form: &str) -> St
 /// Questions about what is not public.
 pub(crate) const ACCESS: &str = "/v1/access";
 
-/// What the log of reads of a day comes to.
-pub(crate) fn access_root(day: Date) -> String {
-    format!("/v1/access/roots/{day}")
+/// What an agency's log of reads of a day comes to.
+pub(crate) fn access_root(agency: &OrgId, day: Date) -> String {
+    format!("/v1/access/roots/{}/{day}", encode(&agency.to_string()))
 }
 
 /// The proof of an entry of the state, after a block or the newest one.

@@ -1,4 +1,4 @@
-//! What is not public, for officers of the agency whose vault this node keeps, and what its log of reads comes to.
+//! What is not public, for officers of the agencies whose vaults this node keeps, and what their logs of reads come to.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use chain_core::access::SignedQuery;
 use chain_core::date::Date;
+use chain_core::org::OrgId;
 
 use super::Api;
 use super::answer::{Freshness, json};
@@ -24,12 +25,13 @@ pub(super) async fn ask(
     json(&api.read(move |node| node.access(&asked)).await?, Freshness::Now, &headers)
 }
 
-/// `GET /v1/access/roots/{day}`.
+/// `GET /v1/access/roots/{agency}/{day}`.
 pub(super) async fn root(
     State(api): State<Arc<Api>>,
-    Segment(day): Segment,
+    Segment((agency, day)): Segment<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let agency: OrgId = parse("the agency", &agency)?;
     let day: Date = parse("the day", &day)?;
-    json(&api.read(move |node| node.access_root(day)).await?, Freshness::Now, &headers)
+    json(&api.read(move |node| node.access_root(&agency, day)).await?, Freshness::Now, &headers)
 }

@@ -62,7 +62,7 @@ impl Node for Constants {
         refuse(Code::RoleNotAllowed, &asked.query.purpose)
     }
 
-    fn access_root(&self, _: Date) -> Result<DayRoot, Refusal> {
+    fn access_root(&self, _: &OrgId, _: Date) -> Result<DayRoot, Refusal> {
         refuse(Code::NotOwnNode, "no vault")
     }
 

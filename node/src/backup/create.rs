@@ -22,7 +22,7 @@ use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
 use crate::storage::live::Copied;
-use crate::vault::Vault;
+use crate::vault::Vaults;
 
 /// What copies a store: from where, to where, and a folder for what RocksDB writes meanwhile.
 type Copier = fn(&Path, &Path, &Path) -> Result<Copied, StorageError>;
@@ -164,7 +164,7 @@ fn copier(name: &str) -> Copier {
     match name {
         "ledger" => LedgerStore::copy,
         "consensus" => ConsensusStore::copy,
-        _ => Vault::copy,
+        _ => Vaults::copy,
     }
 }
 

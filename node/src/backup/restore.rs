@@ -24,7 +24,7 @@ use crate::start::Setup;
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::high_water::{HighWater, Mark};
-use crate::vault::Vault;
+use crate::vault::Vaults;
 
 /// What putting a backup back did.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Making<'_> {
     fn keep_vault(&self, copies: &Path) -> Option<Result<u64, Refusal>> {
         let (present, copy) = (self.data.vault(), copies.join("vault"));
         let both = present.join("CURRENT").exists() && copy.exists();
-        both.then(|| Vault::add_all(&present, &copy).map_err(refuse))
+        both.then(|| Vaults::add_all(&present, &copy).map_err(refuse))
     }
 
     /// Makes the copies those of a directory, where there is none yet.

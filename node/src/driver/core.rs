@@ -37,7 +37,7 @@ use crate::snapshots::offer::Offers;
 use crate::storage::StorageError;
 use crate::storage::consensus::{ConsensusStore, Run};
 use crate::storage::ledger::LedgerStore;
-use crate::vault::Vault;
+use crate::vault::Vaults;
 use crate::why::{Watch, talk};
 
 /// What every thread may use.
@@ -64,7 +64,7 @@ pub struct Core {
     /// What of them is handed to nodes that join.
     pub(crate) offers: Offers,
     /// Bodies of persons' records of this node's agency.
-    pub vault: Option<Vault>,
+    pub vaults: Option<Vaults>,
     /// Checkpoints and their cosignatures.
     pub checkpoints: Checkpoints,
     /// Submissions that wait for the lane.
@@ -114,7 +114,7 @@ pub(crate) struct Parts {
     pub(crate) consensus: ConsensusStore,
     pub(crate) ledger: LedgerStore,
     pub(crate) snapshots: Snapshots,
-    pub(crate) vault: Option<Vault>,
+    pub(crate) vaults: Option<Vaults>,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) runtime: tokio::runtime::Handle,
 }
@@ -308,7 +308,7 @@ impl Core {
             consensus,
             ledger,
             snapshots,
-            vault,
+            vaults,
             checkpoints,
             runtime,
         } = parts;
@@ -325,7 +325,7 @@ impl Core {
             ledger,
             snapshots,
             offers: Offers::default(),
-            vault,
+            vaults,
             checkpoints,
             intake: Intake::default(),
             batches: BatchCache::default(),

@@ -8,6 +8,7 @@ use chain_core::date::Date;
 use chain_core::execute::LedgerRead as _;
 use chain_core::id::RecordId;
 use chain_core::layout::Layout as _;
+use chain_core::org::OrgId;
 use chain_core::record::Header;
 use chain_core::record::governance::Role;
 use chain_core::state::{AgencyEntry, MemberEntry, RecordHead, Status, VersionHead, key};
@@ -17,12 +18,12 @@ use super::records::not_found;
 use super::{Local, corrupt, read, short};
 use crate::driver::core::Core;
 use crate::storage::ledger::Snapshot;
-use crate::vault::Vault;
+use crate::vault::{Vault, Vaults};
 
 impl Local {
     /// Answers a question, or refuses it; both are written down once it is known that an officer of the agency asks.
     pub(super) fn answer(&self, asked: &SignedQuery) -> Result<Answer, Refusal> {
-        let vault = self.own_vault()?;
+        self.vaults()?;
         let now_ms = Core::wall_ms();
         asked.query.check()?;
         if !asked.verify(self.core.chain_id()) {
@@ -30,7 +31,8 @@ impl Local {
         }
         let snapshot = self.snapshot()?;
         let offset_minutes = self.core.chain.utc_offset_minutes;
-        let member = self.own_officer(&snapshot, vault, asked, Date::of_time(now_ms, offset_minutes))?;
+        let member = self.officer(&snapshot, asked, Date::of_time(now_ms, offset_minutes))?;
+        let vault = self.vault_of(&member.agency.to_string())?;
         vault.check_new(asked, now_ms)?;
         let answer =
             may_ask(&asked.query, member.role).and_then(|()| self.look_up(&snapshot, vault, &asked.query));
@@ -39,22 +41,33 @@ impl Local {
         answer
     }
 
-    /// What the log of a day comes to. Of the present day it changes with every question.
-    pub(super) fn day_root(&self, day: Date) -> Result<DayRoot, Refusal> {
-        let vault = self.own_vault()?;
+    /// What an agency's log of a day comes to. Of the present day it changes with every question.
+    pub(super) fn day_root(&self, agency: &OrgId, day: Date) -> Result<DayRoot, Refusal> {
+        let vault = self.vault_of(&agency.to_string())?;
         self.root_of(&self.snapshot()?, vault, day, &vault.log_of(day)?)
     }
 
-    fn own_vault(&self) -> Result<&Vault, Refusal> {
+    fn vaults(&self) -> Result<&Vaults, Refusal> {
         let none = || Refusal::new(Code::NotOwnNode, "this node keeps no agency's vault");
-        self.core.vault.as_ref().ok_or_else(none)
+        self.core.vaults.as_ref().ok_or_else(none)
     }
 
-    /// The officer who asks: of the agency whose vault this is, and in office.
-    fn own_officer(
+    /// The vault of an agency that is at home here.
+    pub(super) fn vault_of(&self, agency: &str) -> Result<&Vault, Refusal> {
+        let vaults = self.vaults()?;
+        let elsewhere = || {
+            let kept: Vec<&str> = vaults.agencies().collect();
+            let detail =
+                format!("{agency} has its vault at another node; this one keeps {}", kept.join(", "));
+            Refusal::new(Code::NotOwnNode, detail)
+        };
+        vaults.of(agency).ok_or_else(elsewhere)
+    }
+
+    /// The officer who asks, in office.
+    fn officer(
         &self,
         snapshot: &Snapshot<'_>,
-        vault: &Vault,
         asked: &SignedQuery,
         today: Date,
     ) -> Result<MemberEntry, Refusal> {
@@ -62,14 +75,6 @@ impl Local {
         let entry = snapshot.get(&key::member(&asked.officer)).map_err(read)?.ok_or_else(unknown)?;
         let member = MemberEntry::from_canonical(&entry).map_err(|error| corrupt("member", error))?;
         member.check_in_office(&asked.officer, today)?;
-        if member.agency.to_string() != vault.agency() {
-            let detail = format!(
-                "the officer is of {}, this node keeps the vault of {}",
-                member.agency,
-                vault.agency()
-            );
-            return Err(Refusal::new(Code::NotOwnNode, detail));
-        }
         let agency = snapshot.get(&key::agency(&member.agency)).map_err(read)?;
         let agency = agency.map(|bytes| AgencyEntry::from_canonical(&bytes)).transpose();
         let agency = agency.map_err(|error| corrupt("agency", error))?;
@@ -100,7 +105,7 @@ impl Local {
         let head = self.head(snapshot, record)?.ok_or_else(|| not_found(record))?;
         if head.agency.to_string() != vault.agency() {
             let detail =
-                format!("record {record} is of {}, this is the node of {}", head.agency, vault.agency());
+                format!("record {record} is of {}, the officer is of {}", head.agency, vault.agency());
             return Err(Refusal::new(Code::AgencyNotCompetent, detail));
         }
         if head.current.status.is_without_bodies() {
@@ -174,7 +179,8 @@ impl Local {
         day: Date,
         entries: &[Entry],
     ) -> Result<DayRoot, Refusal> {
-        let agency = vault.agency().parse().map_err(|error| corrupt("vault", format!("agency: {error}")))?;
+        let agency: OrgId =
+            vault.agency().parse().map_err(|error| corrupt("vault", format!("agency: {error}")))?;
         let filed = snapshot.get(&key::access_root(&agency, day)).map_err(read)?;
         let filed = filed.map(|bytes| RecordId::from_canonical(&bytes)).transpose();
         let filed = filed.map_err(|error| corrupt("root of a day", error))?;

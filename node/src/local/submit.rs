@@ -30,6 +30,14 @@ const MEMBERS_MAX: usize = 16 * 1024;
 /// The agency of each member's key; it never changes.
 pub(super) type Members = HashMap<PublicKey, String>;
 
+/// A body for a vault.
+#[derive(Debug)]
+struct Kept {
+    agency: String,
+    commit: Digest,
+    body: Body,
+}
+
 /// A submission that may be queued.
 #[derive(Debug)]
 pub(super) struct Judged {
@@ -37,7 +45,7 @@ pub(super) struct Judged {
     agency: String,
     /// What travels: bodies for the vault are taken out.
     submission: Submission,
-    vault: Vec<(Digest, Body)>,
+    vault: Vec<Kept>,
     bytes: u32,
 }
 
@@ -99,11 +107,9 @@ impl Local {
         Ok(id)
     }
 
-    fn keep(&self, bodies: &[(Digest, Body)]) -> Result<(), Refusal> {
-        for (commit, body) in bodies {
-            if let Some(vault) = &self.core.vault {
-                vault.put(commit, body)?;
-            }
+    fn keep(&self, bodies: &[Kept]) -> Result<(), Refusal> {
+        for Kept { agency, commit, body } in bodies {
+            self.vault_of(agency)?.put(commit, body)?;
         }
         Ok(())
     }
@@ -124,7 +130,7 @@ impl Local {
     }
 
     /// Takes the bodies that may not travel out of a submission, checked as their agency wants them.
-    fn split(&self, submission: &Submission) -> Result<(Submission, Vec<(Digest, Body)>), Refusal> {
+    fn split(&self, submission: &Submission) -> Result<(Submission, Vec<Kept>), Refusal> {
         let mut travelling = submission.clone();
         let mut vault = Vec::new();
         let operations = &submission.signed.transaction.operations;
@@ -137,14 +143,14 @@ impl Local {
                 return Err(Refusal::new(Code::BodyCommitment, format!("body of operation {at}")));
             }
             let agency = header.agency.to_string();
-            if self.core.vault.as_ref().is_none_or(|own| own.agency() != agency) {
-                return Err(Refusal::new(Code::NotOwnNode, format!("operation {at} is filed by {agency}")));
-            }
+            let elsewhere =
+                |refusal: Refusal| Refusal::new(refusal.code, format!("operation {at}: {}", refusal.detail));
+            self.vault_of(&agency).map_err(elsewhere)?;
             // A registered type is judged by its schema, once it is known who sends it.
             if !matches!(header.record_type, RecordType::Registered(_)) {
                 chain_core::rules::check_body(header, &body)?;
             }
-            vault.push((commit, body));
+            vault.push(Kept { agency, commit, body });
         }
         Ok((travelling, vault))
     }

@@ -18,7 +18,7 @@ const FLAWED: u8 = 4;
 #[derive(Debug, Args)]
 pub(crate) struct FsckArgs {
     /// The node's configuration, which names all of it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "genesis", "vault_key"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "genesis", "vault_keys"])]
     config: Option<PathBuf>,
     /// The data directory, also one that was copied from elsewhere
     #[arg(long, value_name = "DIR", required_unless_present = "config", requires = "genesis")]
@@ -26,24 +26,24 @@ pub(crate) struct FsckArgs {
     /// The genesis
     #[arg(long, value_name = "FILE", required_unless_present = "config")]
     genesis: Option<PathBuf>,
-    /// The key of the vault in it; without it the entries there are read and not opened
-    #[arg(long, value_name = "FILE")]
-    vault_key: Option<PathBuf>,
+    /// The keys of the vaults in it, once for each; without any the entries there are read and not opened
+    #[arg(long = "vault-key", value_name = "FILE")]
+    vault_keys: Vec<PathBuf>,
 }
 
 pub(crate) fn run(args: &FsckArgs) -> Result<ExitCode, Refusal> {
-    let (data, genesis, vault_key) = match &args.config {
+    let (data, genesis, vault_keys) = match &args.config {
         Some(config) => {
             let config = Config::read(config)?;
-            (config.data_dir, config.genesis, config.vault.map(|vault| vault.key))
+            (config.data_dir, config.genesis, config.vault.map(|vault| vault.keys()).unwrap_or_default())
         }
         None => {
             let path = |given: &Option<PathBuf>| given.clone().unwrap_or_default();
-            (path(&args.data_dir), path(&args.genesis), args.vault_key.clone())
+            (path(&args.data_dir), path(&args.genesis), args.vault_keys.clone())
         }
     };
     let genesis = Genesis::parse(&read_text(&genesis, BYTES_MAX as u64)?)?;
-    let report = fsck(&DataDir::at(&data), &genesis, vault_key.as_deref())?;
+    let report = fsck(&DataDir::at(&data), &genesis, &vault_keys)?;
     print(&report, data.join("ledger").exists());
     if let Some(first) = report.findings.first() {
         println!(
@@ -101,7 +101,7 @@ pub(crate) fn print(report: &Report, has_ledger: bool) {
     }
     if let Some(vault) = &report.vault {
         let opened =
-            if vault.opened { "each opened with the vault's key" } else { "not opened: that takes its key" };
+            if vault.opened { "each opened with a vault's key" } else { "not opened: that takes the keys" };
         println!("vault: {} entries read, {opened}", vault.entries);
     }
     for finding in &report.findings {

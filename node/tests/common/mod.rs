@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::any::Any;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use chain_core::id::{TxId, ValidatorIx};
 use chain_core::read::Reader;
 use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
 use chain_core::transaction::Submission;
+use city_node::config::{GuestConfig, VaultConfig};
 use city_node::datadir::{DataDir, marker_of};
 use city_node::handle::NodeHandle;
 use city_node::link::{Frame, Inbox, Network, NoAnswer, PeerConnection, SyncRequest, SyncResponse};
@@ -45,8 +47,18 @@ pub(crate) fn clerk(ix: usize) -> SecretKey {
     secret(4, ix)
 }
 
+/// A member of an agency.
+pub(crate) fn member(agency: &str, role: &str, from: &str, key: &SecretKey) -> MemberEntry {
+    MemberEntry::new(NETWORK, agency, role, &format!("{role} desk"), from, key)
+}
+
 /// The genesis, with the ports validators listen on.
 pub(crate) fn genesis(ports: [u16; 4]) -> Genesis {
+    Genesis::from_document(document(ports)).unwrap()
+}
+
+/// What it says.
+pub(crate) fn document(ports: [u16; 4]) -> Document {
     let validator = |ix: usize| {
         let secrets =
             ValidatorSecrets { consensus: &secret(1, ix), network: &secret(2, ix), log: &secret(3, ix) };
@@ -67,9 +79,7 @@ pub(crate) fn genesis(ports: [u16; 4]) -> Genesis {
         from: "2026-01-01".into(),
         to: None,
     };
-    let member = |role: &str, key: &SecretKey, ix: usize| {
-        MemberEntry::new(NETWORK, AGENCIES[ix], role, &format!("{role} desk"), "2026-01-01", key)
-    };
+    let member = |role: &str, key: &SecretKey, ix: usize| member(AGENCIES[ix], role, "2026-01-01", key);
     let members = (0..4).flat_map(|ix| {
         [
             member("clerk", &clerk(ix), ix),
@@ -107,7 +117,7 @@ pub(crate) fn genesis(ports: [u16; 4]) -> Genesis {
         hearing: false,
         retention_months: 60,
     };
-    Genesis::from_document(Document {
+    Document {
         schema: SCHEMA.into(),
         network: NETWORK.into(),
         suite: 1,
@@ -124,8 +134,7 @@ pub(crate) fn genesis(ports: [u16; 4]) -> Genesis {
         legal_bases: vec![basis],
         calendars: Vec::new(),
         registered_types: Vec::new(),
-    })
-    .unwrap()
+    }
 }
 
 /// A licence of an agency, signed by its clerk; its number is its idempotency key.
@@ -220,6 +229,8 @@ impl Network for Port {
 
 pub(crate) struct City {
     pub(crate) genesis: Genesis,
+    /// Whose vaults the first validator keeps besides its own; without a list it keeps none.
+    guests: Option<Vec<String>>,
     dir: tempfile::TempDir,
     wires: Arc<Wires>,
     nodes: Vec<Option<(Running, Arc<AtomicBool>)>>,
@@ -234,22 +245,27 @@ static TURNS: RwLock<()> = RwLock::new(());
 impl City {
     /// Four validators with fresh keys, none running.
     pub(crate) fn new() -> Self {
-        Self::in_turn(Box::new(TURNS.read().unwrap_or_else(PoisonError::into_inner)))
+        Self::of(genesis([7900, 7901, 7902, 7903]), None)
     }
 
-    /// The same, with no other city in this process as long as it stands.
+    /// The same, of another genesis, and with vaults at the first validator.
+    pub(crate) fn of(genesis: Genesis, guests: Option<Vec<String>>) -> Self {
+        Self::in_turn(genesis, guests, Box::new(TURNS.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// As [`Self::new`], with no other city in this process as long as it stands.
     pub(crate) fn alone() -> Self {
-        Self::in_turn(Box::new(TURNS.write().unwrap_or_else(PoisonError::into_inner)))
+        let turn = Box::new(TURNS.write().unwrap_or_else(PoisonError::into_inner));
+        Self::in_turn(genesis([7900, 7901, 7902, 7903]), None, turn)
     }
 
-    fn in_turn(turn: Box<dyn Any>) -> Self {
-        let genesis = genesis([7900, 7901, 7902, 7903]);
+    fn in_turn(genesis: Genesis, guests: Option<Vec<String>>, turn: Box<dyn Any>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let wires = Wires { inboxes: Mutex::new(vec![None, None, None, None]) };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let nodes = (0..4).map(|_| None).collect();
-        let city = Self { genesis, dir, wires: Arc::new(wires), nodes, runtime, _turn: turn };
+        let city = Self { genesis, guests, dir, wires: Arc::new(wires), nodes, runtime, _turn: turn };
         for ix in 0..4 {
             let key_file = city.key_file(ix);
             std::fs::write(marker_of(&key_file), format!("{}\n", secret(1, ix).public())).unwrap();
@@ -283,11 +299,24 @@ impl City {
                 subjects: None,
             },
             data: self.data(ix),
-            vault: None,
+            vault: self.vault(ix),
             reader: if ix == PUBLIC { Reader::Public } else { Reader::Auditor },
             snapshots_every: city_node::snapshots::EVERY,
             backups: None,
         }
+    }
+
+    fn vault(&self, ix: usize) -> Option<VaultConfig> {
+        let guests = self.guests.as_ref().filter(|_| ix == 0)?;
+        let key = |digit: usize| {
+            let path = self.dir.path().join(format!("vault-{digit}.key"));
+            std::fs::write(&path, digit.to_string().repeat(64)).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            path
+        };
+        let guests = guests.iter().zip(1..);
+        let guests = guests.map(|(agency, digit)| GuestConfig { agency: agency.clone(), key: key(digit) });
+        Some(VaultConfig { key: key(0), agency: None, guests: guests.collect() })
     }
 
     pub(crate) fn start(&mut self, ix: usize) {

@@ -51,7 +51,12 @@ impl Cluster {
         };
         section(&mut config, "p2p", "listen", format!("/ip4/127.0.0.1/tcp/{}", api + 1));
         section(&mut config, "api", "listen", format!("127.0.0.1:{api}"));
-        std::fs::copy(first.home.join("vault.key"), home.join("vault.key")).expect("a vault's key");
+        for entry in std::fs::read_dir(&first.home).expect("a node's folder").flatten() {
+            let name = entry.file_name();
+            if name.to_string_lossy().starts_with("vault") {
+                std::fs::copy(entry.path(), home.join(name)).expect("a vault's key");
+            }
+        }
         let path = home.join("node.toml");
         std::fs::write(&path, toml::to_string(&config).expect("a configuration")).expect("a configuration");
         Node::new(first.name.clone(), home, path, api, api + 1)

@@ -8,6 +8,7 @@ use chain_core::crypto::Digest;
 use chain_core::date::Date;
 use chain_core::id::RecordId;
 use chain_core::leaf::Leaf;
+use chain_core::org::OrgId;
 use chain_core::receipt::Receipt;
 use chain_core::record::access::AccessRootDetails;
 use chain_core::record::{Details, RecordType};
@@ -150,7 +151,8 @@ pub(crate) fn run(command: AccessCommand, city: &City) -> CliResult {
         AccessCommand::Root { day, key, out, legal_basis } => {
             let agency = agency_of(city, &key)?;
             let home = home_of(&city.genesis()?, &agency)?;
-            let root: DayRoot = city.client()?.get_from_named(&home, &paths::access_root(day))?;
+            let agency: OrgId = agency.parse().map_err(CliError::internal)?;
+            let root: DayRoot = city.client()?.get_from_named(&home, &paths::access_root(&agency, day))?;
             if let (Some(out), Some(basis)) = (&out, legal_basis) {
                 let text = format!("{:#}\n", document(&root, &basis));
                 write(city, out, &text)?;

@@ -8,6 +8,7 @@ use crate::datadir::{IDENTITY, marker_of};
 use crate::fsck::{Stores, examine};
 use crate::snapshots::tests::NEWEST;
 use crate::storage::ledger::LedgerStore;
+use crate::vault::Holder;
 use chain_core::crypto::{Digest, SecretKey};
 use chain_core::transaction::Body;
 
@@ -135,25 +136,27 @@ fn bodies_that_the_vault_took_in_later_stay() {
     fs::write(&key, "a".repeat(64)).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let body = |name: &str| Body { salt: Digest::tagged(b"salt", &[name.as_bytes()]), json: name.into() };
-    let open = || Vault::open(&data.vault(), &key, "uscc:1").unwrap();
+    let own = Holder { agency: "uscc:1".to_owned(), key_file: key };
+    let open = || Vaults::open(&data.vault(), &own, &[]).unwrap();
     let [first, second] = ["first", "second"].map(body);
-    open().put(&first.commitment(), &first).unwrap();
+    open().of("uscc:1").unwrap().put(&first.commitment(), &first).unwrap();
     let (_, manifest) = desk.create();
     assert!(manifest.files.keys().any(|file| file.starts_with("vault/")));
-    let vault = open();
-    vault.put(&second.commitment(), &second).unwrap();
-    vault.destroy(&[first.commitment()]).unwrap();
-    drop(vault);
+    let vaults = open();
+    vaults.of("uscc:1").unwrap().put(&second.commitment(), &second).unwrap();
+    vaults.destroy(&[first.commitment()]).unwrap();
+    drop(vaults);
     let ((_, kept), aside) = desk.making(data, &manifest, None).put().unwrap();
     assert_eq!((kept, aside.len()), (Some(Ok(1)), 3));
+    let kept_of = |one: &Body| open().of("uscc:1").unwrap().get(&one.commitment()).unwrap();
     for one in [&first, &second] {
-        assert_eq!(open().get(&one.commitment()).unwrap().as_ref(), Some(one));
+        assert_eq!(kept_of(one).as_ref(), Some(one));
     }
     // One that cannot be read is told, and set aside like the rest.
     fs::write(data.vault().join("CURRENT"), "MANIFEST-999999\n").unwrap();
     let ((_, kept), aside) = desk.making(data, &manifest, None).put().unwrap();
     assert!(matches!(kept, Some(Err(_))) && aside.len() == 3, "{kept:?}");
-    assert_eq!(open().get(&first.commitment()).unwrap(), Some(first));
+    assert_eq!(kept_of(&first), Some(first));
 }
 
 #[test]

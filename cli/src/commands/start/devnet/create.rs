@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chain_core::code::Code;
 use chain_core::genesis::ceremony::{Signatures, assemble, sign};
-use chain_core::genesis::{Document, Draft, Parameters, Recovery, RecoveryKeyEntry};
+use chain_core::genesis::{AgencyEntry, Document, Draft, Parameters, Recovery, RecoveryKeyEntry};
 
 use crate::app::City;
 use crate::commands::operator::genesis::{JoinArgs, join, now, slug};
@@ -112,7 +112,7 @@ pub(crate) fn fill(making: &Path, root: &Path, count: u16, base_port: u16) -> Cl
     files::create(&here.root().join("genesis.sigs"), &signatures.to_toml())?;
     contexts(&here)?.save(&here.contexts())?;
     for validator in &validators {
-        configure(&here, validator)?;
+        configure(&here, validator, &draft)?;
     }
     here.save()?;
     Layout::new(root, base_port, validators)
@@ -199,11 +199,30 @@ fn contexts(layout: &Layout) -> CliResult<Contexts> {
     Ok(contexts)
 }
 
+/// Makes the key of a vault in a validator's home.
+fn vault_key(here: &Layout, validator: &Validator, name: &str) -> CliResult {
+    let key: [u8; 32] = files::random()?;
+    let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    files::create_secret(&here.home(validator).join(name), &key)
+}
+
+/// The vaults of the agency that runs a validator and of those that are at home there, with a key for each.
+fn vaults(here: &Layout, validator: &Validator, draft: &Draft) -> CliResult<String> {
+    vault_key(here, validator, "vault.key")?;
+    let mut text = "[vault]\nkey = \"vault.key\"\n".to_owned();
+    let home =
+        |agency: &&AgencyEntry| agency.home_validator == validator.name && agency.id != validator.agency;
+    for agency in draft.document().agencies.iter().filter(home) {
+        let name = format!("vault-{}.key", agency.id.replace(':', "-"));
+        vault_key(here, validator, &name)?;
+        text.push_str(&format!("\n[[vault.guests]]\nagency = \"{}\"\nkey = \"{name}\"\n", agency.id));
+    }
+    Ok(text)
+}
+
 /// Writes a validator's configuration; its paths are relative, so the network may be moved.
-fn configure(here: &Layout, validator: &Validator) -> CliResult {
-    let vault: [u8; 32] = files::random()?;
-    let vault: String = vault.iter().map(|byte| format!("{byte:02x}")).collect();
-    files::create_secret(&here.home(validator).join("vault.key"), &vault)?;
+fn configure(here: &Layout, validator: &Validator, draft: &Draft) -> CliResult {
+    let vaults = vaults(here, validator, draft)?;
     let text = format!(
         "# Validator {number} of a development network.\n\
          genesis = \"../genesis.toml\"\n\
@@ -224,8 +243,7 @@ fn configure(here: &Layout, validator: &Validator) -> CliResult {
          # Only this machine's user reaches it.\n\
          reader = \"auditor\"\n\
          \n\
-         [vault]\n\
-         key = \"vault.key\"\n",
+         {vaults}",
         number = validator.number,
         name = validator.name,
         p2p = validator.multiaddr(),
