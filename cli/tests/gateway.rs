@@ -222,6 +222,86 @@ fn skip(reason: &str) {
     }
 }
 
+/// Runs a program that must succeed, in a folder.
+fn tool(folder: &Path, name: &str, args: &[&str]) {
+    let output = Command::new(program(name).unwrap()).args(args).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{name} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A certificate of this machine's address for the broker, and a user with a password: what a listener beyond this machine
+/// needs. Gives its part of the broker's configuration.
+fn guarded_listener(folder: &Path, port: u16) -> String {
+    for name in ["broker", "stranger"] {
+        let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
+        let made = [
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-days",
+            "2",
+        ];
+        let named = ["-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1"];
+        tool(folder, "openssl", &[&made[..], &named, &["-keyout", &key, "-out", &certificate]].concat());
+    }
+    tool(folder, "mosquitto_passwd", &["-b", "-c", "users", "gateway", "a long secret"]);
+    let at = |name: &str| folder.join(name).display().to_string();
+    format!(
+        "listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {}\ncertfile {}\nkeyfile {}\n",
+        at("users"),
+        at("broker.pem"),
+        at("broker.key")
+    )
+}
+
+/// Writes a secret that its owner alone can read.
+fn secret(folder: &Path, name: &str, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// The gateway goes to the guarded listener: neither with another password, nor to a broker that its roots do not know, nor in
+/// clear; then with both right. `config` is its configuration towards the open listener.
+fn only_with_password_and_certificate(stage: &mut Stage, config: &str, open: u16, guarded: u16) {
+    let folder = stage.dir.path().to_owned();
+    secret(&folder, "good", "a long secret\n");
+    secret(&folder, "bad", "another\n");
+    let with = |password: &str, ca: Option<&str>| {
+        let ca = ca.map_or_else(String::new, |ca| format!("tls_ca = \"{ca}\"\n"));
+        let section =
+            format!("client_id = \"gateway-1\"\nuser = \"gateway\"\npassword_file = \"{password}\"\n{ca}");
+        config
+            .replace(&format!("broker = \"127.0.0.1:{open}\""), &format!("broker = \"127.0.0.1:{guarded}\""))
+            .replace("client_id = \"gateway-1\"\n", &section)
+    };
+    let attempts = [
+        ("password", with("bad", Some("broker.pem")), "not authori"),
+        ("stranger", with("good", Some("stranger.pem")), "certificate"),
+        ("clear", with("good", None), "connecting again"),
+    ];
+    for (what, config, said) in attempts {
+        std::fs::write(folder.join("gateway.toml"), config).unwrap();
+        let log = format!("gateway-{what}.log");
+        let gateway = stage.start_gateway(&log);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !stage.log(&log).to_lowercase().contains(said) {
+            assert!(Instant::now() < deadline, "{what} wants {said}: {}", stage.log(&log));
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        assert!(!stage.log(&log).contains("taking"), "{what}: {}", stage.log(&log));
+        stage.kill(gateway);
+        println!("{what}: {}", stage.log(&log));
+    }
+    std::fs::write(folder.join("gateway.toml"), with("good", Some("broker.pem"))).unwrap();
+}
+
 /// Registers a model in effect, with the content of the example but for its artefact; gives its record.
 fn register_model(stage: &Stage, name: &str, artefact: &Value) -> String {
     let file: Value = serde_json::from_str(include_str!("../../genesis/schemas/ai.model.json")).unwrap();
@@ -289,6 +369,9 @@ fn ten_thousand_readings_reach_the_ledger_once() {
     let (Some(mosquitto), Some(_)) = (program("mosquitto"), program("mosquitto_pub")) else {
         return skip("there is no mosquitto here");
     };
+    if program("openssl").is_none() {
+        return skip("there is no openssl here");
+    }
     let beside = Path::new(env!("CARGO_BIN_EXE_city")).with_file_name("city-node");
     if !beside.is_file() && std::env::var_os("CITY_NODE_BIN").is_none() {
         return skip("there is no city-node beside city");
@@ -306,8 +389,8 @@ fn ten_thousand_readings_reach_the_ledger_once() {
     });
     all.push(Series { device: "made-1", period_s: 60, messages: made.collect() });
 
-    let (port, side) = (free_ports(40, 24_500), free_ports(2, 26_600));
-    let (broker, url) = (side, format!("http://127.0.0.1:{}", side + 1));
+    let (port, side) = (free_ports(40, 24_500), free_ports(3, 26_600));
+    let (broker, url, guarded) = (side, format!("http://127.0.0.1:{}", side + 1), side + 2);
     let mut stage = Stage { dir: tempfile::tempdir().unwrap(), children: Vec::new(), port };
     stage.ledger_up();
     let records: Vec<String> = all.iter().map(|series| stage.register(series)).collect();
@@ -315,8 +398,10 @@ fn ten_thousand_readings_reach_the_ledger_once() {
         records.iter().cloned().zip(all.iter().map(|series| series.device.to_owned())).collect();
 
     let conf = format!(
-        "listener {broker} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\npersistence true\npersistence_location {}/\n",
-        stage.dir.path().display()
+        "user root\nper_listener_settings true\nmax_queued_messages 0\npersistence true\npersistence_location {}/\n\
+         listener {broker} 127.0.0.1\nallow_anonymous true\n{}",
+        stage.dir.path().display(),
+        guarded_listener(stage.dir.path(), guarded)
     );
     std::fs::write(stage.dir.path().join("mosquitto.conf"), conf).unwrap();
     let log = File::create(stage.dir.path().join("mosquitto.log")).unwrap();
@@ -333,7 +418,7 @@ fn ten_thousand_readings_reach_the_ledger_once() {
         config +=
             &format!("[[device]]\nnumber = \"{0}\"\nrecord = \"{record}\"\nkey = \"{0}\"\n", series.device);
     }
-    std::fs::write(stage.dir.path().join("gateway.toml"), config).unwrap();
+    std::fs::write(stage.dir.path().join("gateway.toml"), &config).unwrap();
     let gateway = stage.start_gateway("gateway-1.log");
     wait_for("a subscription", || {
         let log = stage.log("gateway-1.log");
@@ -356,10 +441,9 @@ fn ten_thousand_readings_reach_the_ledger_once() {
     let gateway = stage.start_gateway("gateway-2.log");
     wait_for("every reading", || stage.counted(&url, "taken") == Some(READINGS as u64));
     stage.kill(gateway);
-    // The session that the broker keeps is the same in the other version of the protocol.
-    let older = stage.dir.path().join("gateway.toml");
-    std::fs::write(&older, std::fs::read_to_string(&older).unwrap().replace("version = 5", "version = 4"))
-        .unwrap();
+    // The session that the broker keeps is the same in the other version of the protocol, and behind TLS and a password.
+    let older = config.replace("version = 5", "version = 4");
+    only_with_password_and_certificate(&mut stage, &older, broker, guarded);
     stage.start_gateway("gateway-3.log");
     wait_for("a gateway", || stage.counted(&url, "taken").is_some());
     // Sent once more, from within a batch: known.

@@ -232,7 +232,7 @@ fn every_question_of_an_officer_is_in_the_log_and_the_day_is_anchored() {
     let before = day(&cluster, 2 * 24 * 3_600_000);
     let (root, filed) = anchor(&before);
     assert_eq!(root["queries"], 0, "{root}");
-    done(&filed);
+    let anchor_record = done(&filed)["items"][0]["record"].as_str().unwrap().to_owned();
     refused(&anchor(&day(&cluster, 0)).1, "DATE_ORDER");
     let path = whole_day(&cluster, &before);
     let verdict = done(&verify(&cluster, &path));
@@ -243,5 +243,8 @@ fn every_question_of_an_officer_is_in_the_log_and_the_day_is_anchored() {
     let path = cluster.dir().join("lie.json");
     std::fs::write(&path, lie.to_string()).unwrap();
     refused(&verify(&cluster, &path), "PROOF_INVALID");
+    // One that a supervisor takes back anchors nothing any more.
+    done(&cluster.city(&["record", "revoke", &anchor_record, "--reason", "filed_in_error", "-o", "json"]));
+    refused(&verify(&cluster, &whole_day(&cluster, &before)), "NOT_FINAL");
     cluster.assert_clean();
 }

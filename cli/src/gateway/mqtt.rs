@@ -206,7 +206,8 @@ impl Session {
                     return Ok(());
                 }
                 Some((Packet::ConnAck { code }, _)) => {
-                    let detail = format!("the broker refuses the connection with code {code}");
+                    let why = packet::why_refused(code);
+                    let detail = format!("the broker refuses the connection with code {code}: {why}");
                     return Err(CliError::new(Code::Unreachable, detail));
                 }
                 Some(_) => {

@@ -188,7 +188,6 @@ fn passes(code: Code) -> bool {
             | Code::NotFinal
             | Code::NotFound
             | Code::NotYetExecuted
-            | Code::NotOwnNode
     )
 }
 

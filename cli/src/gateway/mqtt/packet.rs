@@ -184,6 +184,19 @@ fn malformed(detail: impl Into<String>) -> CliError {
     CliError::new(Code::MalformedBytes, format!("the broker sent {}", detail.into()))
 }
 
+/// What the code of a CONNACK means (MQTT 3.1.1, table 3.1; MQTT 5, table 3-1).
+pub(super) fn why_refused(code: u8) -> &'static str {
+    match code {
+        1 | 0x84 => "it does not speak this version of MQTT",
+        2 | 0x85 => "it does not take this client_id",
+        3 | 0x88 | 0x89 => "it is not available now",
+        4 | 0x86 => "user or password is wrong",
+        5 | 0x87 => "this user is not authorised",
+        0x8a => "this client is banned",
+        _ => "no reason that this gateway knows",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
