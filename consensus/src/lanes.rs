@@ -164,6 +164,11 @@ impl Lanes {
         Some((LaneAdvance { author, seq: last.seq, tip: last.digest }, run))
     }
 
+    /// Whether an author signed two of the batches held for one place of its lane.
+    pub(crate) fn is_disputed(&self, author: ValidatorIx) -> bool {
+        self.held.range((author, 0)..=(author, u64::MAX)).any(|(_, slot)| slot.len() > 1)
+    }
+
     /// The batches held that come next in a lane, up to the first place for which its author signed two: at most
     /// `batches`, and together no larger than one batch may be.
     pub(crate) fn undisputed(

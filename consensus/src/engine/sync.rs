@@ -334,9 +334,10 @@ impl Engine {
         }
     }
 
-    /// Names whom to ask: these validators first, then the others, each turn beginning with the next one; but those
-    /// that were not heard for as long as an answer may take come last. What is missing after a view change is often
-    /// held by the leader that was given up, too, and it would be asked in vain.
+    /// Names whom to ask: these validators first, then the others, each turn beginning with the next one. Those that
+    /// were not heard for as long as an answer may take come last: what is missing after a view change is often held
+    /// by the leader that was given up, too, and it would be asked in vain. Before them comes an author that signed
+    /// two batches for one place: it may answer with the other one, place by place.
     pub(super) fn ask_for_batches(
         &self,
         now: Now,
@@ -353,9 +354,11 @@ impl Engine {
         }
         let len = ordered.len().max(1);
         ordered.rotate_left(turn % len);
+        let disputed = Some(gap.tip.author).filter(|author| self.lanes.is_disputed(*author));
         ordered.sort_by_key(|holder| {
             let heard_ms = self.peers.get(holder.index()).and_then(|peer| peer.heard_ms);
-            heard_ms.is_none_or(|at| now.mono_ms > at + FETCH_MS)
+            let silent = heard_ms.is_none_or(|at| now.mono_ms > at + FETCH_MS);
+            (silent, disputed == Some(*holder))
         });
         out.push(Action::FetchBatches { from: gap.from, tip: gap.tip, holders: ordered });
     }

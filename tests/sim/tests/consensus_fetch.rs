@@ -135,3 +135,35 @@ fn whoever_was_not_heard_lately_is_asked_for_batches_last() {
     assert!(asked[1..].iter().all(|holder| *holder != 1), "{asked:?}");
     assert!([2, 3].iter().all(|holder| asked.contains(holder)), "{asked:?}");
 }
+
+/// Found by simulation: a liar that signs every batch twice is the first to be asked for each, and answers with the other
+/// one. A validator that executes an epoch anew asked it for a hundred of them, one after the other.
+#[test]
+fn an_author_that_signed_two_batches_for_one_place_is_asked_last() {
+    let mut table = Table::alone(Kit::led_by(4, 1));
+    let [here, rival] = [1, 2].map(|count| table.kit.batch(3, 0, Digest::ZERO, count));
+    let next = table.kit.batch(3, 1, here.header.digest(), 1);
+    let tip = next.header.digest();
+    table.feed(0, Event::BatchStored(here));
+    let first = table.kit.chain(&table.kit.genesis(), 0, 1).remove(0);
+    table.tell(1, 0, propose(&first));
+    let mut header = table.kit.header(&table.kit.genesis().after(&first), 0, Flags::NONE);
+    header.flags = Flags::NONE;
+    (header.n_batches, header.n_records, header.n_bytes) = (2, 2, 600);
+    header.batches_root = chain_core::block::batches_root([&next.header.prev, &tip]);
+    let block = table.kit.propose_advances(header, vec![LaneAdvance { author: ix(3), seq: 1, tip }]);
+    table.tell(1, 0, propose(&block));
+    let asked = |table: &mut Table| -> Vec<u16> {
+        table.seats[0].fetched.clear();
+        for _ in 0..30 {
+            table.pass_ms_by(100, |_, _, _| false);
+            (1..4).for_each(|from| table.tell(from, 0, Message::Executed(Height::ZERO)));
+        }
+        table.seats[0].fetched.iter().map(|(.., holder)| holder.get()).collect()
+    };
+    let before = asked(&mut table);
+    assert!([1, 2, 3].iter().all(|holder| before.contains(holder)), "{before:?}");
+    table.feed(0, Event::BatchStored(rival));
+    let after = asked(&mut table);
+    assert!([1, 2].iter().all(|holder| after.contains(holder)) && !after.contains(&3), "{after:?}");
+}
