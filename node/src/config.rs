@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use chain_core::block::CERTIFIED_EVERY;
 use chain_core::code::{Code, Refusal};
+use chain_core::record::RecordType;
 use serde::Deserialize;
 
 /// Longest configuration, bytes.
@@ -110,6 +111,22 @@ pub struct VaultConfig {
     /// Its guests.
     #[serde(default)]
     pub guests: Vec<GuestConfig>,
+    /// Agencies whose officers may read bodies of class P2.
+    #[serde(default)]
+    pub readers: Vec<ReaderConfig>,
+}
+
+/// An agency whose officers may read what is restricted to named agencies (class P2).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReaderConfig {
+    /// The agency.
+    pub agency: String,
+    /// Whose records; those of the node's own agency where it is left out.
+    #[serde(default)]
+    pub of: Option<String>,
+    /// Of which types.
+    pub types: Vec<RecordType>,
 }
 
 /// The vault of a guest.

@@ -28,6 +28,7 @@ use chain_core::date::Date;
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::org::OrgId;
 use chain_core::read::Reader;
+use chain_core::record::governance::Role;
 use chain_core::state::EntryName;
 use chain_core::state_proof::StateProof;
 use chain_core::subject::proof::SubjectProof;
@@ -285,6 +286,12 @@ fn corrupt(what: &str, error: impl std::fmt::Display) -> Refusal {
 fn cursor_from(text: Option<&str>) -> Result<Option<u64>, Refusal> {
     let bad = |_| Refusal::new(Code::BadParameter, "the cursor is none that this node gave");
     text.map(str::parse).transpose().map_err(bad)
+}
+
+/// The names of roles, for refusals.
+fn roles_named(roles: &[Role]) -> String {
+    let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+    names.join(" or ")
 }
 
 /// First eight bytes of a key, for logs.

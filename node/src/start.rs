@@ -37,7 +37,7 @@ use crate::snapshots::Snapshots;
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::ledger::LedgerStore;
-use crate::vault::{Holder, Vaults};
+use crate::vault::{Holder, NamedReader, Vaults};
 use crate::why::farewell;
 
 /// The keys of a validator.
@@ -119,7 +119,13 @@ impl Setup {
         };
         let guests = config.guests.iter();
         let guests = guests.map(|one| Holder { agency: one.agency.clone(), key_file: one.key.clone() });
-        Vaults::open(&self.data.vault(), &own, &guests.collect::<Vec<_>>()).map(Some)
+        let readers = config.readers.iter().map(|one| NamedReader {
+            agency: one.agency.clone(),
+            of: one.of.as_ref().unwrap_or(&own.agency).clone(),
+            types: one.types.clone(),
+        });
+        let vaults = Vaults::open(&self.data.vault(), &own, &guests.collect::<Vec<_>>())?;
+        vaults.with_readers(readers.collect()).map(Some)
     }
 
     /// The validator that this node is by its own account: what the genesis says, or its keys under no name.

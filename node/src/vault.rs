@@ -19,6 +19,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
+use chain_core::record::RecordType;
 use chain_core::transaction::Body;
 use rocksdb::{DB, IteratorMode, Options};
 use serde::{Deserialize, Serialize};
@@ -52,12 +53,24 @@ pub struct Holder {
     pub key_file: PathBuf,
 }
 
+/// An agency whose officers may read what is restricted to named agencies (class P2).
+#[derive(Clone, Debug)]
+pub struct NamedReader {
+    /// The agency, in text form.
+    pub agency: String,
+    /// Whose records.
+    pub of: String,
+    /// Of which types.
+    pub types: Vec<RecordType>,
+}
+
 /// The vaults of a node: that of the agency that runs it, and those of its guests.
 #[derive(Debug)]
 pub struct Vaults {
     db: Arc<DB>,
     /// The own one first.
     vaults: Vec<Vault>,
+    readers: Vec<NamedReader>,
 }
 
 /// The vault of one agency.
@@ -119,7 +132,36 @@ impl Vaults {
             let log = Mutex::new(log::End::read(&db, &key, &space)?);
             Ok(Vault { agency: holder.agency.clone(), space, key, db: db.clone(), log })
         });
-        Ok(Self { vaults: vaults.collect::<Result<_, Refusal>>()?, db: db.clone() })
+        Ok(Self { vaults: vaults.collect::<Result<_, Refusal>>()?, db: db.clone(), readers: Vec::new() })
+    }
+
+    /// The same, with agencies that may read bodies of class P2 in them.
+    ///
+    /// # Errors
+    /// `CONFIG_INVALID` when one of them reads in a vault that is not kept here, or no type.
+    pub fn with_readers(self, readers: Vec<NamedReader>) -> Result<Self, Refusal> {
+        for NamedReader { agency, of, types } in &readers {
+            let wrong = |what: &str| {
+                let detail = format!("`vault.readers` lets {agency} read {what}");
+                Err(Refusal::new(Code::ConfigInvalid, detail))
+            };
+            if self.of(of).is_none() {
+                return wrong(&format!("records of {of}, whose vault is not here"));
+            }
+            if types.is_empty() {
+                return wrong("no type");
+            }
+        }
+        Ok(Self { readers, ..self })
+    }
+
+    /// The vault of an agency in text form, where another is named as a reader of its records of a type.
+    pub fn read_by(&self, reader: &str, of: &str, record_type: RecordType) -> Option<&Vault> {
+        let mut readers = self.readers.iter();
+        readers
+            .any(|one| one.agency == reader && one.of == of && one.types.contains(&record_type))
+            .then(|| self.of(of))
+            .flatten()
     }
 
     /// The vault of an agency in text form, if it is kept here.
@@ -512,6 +554,26 @@ mod tests {
         drop(vaults);
         let twice = Vaults::open(&path, &host, &[holder(dir.path(), "uscc:1", 'd')]).unwrap_err();
         assert_eq!(twice.code, Code::ConfigInvalid);
+    }
+
+    #[test]
+    fn readers_are_named_for_types_of_an_agency_whose_vault_is_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |of: &str, types: &[RecordType]| {
+            let reader =
+                NamedReader { agency: "uscc:9".to_owned(), of: of.to_owned(), types: types.to_vec() };
+            let [host, guest] = ["uscc:1", "uscc:2"].map(|agency| holder(dir.path(), agency, 'a'));
+            Vaults::open(&dir.path().join("vault"), &host, &[guest]).unwrap().with_readers(vec![reader])
+        };
+        let wrong = |of, types| open(of, types).unwrap_err();
+        assert_eq!(wrong("uscc:3", &[RecordType::Procurement]).code, Code::ConfigInvalid);
+        assert_eq!(wrong("uscc:1", &[]).code, Code::ConfigInvalid);
+        let vaults = open("uscc:1", &[RecordType::Procurement]).unwrap();
+        let reads = |reader, of, record_type| vaults.read_by(reader, of, record_type).map(Vault::agency);
+        assert_eq!(reads("uscc:9", "uscc:1", RecordType::Procurement), Some("uscc:1"));
+        assert_eq!(reads("uscc:9", "uscc:1", RecordType::Licence), None);
+        assert_eq!(reads("uscc:9", "uscc:2", RecordType::Procurement), None);
+        assert_eq!(reads("uscc:8", "uscc:1", RecordType::Procurement), None);
     }
 
     #[test]

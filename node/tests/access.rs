@@ -12,8 +12,12 @@ use chain_core::date::Date;
 use chain_core::execute::Verdict;
 use chain_core::genesis::{AgencyEntry, Genesis};
 use chain_core::id::{ChainId, RecordId};
+use chain_core::record::RecordType;
+use chain_core::transaction::Submission;
+use city_node::config::ReaderConfig;
 use city_node::driver::core::Core;
-use common::{AGENCIES, City, clerk, document, licence, member, secret};
+use common::{AGENCIES, City, clerk, document, filed, filing, licence, member, secret};
+use serde_json::json;
 
 /// At home at the first validator, with a vault there.
 const GUEST: &str = "register:CN-T:8";
@@ -67,7 +71,20 @@ fn city() -> City {
     document
         .members
         .extend(administrators.map(|(agency, key)| member(agency, "agency_admin", "2026-01-01", &key)));
-    City::of(Genesis::from_document(document).unwrap(), Some(vec![GUEST.into(), ENDED.into()]))
+    document.legal_bases[0].permits.types.push("egov.procurement".into());
+    document.legal_bases[0].permits.subject_kinds.push("none".into());
+    document.agencies[0].types.push("egov.procurement".into());
+    let reader = |agency: &str, types: &[&str]| ReaderConfig {
+        agency: agency.into(),
+        of: None,
+        types: types.iter().map(|one| one.parse().unwrap()).collect(),
+    };
+    let readers = vec![
+        reader(AGENCIES[1], &["egov.procurement", "credit.licence"]),
+        reader(GUEST, &["egov.exchange_batch"]),
+    ];
+    let vaults = (vec![GUEST.into(), ENDED.into()], readers);
+    City::of(Genesis::from_document(document).unwrap(), Some(vaults))
 }
 
 fn about(record: RecordId, nonce: u64) -> Query {
@@ -92,6 +109,76 @@ fn entries(city: &City, query: Query, key: &SecretKey) -> Vec<DayEntries> {
         Ok(Answer::Entries(days)) => days,
         other => panic!("{other:?}"),
     }
+}
+
+/// A call for tenders of the first agency that is not opened yet, signed with some key.
+fn tender(city: &City, release: &str, key: &SecretKey) -> Submission {
+    let body = json!({
+        "ocid": "ocds-213czf-000-00001",
+        "release_id": release,
+        "tags": ["tender"],
+        "date": "2026-05-06T08:00:00+08:00",
+        "title": [{ "lang": "zh-Hans", "text": "道路照明改造工程" }],
+        "buyer": AGENCIES[0],
+        "method": "open",
+        "status": "planned",
+        "package": Digest::tagged(b"package", &[release.as_bytes()]).to_string(),
+        "origin": { "system": "tenders", "method": "import" },
+    });
+    let filing = filing(&city.genesis, AGENCIES[0], RecordType::Procurement, release);
+    filed(&city.genesis, &filing, &body, key)
+}
+
+#[test]
+fn what_is_restricted_to_named_agencies_is_read_by_their_officers_and_logged_with_the_agency_that_filed_it() {
+    let mut city = city();
+    city.start_all();
+    city.until("all vote", |city| (0..4).all(|ix| city.node(ix).status().voting));
+
+    let record = |submission: Submission| {
+        let tx = city.node(0).submit(submission).unwrap();
+        match city.executed(0, tx).outcomes[0].verdict {
+            Verdict::Accepted { record, .. } => record,
+            ref other => panic!("{other:?}"),
+        }
+    };
+    let tender = record(tender(&city, "r1", &clerk(0)));
+    let licence = record(licence(&city.genesis, 0, "L-1"));
+
+    let chain = city.genesis.chain_id();
+    let mut nonce = 0;
+    let mut next = |record| {
+        nonce += 1;
+        about(record, nonce)
+    };
+    for key in [clerk(0), clerk(1)] {
+        let Ok(Answer::Body { version: 1, body }) = ask(&city, 0, &next(tender).sign(chain, &key)) else {
+            panic!("not answered")
+        };
+        assert!(body.json.contains("ocds-213czf-000-00001"));
+    }
+    let refused = [
+        // Named, in an office that asks for no bodies.
+        (next(tender), secret(5, 1), Code::RoleNotAllowed),
+        // Named for the type, and the record is not in class P2.
+        (next(licence), clerk(1), Code::NotOwnNode),
+        // Named for bodies, not for who asked.
+        (Query { question: Question::WhoAsked, ..next(tender) }, clerk(1), Code::NotOwnNode),
+        // Of an agency that nobody named, and of one that is named for another type.
+        (next(tender), clerk(2), Code::NotOwnNode),
+        (next(tender), of_guest(), Code::AgencyNotCompetent),
+    ];
+    for (query, key, code) in refused {
+        assert_eq!(ask(&city, 0, &query.sign(chain, &key)), Err(code));
+    }
+
+    // The agency whose record it is sees who asked, of whatever agency.
+    let who = Query { question: Question::WhoAsked, ..next(tender) };
+    let told = entries(&city, who, &privacy_officer());
+    let told: Vec<_> =
+        told[0].entries.iter().map(|one| (one.entry.asked.officer, one.entry.refused)).collect();
+    let denied = Some(Code::RoleNotAllowed.number());
+    assert_eq!(told, [(clerk(0).public(), None), (clerk(1).public(), None), (secret(5, 1).public(), denied)]);
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use chain_core::crypto::Digest;
 use chain_core::date::Date;
 use city_tests::cluster::{Cluster, done, said};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The agency that files; it runs a validator of its own.
 const AGENCY: &str = "uscc:11320100MAXEYHTT33";
@@ -18,7 +19,7 @@ const OTHER: &str = "uscc:11320100MAXP23YC3L";
 /// One that runs none, and is at home at [`HOST`].
 const GUEST: &str = "uscc:11320100MAXWCL3B8Y";
 const HOST: &str = "market-regulation";
-/// Another guest, elsewhere.
+/// Another guest, of [`AGENCY`].
 const STRANGER: &str = "uscc:11320100MAX74G4N2C";
 /// What the body alone says.
 const NAME: &str = "示例早餐铺";
@@ -45,6 +46,25 @@ fn file(cluster: &Cluster) -> String {
         cluster.city(&["batch", "submit", &sheet, "--map", "penalties", "--journal", &journal, "-o", "json"]);
     let item = done(&filed)["items"][0].clone();
     item["record"].as_str().unwrap_or_else(|| panic!("{item}")).to_owned()
+}
+
+/// A call for tenders of [`STRANGER`] that is not opened yet.
+fn tender(cluster: &Cluster) -> String {
+    let body = json!({
+        "ocid": "ocds-a1b2c3-2026-18", "release_id": "1-tender", "tags": ["tender"],
+        "date": "2026-05-06T10:00:00+08:00", "title": [{ "lang": "zh-Hans", "text": "实验室设备" }],
+        "buyer": STRANGER, "method": "open", "status": "planned",
+        "package": Digest::tagged(b"package", &[]).to_string(),
+        "origin": { "system": "tenders", "method": "manual" },
+    });
+    let basis = "cn-government-procurement";
+    let draft = json!({
+        "type": "egov.procurement", "agency": STRANGER, "legal_basis": basis, "class": "P2", "body": body,
+    });
+    let path = cluster.dir().join("tender.json");
+    std::fs::write(&path, draft.to_string()).unwrap();
+    let filed = done(&cluster.city(&["record", "submit", &path.to_string_lossy(), "-o", "json"]));
+    filed["items"][0]["record"].as_str().unwrap_or_else(|| panic!("{filed}")).to_owned()
 }
 
 /// Name of an agency's key in a role.
@@ -192,10 +212,23 @@ fn every_question_of_an_officer_is_in_the_log_and_the_day_is_anchored() {
     // N reads, N entries: a killed node has forgotten none of them, the question before it included.
     let home = cluster.nodes.iter().position(|node| node.name == "emergency-management").unwrap();
     cluster.nodes[home].kill();
+    let config = cluster.nodes[home].config.clone();
+    let readers = format!(
+        "\n[[vault.readers]]\nagency = \"{OTHER}\"\nof = \"{STRANGER}\"\ntypes = [\"egov.procurement\"]\n"
+    );
+    std::fs::write(&config, std::fs::read_to_string(&config).unwrap() + &readers).unwrap();
     cluster.nodes[home].start();
     cluster.wait_caught_up(home);
     let after = who(&cluster, &record);
     assert_eq!(told(&after), [&wanted[..], &["privacy_officer who_asked answered"]].concat());
+
+    // What is restricted to named agencies is read by these, and logged with the agency whose it is.
+    let tender = tender(&cluster);
+    let of = |reader: &str| access(&cluster, &["read", &tender, "--of", STRANGER], reader, "clerk");
+    assert_eq!(done(&of(OTHER))["ocid"], "ocds-a1b2c3-2026-18");
+    refused(&of(GUEST), "NOT_OWN_NODE");
+    refused(&access(&cluster, &["read", &tender], OTHER, "clerk"), "AGENCY_NOT_COMPETENT");
+    assert_eq!(entries_of(&cluster, STRANGER, &day(&cluster, 0)), 1);
 
     // The present day is proved, and said not to be anchored; one entry less, or another purpose, is no proof.
     let today = after[0]["day"].as_str().unwrap().to_owned();

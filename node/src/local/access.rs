@@ -4,18 +4,19 @@ use chain_core::access::{
     Answer, DayEntries, DayRoot, Entry, ProvedEntry, Query, Question, SignedQuery, tree,
 };
 use chain_core::code::{Code, Refusal};
+use chain_core::crypto::PublicKey;
 use chain_core::date::Date;
 use chain_core::execute::LedgerRead as _;
 use chain_core::id::RecordId;
 use chain_core::layout::Layout as _;
 use chain_core::org::OrgId;
-use chain_core::record::Header;
 use chain_core::record::governance::Role;
+use chain_core::record::{Class, Header};
 use chain_core::state::{AgencyEntry, MemberEntry, RecordHead, Status, VersionHead, key};
 use chain_core::transaction::Body;
 
 use super::records::not_found;
-use super::{Local, corrupt, read, short};
+use super::{Local, corrupt, read, roles_named, short};
 use crate::driver::core::Core;
 use crate::storage::ledger::Snapshot;
 use crate::vault::{Vault, Vaults};
@@ -31,8 +32,8 @@ impl Local {
         }
         let snapshot = self.snapshot()?;
         let offset_minutes = self.core.chain.utc_offset_minutes;
-        let member = self.officer(&snapshot, asked, Date::of_time(now_ms, offset_minutes))?;
-        let vault = self.vault_of(&member.agency.to_string())?;
+        let member = self.officer(&snapshot, &asked.officer, Date::of_time(now_ms, offset_minutes))?;
+        let vault = self.vault_asked(&snapshot, &member, &asked.query)?;
         vault.check_new(asked, now_ms)?;
         let answer =
             may_ask(&asked.query, member.role).and_then(|()| self.look_up(&snapshot, vault, &asked.query));
@@ -64,17 +65,36 @@ impl Local {
         vaults.of(agency).ok_or_else(elsewhere)
     }
 
-    /// The officer who asks, in office.
-    fn officer(
+    /// The vault that a question goes to, and in whose log it is written down: that of the officer's agency, or for a body of
+    /// class P2 that of the agency whose record it is, where it names the officer's as a reader.
+    fn vault_asked(
         &self,
         snapshot: &Snapshot<'_>,
-        asked: &SignedQuery,
+        member: &MemberEntry,
+        query: &Query,
+    ) -> Result<&Vault, Refusal> {
+        let reader = member.agency.to_string();
+        if let (Question::Body, Some(record)) = (query.question, &query.record)
+            && let Some(head) = self.head(snapshot, record)?
+            && head.class == Class::P2
+            && let Some(vault) = self.vaults()?.read_by(&reader, &head.agency.to_string(), head.record_type)
+        {
+            return Ok(vault);
+        }
+        self.vault_of(&reader)
+    }
+
+    /// The member whose key it is, in office on a day, of an agency in force.
+    pub(super) fn officer(
+        &self,
+        snapshot: &Snapshot<'_>,
+        officer: &PublicKey,
         today: Date,
     ) -> Result<MemberEntry, Refusal> {
-        let unknown = || Refusal::new(Code::UnknownAuthor, format!("key {}", short(&asked.officer)));
-        let entry = snapshot.get(&key::member(&asked.officer)).map_err(read)?.ok_or_else(unknown)?;
+        let unknown = || Refusal::new(Code::UnknownAuthor, format!("key {}", short(officer)));
+        let entry = snapshot.get(&key::member(officer)).map_err(read)?.ok_or_else(unknown)?;
         let member = MemberEntry::from_canonical(&entry).map_err(|error| corrupt("member", error))?;
-        member.check_in_office(&asked.officer, today)?;
+        member.check_in_office(officer, today)?;
         let agency = snapshot.get(&key::agency(&member.agency)).map_err(read)?;
         let agency = agency.map(|bytes| AgencyEntry::from_canonical(&bytes)).transpose();
         let agency = agency.map_err(|error| corrupt("agency", error))?;
@@ -202,8 +222,7 @@ fn may_ask(query: &Query, role: Role) -> Result<(), Refusal> {
     if roles.contains(&role) {
         return Ok(());
     }
-    let wants: Vec<&str> = roles.iter().map(|role| role.name()).collect();
-    let detail = format!("{role} asks {}, wants {}", query.question, wants.join(", "));
+    let detail = format!("{role} asks {}, wants {}", query.question, roles_named(roles));
     Err(Refusal::new(Code::RoleNotAllowed, detail))
 }
 

@@ -21,7 +21,7 @@ use chain_core::id::{TxId, ValidatorIx};
 use chain_core::read::Reader;
 use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
 use chain_core::transaction::Submission;
-use city_node::config::{GuestConfig, VaultConfig};
+use city_node::config::{GuestConfig, ReaderConfig, VaultConfig};
 use city_node::datadir::{DataDir, marker_of};
 use city_node::handle::NodeHandle;
 use city_node::link::{Frame, Inbox, Network, NoAnswer, PeerConnection, SyncRequest, SyncResponse};
@@ -29,7 +29,7 @@ use city_node::start::{NodeKeys, Running, Setup};
 use consensus::Peers;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const NETWORK: &str = "test-city";
 /// The agency of each validator.
@@ -155,25 +155,41 @@ pub(crate) fn licence(genesis: &Genesis, ix: usize, number: &str) -> Submission 
         "data_source": AGENCIES[ix],
         "origin": { "system": "permit-desk", "method": "import" },
     });
-    let filing = Filing {
+    let filing = filing(genesis, AGENCIES[ix], RecordType::Licence, number);
+    let filing = Filing { class: Class::P1, subject_kind: SubjectKind::Organisation, ..filing };
+    filed(genesis, &filing, &body, &clerk(ix))
+}
+
+/// A filing in class P2 about nobody, under the law of the genesis.
+pub(crate) fn filing<'a>(
+    genesis: &Genesis,
+    agency: &str,
+    record_type: RecordType,
+    number: &'a str,
+) -> Filing<'a> {
+    Filing {
         chain_id: genesis.chain_id(),
-        agency: AGENCIES[ix].parse().unwrap(),
+        agency: agency.parse().unwrap(),
         dedupe_key: b"dedupe",
         idempotency_key: number,
-        record_type: RecordType::Licence,
+        record_type,
         version: 1,
-        class: Class::P1,
-        subject_kind: SubjectKind::Organisation,
+        class: Class::P2,
+        subject_kind: SubjectKind::None,
         legal_basis: Some(BasisRef { id: "cn-food-safety".to_owned(), version: 1 }),
         salt: Digest::tagged(b"salt", &[number.as_bytes()]),
         officers: Vec::new(),
         refs: Vec::new(),
         publication: [None, None, None],
         dispose_on: None,
-    };
-    let (operation, body, _) = build::file(&filing, &body.to_string()).unwrap().submit();
+    }
+}
+
+/// What a client sends of it, with a body for the vault too.
+pub(crate) fn filed(genesis: &Genesis, filing: &Filing<'_>, body: &Value, key: &SecretKey) -> Submission {
+    let (operation, travelling, kept) = build::file(filing, &body.to_string()).unwrap().submit();
     let valid_until_ms = city_node::driver::core::Core::wall_ms() + 3_600_000;
-    build::submission(genesis.chain_id(), &clerk(ix), valid_until_ms, false, vec![(operation, body)])
+    build::submission(genesis.chain_id(), key, valid_until_ms, false, vec![(operation, travelling.or(kept))])
 }
 
 /// Frames carried in memory, each peer's in order.
@@ -229,8 +245,8 @@ impl Network for Port {
 
 pub(crate) struct City {
     pub(crate) genesis: Genesis,
-    /// Whose vaults the first validator keeps besides its own; without a list it keeps none.
-    guests: Option<Vec<String>>,
+    /// Whose vaults the first validator keeps besides its own, and who may read in them; without it, it keeps none.
+    vaults: Option<(Vec<String>, Vec<ReaderConfig>)>,
     dir: tempfile::TempDir,
     wires: Arc<Wires>,
     nodes: Vec<Option<(Running, Arc<AtomicBool>)>>,
@@ -249,8 +265,8 @@ impl City {
     }
 
     /// The same, of another genesis, and with vaults at the first validator.
-    pub(crate) fn of(genesis: Genesis, guests: Option<Vec<String>>) -> Self {
-        Self::in_turn(genesis, guests, Box::new(TURNS.read().unwrap_or_else(PoisonError::into_inner)))
+    pub(crate) fn of(genesis: Genesis, vaults: Option<(Vec<String>, Vec<ReaderConfig>)>) -> Self {
+        Self::in_turn(genesis, vaults, Box::new(TURNS.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// As [`Self::new`], with no other city in this process as long as it stands.
@@ -259,13 +275,17 @@ impl City {
         Self::in_turn(genesis([7900, 7901, 7902, 7903]), None, turn)
     }
 
-    fn in_turn(genesis: Genesis, guests: Option<Vec<String>>, turn: Box<dyn Any>) -> Self {
+    fn in_turn(
+        genesis: Genesis,
+        vaults: Option<(Vec<String>, Vec<ReaderConfig>)>,
+        turn: Box<dyn Any>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let wires = Wires { inboxes: Mutex::new(vec![None, None, None, None]) };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let nodes = (0..4).map(|_| None).collect();
-        let city = Self { genesis, guests, dir, wires: Arc::new(wires), nodes, runtime, _turn: turn };
+        let city = Self { genesis, vaults, dir, wires: Arc::new(wires), nodes, runtime, _turn: turn };
         for ix in 0..4 {
             let key_file = city.key_file(ix);
             std::fs::write(marker_of(&key_file), format!("{}\n", secret(1, ix).public())).unwrap();
@@ -307,7 +327,7 @@ impl City {
     }
 
     fn vault(&self, ix: usize) -> Option<VaultConfig> {
-        let guests = self.guests.as_ref().filter(|_| ix == 0)?;
+        let (guests, readers) = self.vaults.as_ref().filter(|_| ix == 0)?;
         let key = |digit: usize| {
             let path = self.dir.path().join(format!("vault-{digit}.key"));
             std::fs::write(&path, digit.to_string().repeat(64)).unwrap();
@@ -316,7 +336,7 @@ impl City {
         };
         let guests = guests.iter().zip(1..);
         let guests = guests.map(|(agency, digit)| GuestConfig { agency: agency.clone(), key: key(digit) });
-        Some(VaultConfig { key: key(0), agency: None, guests: guests.collect() })
+        Some(VaultConfig { key: key(0), agency: None, guests: guests.collect(), readers: readers.clone() })
     }
 
     pub(crate) fn start(&mut self, ix: usize) {

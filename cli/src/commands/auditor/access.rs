@@ -50,6 +50,9 @@ pub(crate) enum AccessCommand {
         /// Which version, in place of the one that waits for approval or else the current one
         #[arg(long, value_name = "NUMBER")]
         version: Option<u32>,
+        /// The agency whose record it is, where that names the officer's agency as a reader (class P2)
+        #[arg(long, value_name = "AGENCY")]
+        of: Option<String>,
         #[command(flatten)]
         asked: Asked,
     },
@@ -138,14 +141,17 @@ const VERDICTS: Shape = Shape {
 
 pub(crate) fn run(command: AccessCommand, city: &City) -> CliResult {
     match command {
-        AccessCommand::Read { record, version, asked } => read(city, record, version, &asked),
+        AccessCommand::Read { record, version, of, asked } => {
+            let query = |query| Query { record: Some(record), version, ..query };
+            read(city, ask(city, of, &asked, query, Question::Body)?)
+        }
         AccessCommand::Who { record, asked, out } => {
             let answer =
-                ask(city, &asked, |query| Query { record: Some(record), ..query }, Question::WhoAsked)?;
+                ask(city, None, &asked, |query| Query { record: Some(record), ..query }, Question::WhoAsked)?;
             show(city, answer, false, out.as_deref())
         }
         AccessCommand::Day { day, asked, out } => {
-            let answer = ask(city, &asked, |query| Query { day: Some(day), ..query }, Question::Day)?;
+            let answer = ask(city, None, &asked, |query| Query { day: Some(day), ..query }, Question::Day)?;
             show(city, answer, true, out.as_deref())
         }
         AccessCommand::Root { day, key, out, legal_basis } => {
@@ -173,15 +179,19 @@ fn agency_of(city: &City, key: &str) -> CliResult<String> {
     })
 }
 
-/// Signs a question and sends it to the agency's own node.
+/// Signs a question and sends it to the node of the officer's agency, or of another one.
 fn ask(
     city: &City,
+    of: Option<String>,
     asked: &Asked,
     about: impl FnOnce(Query) -> Query,
     question: Question,
 ) -> CliResult<Answer> {
     let (genesis, ring) = (city.genesis()?, city.ring()?);
-    let agency = agency_of(city, &asked.key)?;
+    let agency = match of {
+        Some(agency) => agency,
+        None => agency_of(city, &asked.key)?,
+    };
     let query = about(Query {
         question,
         record: None,
@@ -196,8 +206,7 @@ fn ask(
     city.client()?.post_to(&home_of(&genesis, &agency)?, paths::ACCESS, &signed)
 }
 
-fn read(city: &City, record: RecordId, version: Option<u32>, asked: &Asked) -> CliResult {
-    let answer = ask(city, asked, |query| Query { record: Some(record), version, ..query }, Question::Body)?;
+fn read(city: &City, answer: Answer) -> CliResult {
     let Answer::Body { version, body } = answer else { return Err(strange()) };
     city.out.done(format!("version {version}, commitment {}", body.commitment()));
     city.out.data(format!("{}\n", body.json))
