@@ -135,6 +135,15 @@ fn what_is_restricted_to_named_agencies_is_read_by_their_officers_and_logged_wit
     city.start_all();
     city.until("all vote", |city| (0..4).all(|ix| city.node(ix).status().voting));
 
+    // No officer but one who may file the record fills the agency's vault.
+    let strangers = [
+        (of_guest(), Code::AgencyNotCompetent),
+        (secret(5, 0), Code::RoleNotAllowed),
+        (not_yet_in_office(), Code::MemberSuspended),
+    ];
+    for (key, code) in strangers {
+        assert_eq!(city.node(0).submit(tender(&city, "r1", &key)).unwrap_err().code, code);
+    }
     let record = |submission: Submission| {
         let tx = city.node(0).submit(submission).unwrap();
         match city.executed(0, tx).outcomes[0].verdict {

@@ -8,9 +8,11 @@ use std::sync::atomic::Ordering;
 use chain_core::api::{Stage, TransactionStatus};
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::{Digest, PublicKey};
+use chain_core::date::Date;
 use chain_core::execute::LedgerRead as _;
 use chain_core::id::TxId;
 use chain_core::layout::Layout as _;
+use chain_core::lifecycle::roles_to_file;
 use chain_core::record::registered::RegisteredType;
 use chain_core::record::{RecordType, TypeKey};
 use chain_core::state::{DeviceEntry, DeviceKeyEntry, MemberEntry, SchemaEntry, key};
@@ -18,7 +20,7 @@ use chain_core::transaction::{
     Body, SignedTransaction, Submission, TRANSACTION_BYTES_MAX, TRANSACTION_VERSION, VALIDITY_MS_MAX,
 };
 
-use super::{Local, corrupt, read, refuse, short};
+use super::{Local, corrupt, read, refuse, roles_named, short};
 use crate::driver::batches::{check_submission, payload_bytes};
 use crate::driver::core::{Core, Input, running};
 use crate::driver::intake::Queued;
@@ -79,6 +81,7 @@ impl Local {
             return Err(Refusal::new(Code::BadSignature, detail));
         }
         let agency = self.agency_of(&transaction.author)?;
+        self.check_filer(submission)?;
         self.check_registered(submission)?;
         let bytes = payload_bytes(&travelling)?;
         Ok(Judged { id: transaction.id(), agency, submission: travelling, vault, bytes })
@@ -153,6 +156,34 @@ impl Local {
             vault.push(Kept { agency, commit, body });
         }
         Ok((travelling, vault))
+    }
+
+    /// Refuses bodies for a vault from whoever may not file their records: they are kept before execution says so.
+    fn check_filer(&self, submission: &Submission) -> Result<(), Refusal> {
+        let SignedTransaction { transaction, .. } = &submission.signed;
+        let filed = transaction.operations.iter().zip(&submission.bodies);
+        let filed = filed.filter_map(|(operation, body)| operation.header().filter(|_| body.is_some()));
+        let mut kept = filed.filter(|header| !header.class.body_is_shared()).peekable();
+        if kept.peek().is_none() {
+            return Ok(());
+        }
+        let today = Date::of_time(Core::wall_ms(), self.core.chain.utc_offset_minutes);
+        let member = self.officer(&self.snapshot()?, &transaction.author, today)?;
+        kept.try_for_each(|header| {
+            let refuse = |code, wanted: &str| {
+                let key = short(&transaction.author);
+                let detail = format!("key {key} is a {} of {}, wants {wanted}", member.role, member.agency);
+                Err(Refusal::new(code, detail))
+            };
+            let roles = roles_to_file(header);
+            if member.agency != header.agency {
+                return refuse(Code::AgencyNotCompetent, &format!("one of {}", header.agency));
+            }
+            if !roles.contains(&member.role) {
+                return refuse(Code::RoleNotAllowed, roles_named(roles).as_str());
+            }
+            Ok(())
+        })
     }
 
     /// Judges the bodies of registered types by the schemas of the newest state, those for the vault among them. Execution
