@@ -117,6 +117,8 @@ pub(crate) enum Command {
     Receipt(clerk::receipt::ReceiptCommand),
     #[command(subcommand)]
     Advise(clerk::advise::AdviseCommand),
+    #[command(subcommand)]
+    Indicator(clerk::indicator::IndicatorCommand),
 
     // Auditor
     #[command(subcommand)]

@@ -35,6 +35,7 @@ pub(crate) fn run(command: Command, city: &City) -> CliResult {
         Command::Receipt(command) => clerk::receipt::run(command, city),
         Command::Access(command) => auditor::access::run(command, city),
         Command::Advise(command) => clerk::advise::run(command, city),
+        Command::Indicator(command) => clerk::indicator::run(command, city),
         Command::Block(command) => auditor::block::run(command, city),
         Command::State(command) => auditor::state::run(command, city),
         Command::Trust(command) => auditor::trust::run(command, city),

@@ -22,6 +22,7 @@ mod filing;
 mod gateway;
 mod html;
 mod import;
+mod indicator;
 mod interrupt;
 mod keyring;
 mod output;

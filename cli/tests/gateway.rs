@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 const AGENCY: &str = "uscc:11320100MAX1N11L4Y";
 /// Two of its clerks.
 const CLERKS: [&str; 2] = ["ecology-environment-clerk-1", "ecology-environment-clerk-2"];
+/// The agency that publishes values.
+const STATISTICS: &str = "uscc:11320100MAX1XPCE7M";
 /// Readings in all.
 const READINGS: usize = 10_000;
 /// Longest wait for anything.
@@ -118,6 +120,14 @@ impl Stage {
         let record = filed["items"][0]["record"].as_str().unwrap().to_owned();
         self.well(&["record", "countersign", &record, "--role", "supervisor"]);
         record
+    }
+
+    /// Runs a command that must be refused, and say so.
+    fn refused(&self, args: &[&str], wanted: &[&str]) {
+        let output = self.city(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let all = wanted.iter().all(|one| said.contains(one));
+        assert!(!output.status.success() && all, "{args:?} wants {wanted:?}: {said}");
     }
 
     fn start_gateway(&mut self, log: &str) -> usize {
@@ -321,11 +331,7 @@ fn register_model(stage: &Stage, name: &str, artefact: &Value) -> String {
 /// What a detector says of a stream that the ledger anchors: by the registered model alone, once for each episode, and closed
 /// by somebody else than who filed it.
 fn hints_are_filed_once_and_closed_by_another(stage: &Stage, device: &str) {
-    let refused = |args: &[&str], code: &str| {
-        let output = stage.city(args);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(code), "{args:?} wants {code}: {said}");
-    };
+    let refused = |args: &[&str], code: &str| stage.refused(args, &[code]);
     let models = stage.done(&["advise", "models"]);
     let artefact = |name: &str| {
         let models = models["items"].as_array().unwrap();
@@ -361,6 +367,73 @@ fn hints_are_filed_once_and_closed_by_another(stage: &Stage, device: &str) {
     let view = stage.done(&["record", "get", records[0]]);
     assert_eq!(view["body"]["review"], "confirmed");
     assert!(view["body"]["inputs"].as_array().unwrap().len() <= 16);
+}
+
+/// The mean of the hours of some days, computed here, in hundredths; and how many hours have a reading.
+fn hours_of(series: &Series, from: &str, to: &str) -> (f64, usize) {
+    let mut hours: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    let edge = |day: &str, time: &str| {
+        chain_core::record::body::parse_instant(&format!("{day}T{time}+08:00")).unwrap()
+    };
+    let days = edge(from, "00:00:00")..edge(to, "23:59:59") + 1_000;
+    for message in &series.messages {
+        let reading: Value = serde_json::from_str(message).unwrap();
+        let time = chain_core::record::body::parse_instant(reading["time"].as_str().unwrap()).unwrap();
+        if days.contains(&time) {
+            let value = reading["value"].as_str().unwrap().parse().unwrap();
+            hours.entry(time / 3_600_000).or_default().push(value);
+        }
+    }
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let means: Vec<f64> = hours.values().map(|hour| mean(hour)).collect();
+    (mean(&means) * 100.0, means.len())
+}
+
+/// A value of a week of readings is filed, and computed again from the ledger alone; one that says something else, or rests on
+/// less, is found out. Below the rule there is none.
+fn values_are_computed_again_from_what_is_anchored(stage: &Stage, series: &Series, device: &str) {
+    let of =
+        |rule, from, to| ["--device", device, "--stream", "s1", "--rule", rule, "--from", from, "--to", to];
+    let compute = |rule, from, to| [&["indicator", "compute"], &of(rule, from, to)[..]].concat();
+    stage.refused(&compute("gb3095", "2015-09-06", "2015-09-06"), &["BAD_PARAMETER", "fewer than 20 hours"]);
+    stage.refused(&compute("gb3095", "2015-09-01", "2015-09-30"), &["BAD_PARAMETER", "whole days, wants 27"]);
+    stage.refused(&compute("hours75", "2015-09-04", "2015-09-08"), &["BAD_PARAMETER", "of 120 hours"]);
+
+    let (from, to) = ("2015-09-11", "2015-09-17");
+    let said = ["--indicator", "T-1", "--standard", "示例", "--title", "占有率", "--area", "320100"];
+    let filed_by = ["--legal-basis", "cn-statistics", "--agency", STATISTICS, "--out", "value.json"];
+    let draft = [&["indicator", "draft"], &of("hours75", from, to)[..], &said, &filed_by].concat();
+    let shown = stage.done(&draft);
+    let (mean, hours) = hours_of(series, from, to);
+    let value: f64 = shown["value"].as_str().unwrap().parse().unwrap();
+    assert!((value * 100.0 - mean).abs() < 0.51, "{shown} and {mean}");
+    let covered = (&shown["hours"], &shown["coverage_pct"]);
+    assert_eq!(covered, (&json!(hours), &json!(hours * 100 / 168)), "{shown}");
+    assert!(shown["batches"].as_u64() > Some(1), "{shown}");
+
+    let document: Value =
+        serde_json::from_slice(&std::fs::read(stage.dir.path().join("value.json")).unwrap()).unwrap();
+    let file = |document: &Value| {
+        std::fs::write(stage.dir.path().join("value.json"), document.to_string()).unwrap();
+        let filed = stage.done(&["record", "submit", "value.json"]);
+        let record = filed["items"][0]["record"].as_str().unwrap().to_owned();
+        stage.well(&["record", "countersign", &record, "--role", "supervisor"]);
+        record
+    };
+    let checked = stage.done(&["indicator", "check", &file(&document)]);
+    assert_eq!((&checked["verdict"], &checked["value"]), (&json!("VALID"), &shown["value"]), "{checked}");
+    type Lie = fn(&mut Value);
+    let lies: [(&str, Lie); 4] = [
+        ("value", |body| body["value"]["digits"] = json!(body["value"]["digits"].as_i64().unwrap() + 1)),
+        ("coverage", |body| body["coverage_pct"] = json!(100)),
+        ("batches", |body| drop(body["inputs"].as_array_mut().unwrap().pop())),
+        ("unit", |body| body["unit"] = json!("GQ")),
+    ];
+    for (what, lie) in lies {
+        let mut document = document.clone();
+        lie(&mut document["body"]);
+        stage.refused(&["indicator", "check", &file(&document)], &["PROOF_INVALID", what]);
+    }
 }
 
 #[test]
@@ -497,6 +570,7 @@ fn ten_thousand_readings_reach_the_ledger_once() {
     }
 
     hints_are_filed_once_and_closed_by_another(&stage, &records[0]);
+    values_are_computed_again_from_what_is_anchored(&stage, &all[1], &records[1]);
 
     // One reading from the gateway, and one from the ledger alone; both hold when everything else is gone.
     let reading: Value = serde_json::from_str(&all[2].messages[700]).unwrap();

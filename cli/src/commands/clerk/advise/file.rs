@@ -1,14 +1,8 @@
 //! Reading a stream as the ledger anchors it, and filing what a detector finds.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use chain_core::api::RecordView;
-use chain_core::code::Code;
 use chain_core::id::RecordId;
 use chain_core::operation::Operation;
-use chain_core::record::device::batch::{BatchBody, BatchDetails, DataPlace};
-use chain_core::record::device::readings::Reading;
-use chain_core::record::{Details, RecordType};
 use serde_json::{Map, Value, json};
 
 use super::{ADVISORY, advisory_type};
@@ -19,7 +13,7 @@ use crate::catalogue::Catalogue;
 use crate::client::{Client, paths};
 use crate::clock::utc;
 use crate::commands::clerk::batch::today;
-use crate::commands::clerk::record::list;
+use crate::commands::clerk::stream::{Anchored, Stream};
 use crate::commands::operator::gateway::Address;
 use crate::draft::{Draft, Office, shown_header};
 use crate::error::{CliError, CliResult};
@@ -47,24 +41,12 @@ pub(super) struct Wanted<'a> {
     pub(super) key: &'a str,
 }
 
-/// A batch as the ledger anchors it.
-struct Anchored {
-    record: RecordId,
-    details: BatchDetails,
-}
-
 pub(super) fn run(city: &City, wanted: &Wanted<'_>, gateway: &Address, dry_run: bool) -> CliResult {
     let client = city.client()?;
-    let view: RecordView = client.get(&paths::record(&wanted.device))?;
-    let header = shown_header(&view)?;
-    let Details::Device(device) = &header.details else {
-        let detail = format!("record {} is a {}, no device", wanted.device, header.record_type);
-        return Err(
-            CliError::usage(detail).hint("an advisory is about a device's stream, and about nothing else")
-        );
-    };
+    let stream = Stream::of(&client, &wanted.device, wanted.stream)?;
     check_model(&client, wanted)?;
-    let (batches, readings) = anchored(city, &client, wanted, &view.agency, &device.key.label, gateway)?;
+    let batches = stream.batches(&client)?;
+    let readings = stream.readings(city, &client, &batches, gateway)?;
     let episodes = wanted.detector.episodes(&readings);
     let rows: Vec<Value> = episodes
         .iter()
@@ -107,60 +89,6 @@ fn check_model(client: &Client, wanted: &Wanted<'_>) -> CliResult {
         return Err(CliError::usage(detail).hint("register the detector's parameters: city advise models"));
     }
     Ok(())
-}
-
-/// The batches of the stream in order, and their readings: from the ledger, or from the gateway and compared with the ledger.
-fn anchored(
-    city: &City,
-    client: &Client,
-    wanted: &Wanted<'_>,
-    agency: &str,
-    number: &str,
-    gateway: &Address,
-) -> CliResult<(Vec<Anchored>, Vec<Reading>)> {
-    let filter =
-        [("type", Some(RecordType::SensorBatch.name().to_owned())), ("agency", Some(agency.to_owned()))];
-    let mut batches = Vec::new();
-    for view in list(client, &filter, usize::MAX)?.items {
-        if let Details::Batch(details) = shown_header(&view)?.details
-            && details.device == wanted.device
-            && details.stream == wanted.stream
-        {
-            batches.push(Anchored { record: view.record, details: *details });
-        }
-    }
-    batches.sort_by_key(|batch| batch.details.seq);
-    let mut readings = Vec::new();
-    for batch in &batches {
-        let text = match batch.details.place_of_data {
-            DataPlace::Inline => {
-                let view: RecordView = client.get(&paths::record(&batch.record))?;
-                let body = view.body.ok_or_else(|| {
-                    CliError::new(
-                        Code::BodyMissing,
-                        format!("no node shows the body of batch {}", batch.record),
-                    )
-                })?;
-                let body: BatchBody = serde_json::from_value(body).map_err(|error| {
-                    CliError::new(Code::MalformedJson, format!("batch {}: {error}", batch.record))
-                })?;
-                body.data
-            }
-            DataPlace::OffChain => {
-                let encode = paths::encode;
-                let (device, stream, seq) = (encode(number), encode(wanted.stream), batch.details.seq);
-                let sealed =
-                    gateway.get(city, &format!("/v1/batch?device={device}&stream={stream}&seq={seq}"))?;
-                sealed["data"].as_str().unwrap_or_default().to_owned()
-            }
-        };
-        let data = STANDARD
-            .decode(text)
-            .map_err(|error| CliError::new(Code::BatchData, format!("batch {}: {error}", batch.record)))?;
-        // Whoever gave the data, it is what the device signed and the ledger anchors.
-        readings.extend(batch.details.check_data(&data)?);
-    }
-    Ok((batches, readings))
 }
 
 /// The batches that an episode rests on: those it lies in and those it was compared with.
