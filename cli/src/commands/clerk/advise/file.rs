@@ -1,4 +1,4 @@
-//! Reading a stream as the ledger anchors it, and filing what a detector finds.
+//! Looking at a stream with a detector, and filing what it finds.
 
 use chain_core::api::RecordView;
 use chain_core::id::RecordId;
