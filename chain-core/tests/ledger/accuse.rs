@@ -429,6 +429,21 @@ fn a_vote_chain_is_broken_only_by_headers_that_show_it() {
     assert_eq!(refused(chain(child, upper, path.clone())), EvidenceError::Chained);
     let elsewhere = hand(2).vote(VoteKind::Prepare, 4, 9, block("lower"));
     assert_eq!(refused(chain(elsewhere, upper, path)), EvidenceError::Unlike("view"));
+    // A header of another chain or epoch, one that could not be read again, and one at another height than its place.
+    let with = |change: fn(&mut Header)| {
+        let mut header = hand(2).header(3, 10, block("rival"));
+        change(&mut header);
+        let upper = hand(2).vote(VoteKind::Prepare, 3, 10, header.digest());
+        refused(chain(lower, upper, vec![header]))
+    };
+    assert_eq!(with(|header| header.chain_id = ChainId::new(block("elsewhere"))), EvidenceError::Chain);
+    let later = EvidenceError::Epoch { got: Epoch::new(1), want: Epoch::ZERO };
+    assert_eq!(with(|header| header.epoch = Epoch::new(1)), later);
+    assert_eq!(with(|header| header.flags = serde_json::from_str("3").unwrap()), EvidenceError::Flags);
+    assert_eq!(with(|header| header.height = Height::new(11)), EvidenceError::Path);
+    let beside = hand(2).vote(VoteKind::Prepare, 3, 10, block("beside"));
+    let header = hand(2).header(3, 10, block("rival"));
+    assert_eq!(refused(chain(lower, beside, vec![header])), EvidenceError::Path, "of another block");
     // The longest path, and one header more.
     let most = PATH_MAX as u64;
     accuse(&mut city(), hand(2).vote_chain(most)).unwrap();

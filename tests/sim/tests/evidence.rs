@@ -16,6 +16,7 @@ use city_sim::sim::faults::Level;
 use city_sim::sim::random::Random;
 use city_sim::sim::{Faults, Report, World};
 use consensus::Params;
+use consensus::action::Write;
 use consensus::event::Event;
 use consensus::message::{EntryProof, HighQc, Message, Proposal, Status, Vote};
 
@@ -127,8 +128,10 @@ fn a_forged_vote_proves_nothing_and_hides_nothing() {
     table.tell(3, 0, Message::Vote(forged_first, Height::ZERO));
     cast(&mut table, VoteKind::Prepare, &rival, 3);
     assert_eq!(found(&table), []);
-    table.tell(3, 0, Message::Vote(forged_rival, Height::ZERO));
-    assert_eq!(found(&table), []);
+    for forged in [forged_rival, forged_first] {
+        table.tell(3, 0, Message::Vote(forged, Height::ZERO));
+        assert_eq!(found(&table), []);
+    }
     cast(&mut table, VoteKind::Prepare, &first, 3);
     assert_eq!(found(&table), [(ix(3), OffenceKind::Prepares)]);
 }
@@ -240,6 +243,140 @@ fn leaving_a_view_with_what_one_committed_to_is_no_offence() {
 }
 
 #[test]
+fn a_higher_claim_said_afterwards_takes_no_lower_one_back() {
+    let mut table = alone();
+    let (block, left) = forgetful(&table);
+    table.tell(3, 0, left);
+    let known = HighQc::Qc(table.kit.cert_of(VoteKind::Prepare, &block.header));
+    table.tell(3, 0, Message::ViewChange(Box::new(table.kit.view_change(1, known, None, 3))));
+    cast(&mut table, VoteKind::Commit, &block, 3);
+    assert_eq!(found(&table), [(ix(3), OffenceKind::Amnesia)]);
+}
+
+#[test]
+fn an_honest_view_change_hides_no_forgetful_one() {
+    let mut table = alone();
+    let (block, _) = forgetful(&table);
+    cast(&mut table, VoteKind::Commit, &block, 3);
+    let known = HighQc::Qc(table.kit.cert_of(VoteKind::Prepare, &block.header));
+    table.tell(3, 0, Message::ViewChange(Box::new(table.kit.view_change(1, known, None, 3))));
+    assert_eq!(found(&table), []);
+    let entry = EntryProof::Timeout(Box::new(table.kit.timeout_on_base(1)));
+    let left = table.kit.view_change(2, table.kit.base_qc(), Some(entry), 3);
+    table.tell(3, 0, Message::ViewChange(Box::new(left)));
+    assert_eq!(found(&table), [(ix(3), OffenceKind::Amnesia)]);
+}
+
+/// A COMMIT of the view that [`forgetful`] asks for.
+fn commit_of_the_next_view(table: &Table) -> Message {
+    let vote = table.kit.vote(VoteKind::Commit, rank(1, 2), Digest::tagged(b"later", &[]), 3);
+    Message::Vote(vote, Height::ZERO)
+}
+
+#[test]
+fn a_commit_of_the_view_asked_for_hides_none_of_the_view_left() {
+    let mut table = alone();
+    let (block, left) = forgetful(&table);
+    let later = commit_of_the_next_view(&table);
+    table.tell(3, 0, later);
+    cast(&mut table, VoteKind::Commit, &block, 3);
+    table.tell(3, 0, left);
+    assert_eq!(found(&table), [(ix(3), OffenceKind::Amnesia)]);
+}
+
+#[test]
+fn a_forged_commit_hides_amnesia_until_the_next_one_at_most() {
+    let mut table = alone();
+    let (block, left) = forgetful(&table);
+    cast(&mut table, VoteKind::Commit, &block, 3);
+    let mut forged = table.kit.vote(VoteKind::Commit, rank(0, 2), Digest::tagged(b"nothing", &[]), 3);
+    forged.signature = Signature::ZERO;
+    table.tell(3, 0, Message::Vote(forged, Height::ZERO));
+    table.tell(3, 0, left);
+    let later = commit_of_the_next_view(&table);
+    table.tell(3, 0, later);
+    assert_eq!(found(&table), [(ix(3), OffenceKind::Amnesia)]);
+}
+
+#[test]
+fn an_engine_accuses_nobody_with_its_own_key() {
+    let mut table = alone();
+    for count in [1, 2] {
+        table.feed(0, Event::BatchStored(table.kit.batch(0, 0, Digest::ZERO, count)));
+    }
+    assert_eq!(found(&table), [], "another process with its key is its operator's affair");
+}
+
+#[test]
+fn what_has_left_the_windows_is_forgotten_but_for_the_newest_commit() {
+    const BLOCKS: usize = 40;
+    let window = Params::default().window;
+    let held = |table: &Table| table.seats[0].engine.held().statements as u64;
+    let mut table = alone();
+    let blocks = table.kit.chain(&table.kit.genesis(), 0, BLOCKS);
+    cast(&mut table, VoteKind::Commit, &blocks[0], 3);
+    for block in &blocks {
+        table.tell(1, 0, propose(block));
+        for kind in [VoteKind::Prepare, VoteKind::Commit] {
+            [1, 2].into_iter().for_each(|signer| cast(&mut table, kind, block, signer));
+        }
+    }
+    assert_eq!(table.committed(0), BLOCKS as u64);
+    table.pass_ms(Params::default().status_ms + 100);
+    let kept = 2 * 2 * 2 * window + 1;
+    assert_eq!(held(&table), kept, "twice the window of two kinds of two voters, and one COMMIT");
+    // What is said now about what is out of the windows is not even remembered.
+    cast(&mut table, VoteKind::Prepare, &blocks[0], 3);
+    assert_eq!(held(&table), kept);
+    // Two views on nothing of view 0 is left but everybody's newest COMMIT; what they claimed stands beside it.
+    let known = HighQc::Qc(table.kit.cert_of(VoteKind::Prepare, &blocks[BLOCKS - 1].header));
+    let claims = [0, 1, 2].map(|signer| (signer, known.clone()));
+    for view in [1, 2] {
+        let proof = EntryProof::Timeout(Box::new(table.kit.timeout(view, &claims)));
+        table.tell(1, 0, Message::Entry(proof));
+    }
+    table.pass_ms(Params::default().status_ms + 100);
+    assert_eq!(table.seats[0].engine.view().get(), 2);
+    let kept = 3 + 2 * 2;
+    assert_eq!(held(&table), kept, "three COMMITs, two views that two of them left");
+    cast(&mut table, VoteKind::Prepare, &blocks[BLOCKS - 1], 3);
+    assert_eq!(held(&table), kept);
+    // The COMMIT of long ago is still held against its signer.
+    let entry = EntryProof::Timeout(Box::new(table.kit.timeout(2, &claims)));
+    let left = table.kit.view_change(3, table.kit.base_qc(), Some(entry), 3);
+    table.tell(3, 0, Message::ViewChange(Box::new(left)));
+    assert_eq!(found(&table), [(ix(3), OffenceKind::Amnesia)]);
+}
+
+#[test]
+fn of_the_views_that_somebody_leaves_the_newest_are_remembered() {
+    let mut table = alone();
+    for view in 1..=10 {
+        let entry = (view > 1).then(|| EntryProof::Timeout(Box::new(table.kit.timeout_on_base(view - 1))));
+        let left = table.kit.view_change(view, table.kit.base_qc(), entry, 3);
+        table.tell(3, 0, Message::ViewChange(Box::new(left)));
+    }
+    assert_eq!(table.seats[0].engine.held().statements, 3 * 4, "four of each of the three others");
+}
+
+#[test]
+fn so_many_offences_of_one_validator_are_told_and_no_more() {
+    const VIEWS: u64 = 40;
+    let mut table = alone();
+    for view in 1..=VIEWS {
+        let proof = EntryProof::Timeout(Box::new(table.kit.timeout_on_base(view)));
+        table.tell(1, 0, Message::Entry(proof));
+        for kind in [VoteKind::Prepare, VoteKind::Commit] {
+            for name in [b"one", b"two"] {
+                let vote = table.kit.vote(kind, rank(view, 1), Digest::tagged(name, &[]), 3);
+                table.tell(3, 0, Message::Vote(vote, Height::ZERO));
+            }
+        }
+    }
+    assert_eq!(found(&table).len(), 64, "of {}", 2 * VIEWS);
+}
+
+#[test]
 fn two_batches_for_one_position_prove_the_author() {
     let mut table = alone();
     let [one, other, third] = [1, 2, 3].map(|count| table.kit.batch(2, 0, Digest::ZERO, count));
@@ -326,8 +463,9 @@ fn m15_a_voter_looks_at_the_header_only() {
     assert_eq!(table.seats[0].signed(ix(0)).iter().filter(|one| voted(one)).count(), 1);
 }
 
-/// Whether engine 0 gives up on a leader that orders nothing of a lane for eight seconds.
-fn blames_for_the_lane(author: u16, frozen: bool) -> bool {
+/// Whether engine 0 gives up on a leader that orders nothing of a lane for eight seconds; the lane may be frozen after some
+/// tenths of a second.
+fn blames_for_the_lane(author: u16, frozen: Option<u64>) -> bool {
     let mut table = alone();
     let first = table.kit.chain(&table.kit.genesis(), 0, 1).remove(0);
     table.tell(1, 0, propose(&first));
@@ -341,11 +479,11 @@ fn blames_for_the_lane(author: u16, frozen: bool) -> bool {
     } else {
         table.feed(0, Event::BatchStored(table.kit.batch(author, 0, Digest::ZERO, 1)));
     }
-    if frozen {
-        table.feed(0, Event::LaneFrozen(ix(author)));
-    }
-    for _ in 0..16 {
-        table.pass_ms(500);
+    for tenth in 0..80 {
+        if frozen == Some(tenth) {
+            table.feed(0, Event::LaneFrozen(ix(author)));
+        }
+        table.pass_ms(100);
         for peer in 1..4 {
             let committed = Height::new(1);
             let status = Status {
@@ -367,8 +505,11 @@ fn blames_for_the_lane(author: u16, frozen: bool) -> bool {
 #[test]
 fn m08_m15_nothing_of_a_frozen_lane_is_owed() {
     for author in [0, 3] {
-        assert!(blames_for_the_lane(author, false), "lane {author} is owed");
-        assert!(!blames_for_the_lane(author, true), "lane {author} is frozen");
+        assert!(blames_for_the_lane(author, None), "lane {author} is owed");
+        for tenth in 0..4 {
+            let blames = blames_for_the_lane(author, Some(tenth));
+            assert!(!blames, "lane {author} is frozen, {tenth} tenths of a second after it was filled");
+        }
     }
 }
 
@@ -427,9 +568,32 @@ fn t02_m15_a_leader_may_pass_a_frozen_lane_by() {
 #[test]
 fn m15_the_owner_of_a_frozen_lane_takes_no_records() {
     let mut table = alone();
+    let local = |token| Event::LocalBatch { token, payload_root: Digest::ZERO, bytes: 300, count: 1 };
+    let sealed =
+        |table: &Table| table.seats[0].written.iter().filter(|one| matches!(one, Write::OwnBatch(_))).count();
     assert!(table.seats[0].engine.accepts_local());
+    table.feed(0, local(1));
+    assert_eq!(sealed(&table), 1);
     table.feed(0, Event::LaneFrozen(ix(0)));
     assert!(!table.seats[0].engine.accepts_local());
+    table.feed(0, local(2));
+    assert_eq!(sealed(&table), 1, "nor does it seal what was handed to it all the same");
+}
+
+#[test]
+fn m15_a_frozen_lane_of_ones_own_is_pushed_no_more() {
+    let pushes = |frozen: bool| {
+        let mut table = alone();
+        let (payload_root, bytes, count) = (Digest::ZERO, 300, 1);
+        table.feed(0, Event::LocalBatch { token: 1, payload_root, bytes, count });
+        if frozen {
+            table.feed(0, Event::LaneFrozen(ix(0)));
+        }
+        table.pass_ms(3 * Params::default().resend_ms);
+        table.seats[0].pushed.iter().filter(|(_, batch)| batch.author == ix(0)).count()
+    };
+    assert!(pushes(false) > 0);
+    assert_eq!(pushes(true), 0);
 }
 
 /// Runs a seed; any accusation of the honest, unproven or repeated, is a violation.
