@@ -121,11 +121,16 @@ fn agencies_file_records_of_types_that_the_council_registered() {
     assert_eq!(forged(&cluster, &request(&agency, "SR-2")), Ok(()), "the same without it");
     assert!(cluster.wait_agreed().committed > height);
 
-    inspections(&cluster);
-    second_version(&cluster, &of_request(request(&agency, "SR-3")));
+    let inspected = inspections(&cluster);
+    let second = second_version(&cluster, &of_request(request(&agency, "SR-3")));
 
     let audit = cluster.city(&["audit", "chain", "--no-memory"]);
     assert!(audit.status.success(), "{}", said(&audit));
+    // Each of them by itself: public, sealed in a vault, and under either version of its type.
+    for record in inspected.iter().chain([&record, &second]) {
+        let audit = cluster.city(&["audit", "record", record, "--evidence", cluster.dir().to_str().unwrap()]);
+        assert!(audit.status.success(), "{record}: {}", said(&audit));
+    }
     cluster.assert_clean();
     // What is about a person stands sealed in one vault and nowhere in clear.
     for node in &mut cluster.nodes {
@@ -143,7 +148,7 @@ fn number(kind: &str) -> String {
 }
 
 /// Inspections of a firm and of an individual business, each by two officers.
-fn inspections(cluster: &Cluster) {
+fn inspections(cluster: &Cluster) -> Vec<String> {
     let (_, basis, agency) = known(&cluster.genesis, INSPECTION);
     let keys = done(&cluster.city(&["key", "list", "-o", "json"]));
     let keys = keys["items"].as_array().unwrap().iter();
@@ -153,6 +158,7 @@ fn inspections(cluster: &Cluster) {
     let unnumbered = json!({
         "kind": "organisation", "name": "示例商行", "other_codes": [{ "scheme": "food_business", "value": "F1000" }],
     });
+    let mut records = Vec::new();
     for (kind, class) in [("organisation", "P1"), ("individual_business", "P3"), ("unnumbered", "P1")] {
         let mut body = inspection(&number(kind), kind, &inspectors);
         if kind == "unnumbered" {
@@ -166,7 +172,9 @@ fn inspections(cluster: &Cluster) {
         done(&cluster.city(&second));
         cluster.wait_agreed();
         assert_eq!(standing(cluster, &record), [class, "effective"].map(str::to_owned));
+        records.push(record);
     }
+    records
 }
 
 /// Class and status of a record, the same everywhere.
@@ -179,7 +187,7 @@ fn standing(cluster: &Cluster, record: &str) -> [String; 2] {
 }
 
 /// The council votes a second version with one more member, and records are filed under it.
-fn second_version(cluster: &Cluster, draft: &Value) {
+fn second_version(cluster: &Cluster, draft: &Value) -> String {
     let mut draft = draft.clone();
     draft["body"]["channel"] = json!("counter");
     let output = submit(cluster, "too-early", &draft);
@@ -212,4 +220,5 @@ fn second_version(cluster: &Cluster, draft: &Value) {
     draft["body"]["channel"] = json!("letter");
     let output = submit(cluster, "third", &draft);
     assert!(said(&output).contains(Code::SchemaInvalid.name()), "{}", said(&output));
+    filed
 }

@@ -6,6 +6,7 @@ pub(super) mod report;
 pub(super) mod source;
 #[cfg(test)]
 mod tests;
+mod types;
 
 use std::path::PathBuf;
 

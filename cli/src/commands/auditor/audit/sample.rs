@@ -60,6 +60,32 @@ fn genesis_with(created: &str, recovery: Option<Recovery>) -> Genesis {
     let member = |role: &str, kind, ix| {
         MemberEntry::new(NETWORK, &agency(ix), role, "a desk", "2026-01-01", &secret(kind, ix))
     };
+    let types = || ["egov.decision", "egov.doc_fingerprint", "export.manifest"].map(str::to_owned).to_vec();
+    let basis = |id: &str, instrument: &str| LegalBasisEntry {
+        id: id.into(),
+        version: 1,
+        title: "档案法".into(),
+        titles: Vec::new(),
+        instrument: instrument.into(),
+        issuer: "issuer".into(),
+        doc_no: String::new(),
+        article: String::new(),
+        text_hash: Digest::tagged(b"text", &[]),
+        in_force: "2021-01-01".into(),
+        ends: None,
+        permits: Permits { types: types(), subject_kinds: vec!["none".into()], class_max: "P1".into() },
+        publication: Publication {
+            allowed: true,
+            months_max: Months::default(),
+            months_min: Months::default(),
+        },
+        repair: None,
+        deadlines: Vec::new(),
+        countersign_roles: Vec::new(),
+        expiry_required: false,
+        hearing: false,
+        retention_months: 0,
+    };
     let roles =
         [("council_member", 4), ("clerk", 5), ("agency_admin", 6), ("agency_admin", 7), ("supervisor", 9)];
     let document = Document {
@@ -79,7 +105,7 @@ fn genesis_with(created: &str, recovery: Option<Recovery>) -> Genesis {
                 id: agency(ix),
                 name: format!("机关{ix}"),
                 name_en: String::new(),
-                types: vec!["egov.decision".into(), "egov.doc_fingerprint".into()],
+                types: types(),
                 home_validator: format!("v{ix}"),
                 from: "2026-01-01".into(),
                 to: None,
@@ -89,37 +115,9 @@ fn genesis_with(created: &str, recovery: Option<Recovery>) -> Genesis {
             .iter()
             .flat_map(|&(role, kind)| (0..N).map(move |ix| member(role, kind, ix)))
             .collect(),
-        legal_bases: vec![LegalBasisEntry {
-            id: "archives".into(),
-            version: 1,
-            title: "档案法".into(),
-            titles: Vec::new(),
-            instrument: "law".into(),
-            issuer: "issuer".into(),
-            doc_no: String::new(),
-            article: String::new(),
-            text_hash: Digest::tagged(b"text", &[]),
-            in_force: "2021-01-01".into(),
-            ends: None,
-            permits: Permits {
-                types: vec!["egov.decision".into(), "egov.doc_fingerprint".into()],
-                subject_kinds: vec!["none".into()],
-                class_max: "P1".into(),
-            },
-            publication: Publication {
-                allowed: true,
-                months_max: Months::default(),
-                months_min: Months::default(),
-            },
-            repair: None,
-            deadlines: Vec::new(),
-            countersign_roles: Vec::new(),
-            expiry_required: false,
-            hearing: false,
-            retention_months: 0,
-        }],
+        legal_bases: vec![basis("archives", "law"), basis("notice", "policy")],
         calendars: Vec::new(),
-        registered_types: Vec::new(),
+        registered_types: vec![record::manifest_type().details],
     };
     Genesis::from_document(document).unwrap()
 }
@@ -298,25 +296,34 @@ impl Chain {
                 Digest::tagged(b"document", &[&number])
             );
             let filing = Filing {
-                chain_id,
-                agency: agency(officer).parse().unwrap(),
-                dedupe_key: b"dedupe",
                 idempotency_key: &self.records.to_string(),
-                record_type: RecordType::DocFingerprint,
-                version: 1,
-                class: Class::P0,
-                subject_kind: SubjectKind::None,
-                legal_basis: Some(BasisRef { id: "archives".into(), version: 1 }),
                 salt: Digest::tagged(b"salt", &[&number]),
-                officers: Vec::new(),
-                refs: Vec::new(),
-                publication: [None; 3],
-                dispose_on: None,
+                ..self.filing(officer, RecordType::DocFingerprint)
             };
             let (operation, body, _) = file(&filing, &body).unwrap().submit();
             (operation, body)
         });
         submission(chain_id, &secret(5, officer), valid_until_ms, false, operations.collect())
+    }
+
+    /// What all records of an agency have in common here.
+    fn filing(&self, officer: u8, record_type: RecordType) -> Filing<'static> {
+        Filing {
+            chain_id: self.genesis.chain_id(),
+            agency: agency(officer).parse().unwrap(),
+            dedupe_key: b"dedupe",
+            idempotency_key: "",
+            record_type,
+            version: 1,
+            class: Class::P0,
+            subject_kind: SubjectKind::None,
+            legal_basis: Some(BasisRef { id: "archives".into(), version: 1 }),
+            salt: Digest::tagged(b"salt", &[]),
+            officers: Vec::new(),
+            refs: Vec::new(),
+            publication: [None; 3],
+            dispose_on: None,
+        }
     }
 
     fn time_ms(&self) -> u64 {

@@ -139,7 +139,7 @@ impl<'a, S: Source> Rights<'a, S> {
     }
 
     /// What a governance record said before a leaf: the header in effect and its status; none before its first leaf.
-    fn held(&self, record: &RecordId, place: u64) -> Result<Option<(Header, Status)>, Stopped> {
+    pub(super) fn held(&self, record: &RecordId, place: u64) -> Result<Option<(Header, Status)>, Stopped> {
         if !self.lives.borrow().contains_key(record) {
             let leaves = self.trail.leaves(record)?;
             // All of it must lead to what the state holds of it, so that nothing that still counts was left out.
@@ -157,7 +157,8 @@ impl<'a, S: Source> Rights<'a, S> {
     fn replay(&self, record: &RecordId, leaves: &[(u64, Leaf)], before: u64) -> Result<Life, Stopped> {
         let mut life = Life::new(self.chain, *record);
         for (index, leaf) in leaves.iter().take_while(|(index, _)| *index < before) {
-            life.take(*index, leaf, self).map_err(|refusal| self.trail.illegal(*index, leaf, &refusal))?;
+            life.take(*index, leaf, self)
+                .map_err(|refusal| self.trail.illegal(*index, leaf.moment().0, &refusal))?;
         }
         Ok(life)
     }

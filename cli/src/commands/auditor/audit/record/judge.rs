@@ -12,7 +12,6 @@ use chain_core::ledger::MemoryLedger;
 use chain_core::lifecycle::replay::{Life, Moment};
 use chain_core::receipt::TlogProof;
 use chain_core::record::RecordType;
-use chain_core::rules;
 use chain_core::state::{EntryName, ErasureEntry, RecordHead};
 use chain_core::state_proof::{Shown, StateProof};
 use chain_core::transaction::Submission;
@@ -21,6 +20,7 @@ use serde_json::json;
 use super::authority::{Leaves, Rights, decoded};
 use super::report::{Row, Told};
 use super::source::{Log, Source, wrong};
+use super::types::Types;
 use crate::commands::auditor::audit::content::{Judge, Judged};
 use crate::commands::auditor::audit::finding::{Finding, Grade};
 use crate::commands::auditor::audit::report::Report;
@@ -80,12 +80,13 @@ pub(crate) fn audit<S: Source>(
     let mut steps = Steps {
         trail: &trail,
         rights: &rights,
+        types: Types::new(&trail, &rights),
         judge: Judge::new(genesis.chain_id(), asked.sets),
         block: None,
     };
     let (mut words, mut held) = (Vec::new(), None);
     for (place, leaf, hashes) in &leaves {
-        let illegal = |refusal: Refusal| trail.illegal(*place, leaf, &refusal);
+        let illegal = |refusal: Refusal| trail.illegal(*place, leaf.moment().0, &refusal);
         let described = match leaf {
             Leaf::Recovery(act) if leaf.record() != Some(record) => {
                 if !life.recover(*place, act).map_err(illegal)? {
@@ -186,13 +187,13 @@ impl<'a, S: Source> Trail<'a, S> {
     }
 
     /// A step that the rules do not allow.
-    pub(super) fn illegal(&self, place: u64, leaf: &Leaf, refusal: &Refusal) -> Stopped {
+    pub(super) fn illegal(&self, place: u64, height: Height, refusal: &Refusal) -> Stopped {
         // What a rule needs could not be had; that is no breach of it.
         if refusal.code.number() / 100 == 6 {
             return CliError::from(refusal.clone()).into();
         }
         let detail = format!("leaf {place}: {}", refusal.detail);
-        let finding = Finding::of(self.grade(), Some(leaf.moment().0), refusal.code, detail);
+        let finding = Finding::of(self.grade(), Some(height), refusal.code, detail);
         Stopped::Found(Box::new(finding), None)
     }
 
@@ -311,6 +312,7 @@ impl<'a, S: Source> Trail<'a, S> {
 struct Steps<'a, 's, S> {
     trail: &'a Trail<'a, S>,
     rights: &'a Rights<'a, S>,
+    types: Types<'a, S>,
     judge: Judge<'s>,
     /// The block of the newest step: the next step is often of the same.
     block: Option<Judged>,
@@ -388,17 +390,15 @@ impl<S: Source> Steps<'_, '_, S> {
         }
         let body = submission.bodies.get(at).and_then(Option::as_ref);
         let mut told = Told { signature: true, ..Told::default() };
-        if let Some(header) = leaf.operation.header().filter(|header| header.body_commit.is_some()) {
-            told.body = match (header.class.body_is_shared(), body) {
-                (false, _) => format!("class {}: kept by its agency alone", header.class),
-                (true, None) => "not held: erased or withheld".to_owned(),
-                (true, Some(body)) => {
-                    rules::check_body(header, body).map_err(|refusal| {
-                        self.trail.illegal(place, &Leaf::Signed(Box::new(leaf.clone())), &refusal)
-                    })?;
-                    told.body_held = true;
-                    "held, equal to its commitment".to_owned()
-                }
+        if let Some(header) = leaf.operation.header() {
+            let held = body.filter(|_| header.class.body_is_shared());
+            self.types.check(place, moment, &leaf.operation, held)?;
+            told.body_held = held.is_some();
+            told.body = match (header.body_commit, header.class.body_is_shared()) {
+                (None, _) => String::new(),
+                (Some(_), false) => format!("class {}: kept by its agency alone", header.class),
+                (Some(_), true) if told.body_held => "held, equal to its commitment".to_owned(),
+                (Some(_), true) => "not held: erased or withheld".to_owned(),
             };
         }
         told.authority = self.rights.check(place, moment, leaf)?;

@@ -3,17 +3,20 @@
 use chain_core::code::Code;
 use chain_core::committee::Committee;
 use chain_core::crypto::Signature;
+use chain_core::execute::AppendedLeaf;
 use chain_core::id::{Height, RecordId};
 use chain_core::leaf::{Leaf, RecoveryLeaf, SignedLeaf};
 use chain_core::lifecycle::replay::Moment;
-use chain_core::operation::Operation;
-use chain_core::record::RecordType;
+use chain_core::operation::{AmendReason, Operation};
 use chain_core::record::governance::Role;
+use chain_core::record::{Class, Details, Header, RecordType, SubjectKind};
 use chain_core::state::Status;
+use chain_core::transaction::Body;
 use serde_json::json;
 
 use super::authority::Rights;
 use super::judge::{Asked, Trail, audit};
+use super::types::Types;
 use crate::commands::auditor::audit::finding::{Finding, Grade};
 use crate::commands::auditor::audit::report::Report;
 use crate::commands::auditor::audit::sample::record::{Given, changed};
@@ -285,6 +288,107 @@ fn a_key_must_have_been_a_members_in_that_role_then() {
     for (what, place, on, code, change) in lies {
         assert_eq!(check(place, day(on), &change), Err(code), "{what}");
     }
+}
+
+/// The manifest of an export, of a registered type.
+fn manifested() -> (Given, RecordId, u64) {
+    let (chain, record) = Chain::manifested();
+    let place = chain.ledger.leaves().iter().position(|leaf| leaf.record == Some(record)).unwrap();
+    (Given::of(chain), record, place as u64)
+}
+
+#[test]
+fn a_record_of_a_registered_type_holds_by_the_schema_of_its_type() {
+    let (mut given, record, _) = manifested();
+    for (held, told) in [(true, "held, equal to its commitment"), (false, "not held: erased or withheld")] {
+        if !held {
+            given.blocks[7].batches[0].submissions[0].bodies[0] = None;
+        }
+        for complete in [false, true] {
+            let (report, result) = audited(&given, record, complete);
+            result.unwrap();
+            let document: serde_json::Value = serde_json::from_str(&report.document().unwrap()).unwrap();
+            assert_eq!(
+                (&document["status"], &document["steps"][0]["body"]),
+                (&json!("effective"), &json!(told))
+            );
+        }
+    }
+}
+
+#[test]
+fn header_and_body_of_a_registered_type_are_judged_by_what_its_record_said_then() {
+    let (given, record, place) = manifested();
+    let genesis = &given.chain.genesis;
+    let sets = Sets::of(genesis);
+    let asked = Asked { genesis, sets: &sets, record, complete: false };
+    let mut report = Report::of_record(genesis, &record);
+    let (trail, _) = Trail::begin(&given, &asked, &mut report, |_| {}).unwrap();
+    let rights = Rights::new(&trail, genesis.chain_params());
+    let types = Types::new(&trail, &rights);
+    let check = |place: u64, day: &str, (operation, body, _): (Operation, Option<Body>, Option<Body>)| {
+        let moment = Moment { height: Height::new(8), time_ms: 0, day: day.parse().unwrap() };
+        match types.check(place, moment, &operation, body.as_ref()) {
+            Ok(()) => Ok(()),
+            Err(Stopped::Found(finding, _)) => Err(finding.refusal.code),
+            Err(Stopped::Failed(error)) => panic!("{error:?}"),
+        }
+    };
+    let filed = |patch: serde_json::Value| given.chain.manifest(&patch);
+    let changed = |change: fn(&mut Header)| {
+        let mut filed = filed(json!({}));
+        change(&mut filed.header);
+        filed
+    };
+    let today = "2026-11-23";
+    assert_eq!(check(place, today, filed(json!({})).submit()), Ok(()));
+    let lies = [
+        ("no file", filed(json!({ "files": [] })), Code::SchemaInvalid),
+        ("a number that is none", filed(json!({ "withheld": -1 })), Code::BadNumber),
+        ("a member too many", filed(json!({ "beside": 1 })), Code::UnknownField),
+        (
+            "a day in the header that the body does not name",
+            changed(|header| header.decided_on = Some("2026-01-01".parse().unwrap())),
+            Code::HeaderMismatch,
+        ),
+        (
+            "a class that the type has not",
+            changed(|header| header.class = Class::P1),
+            Code::ClassNotPermitted,
+        ),
+        (
+            "a subject that the type has not",
+            changed(|header| header.subject_kind = SubjectKind::Thing),
+            Code::SubjectKindNotPermitted,
+        ),
+        ("terms of another type", changed(|header| header.details = Details::None), Code::HeaderMismatch),
+        ("a version that there is not", changed(|header| header.schema_version = 2), Code::SchemaNotInForce),
+        (
+            "a legal basis of another kind",
+            changed(|header| header.legal_basis.as_mut().unwrap().id = "notice".into()),
+            Code::TypeNotPermittedByBasis,
+        ),
+        ("another body", changed(|header| header.body_commit = None), Code::BodyCommitment),
+    ];
+    for (what, filed, code) in lies {
+        assert_eq!(check(place, today, filed.submit()), Err(code), "{what}");
+    }
+    assert_eq!(
+        check(place, "2025-12-31", filed(json!({})).submit()),
+        Err(Code::SchemaNotInForce),
+        "before its first day"
+    );
+    let of_type = |leaf: &AppendedLeaf| {
+        Leaf::decode(&leaf.bytes).unwrap().header().is_some_and(|one| one.record_type == RecordType::Schema)
+    };
+    let laid_down = given.chain.ledger.leaves().iter().position(of_type).unwrap() as u64;
+    assert_eq!(check(laid_down + 1, today, filed(json!({})).submit()), Ok(()));
+    let before = check(laid_down, today, filed(json!({})).submit());
+    assert_eq!(before, Err(Code::SchemaNotInForce), "before the type was there");
+    // Suspended since, it takes no new records; those that it has may still be corrected.
+    let after = given.leaves.len() as u64;
+    assert_eq!(check(after, today, filed(json!({})).submit()), Err(Code::SchemaNotInForce));
+    assert_eq!(check(after, today, filed(json!({})).amend(AmendReason::Clerical)), Ok(()));
 }
 
 /// The record of the first validator, which two acts in one block, or one, moved.

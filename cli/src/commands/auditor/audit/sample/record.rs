@@ -13,14 +13,24 @@ use chain_core::merkle::Tree;
 use chain_core::merkle::tile::{Bundle, Tile};
 use chain_core::operation::{AmendReason, Operation};
 use chain_core::receipt::{LeafFacts, Receipt, TlogProof};
-use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
-use chain_core::state::{EntryName, tree};
+use chain_core::record::RecordType;
+use chain_core::record::governance::Instrument;
+use chain_core::record::type_file::TypeFile;
+use chain_core::state::{EntryName, RecordHead, SchemaEntry, tree};
 use chain_core::state_proof::StateProof;
 use chain_core::transaction::{Body, Submission};
 
 use super::{Chain, Digest, agency, secret, submission};
 use crate::commands::auditor::audit::record::source::Source;
 use crate::error::CliResult;
+
+/// The registered type of the example city's manifests, which rest on laws alone here.
+pub(super) fn manifest_type() -> TypeFile {
+    let text = include_str!("../../../../../../genesis/schemas/export.manifest.json");
+    let mut file = TypeFile::parse(text).unwrap();
+    file.details.instruments = vec![Instrument::Law];
+    file
+}
 
 impl Chain {
     /// The sample with a decision of the first agency in its life: filed, approved, corrected, approved, its
@@ -57,22 +67,55 @@ impl Chain {
             r#"{{"adopted":"2026-10-01","body":"{home}","doc_no":"1","in_force":"2026-12-01","kind":"rule","languages":["zh-Hans"],"origin":{{"method":"manual","system":"s"}},"published":"2026-10-10","text":{{"class":"P0","media_type":"application/pdf","name":"rule.pdf","sha256":"{digest}","size":1024}},"title":[{{"lang":"zh-Hans","text":"{title}"}}],"uri":"https://example.org/1"}}"#
         );
         let filing = Filing {
-            chain_id: self.genesis.chain_id(),
-            agency: home.parse().unwrap(),
-            dedupe_key: b"dedupe",
             idempotency_key: "decision",
-            record_type: RecordType::Decision,
             version,
-            class: Class::P0,
-            subject_kind: SubjectKind::None,
-            legal_basis: Some(BasisRef { id: "archives".into(), version: 1 }),
             salt: Digest::tagged(b"salt of a decision", &[&version.to_be_bytes()]),
-            officers: Vec::new(),
-            refs: Vec::new(),
-            publication: [None; 3],
-            dispose_on: None,
+            ..self.filing(0, RecordType::Decision)
         };
         build::file(&filing, &body).unwrap()
+    }
+
+    /// The sample with the manifest of an export, a record of a registered type, filed by the first agency. Then three of the
+    /// council suspend the type.
+    pub(crate) fn manifested() -> (Self, RecordId) {
+        let mut chain = Self::sample();
+        let filed = chain.manifest(&serde_json::json!({}));
+        let record = filed.header.record;
+        let (submit, body, _) = filed.submit();
+        chain.step(&secret(5, 0), submit, body);
+        let name = EntryName::Schema(manifest_type().details.key, 1);
+        let entry = chain.ledger.get(&name.key()).unwrap().unwrap();
+        let schema = SchemaEntry::from_canonical(&entry).unwrap().record;
+        let reason = "under revision".to_owned();
+        chain.step(
+            &secret(4, 0),
+            Operation::Suspend { record: schema, version: 1, until: None, reason },
+            None,
+        );
+        for council in [1, 2] {
+            let head = chain.ledger.get(&EntryName::Record(schema).key()).unwrap().unwrap();
+            let head = RecordHead::from_canonical(&head).unwrap();
+            let header_digest = head.pending.unwrap().digest;
+            chain.step(
+                &secret(4, council),
+                Operation::Countersign { record: schema, version: 1, header_digest },
+                None,
+            );
+        }
+        chain.block(&[], true);
+        (chain, record)
+    }
+
+    /// A manifest, its body changed by a merge patch.
+    pub(crate) fn manifest(&self, patch: &serde_json::Value) -> Filed {
+        let known = manifest_type();
+        let mut body = serde_json::Value::Object(known.examples.accepted[0].body.clone());
+        for (name, value) in patch.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let registered = known.check().unwrap();
+        let filing = Filing { idempotency_key: "manifest", ..self.filing(0, registered.record_type()) };
+        build::file_registered(&filing, &registered, &body.to_string()).unwrap()
     }
 
     /// One step in a block of its own.
