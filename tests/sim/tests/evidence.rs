@@ -285,7 +285,7 @@ fn a_commit_of_the_view_asked_for_hides_none_of_the_view_left() {
 }
 
 #[test]
-fn a_forged_commit_hides_amnesia_until_the_next_one_at_most() {
+fn a_forged_commit_hides_amnesia_until_a_genuine_one_follows() {
     let mut table = alone();
     let (block, left) = forgetful(&table);
     cast(&mut table, VoteKind::Commit, &block, 3);

@@ -237,15 +237,27 @@ fn a_quorum_that_lies_is_found_out_by_the_rules() {
     assert_eq!(finding.refusal.code, Code::LeafMismatch, "{finding:?}");
 }
 
+/// What a record's steps are held against.
+fn trail<'a>(given: &'a Given, sets: &'a Sets, record: RecordId) -> Trail<'a, Given> {
+    let genesis = &given.chain.genesis;
+    let asked = Asked { genesis, sets, record, complete: false };
+    Trail::begin(given, &asked, &mut Report::of_record(genesis, &record), |_| {}).unwrap().0
+}
+
+/// The code of a finding; there must be a verdict.
+fn code_of<T>(judged: Result<T, Stopped>) -> Result<T, Code> {
+    judged.map_err(|stopped| match stopped {
+        Stopped::Found(finding, _) => finding.refusal.code,
+        Stopped::Failed(error) => panic!("{error:?}"),
+    })
+}
+
 #[test]
 fn a_key_must_have_been_a_members_in_that_role_then() {
     let (given, record, places) = decided();
-    let genesis = &given.chain.genesis;
-    let sets = Sets::of(genesis);
-    let asked = Asked { genesis, sets: &sets, record, complete: false };
-    let mut report = Report::of_record(genesis, &record);
-    let (trail, _) = Trail::begin(&given, &asked, &mut report, |_| {}).unwrap();
-    let rights = Rights::new(&trail, genesis.chain_params());
+    let sets = Sets::of(&given.chain.genesis);
+    let trail = trail(&given, &sets, record);
+    let rights = Rights::new(&trail, given.chain.genesis.chain_params());
     let Leaf::Signed(leaf) = Leaf::decode(&given.leaves[places[0]]).unwrap() else {
         panic!("a member's step")
     };
@@ -254,11 +266,7 @@ fn a_key_must_have_been_a_members_in_that_role_then() {
     let check = |place: u64, moment: Moment, change: &dyn Fn(&mut SignedLeaf)| {
         let mut changed = (*leaf).clone();
         change(&mut changed);
-        match rights.check(place, moment, &changed) {
-            Ok(words) => Ok(words),
-            Err(Stopped::Found(finding, _)) => Err(finding.refusal.code),
-            Err(Stopped::Failed(error)) => panic!("{error:?}"),
-        }
+        code_of(rights.check(place, moment, &changed))
     };
     let words = check(place, day("2026-11-23"), &|_| {}).unwrap();
     assert!(words.starts_with("clerk of register:CN-T:0 by record "), "{words}");
@@ -319,20 +327,13 @@ fn a_record_of_a_registered_type_holds_by_the_schema_of_its_type() {
 #[test]
 fn header_and_body_of_a_registered_type_are_judged_by_what_its_record_said_then() {
     let (given, record, place) = manifested();
-    let genesis = &given.chain.genesis;
-    let sets = Sets::of(genesis);
-    let asked = Asked { genesis, sets: &sets, record, complete: false };
-    let mut report = Report::of_record(genesis, &record);
-    let (trail, _) = Trail::begin(&given, &asked, &mut report, |_| {}).unwrap();
-    let rights = Rights::new(&trail, genesis.chain_params());
+    let sets = Sets::of(&given.chain.genesis);
+    let trail = trail(&given, &sets, record);
+    let rights = Rights::new(&trail, given.chain.genesis.chain_params());
     let types = Types::new(&trail, &rights);
     let check = |place: u64, day: &str, (operation, body, _): (Operation, Option<Body>, Option<Body>)| {
         let moment = Moment { height: Height::new(8), time_ms: 0, day: day.parse().unwrap() };
-        match types.check(place, moment, &operation, body.as_ref()) {
-            Ok(()) => Ok(()),
-            Err(Stopped::Found(finding, _)) => Err(finding.refusal.code),
-            Err(Stopped::Failed(error)) => panic!("{error:?}"),
-        }
+        code_of(types.check(place, moment, &operation, body.as_ref()))
     };
     let filed = |patch: serde_json::Value| given.chain.manifest(&patch);
     let changed = |change: fn(&mut Header)| {
