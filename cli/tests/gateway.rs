@@ -1,12 +1,12 @@
-//! Ten thousand readings through a real `mosquitto` into a ledger of four real validators, which is stopped in the middle, while
-//! the gateway is killed: none lost, none doubled, the holes of the road data found as they are known, one reading proved offline.
+//! Ten thousand readings through a real `mosquitto`, and some as entities of a context broker, into a ledger of four real
+//! validators, which is stopped in the middle, while the gateway is killed: none lost, none doubled, the holes of the road data found as they are known, one reading proved offline.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are outside the functions that clippy exempts")]
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write as _;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +22,10 @@ const CLERKS: [&str; 2] = ["ecology-environment-clerk-1", "ecology-environment-c
 const STATISTICS: &str = "uscc:11320100MAX1XPCE7M";
 /// Readings in all.
 const READINGS: usize = 10_000;
+/// How many of them a context broker brings, as entities.
+const NOTIFIED: usize = 100;
+/// The device that they are of.
+const NOTIFIED_DEVICE: &str = "speed-7578";
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -210,6 +214,30 @@ fn publish(port: u16, device: &str, messages: &[String]) {
     text.push('\n');
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
+}
+
+/// Sends readings of a series as a context broker does: a notification with the entity that speaks of the device, once for each
+/// reading, and among the rest what a gateway has no use for. Gives the answer.
+fn notify(address: &str, device: &str, messages: &[String]) -> Value {
+    let entity = |message: &String| {
+        let reading: Value = serde_json::from_str(message).unwrap();
+        json!({
+            "id": format!("urn:ngsi-ld:TrafficFlowObserved:{device}"), "type": "TrafficFlowObserved",
+            "averageVehicleSpeed": { "type": "Property", "value": reading["value"], "unitCode": "C62", "observedAt": reading["time"] },
+            "laneDirection": { "type": "Property", "value": "forward" },
+        })
+    };
+    let data: Vec<Value> = messages.iter().map(entity).collect();
+    let body = json!({ "id": "urn:ngsi-ld:Notification:1", "type": "Notification", "subscriptionId": "urn:ngsi-ld:Subscription:1", "data": data });
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head =
+        format!("POST /v1/entities HTTP/1.1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    stream.write_all((head + &body).as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
 fn road_series(folder: &Path, name: &str, device: &'static str, period_s: u32) -> Series {
@@ -490,6 +518,12 @@ fn ten_thousand_readings_reach_the_ledger_once() {
     for (series, record) in all.iter().zip(&records) {
         config +=
             &format!("[[device]]\nnumber = \"{0}\"\nrecord = \"{record}\"\nkey = \"{0}\"\n", series.device);
+        if series.device == NOTIFIED_DEVICE {
+            config += &format!(
+                "[device.ngsi]\nentity = \"urn:ngsi-ld:TrafficFlowObserved:{}\"\nstreams = {{ averageVehicleSpeed = \"s1\" }}\n",
+                series.device
+            );
+        }
     }
     std::fs::write(stage.dir.path().join("gateway.toml"), &config).unwrap();
     let gateway = stage.start_gateway("gateway-1.log");
@@ -508,20 +542,37 @@ fn ten_thousand_readings_reach_the_ledger_once() {
     }
     // The gateway is killed with messages on their way, and the rest comes while it is gone.
     stage.kill(gateway);
+    std::fs::write(stage.dir.path().join("other.toml"), config.replace("\"s1\" }", "\"s9\" }")).unwrap();
+    stage.refused(
+        &["gateway", "run", "other.toml"],
+        &["CONFIG_INVALID", "attribute averageVehicleSpeed is stream s9, which its registration lacks"],
+    );
     for series in &all {
-        publish(broker, series.device, &series.messages[series.messages.len() / 2..]);
+        let notified = if series.device == NOTIFIED_DEVICE { NOTIFIED } else { 0 };
+        let published = series.messages.len() / 2..series.messages.len() - notified;
+        publish(broker, series.device, &series.messages[published]);
     }
     let gateway = stage.start_gateway("gateway-2.log");
-    wait_for("every reading", || stage.counted(&url, "taken") == Some(READINGS as u64));
+    wait_for("every reading", || stage.counted(&url, "taken") == Some((READINGS - NOTIFIED) as u64));
     stage.kill(gateway);
     // The session that the broker keeps is the same in the other version of the protocol, and behind TLS and a password.
     let older = config.replace("version = 5", "version = 4");
     only_with_password_and_certificate(&mut stage, &older, broker, guarded);
     stage.start_gateway("gateway-3.log");
     wait_for("a gateway", || stage.counted(&url, "taken").is_some());
+    // What a context broker brings, twice.
+    let last = &all[2].messages[all[2].messages.len() - NOTIFIED..];
+    for (taken, doubled) in [(NOTIFIED, 0), (0, NOTIFIED)] {
+        let answer = notify(&format!("127.0.0.1:{}", side + 1), NOTIFIED_DEVICE, last);
+        let counts = json!({
+            "entities": NOTIFIED, "taken": taken, "doubled": doubled, "late": 0, "refused": 0,
+            "problems": [], "unread": ["laneDirection"],
+        });
+        assert_eq!(answer, counts);
+    }
     // Sent once more, from within a batch: known.
     publish(broker, "tt-387", &all[0].messages[..100]);
-    wait_for("doubled readings", || stage.counted(&url, "doubled") >= Some(100));
+    wait_for("doubled readings", || stage.counted(&url, "doubled") >= Some(NOTIFIED as u64 + 100));
     assert!(stage.counted(&url, "waiting") > Some(0), "nothing can be confirmed without a ledger");
 
     stage.ledger_up();

@@ -1,5 +1,6 @@
 //! The gateway's configuration: one TOML file, in which unknown keys are errors.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -124,6 +125,41 @@ pub(crate) struct Device {
     pub(crate) record: RecordId,
     /// Its key, by its name in the key ring.
     pub(crate) key: String,
+    /// The entity of a context broker that speaks of it.
+    #[serde(default)]
+    pub(crate) ngsi: Option<Ngsi>,
+}
+
+/// How an entity speaks of a device.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ngsi {
+    /// The entity's id, or what the entity names as its `refDevice`.
+    pub(crate) entity: String,
+    /// The attribute that says when, for values that do not say it themselves.
+    #[serde(default = "date_observed")]
+    pub(crate) time: String,
+    /// The stream of each attribute; `attribute.member` is a part of one.
+    pub(crate) streams: BTreeMap<String, String>,
+}
+
+fn date_observed() -> String {
+    "dateObserved".to_owned()
+}
+
+impl Ngsi {
+    fn check(&self, number: &str) -> Result<(), String> {
+        if self.entity.is_empty() || self.streams.is_empty() {
+            return Err(format!(
+                "device {number}: ngsi wants the id of an entity, and a stream of an attribute"
+            ));
+        }
+        let mut streams = BTreeSet::new();
+        match self.streams.values().find(|stream| !streams.insert(*stream)) {
+            Some(stream) => Err(format!("device {number}: two attributes are stream {stream}")),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Config {
@@ -176,6 +212,7 @@ impl Config {
             if self.devices[..at].iter().any(|other| same(&other)) {
                 return Err(format!("device {} is there twice", device.number));
             }
+            device.ngsi.as_ref().map_or(Ok(()), |ngsi| ngsi.check(&device.number))?;
         }
         match &self.mqtt {
             Some(mqtt) if !matches!(mqtt.version, 4 | 5) => {
@@ -222,8 +259,16 @@ mod tests {
         Config::read(&path)
     }
 
+    /// A second device, with an entity that speaks of it.
+    fn speaking(streams: &str) -> String {
+        let device = DEVICE.replace("st-1", "st-2").replace("4bb2", "5bb2");
+        format!("data = \"d\"\n{device}[device.ngsi]\nentity = \"urn:a\"\n{streams}")
+    }
+
     #[test]
     fn what_is_wrong_is_named() {
+        let read_well = read(&speaking("streams = { a = \"s\" }")).unwrap();
+        assert_eq!(read_well.devices[0].ngsi.as_ref().unwrap().time, "dateObserved");
         assert_eq!(read("data = \"d\"").unwrap().bounds().unwrap().window_readings, 4_096);
         for (text, named) in [
             ("data = \"d\"\ncolour = 1", "colour"),
@@ -234,6 +279,8 @@ mod tests {
             ("data = \"d\"\n[mqtt]\nbroker = \"b\"\nclient_id = \"x\"\nversion = 3", "mqtt.version is 3"),
             ("data = \"d\"\n[mqtt]\nbroker = \"b\"\nclient_id = \"x\"\nprefix = \"a/#\"", "wildcards"),
             (&format!("data = \"d\"\n{DEVICE}"), "st-1 is there twice"),
+            (&speaking("streams = {}"), "st-2: ngsi wants the id of an entity"),
+            (&speaking("streams = { a = \"s\", b = \"s\" }"), "st-2: two attributes are stream s"),
         ] {
             let error = read(text).unwrap_err();
             assert_eq!(error.code(), Code::ConfigInvalid, "{text}");

@@ -12,10 +12,12 @@ use std::sync::{Arc, Mutex};
 use chain_core::api::Problem;
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::intake::{self, lock};
+use super::config::Device;
+use super::entity::{self, Measured};
+use super::intake::{self, Sent, lock};
 use super::message;
 use super::proof::ReadingProof;
 use super::store::{Incoming, Store, Taken};
@@ -34,12 +36,42 @@ pub(crate) struct Api {
     store: Arc<Mutex<Store>>,
     /// SHA-256 of the token that a sender must name.
     token: Option<Digest>,
+    /// The devices, for entities that speak of them.
+    devices: Vec<Device>,
+}
+
+/// What became of readings.
+#[derive(Debug, Default, Serialize)]
+struct Counts {
+    taken: u64,
+    doubled: u64,
+    late: u64,
+    refused: u64,
+}
+
+impl Counts {
+    fn add(&mut self, one: &Taken) {
+        let count = match one {
+            Taken::New => &mut self.taken,
+            Taken::Doubled => &mut self.doubled,
+            Taken::Late => &mut self.late,
+            Taken::Refused(_) => &mut self.refused,
+        };
+        *count += 1;
+    }
+
+    /// As an answer, with the first of its problems.
+    fn answer(&self, problems: &[Value]) -> CliResult<Value> {
+        let mut answer = serde_json::to_value(self).map_err(CliError::internal)?;
+        answer["problems"] = problems.iter().take(PROBLEMS_SHOWN).cloned().collect();
+        Ok(answer)
+    }
 }
 
 impl Api {
     /// Over a store; with a token, nobody without it is served.
-    pub(crate) fn new(store: Arc<Mutex<Store>>, token: Option<&str>) -> Self {
-        Self { store, token: token.map(|token| Digest::tagged(b"", &[token.as_bytes()])) }
+    pub(crate) fn new(store: Arc<Mutex<Store>>, token: Option<&str>, devices: Vec<Device>) -> Self {
+        Self { store, token: token.map(|token| Digest::tagged(b"", &[token.as_bytes()])), devices }
     }
 
     /// Serves connections for as long as the process lives.
@@ -71,6 +103,7 @@ impl Api {
                 );
             }
             ("POST", "/v1/readings") => self.take(&request.body),
+            ("POST", "/v1/entities") => self.take_entities(&request.body),
             ("GET", "/v1/streams") => self.streams(),
             ("GET", "/v1/proof") => self.proof(request),
             ("GET", "/v1/batch") => self.batch(request),
@@ -119,20 +152,36 @@ impl Api {
         let incoming: Vec<Incoming> =
             readings.into_iter().map(|reading| Incoming { stream, reading }).collect();
         let taken = store.take(&incoming, now_ms())?;
-        let count = |wanted: fn(&Taken) -> bool| taken.iter().filter(|one| wanted(one)).count();
-        let refused = taken.iter().enumerate().filter_map(|(at, one)| match one {
-            Taken::Refused(refusal) => {
-                Some(json!({ "reading": at, "name": refusal.code, "detail": refusal.detail }))
+        let (mut counts, mut problems) = (Counts::default(), Vec::new());
+        for (at, one) in taken.iter().enumerate() {
+            counts.add(one);
+            if let Taken::Refused(refusal) = one {
+                problems.push(json!({ "reading": at, "name": refusal.code, "detail": refusal.detail }));
             }
-            _ => None,
-        });
-        Ok(json!({
-            "taken": count(|one| *one == Taken::New),
-            "doubled": count(|one| *one == Taken::Doubled),
-            "late": count(|one| *one == Taken::Late),
-            "refused": count(|one| matches!(one, Taken::Refused(_))),
-            "problems": refused.take(PROBLEMS_SHOWN).collect::<Vec<_>>(),
-        }))
+        }
+        counts.answer(&problems)
+    }
+
+    /// Entities, or a notification with them. A broker reads no answers, so whatever is refused is set aside.
+    fn take_entities(&self, body: &[u8]) -> CliResult<Value> {
+        let found = entity::read(body, &self.devices)?;
+        let sent: Vec<Sent<'_>> = found.readings.iter().map(Measured::sent).collect();
+        let (mut counts, mut problems) = (Counts::default(), Vec::new());
+        for (measured, answer) in found.readings.iter().zip(intake::take(&self.store, &sent)?) {
+            for one in answer.unwrap_or_else(|refusal| vec![Taken::Refused(refusal)]) {
+                counts.add(&one);
+                if let Taken::Refused(refusal) = &one {
+                    let (device, stream) = measured.names();
+                    problems.push(json!({
+                        "device": device, "stream": stream, "name": refusal.code, "detail": refusal.detail,
+                    }));
+                }
+            }
+        }
+        let mut answer = counts.answer(&problems)?;
+        answer["entities"] = found.entities.into();
+        answer["unread"] = found.unread.into_iter().collect();
+        Ok(answer)
     }
 
     fn streams(&self) -> CliResult<Value> {

@@ -16,6 +16,10 @@ pub(crate) struct Sent<'a> {
     pub(crate) device: &'a str,
     /// The stream's name.
     pub(crate) stream: &'a str,
+    /// Unit that it names, a code of UN/CEFACT.
+    pub(crate) unit: Option<&'a str>,
+    /// What was found wrong with it already.
+    pub(crate) wrong: Option<&'a Refusal>,
     /// One reading or several; see [`message`].
     pub(crate) text: &'a [u8],
 }
@@ -38,26 +42,37 @@ pub(crate) fn take(store: &Mutex<Store>, all: &[Sent<'_>]) -> CliResult<Vec<Answ
     let mut store = lock(store);
     let (mut incoming, mut answers) = (Vec::new(), Vec::with_capacity(all.len()));
     for sent in all {
-        let Some(stream) = store.find(sent.device, sent.stream) else {
-            let refusal = unknown(sent.device, sent.stream);
-            store.set_aside(&refusal, None, sent.text, now)?;
-            answers.push(Err(refusal));
-            continue;
-        };
-        match message::parse(sent.text, store.declared(stream).stream.terms.scale) {
-            Ok(readings) => {
+        let stream = store.find(sent.device, sent.stream);
+        match readings(&store, stream, sent) {
+            Ok(found) => {
                 let begin = incoming.len();
-                incoming.extend(readings.into_iter().map(|reading| Incoming { stream, reading }));
+                incoming.extend(found);
                 answers.push(Ok(begin..incoming.len()));
             }
             Err(refusal) => {
-                store.set_aside(&refusal, Some(stream), sent.text, now)?;
+                store.set_aside(&refusal, stream, sent.text, now)?;
                 answers.push(Err(refusal));
             }
         }
     }
     let taken = if incoming.is_empty() { Vec::new() } else { store.take(&incoming, now)? };
     Ok(answers.into_iter().map(|answer| answer.map(|range| taken[range].to_vec())).collect())
+}
+
+/// The readings of something that was sent, for the stream that it names.
+fn readings(store: &Store, stream: Option<usize>, sent: &Sent<'_>) -> Result<Vec<Incoming>, Refusal> {
+    if let Some(refusal) = sent.wrong {
+        return Err(refusal.clone());
+    }
+    let stream = stream.ok_or_else(|| unknown(sent.device, sent.stream))?;
+    let terms = &store.declared(stream).stream.terms;
+    if let Some(unit) = sent.unit.filter(|unit| *unit != terms.unit) {
+        let shown = chain_core::text::shown(unit);
+        let detail = format!("unit {shown}, stream {} is declared in {}", sent.stream, terms.unit);
+        return Err(Refusal::new(Code::StreamNotDeclared, detail));
+    }
+    let readings = message::parse(sent.text, terms.scale)?;
+    Ok(readings.into_iter().map(|reading| Incoming { stream, reading }).collect())
 }
 
 /// The refusal of a stream that is none of this gateway's.

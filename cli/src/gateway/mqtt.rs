@@ -123,7 +123,7 @@ impl Subscriber {
                     message.topic.strip_prefix(&self.config.prefix).and_then(|rest| rest.strip_prefix('/'));
                 let (device, stream) =
                     rest.and_then(|rest| rest.split_once('/')).unwrap_or((&message.topic, ""));
-                Sent { device, stream, text: &message.payload }
+                Sent { device, stream, unit: None, wrong: None, text: &message.payload }
             })
             .collect();
         for (message, answer) in messages.iter().zip(intake::take(&self.store, &sent)?) {

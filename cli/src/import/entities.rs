@@ -4,19 +4,18 @@
 //! Of a normalized attribute (`{"type": "Property", "value": …}`) the value counts. Four cells are ours: [`DIGEST`], [`SIZE`]
 //! and [`NAME`] of the entity, and [`POSITIONS`], the points of all its geometries, longitude first.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::record::body::parse_instant;
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::contact;
 use super::decimal::Decimal;
 use super::mapping::Mapping;
+use super::ngsi::{DEPTH_MAX, Members, malformed, value_of};
 use super::normalise::prose;
 use super::place::{Area, Town};
 use super::sheet::{Row, Sheet};
@@ -34,8 +33,6 @@ const POSITIONS: &str = "@positions";
 const PLACES: [&str; 3] = ["address.addressLocality", "areaServed", "address.addressRegion"];
 /// Attributes with geometries (GeoJSON).
 const GEOMETRIES: [&str; 4] = ["location", "containedInPlace", "observationSpace", "operationSpace"];
-/// Deepest nesting within an entity.
-const DEPTH_MAX: usize = 16;
 /// Most values of an entity.
 const CELLS_MAX: usize = 4_096;
 /// Most entities of a file.
@@ -81,10 +78,6 @@ pub(crate) fn read(files: &[File], mapping: &Mapping) -> Vec<Found> {
     found
 }
 
-fn malformed(why: &str) -> Refusal {
-    Refusal::new(Code::MalformedJson, format!("no entity: {why}"))
-}
-
 /// The texts of a file's entities, with the file's bytes where one stands alone.
 fn entities(file: &File) -> Result<Vec<(&str, Option<&[u8]>)>, Refusal> {
     let text = std::str::from_utf8(&file.bytes).map_err(|_| malformed("the file is not UTF-8"))?;
@@ -122,68 +115,6 @@ fn cells(text: &str, alone: Option<&[u8]>) -> Result<BTreeMap<String, String>, R
     cells.insert(SIZE.to_owned(), bytes.len().to_string());
     cells.insert(POSITIONS.to_owned(), positions.join(" "));
     Ok(cells)
-}
-
-/// The members of an object, each name once: what stands twice would be seen by one reader and not by another.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'a> Members<'a> {
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(one, _)| one == name).map(|(_, value)| *value)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let (mut members, mut names) = (Vec::new(), BTreeSet::new());
-                while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
-                    if !names.insert(name.clone()) {
-                        return Err(A::Error::custom("a name stands twice in an object"));
-                    }
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Reader)
-    }
-}
-
-/// The value of an attribute, normalized or not; of a typed literal (`@value`) what it holds.
-fn value_of(attribute: &RawValue) -> Result<&RawValue, Refusal> {
-    let mut raw = attribute;
-    for _ in 0..DEPTH_MAX {
-        if !raw.get().starts_with('{') {
-            return Ok(raw);
-        }
-        let members: Members<'_> =
-            serde_json::from_str(raw.get()).map_err(|error| malformed(&error.to_string()))?;
-        let kind = members.get("type").map(|kind| kind.get().trim_matches('"'));
-        let inner = match kind {
-            Some("Relationship") => members.get("object"),
-            Some("LanguageProperty") => members.get("languageMap"),
-            // NGSIv2 names the type of the value: Text, Number, geo:json.
-            Some(_) => members.get("value"),
-            None => members.get("@value"),
-        };
-        raw = match inner {
-            Some(inner) => inner,
-            None if matches!(kind, Some("Property" | "GeoProperty" | "Relationship")) => {
-                return Err(malformed("an attribute has no value"));
-            }
-            None => return Ok(raw),
-        };
-    }
-    Err(Refusal::new(Code::SizeLimit, format!("an attribute of more than {DEPTH_MAX} levels")))
 }
 
 fn flatten(

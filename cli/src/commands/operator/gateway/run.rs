@@ -43,6 +43,7 @@ pub(super) fn run(city: &City, config: &Config) -> CliResult {
         })
         .collect::<CliResult<Vec<_>>>()?;
     let store = Store::open(&config.data, nodes.chain_id(), config.bounds()?, openings)?;
+    check_entities(config, &store)?;
     let store = Arc::new(Mutex::new(store));
     let token = config.http.token_file.as_deref().map(files::read_secret).transpose()?;
     let listener = TcpListener::bind(config.http.listen).map_err(|error| {
@@ -52,7 +53,7 @@ pub(super) fn run(city: &City, config: &Config) -> CliResult {
     let subscriber =
         subscriber.map(|mqtt| Subscriber::new(mqtt, Arc::clone(&store), city.out.clone())).transpose()?;
     interrupt::install();
-    let api = Api::new(Arc::clone(&store), token.as_deref().map(str::trim));
+    let api = Api::new(Arc::clone(&store), token.as_deref().map(str::trim), config.devices.clone());
     city.out.say(format!("  listening on http://{}", config.http.listen));
     // It lives as long as the process: whatever it acknowledged is durable.
     std::thread::spawn(move || api.serve(&listener));
@@ -113,6 +114,23 @@ fn streams(city: &City, config: &Config, nodes: &Nodes) -> CliResult<Vec<Declare
         }
     }
     Ok(all)
+}
+
+/// Whether every attribute of an entity leads to a stream that its device has.
+fn check_entities(config: &Config, store: &Store) -> CliResult {
+    for device in &config.devices {
+        let streams = device.ngsi.iter().flat_map(|ngsi| &ngsi.streams);
+        for (attribute, stream) in streams {
+            if store.find(&device.number, stream).is_none() {
+                let detail = format!(
+                    "device {}: attribute {attribute} is stream {stream}, which its registration lacks",
+                    device.number
+                );
+                return Err(CliError::new(Code::ConfigInvalid, detail));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Who files the batches of each stream: the gateway's own key, or the device's.
