@@ -131,9 +131,7 @@ impl Setup {
             let ledger = LedgerStore::open(&self.data.ledger()).map_err(refuse)?;
             let snapshot = ledger.snapshot().map_err(refuse)?;
             let first = consensus.first().map_err(refuse)?;
-            // Nothing goes that the ledger has not executed.
-            let newest = consensus.final_height().map_err(refuse)?.min(snapshot.height());
-            let to = Height::new(newest.get().saturating_sub(keep - 1));
+            let to = lowest_kept(consensus.final_height().map_err(refuse)?, snapshot.height(), keep);
             if to > first {
                 check_snapshot(&Snapshots::of(&self.data), to, &consensus, &Trust::of(&self.genesis))?;
             }
@@ -143,6 +141,12 @@ impl Setup {
             Ok((pruned, Freed { before, after: bytes_of(self.data.path())? }))
         })
     }
+}
+
+/// Where the newest `keep` blocks begin, counted from what is both final and executed: nothing goes that the ledger has not
+/// executed.
+fn lowest_kept(newest: Height, executed: Height, keep: u64) -> Height {
+    Height::new((newest.min(executed).get() + 1).saturating_sub(keep))
 }
 
 /// There must be a certified snapshot of a block not below the one before `first`.
@@ -221,6 +225,20 @@ fn refuse(error: StorageError) -> Refusal {
 mod tests {
     use super::*;
     use crate::snapshots::tests::{BASE, End, Plan, World};
+
+    #[test]
+    fn what_is_kept_is_counted_from_the_newest_executed_block() {
+        for (newest, executed, keep, lowest) in [
+            (1_000, 1_000, 256, 745),
+            (1_000, 900, 256, 645),
+            (900, 1_000, 256, 645),
+            (256, 256, 256, 1),
+            (9, 9, 256, 0),
+        ] {
+            let found = lowest_kept(Height::new(newest), Height::new(executed), keep);
+            assert_eq!(found, Height::new(lowest), "{newest} {executed} {keep}");
+        }
+    }
 
     #[test]
     fn blocks_go_only_below_a_snapshot_that_a_quorum_certified() {
