@@ -41,6 +41,12 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// Instead of a reading: why there is none, and the entity's id to be kept.
+    fn none(device: &str, id: Option<&str>, wrong: Refusal) -> Self {
+        let text = serde_json::json!({ "id": id }).to_string();
+        Self { device: device.to_owned(), stream: String::new(), unit: None, text, wrong: Some(wrong) }
+    }
+
     /// The same for [`super::intake`].
     pub(crate) fn sent(&self) -> Sent<'_> {
         Sent {
@@ -58,40 +64,17 @@ impl Measured {
     }
 }
 
-/// Reads the entities of a request.
+/// Reads the entities of a request. What is wrong with one of them holds no other up.
 ///
 /// # Errors
-/// `MALFORMED_JSON`, `MISSING_FIELD` or `SIZE_LIMIT`, when it cannot be read as a whole: nothing of it is taken then.
+/// `MALFORMED_JSON` or `SIZE_LIMIT`, when it cannot be read as a whole: nothing of it is taken then.
 pub(crate) fn read(body: &[u8], devices: &[Device]) -> Result<Found, Refusal> {
     let whole: &RawValue = parse(body)?;
     let mut found = Found::default();
     for entity in entities(whole)? {
         found.entities += 1;
-        let entity = members(entity)?;
-        let id =
-            text(&entity, "id")?.ok_or_else(|| Refusal::new(Code::MissingField, "an entity has an id"))?;
-        let mut names = vec![id.clone()];
-        names.extend(references(&entity)?);
-        let speaks = |device: &&Device| device.ngsi.as_ref().is_some_and(|ngsi| names.contains(&ngsi.entity));
-        let mut known = false;
-        for device in devices.iter().filter(speaks) {
-            let Some(ngsi) = &device.ngsi else { continue };
-            known = true;
-            measure(&entity, &id, device, ngsi, &mut found)?;
-        }
-        if !known {
-            let shown = chain_core::text::shown(&id);
-            let detail =
-                format!("entity {shown} speaks of no device here: [device.ngsi] entity, or its refDevice");
-            let wrong = Some(Refusal::new(Code::StreamNotDeclared, detail));
-            let text = serde_json::json!({ "id": id }).to_string();
-            found.readings.push(Measured {
-                device: String::new(),
-                stream: String::new(),
-                unit: None,
-                text,
-                wrong,
-            });
+        if let Err(refusal) = read_entity(entity, devices, &mut found) {
+            found.readings.push(Measured::none("", None, refusal));
         }
         if found.entities > ENTITIES_MAX || found.readings.len() > READINGS_MAX {
             let detail = format!("wants at most {ENTITIES_MAX} entities and {READINGS_MAX} readings at once");
@@ -101,7 +84,31 @@ pub(crate) fn read(body: &[u8], devices: &[Device]) -> Result<Found, Refusal> {
     Ok(found)
 }
 
+fn read_entity(entity: &RawValue, devices: &[Device], found: &mut Found) -> Result<(), Refusal> {
+    let entity = members(entity)?;
+    let id = text(&entity, "id")?.ok_or_else(|| Refusal::new(Code::MissingField, "an entity has an id"))?;
+    let mut names = references(&entity)?;
+    names.push(id.clone());
+    let mut known = false;
+    for device in devices {
+        let Some(ngsi) = device.ngsi.as_ref().filter(|ngsi| names.contains(&ngsi.entity)) else { continue };
+        known = true;
+        measure(&entity, &id, device, ngsi, found)?;
+    }
+    if !known {
+        let shown = chain_core::text::shown(&id);
+        let detail =
+            format!("entity {shown} speaks of no device here: [device.ngsi] entity, or its refDevice");
+        let refusal = Refusal::new(Code::StreamNotDeclared, detail);
+        found.readings.push(Measured::none("", Some(&id), refusal));
+    }
+    Ok(())
+}
+
 /// What an entity measured of a device.
+///
+/// # Errors
+/// Where the entity's time cannot be read, before there is a reading.
 fn measure(
     entity: &Members<'_>,
     id: &str,
@@ -115,7 +122,14 @@ fn measure(
     for (path, stream) in &ngsi.streams {
         let Some((name, attribute, member)) = attribute(entity, path) else { continue };
         read.insert(name);
-        let written = Written::of(attribute)?;
+        let written = match Written::of(attribute) {
+            Ok(written) => written,
+            Err(refusal) => {
+                let none = Measured::none(&device.number, Some(id), refusal);
+                found.readings.push(Measured { stream: stream.clone(), ..none });
+                continue;
+            }
+        };
         let value = match member {
             Some(member) => members(written.value).ok().and_then(|all| all.get(member)),
             None => Some(written.value),
@@ -138,13 +152,8 @@ fn measure(
     if found.readings.len() == before {
         let wanted: Vec<&str> = ngsi.streams.keys().map(String::as_str).collect();
         let detail = format!("entity {} has none of {}", chain_core::text::shown(id), wanted.join(", "));
-        found.readings.push(Measured {
-            device: device.number.clone(),
-            stream: String::new(),
-            unit: None,
-            text: serde_json::json!({ "id": id }).to_string(),
-            wrong: Some(Refusal::new(Code::MissingField, detail)),
-        });
+        let refusal = Refusal::new(Code::MissingField, detail);
+        found.readings.push(Measured::none(&device.number, Some(id), refusal));
     }
     let unread = entity.0.iter().map(|(name, _)| name).filter(|name| !read.contains(name.as_str()));
     found.unread.extend(unread.cloned());

@@ -91,6 +91,32 @@ fn what_is_missing_is_said_and_what_nobody_reads_is_named() {
 }
 
 #[test]
+fn a_wrong_entity_or_attribute_holds_no_other_up() {
+    let devices = d1(&[("t", "t"), ("u", "u")]);
+    let entity = r#"{"id": "urn:ngsi-ld:Device:d1", "t": 3, "dateObserved": 1}"#;
+    let fine = r#"t {"time": 1, "value": 3}"#;
+    for (wrong, told_of_it) in [
+        ("7", " MALFORMED_JSON"),
+        (r#"{"type": "W"}"#, " MISSING_FIELD"),
+        (r#"{"id": "urn:a", "id": "urn:b"}"#, " MALFORMED_JSON"),
+        (r#"{"id": 7}"#, " MALFORMED_JSON"),
+        (r#"{"id": "urn:a", "refDevice": 7}"#, " MALFORMED_JSON"),
+        (
+            r#"{"id": "urn:ngsi-ld:Device:d1", "t": 3, "dateObserved": {"type": "Property"}}"#,
+            " MALFORMED_JSON",
+        ),
+    ] {
+        assert_eq!(
+            told(&format!("[{entity}, {wrong}, {entity}]"), &devices),
+            [fine, told_of_it, fine],
+            "{wrong}"
+        );
+    }
+    let half = r#"{"id": "urn:ngsi-ld:Device:d1", "t": 3, "u": {"type": "Property"}, "dateObserved": 1}"#;
+    assert_eq!(told(half, &devices), [fine, "u MALFORMED_JSON"]);
+}
+
+#[test]
 fn what_cannot_be_read_is_refused_as_a_whole() {
     let devices = d1(&[("t", "t")]);
     let entity = r#"{"id": "urn:ngsi-ld:Device:d1", "t": 3, "dateObserved": 1}"#;
@@ -98,11 +124,8 @@ fn what_cannot_be_read_is_refused_as_a_whole() {
     for (body, code) in [
         ("", Code::MalformedJson),
         ("7", Code::MalformedJson),
-        (r#"{"type": "W"}"#, Code::MissingField),
-        (r#"{"id": "urn:a", "id": "urn:b"}"#, Code::MalformedJson),
-        (r#"{"id": 7}"#, Code::MalformedJson),
+        (r#"{"id": 7, "type": 7}"#, Code::MalformedJson),
         (r#"{"type": "Notification", "subscriptionId": "urn:s"}"#, Code::MalformedJson),
-        (r#"{"id": "urn:a", "refDevice": 7}"#, Code::MalformedJson),
         (&many, Code::SizeLimit),
     ] {
         assert_eq!(

@@ -73,8 +73,8 @@ fn entities_give_readings_and_what_is_none_stands_aside_without_the_rest() {
     assert_eq!(aside.lines().count(), 3, "{aside}");
     assert!(aside.contains("0.05") && aside.contains("33.8") && aside.contains("urn:d2"), "{aside}");
     assert!(!aside.contains("somebody"), "{aside}");
-    let nothing = api.answer(&request("POST", "/v1/entities", "{}", None));
-    assert_eq!((nothing.status, &json(&nothing)["name"]), (400, &json!("MISSING_FIELD")));
+    let nothing = api.answer(&request("POST", "/v1/entities", "7", None));
+    assert_eq!((nothing.status, &json(&nothing)["name"]), (400, &json!("MALFORMED_JSON")));
 }
 
 #[test]
