@@ -206,7 +206,22 @@ mod tests {
 
     #[test]
     fn the_command_tree_is_sound() {
-        <Args as clap::CommandFactory>::command().debug_assert();
+        /// Of what is given twice clap says nothing in a release build.
+        fn once_each(command: &clap::Command) {
+            let mut given = std::collections::BTreeSet::new();
+            for arg in command.get_arguments() {
+                let long = arg.get_long().map(|long| format!("--{long}"));
+                let short = arg.get_short().map(|short| format!("-{short}"));
+                for name in [Some(arg.get_id().to_string()), long, short].into_iter().flatten() {
+                    assert!(given.insert(name.clone()), "{} takes {name} twice", command.get_name());
+                }
+            }
+            command.get_subcommands().for_each(once_each);
+        }
+        let mut command = <Args as clap::CommandFactory>::command();
+        command.build();
+        once_each(&command);
+        command.debug_assert();
     }
 
     #[test]

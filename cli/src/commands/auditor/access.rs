@@ -44,6 +44,7 @@ use crate::output::Shape;
 #[command(verbatim_doc_comment)]
 pub(crate) enum AccessCommand {
     /// Read the body of a record of one's own agency
+    #[command(disable_version_flag = true)]
     Read {
         /// The record
         record: RecordId,

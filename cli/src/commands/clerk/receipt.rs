@@ -34,6 +34,7 @@ use crate::{files, interrupt};
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ReceiptCommand {
     /// Fetch receipts, verify them, and write each to a file
+    #[command(disable_version_flag = true)]
     Get {
         /// The records
         #[arg(required = true)]

@@ -35,6 +35,7 @@ pub(crate) enum SchemaCommand {
     /// List the types and their versions
     List,
     /// Print the JSON Schema of a type, for validators of others
+    #[command(disable_version_flag = true)]
     Show {
         /// The type, e.g. env.finding
         r#type: String,
