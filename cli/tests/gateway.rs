@@ -1,5 +1,6 @@
 //! Ten thousand readings through a real `mosquitto`, and some as entities of a context broker, into a ledger of four real
-//! validators, which is stopped in the middle, while the gateway is killed: none lost, none doubled, the holes of the road data found as they are known, one reading proved offline.
+//! validators, which is stopped in the middle, while the gateway is killed: none lost, none
+//! doubled, the holes of the road data found as they are known, one reading proved offline.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are outside the functions that clippy exempts")]
 
