@@ -329,25 +329,27 @@ impl Engine {
 
     /// R2 and R3: who leaves a view claims at least what it committed to below, before and after.
     fn weigh_memory(&mut self, signer: ValidatorIx, out: &mut Vec<Action>) {
-        let Some(statements) = self.accuser.peers.get(signer.index()) else { return };
-        let mut found = None;
-        for (new_view, (claim, signature)) in &statements.left {
+        while let Some((evidence, rank, said)) = self.forgotten(signer) {
+            if !self.is_forged(VoteKind::Commit, signer, rank, said) {
+                return self.tell(evidence, out);
+            }
+            // A forged COMMIT would hide the real one below it.
+            self.accuser.of(signer).commits.remove(&rank);
+        }
+    }
+
+    /// A view that `signer` left claiming less than its highest COMMIT below, if there is one.
+    fn forgotten(&self, signer: ValidatorIx) -> Option<(Evidence, Rank, Said)> {
+        let statements = self.accuser.peers.get(signer.index())?;
+        statements.left.iter().find_map(|(new_view, (claim, signature))| {
             let first = Rank { view: *new_view, height: Height::ZERO };
-            let highest = statements.commits.range(..first).next_back();
-            if let Some((rank, said)) = highest.filter(|(rank, _)| claim.rank() < Some(**rank)) {
-                found = Some((*rank, *said, *new_view, *claim, *signature));
-                break;
-            }
-        }
-        let Some((rank, said, new_view, claim, signature)) = found else { return };
-        if self.is_forged(VoteKind::Commit, signer, rank, said) {
-            if let Some(statements) = self.accuser.peers.get_mut(signer.index()) {
-                statements.commits.remove(&rank);
-            }
-            return;
-        }
-        let commit = slot(rank, said);
-        self.tell(Evidence::Amnesia { epoch: self.epoch(), signer, commit, new_view, claim, signature }, out);
+            let (rank, said) = statements.commits.range(..first).next_back()?;
+            (claim.rank() < Some(*rank)).then(|| {
+                let (epoch, commit) = (self.epoch(), slot(*rank, *said));
+                let (new_view, claim, signature) = (*new_view, *claim, *signature);
+                (Evidence::Amnesia { epoch, signer, commit, new_view, claim, signature }, *rank, *said)
+            })
+        })
     }
 
     /// Links votes whose blocks have come meanwhile.
