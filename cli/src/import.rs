@@ -7,6 +7,7 @@
 //! [`journal`] keeps what was sent.
 
 pub(crate) mod amount;
+mod archive;
 pub(crate) mod cap;
 pub(crate) mod contact;
 pub(crate) mod date;

@@ -1,6 +1,6 @@
 //! A transit feed (GTFS Schedule) as one row: how much it holds, of which days, and the digests of its files.
 //!
-//! The feed is a folder with the unpacked files. What the record names as the feed is the list of their digests as
+//! The feed is a folder with the files, or the archive (ZIP) that agencies publish. What the record names as the feed is the list of their digests as
 //! `sha256sum *.txt` prints it, so that anybody can compare.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,12 +8,12 @@ use crate::error::{CliError, CliResult};
 
 use super::mapping::{Format, Mapped, Mapping};
 use super::sheet::Sheet;
-use super::{cap, entities, fhir, gtfs, ocds};
+use super::{archive, cap, entities, fhir, gtfs, ocds};
 
 /// Most bytes of one import.
 const BYTES_MAX: u64 = 512 * 1024 * 1024;
-/// Most files of a folder.
-const FILES_MAX: usize = 10_000;
+/// Most files of a folder or an archive.
+pub(super) const FILES_MAX: usize = 10_000;
 
 /// A file in memory.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl Source {
             Format::Sheet => vec![File { name: String::new(), bytes: read_file(path)? }],
             Format::Entities | Format::Ocds | Format::Fhir => read_all(path, &["json", "jsonld"])?,
             Format::Cap => read_all(path, &["cap", "xml"])?,
-            Format::Gtfs => read_all(path, &["txt"])?,
+            Format::Gtfs => unpacked(path, read_all(path, &["txt"])?, "txt")?,
         };
         let rows = match mapping.format {
             Format::Sheet => {
@@ -137,6 +137,16 @@ pub(crate) fn read_file(path: &Path) -> CliResult<Vec<u8>> {
     }
     check_size(path, std::fs::metadata(path).map_err(failed)?.len())?;
     std::fs::read(path).map_err(failed)
+}
+
+/// A single file that is an archive, as what it holds.
+fn unpacked(path: &Path, files: Vec<File>, extension: &str) -> CliResult<Vec<File>> {
+    match &files[..] {
+        [only] if only.name.is_empty() && archive::is_zip(&only.bytes) => {
+            archive::unpack(&path.display().to_string(), &only.bytes, extension, BYTES_MAX)
+        }
+        _ => Ok(files),
+    }
 }
 
 fn check_size(path: &Path, length: u64) -> CliResult {

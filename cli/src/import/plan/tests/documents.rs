@@ -392,6 +392,19 @@ fn a_feed_becomes_one_record_with_the_digests_of_its_files() {
         [Some(5), Some(9), Some(11)]
     );
     assert_eq!((&body["valid_from"], &body["valid_to"]), (&"2007-01-01".into(), &"2010-12-31".into()));
+    // The archive that agencies publish gives the record that its files give.
+    let archive = desk.ring.folder().join("feed.zip");
+    let mut writer = zip::ZipWriter::new(std::fs::File::create(&archive).unwrap());
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::copy(&mut std::fs::File::open(&path).unwrap(), &mut writer).unwrap();
+    }
+    writer.finish().unwrap();
+    let packed = read(&desk, &anywhere, &archive);
+    assert_eq!(verdicts(&packed), ["accept "], "{:?}", packed.refused);
+    assert_eq!(published(&packed)[0].body["feed"], body["feed"]);
     // A trip of no route, and a feed without its stops.
     let copy = desk.ring.folder().join("feed");
     std::fs::create_dir_all(&copy).unwrap();
