@@ -17,13 +17,13 @@ use crate::code::{Code, Refusal};
 use crate::crypto::{Digest, PublicKey};
 use crate::operation::{EraseGround, Remedy, Step};
 use crate::org::OrgId;
-use crate::record::governance::Role;
+use crate::record::governance::{BasisDetails, Role};
 use crate::record::schema::TypeTerms;
 use crate::record::{Details, Header, Lifecycle, RecordType, Relation, Severity};
 use crate::state::{Act, Flags, Needs, RecordHead, Signer, Status, VersionHead};
 pub(crate) use cascade::{check_base, follows, take_linked};
 pub(crate) use case::{act_of, check_act, check_case, check_repair_case, decision_needs};
-pub(crate) use due::{due_days, hold_end, plan_seal, take_due};
+pub(crate) use due::{due_days, hold_end, plan_seal, retention_end, take_due, wants_seal_plan};
 pub(crate) use duty::{duties_of_filing, is_listed, keep_duties};
 pub(crate) use rights::{check_rights, rights};
 
@@ -124,6 +124,8 @@ pub fn roles_to_file(header: &Header) -> &'static [Role] {
         Details::Gap(_) => &[],
         // A subject comes to the counter of whatever agency, or through a portal.
         Details::None if header.lifecycle() == Lifecycle::Case => &[Role::Clerk, Role::Portal],
+        // What a service filed, a person goes on with.
+        Details::Registered(terms) if header.version == 1 => terms.filed_by.roles(),
         Details::None
         | Details::Notary(_)
         | Details::Device(_)
@@ -199,9 +201,30 @@ pub(crate) fn governance_needs(header: &Header, council: Needs) -> Needs {
     }
 }
 
-/// The approvals that any other record needs; `legal_review` is what its legal basis asks for.
-pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
-    let needs = match header.record_type {
+/// The approvals that any other record needs: those of its type, those that its legal basis asks for, and of an amendment
+/// the legal review that the version before had.
+pub(crate) fn content_needs(header: &Header, basis: &BasisDetails, before: Option<&RecordHead>) -> Needs {
+    let reviewed =
+        |head: &RecordHead| head.current.signers.iter().any(|signer| signer.role == Role::LegalReviewer);
+    let of = |wanted: bool, needs| if wanted { needs } else { Needs::NONE };
+    // A case is decided with approvals of its own.
+    let asked = match header.lifecycle() {
+        Lifecycle::Case => Needs::NONE,
+        _ => of(basis.supervisor && !waits_for_nobody(header), Needs::SUPERVISOR)
+            .with(of(basis.legal_review || before.is_some_and(reviewed), Needs::LEGAL_REVIEWER)),
+    };
+    needs_of_type(header).with(asked)
+}
+
+/// Whether records of this kind cannot wait for a supervisor: no clerk files them, or they are approved afterwards.
+fn waits_for_nobody(header: &Header) -> bool {
+    let immediate = matches!(&header.details, Details::Alert(alert) if alert.immediate);
+    immediate || !roles_to_file(header).contains(&Role::Clerk)
+}
+
+/// The approvals that a type asks for.
+fn needs_of_type(header: &Header) -> Needs {
+    match header.record_type {
         RecordType::Licence
         | RecordType::Decision
         | RecordType::Measure
@@ -210,12 +233,12 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
         | RecordType::Device => Needs::SUPERVISOR,
         // What the old key has signed needs nobody's leave.
         RecordType::DeviceKey => match &header.details {
-            Details::DeviceKey(event) if event.proof.is_some() => return Needs::NONE,
+            Details::DeviceKey(event) if event.proof.is_some() => Needs::NONE,
             _ => Needs::SUPERVISOR,
         },
         // What cannot wait is approved afterwards: see [`confirm::pending`].
         RecordType::Alert => match &header.details {
-            Details::Alert(alert) if alert.immediate => return Needs::NONE,
+            Details::Alert(alert) if alert.immediate => Needs::NONE,
             _ => Needs::SUPERVISOR,
         },
         RecordType::Procurement => match &header.details {
@@ -224,7 +247,7 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
         },
         RecordType::ListEntry => Needs::LEGAL_REVIEWER.with(Needs::SUPERVISOR),
         // Whoever promises, objects or applies needs nobody's leave; that a promise was kept or broken is a finding.
-        RecordType::Commitment if header.version > 1 => Needs::SUPERVISOR,
+        RecordType::Commitment if header.version > 1 || header.decided_on.is_some() => Needs::SUPERVISOR,
         RecordType::Commitment | RecordType::Objection | RecordType::Repair => Needs::NONE,
         RecordType::Penalty => {
             let needs = Needs::SECOND_CLERK.with(Needs::SUPERVISOR);
@@ -249,9 +272,7 @@ pub(crate) fn content_needs(header: &Header, legal_review: bool) -> Needs {
         | RecordType::CommitBatch
         | RecordType::StatusList
         | RecordType::AccessRoot => Needs::NONE,
-    };
-    let reviewed = legal_review && header.lifecycle() != Lifecycle::Case;
-    if reviewed { needs.with(Needs::LEGAL_REVIEWER) } else { needs }
+    }
 }
 
 /// The approvals that a registered type asks for.

@@ -162,6 +162,7 @@ impl Relation {
                 Some(&[RecordType::Penalty, RecordType::ListEntry, RecordType::Measure, RecordType::Decision])
             }
             (Self::BasedOn, RecordType::Licence) => Some(&[RecordType::Commitment]),
+            (Self::Concerns, RecordType::Commitment | RecordType::Penalty) => Some(&[RecordType::Licence]),
             (Self::BasedOn, _) => Some(&[]),
             // The evidence of an application is attached to it; what it points to is the promise.
             (Self::Evidence, RecordType::Repair) => Some(&[RecordType::Commitment]),

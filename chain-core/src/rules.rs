@@ -10,8 +10,9 @@ use crate::date::Date;
 use crate::id::ChainId;
 use crate::operation::Operation;
 use crate::record::body::{self, Derived};
+use crate::record::credit::Hearing;
 use crate::record::egov::certificate::check_certificate;
-use crate::record::governance::{BasisDetails, check_order};
+use crate::record::governance::{BasisDetails, Instrument, check_order};
 use crate::record::health::CommitBatchDetails;
 use crate::record::registered::RegisteredType;
 use crate::record::schema::VERSIONS_MAX;
@@ -312,6 +313,7 @@ fn check_agreement(header: &Header, derived: &Derived) -> Result<(), Refusal> {
         ("severity", derived.severity == header.severity),
         ("heard", derived.heard == header.heard),
         ("details", details),
+        ("officers", derived.officers.as_ref().is_none_or(|officers| *officers == header.officers)),
         ("attachments_root", derived.attachments_root == header.attachments_root),
         ("refs", derived.refs.iter().all(|reference| header.refs.contains(reference))),
     ] {
@@ -348,6 +350,12 @@ pub fn check_basis(header: &Header, basis: &BasisDetails, today: Date) -> Result
             format!("allows up to {}, got {}", basis.max_class, header.class),
         );
     }
+    // State Council Office 2020/49: a rule of a ministry or of a government sets up no list.
+    let by_law = !matches!(basis.instrument, Instrument::Rule | Instrument::Treaty);
+    if header.record_type == RecordType::ListEntry && !by_law {
+        let detail = format!("is a {}; a list wants a law, a regulation or central policy", basis.instrument);
+        return refuse(Code::TypeNotPermittedByBasis, detail);
+    }
     check_publication(header, basis, &name)?;
     let endless = header.effective_to.is_none() && header.publish_until.is_none();
     if endless && (basis.expiry_required || header.record_type.must_end()) {
@@ -359,6 +367,33 @@ pub fn check_basis(header: &Header, basis: &BasisDetails, today: Date) -> Result
         return Err(Refusal::new(Code::MissingNotice, detail));
     }
     Ok(())
+}
+
+/// Judges what a body says against its legal basis: whether a list or a measure is one of the catalogue (Shenzhen credit
+/// regulation arts. 66, 74; a basis without codes leaves them open), and whether a hearing was offered where one is wanted.
+///
+/// # Errors
+/// `NOT_IN_CATALOGUE`, `HEARING_REQUIRED`.
+pub(crate) fn check_body_by_basis(derived: &Derived, basis: &BasisDetails) -> Result<(), Refusal> {
+    if basis.hearing && derived.hearing == Some(Hearing::NotRequired) {
+        let detail = format!(
+            "legal basis {} v{} wants a hearing: offered, held or waived, got {}",
+            basis.id,
+            basis.version,
+            Hearing::NotRequired
+        );
+        return Err(Refusal::new(Code::HearingRequired, detail));
+    }
+    let Some(code) = derived.catalogue_code.as_ref().filter(|_| !basis.codes.is_empty()) else {
+        return Ok(());
+    };
+    if basis.codes.contains(code) {
+        return Ok(());
+    }
+    let (shown, known) = (crate::text::shown(code), basis.codes.join(", "));
+    let detail =
+        format!("legal basis {} v{}: has no {shown}, wants one of: {known}", basis.id, basis.version);
+    Err(Refusal::new(Code::NotInCatalogue, detail))
 }
 
 fn check_publication(header: &Header, basis: &BasisDetails, name: &str) -> Result<(), Refusal> {
@@ -400,15 +435,15 @@ pub fn check_submission(
     today: Date,
 ) -> Result<(), Refusal> {
     check_header_form(chain_id, header)?;
-    if let Some(body) = body {
-        check_body(header, body)?;
-    }
+    let derived = body.map(|body| check_body(header, body)).transpose()?;
     check_header_content(header)?;
     let named = header.record_type.is_governance() || header.record_type.inherits_basis();
     if !named && header.legal_basis.is_none() {
         return Err(missing_basis());
     }
-    basis.map_or(Ok(()), |basis| check_basis(header, basis, today))
+    let Some(basis) = basis else { return Ok(()) };
+    check_basis(header, basis, today)?;
+    derived.map_or(Ok(()), |derived| check_body_by_basis(&derived, basis))
 }
 
 /// The refusal of a record without a legal basis.

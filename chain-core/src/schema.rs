@@ -45,6 +45,7 @@ pub const KEYWORDS: &[&str] = &[
     "$schema",
     "additionalProperties",
     "const",
+    "dependentRequired",
     "description",
     "enum",
     "format",
@@ -90,6 +91,8 @@ struct Property {
     name: String,
     rule: At,
     required: bool,
+    /// Properties that must stand beside it where it stands (`dependentRequired`).
+    needs: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default)]

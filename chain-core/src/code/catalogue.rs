@@ -83,6 +83,8 @@ catalogue! {
     ScoreForbidden = 421, "SCORE_FORBIDDEN", "A score, rating or rank of a subject is not allowed.", "Leave the score out; it may not be recorded.";
     HeaderMismatch = 422, "HEADER_MISMATCH", "The public header says something else than the body.", "Build header and body together; see the detail for the field.";
     LegalHold = 423, "ON_HOLD", "The record is under a legal hold and may be neither sealed nor erased.", "Wait for the hold to be released; see the history for the order.";
+    NotInCatalogue = 442, "NOT_IN_CATALOGUE", "The legal basis knows no such list or measure.", "Use a code of the catalogue, or ask the council to add it.";
+    HearingRequired = 443, "HEARING_REQUIRED", "The legal basis wants the subject to have been offered a hearing.", "Offer it, and say in the record whether it was held or waived (Administrative Penalty Law arts. 63-64).";
     NotAwaited = 424, "CONFIRMATION_NOT_AWAITED", "Nobody awaits this validator's word that it erased the record.", "Nothing to do: it gave it already, or it was no validator when the erasure was ordered.";
     MissingNotice = 425, "MISSING_NOTICE", "The record names no notice that went before it.", "File the notice, or its fingerprint, and name it.";
     MissingEvidence = 426, "MISSING_EVIDENCE", "The application for repair lacks evidence of performance or the public commitment.", "Have the applicant file it again with both.";

@@ -7,6 +7,7 @@ use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::lifecycle;
 use crate::operation::{Operation, Step};
+use crate::record::body::Derived;
 use crate::record::deadline::Duty;
 use crate::record::governance::Role;
 use crate::record::registered::RegisteredType;
@@ -134,17 +135,18 @@ impl<L: LedgerRead> Execution<'_, L> {
         if let Some(registered) = registered {
             registered.check_header(header)?;
         }
-        let subject = self.check_shared_body(call, header, registered)?;
+        let judged = self.check_shared_body(call, header, registered)?;
         rules::check_header_content(header)?;
         Self::check_own_device(call, header)?;
         if let Details::Batch(batch) = &header.details {
             self.check_batch(header, batch)?;
             return Ok(Content { needs: Needs::NONE, subject: None, duties: Vec::new() });
         }
-        let (needs, duties) = self.check_legal_basis(header, registered)?;
+        let (needs, duties) = self.check_legal_basis(header, registered, judged.as_ref(), head)?;
+        let subject = judged.and_then(|derived| subject_of(header, derived));
         self.check_automatic_evidence(header)?;
         self.check_officers(call, header)?;
-        self.check_links(header)?;
+        self.check_links(header, registered)?;
         match &header.details {
             Details::Alert(alert) => self.check_alert(header, alert)?,
             Details::Procurement(release) => self.check_release(call.author, &header.agency, release)?,
@@ -157,14 +159,13 @@ impl<L: LedgerRead> Execution<'_, L> {
         Ok(Content { needs, subject, duties })
     }
 
-    /// Judges a body of class P0 or P1 once, and gives the organisation it is about; where it was erased, the first
-    /// outcome decides.
+    /// Judges a body of class P0 or P1 once, and gives what it says; where it was erased, the first outcome decides.
     fn check_shared_body(
         &self,
         call: &Call<'_>,
         header: &Header,
         registered: Option<&RegisteredType>,
-    ) -> Result<Option<Subject>, Fail> {
+    ) -> Result<Option<Derived>, Fail> {
         if !header.class.body_is_shared() || header.body_commit.is_none() {
             return Ok(None);
         }
@@ -183,10 +184,7 @@ impl<L: LedgerRead> Execution<'_, L> {
                     let detail = "origin.captured lies after block time".to_owned();
                     return Err(Refusal::new(Code::DateOrder, detail).into());
                 }
-                let organisation =
-                    derived.subject.filter(|_| header.subject_kind == SubjectKind::Organisation);
-                let salt = derived.subject_salt;
-                Ok(organisation.map(|organisation| Subject { organisation, salt }))
+                Ok(Some(derived))
             }
             (None, Some(Verdict::Accepted { .. })) => Ok(None),
             (None, Some(Verdict::Refused(refusal))) => Err(refusal.clone().into()),
@@ -198,6 +196,8 @@ impl<L: LedgerRead> Execution<'_, L> {
         &mut self,
         header: &Header,
         registered: Option<&RegisteredType>,
+        body: Option<&Derived>,
+        before: Option<&RecordHead>,
     ) -> Result<(Needs, Vec<Duty>), Fail> {
         let Some(named) = &header.legal_basis else {
             return Err(rules::missing_basis().into());
@@ -215,8 +215,11 @@ impl<L: LedgerRead> Execution<'_, L> {
         if let Some(registered) = registered {
             registered.check_basis(&basis.details)?;
         }
+        if let Some(body) = body {
+            rules::check_body_by_basis(body, &basis.details)?;
+        }
         let duties = lifecycle::duties_of_filing(header, &basis.details, self.today);
-        Ok((lifecycle::content_needs(header, basis.details.legal_review), duties))
+        Ok((lifecycle::content_needs(header, &basis.details, before), duties))
     }
 
     /// Officers of a penalty, and of a registered type that wants some, are clerks of the agency, the submitting one among
@@ -272,6 +275,12 @@ impl<L: LedgerRead> Execution<'_, L> {
         let step = if matches!(call.operation, Operation::Amend { .. }) { Step::Amend } else { Step::Submit };
         lifecycle::filed(header, digest, self.log.size(), needs, Some(call.author.actor().sign(step)))
     }
+}
+
+/// The organisation that a record is about, for the index by organisation.
+fn subject_of(header: &Header, body: Derived) -> Option<Subject> {
+    let organisation = body.subject.filter(|_| header.subject_kind == SubjectKind::Organisation)?;
+    Some(Subject { organisation, salt: body.subject_salt })
 }
 
 fn repeated(header: &Header, head: &RecordHead, digest: Digest) -> Result<Done, Refusal> {

@@ -9,11 +9,14 @@ use crate::code::{Code, Refusal};
 use crate::crypto::PublicKey;
 use crate::date::Date;
 use crate::id::RecordId;
-use crate::layout::Layout as _;
+use crate::layout::{Layout as _, read_option};
 use crate::record::device::{DeviceDetails, KeyEventDetails, KeyEventKind, KeyEventProof};
 use crate::record::governance::Role;
 use crate::record::{Details, Header, RecordType, Relation};
 use crate::state::{DeviceEntry, DeviceKeyEntry, MemberEntry, RecordHead, Status, StreamEntry, key};
+
+/// How far evidence is followed to the readings that it rests on: a finding names an advisory, and that one batches.
+const EVIDENCE_DEPTH_MAX: u8 = 3;
 
 impl<L: LedgerRead> Execution<'_, L> {
     /// The device with a key, when key, device and agency are in force; none when the key is no device's.
@@ -204,21 +207,27 @@ impl<L: LedgerRead> Execution<'_, L> {
         if header.record_type != RecordType::Penalty {
             return Ok(());
         }
-        let evidence = header.refs.iter().filter(|reference| reference.rel == Relation::Evidence);
+        let named = header.refs.iter().filter(|reference| reference.rel == Relation::Evidence);
+        let mut evidence: Vec<(RecordId, u8)> = named.map(|reference| (reference.record, 0)).collect();
         let (mut readings, mut review) = (false, false);
-        for reference in evidence {
-            let Some(head) = self.state.read::<RecordHead>(&key::record(&reference.record))? else {
-                continue;
-            };
-            review |= matches!(head.record_type, RecordType::DocFingerprint | RecordType::Decision);
+        while let Some((record, distance)) = evidence.pop() {
+            let Some(head) = self.state.read::<RecordHead>(&key::record(&record))? else { continue };
+            review |= distance == 0
+                && matches!(head.record_type, RecordType::DocFingerprint | RecordType::Decision);
             if head.record_type != RecordType::SensorBatch {
+                // Findings and advice are worth what the readings are that they rest on.
+                if distance < EVIDENCE_DEPTH_MAX {
+                    let below = head.current.related(Relation::Evidence);
+                    evidence.extend(below.map(|record| (record, distance + 1)));
+                }
                 continue;
             }
             readings = true;
             let live = head.current.status == Status::Effective;
-            let Some((device, last_ms)) = self.source_of(&reference.record)? else { continue };
-            let day = Date::of_time(last_ms, self.chain.utc_offset_minutes);
-            let until = device.details.verified_until;
+            let (until, day) = match self.source_of(&record)? {
+                Some((until, last_ms)) => (until, Date::of_time(last_ms, self.chain.utc_offset_minutes)),
+                None => (None, self.today),
+            };
             if !live || until.is_none_or(|until| day > until) {
                 let until = until.map_or_else(|| "never".to_owned(), |until| format!("to {until}"));
                 let detail = format!("readings to {day} of a device that was verified {until}");
@@ -232,12 +241,14 @@ impl<L: LedgerRead> Execution<'_, L> {
         Ok(())
     }
 
-    /// The device of a batch, in force or not, and the time of the batch's last reading.
-    fn source_of(&self, batch: &RecordId) -> Result<Option<(DeviceEntry, u64)>, ReadError> {
+    /// To which day the device of a batch was verified when the batch was filed, and the time of the batch's last reading.
+    fn source_of(&self, batch: &RecordId) -> Result<Option<(Option<Date>, u64)>, ReadError> {
         let Some(source) = self.state.get(&key::batch_source(batch))? else { return Ok(None) };
         let mut reader = Reader::new(&source);
-        let (Ok(device), Ok(last_ms)) = (RecordId::read(&mut reader), reader.u64()) else { return Ok(None) };
-        let device = self.state.read::<DeviceEntry>(&key::device(&device))?;
-        Ok(device.map(|device| (device, last_ms)))
+        if RecordId::read(&mut reader).is_err() {
+            return Ok(None);
+        }
+        let (last_ms, until) = (reader.u64(), read_option(&mut reader));
+        Ok(last_ms.ok().zip(until.ok()).map(|(last_ms, until)| (until, last_ms)))
     }
 }

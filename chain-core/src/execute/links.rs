@@ -13,6 +13,7 @@ use crate::layout::Layout as _;
 use crate::leaf::{Leaf, LinkedLeaf};
 use crate::lifecycle;
 use crate::operation::{RepairOutcome, Step};
+use crate::record::registered::RegisteredType;
 use crate::record::{Header, RecordType, Relation};
 use crate::state::{Act, Flags, RecordHead, Status, VersionHead, key};
 
@@ -25,9 +26,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         head: &mut RecordHead,
     ) -> Result<(), ReadError> {
         let after = head.current.status;
-        if after != before {
-            self.plan_seal(record, before, head)?;
-        }
+        self.plan_seal(record, before, head)?;
         self.put_head(*record, head)?;
         if let Some(step) = lifecycle::follows(before, after) {
             self.cascade(record, step, None)?;
@@ -35,6 +34,9 @@ impl<L: LedgerRead> Execution<'_, L> {
         self.follow_explanations(record, before, head)?;
         self.follow_updates(record, before, head)?;
         self.follow_release(record, before, head)?;
+        if after != before {
+            self.close_open_cases(record, after)?;
+        }
         if head.record_type == RecordType::Objection && after == Status::Withdrawn {
             for target in head.current.related(Relation::ObjectsTo).collect::<Vec<_>>() {
                 self.end_dispute(&target, record)?;
@@ -43,21 +45,43 @@ impl<L: LedgerRead> Execution<'_, L> {
         Ok(())
     }
 
-    /// Plans the end of retention of a record that has just ended.
+    /// Closes the cases that nobody can decide any more: applications for repair of what is not in effect, and objections to
+    /// what has ended.
+    fn close_open_cases(&mut self, record: &RecordId, status: Status) -> Result<(), ReadError> {
+        if !lifecycle::is_live(status) {
+            self.cascade(record, Step::CloseCase, None)?;
+        }
+        if matches!(status, Status::Submitted | Status::Effective | Status::Suspended) {
+            return Ok(());
+        }
+        let rel = Relation::Repairs;
+        let (from, to) = (key::dependants_after(record, rel, None), key::dependants_end(record, rel));
+        for found in self.state.keys(&from, &to, CASCADE_STEPS_MAX)? {
+            if let Some(case) = key::parse_dependant(&found) {
+                self.linked_step(case, Step::CloseCase, record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans the end of retention of a record that has just ended, or that has no end of its own.
     fn plan_seal(
         &mut self,
         record: &RecordId,
         before: Status,
         head: &mut RecordHead,
     ) -> Result<(), ReadError> {
+        if !lifecycle::wants_seal_plan(head, before) {
+            return Ok(());
+        }
         let basis = match &head.current.legal_basis {
             Some(named) => self.state.basis(named)?,
             None => None,
         };
         let years = basis.map_or(0, |basis| basis.details.retention_years);
         lifecycle::plan_seal(head, before, self.today, years);
-        if let Some(day) = head.seal_on {
-            self.state.put(key::due(day, record, Step::RetentionEnd), Vec::new());
+        if let Some((day, step)) = lifecycle::retention_end(head) {
+            self.state.put(key::due(day, record, step), Vec::new());
         }
         Ok(())
     }
@@ -201,7 +225,11 @@ impl<L: LedgerRead> Execution<'_, L> {
     }
 
     /// Checks what a record refers to: that it is there, of a type that fits, and allows what rests on it or is about it.
-    pub(super) fn check_links(&mut self, header: &Header) -> Result<(), Fail> {
+    pub(super) fn check_links(
+        &mut self,
+        header: &Header,
+        registered: Option<&RegisteredType>,
+    ) -> Result<(), Fail> {
         let mut depth = 0;
         for reference in &header.refs {
             let refuse = |what: &str| {
@@ -214,9 +242,14 @@ impl<L: LedgerRead> Execution<'_, L> {
             else {
                 return refuse("no such record");
             };
-            let types = reference.rel.targets(header.record_type);
-            if types.is_some_and(|types| !types.contains(&target.record_type)) {
+            let of_core = reference.rel.targets(header.record_type);
+            let of_type = registered.and_then(|registered| registered.targets(reference.rel));
+            let fits = |types: &[RecordType]| types.contains(&target.record_type);
+            if !of_core.is_none_or(fits) || !of_type.as_deref().is_none_or(fits) {
                 return refuse(&format!("{} does not fit", target.record_type));
+            }
+            if reference.rel == Relation::Notice && target.current.status == Status::Submitted {
+                return refuse("a notice that waits for approval was not given yet");
             }
             match reference.rel {
                 Relation::BasedOn => {
@@ -304,15 +337,35 @@ impl<L: LedgerRead> Execution<'_, L> {
         outcome: RepairOutcome,
     ) -> Result<(), Fail> {
         let case = self.state.read::<RecordHead>(&key::record(case))?;
-        Ok(lifecycle::check_repair_case(record, case.as_ref(), outcome)?)
+        lifecycle::check_repair_case(record, case.as_ref(), outcome)?;
+        let promises = case.iter().flat_map(|case| case.current.related(Relation::Evidence));
+        for promise in promises.filter(|_| outcome == RepairOutcome::Granted) {
+            let status = self.head(&promise)?.current.status;
+            if !matches!(status, Status::Effective | Status::Expired) {
+                let detail = format!("the public commitment {promise} has status {status}, wants effective");
+                return Err(Refusal::new(Code::MissingEvidence, detail).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to take back a promise that something in effect rests on: it would end without anybody's decision.
+    pub(super) fn check_nothing_rests_on(&self, record: &RecordId) -> Result<(), Fail> {
+        if !self.has_open(record, Relation::BasedOn)? {
+            return Ok(());
+        }
+        let detail = "a record in effect rests on it: have that one revoked first";
+        Err(Refusal::new(Code::BadState, detail).into())
     }
 
     /// Plans again what a hold kept back.
     pub(super) fn plan_after_hold(&mut self, record: &RecordId, head: &RecordHead) {
         if let Some((day, step)) = lifecycle::hold_end(head) {
             self.state.put(key::due(day, record, step), Vec::new());
-        } else if let (Some(day), false) = (head.seal_on, head.flags.contains(Flags::LEGAL_HOLD)) {
-            self.state.put(key::due(day, record, Step::RetentionEnd), Vec::new());
+        } else if let (Some((day, step)), false) =
+            (lifecycle::retention_end(head), head.flags.contains(Flags::LEGAL_HOLD))
+        {
+            self.state.put(key::due(day, record, step), Vec::new());
         }
     }
 }

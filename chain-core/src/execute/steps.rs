@@ -170,6 +170,9 @@ impl<L: LedgerRead> Execution<'_, L> {
         let mut head = self.head(record)?;
         let target = lifecycle::withdrawal_target(&head, version)?;
         lifecycle::check_withdrawal(&call.author.actor(), &head, target)?;
+        if target == Target::Current && head.current.status == Status::Effective {
+            self.check_nothing_rests_on(record)?;
+        }
         head.changed_at = self.height;
         self.end_version(call, record, head, target, Status::Withdrawn)
     }

@@ -9,7 +9,7 @@ use super::{Call, Execution, GAPS_MAX, LedgerRead, ReadError, SILENCES_MAX};
 use crate::canonical::{Reader, Writer};
 use crate::code::{Code, Refusal};
 use crate::id::RecordId;
-use crate::layout::Layout as _;
+use crate::layout::{Layout as _, write_option};
 use crate::leaf::{FoundLeaf, Leaf};
 use crate::lifecycle;
 use crate::org::OrgId;
@@ -134,7 +134,7 @@ impl<L: LedgerRead> Execution<'_, L> {
         found.extend(span(GapKind::Range, out_of_range(&stream, batch)));
         self.promise(&batch.device, &stream, &mut after);
         self.state.put(place, after.to_canonical());
-        self.state.put(key::batch_source(&header.record), batch_source(batch));
+        self.state.put(key::batch_source(&header.record), batch_source(batch, &device));
         for (kind, extent) in found {
             // What lies between two batches names both.
             let earlier = match kind {
@@ -286,10 +286,12 @@ fn follow_runs(
     Some(longest.span)
 }
 
-/// What the ledger keeps of a batch for whoever rests a decision on it: device and time of the last reading.
-fn batch_source(batch: &BatchDetails) -> Vec<u8> {
+/// What the ledger keeps of a batch for whoever rests a decision on it: the device, the time of the last reading, and to
+/// which day the device was verified then. A verification that comes later heals no reading of before.
+fn batch_source(batch: &BatchDetails, device: &DeviceEntry) -> Vec<u8> {
     let mut writer = Writer::with_capacity(40);
     batch.device.write(&mut writer);
     writer.u64(batch.last_ms);
+    write_option(&mut writer, device.details.verified_until.as_ref());
     writer.finish()
 }

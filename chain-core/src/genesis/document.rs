@@ -203,9 +203,12 @@ pub struct LegalBasisEntry {
     /// Days that the law gives for steps, each step at most once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deadlines: Vec<DeadlineEntry>,
-    /// Roles that must countersign.
+    /// Roles that must countersign beside those that the type asks for: `supervisor`, `legal_reviewer`.
     #[serde(default)]
     pub countersign_roles: Vec<String>,
+    /// Codes of the lists or measures that may rest on it; empty leaves them open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<String>,
     /// Whether records must name an end date.
     #[serde(default)]
     pub expiry_required: bool,
@@ -255,6 +258,9 @@ pub struct Months {
     /// For serious matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serious: Option<u16>,
+    /// For matters without a severity: licences, entries in lists, inspections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unclassified: Option<u16>,
 }
 
 macro_rules! parameters {
@@ -466,13 +472,14 @@ impl LegalBasisEntry {
         self.publication.months_max.write(writer);
         self.publication.months_min.write(writer);
         texts(writer, &self.countersign_roles);
+        texts(writer, &self.codes);
         writer.u8(u8::from(self.expiry_required)).u8(u8::from(self.hearing)).u32(self.retention_months);
     }
 }
 
 impl Months {
     fn write(&self, writer: &mut Writer) {
-        for months in [self.minor, self.ordinary, self.serious] {
+        for months in [self.minor, self.ordinary, self.serious, self.unclassified] {
             writer.option(months, |writer, months| {
                 writer.u16(months);
             });

@@ -154,6 +154,15 @@ fn basis(entry: &LegalBasisEntry) -> Result<BasisDetails, Refusal> {
     let retention_years = u16::try_from(years).map_err(|_| {
         Refusal::new(Code::GenesisInvalid, format!("{named}: `retention_months` is too large"))
     })?;
+    let may_be_asked = [Role::Supervisor, Role::LegalReviewer];
+    let other =
+        entry.countersign_roles.iter().find(|role| may_be_asked.iter().all(|known| role != &known.name()));
+    if let Some(other) = other {
+        let names = may_be_asked.map(Role::name).join(" or ");
+        let detail = format!("{named}: `countersign_roles` has {}, wants {names}", crate::text::shown(other));
+        return Err(Refusal::new(Code::GenesisInvalid, detail));
+    }
+    let asks_for = |wanted: Role| entry.countersign_roles.iter().any(|role| role == wanted.name());
     Ok(BasisDetails {
         id: entry.id.clone(),
         version: entry.version,
@@ -173,12 +182,15 @@ fn basis(entry: &LegalBasisEntry) -> Result<BasisDetails, Refusal> {
             minor: term(publication.months_min.minor, publication.months_max.minor),
             ordinary: term(publication.months_min.ordinary, publication.months_max.ordinary),
             serious: term(publication.months_min.serious, publication.months_max.serious),
-            unclassified: term(None, None),
+            unclassified: term(publication.months_min.unclassified, publication.months_max.unclassified),
         },
         repair: entry.repair_rules(),
         deadlines: entry.deadline_rules(&named)?,
-        legal_review: entry.countersign_roles.iter().any(|role| role == Role::LegalReviewer.name()),
+        supervisor: asks_for(Role::Supervisor),
+        legal_review: asks_for(Role::LegalReviewer),
+        hearing: entry.hearing,
         expiry_required: entry.expiry_required,
         retention_years,
+        codes: entry.codes.clone(),
     })
 }

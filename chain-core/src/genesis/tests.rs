@@ -63,12 +63,13 @@ fn basis() -> LegalBasisEntry {
         },
         publication: Publication {
             allowed: true,
-            months_max: Months { minor: Some(3), ordinary: Some(12), serious: Some(36) },
-            months_min: Months { minor: None, ordinary: Some(3), serious: Some(12) },
+            months_max: Months { minor: Some(3), ordinary: Some(12), serious: Some(36), unclassified: None },
+            months_min: Months { minor: None, ordinary: Some(3), serious: Some(12), unclassified: None },
         },
         repair: None,
         deadlines: Vec::new(),
         countersign_roles: vec!["supervisor".into()],
+        codes: Vec::new(),
         expiry_required: false,
         hearing: false,
         retention_months: 60,
@@ -194,6 +195,8 @@ fn any_changed_field_is_another_chain() {
     change("basis countersign", &|d| d.legal_bases[0].countersign_roles.clear());
     change("basis expiry", &|d| d.legal_bases[0].expiry_required = true);
     change("basis hearing", &|d| d.legal_bases[0].hearing = true);
+    change("basis codes", &|d| d.legal_bases[0].codes = vec!["a".into()]);
+    change("basis max unclassified", &|d| d.legal_bases[0].publication.months_max.unclassified = Some(36));
     change("basis repair", &|d| d.legal_bases[0].repair = Some(Repair { after_months: 0 }));
     change("basis repair months", &|d| d.legal_bases[0].repair = Some(Repair { after_months: 3 }));
     change("basis deadline", &|d| d.legal_bases[0].deadlines = vec![deadline("publication", 7)]);

@@ -306,7 +306,7 @@ impl Life {
         rules::check_basis(header, &basis, moment.day)?;
         lifecycle::check_own_officer(actor, header)?;
         let duties = lifecycle::duties_of_filing(header, &basis, moment.day);
-        Ok((lifecycle::content_needs(header, basis.legal_review), duties))
+        Ok((lifecycle::content_needs(header, &basis, self.head.as_ref()), duties))
     }
 
     fn council(&self) -> Needs {
@@ -495,7 +495,7 @@ impl Life {
         bases: &impl Bases,
     ) -> Result<(), Refusal> {
         let (Some(before), Some(head)) = (before, &mut self.head) else { return Ok(()) };
-        if head.current.status == before {
+        if !lifecycle::wants_seal_plan(head, before) {
             return Ok(());
         }
         let basis = match &head.current.legal_basis {

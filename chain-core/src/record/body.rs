@@ -171,12 +171,18 @@ pub struct Derived {
     pub severity: Option<Severity>,
     /// Whether a hearing was held.
     pub heard: bool,
+    /// What became of the hearing, of penalties.
+    pub hearing: Option<super::credit::Hearing>,
     /// What must stand in the header's details; none for types whose details are not in the body.
     pub details: Details,
     /// The data of a batch of readings.
     pub data: Option<Vec<u8>>,
     /// References that must stand in the header.
     pub refs: Vec<Reference>,
+    /// The officers, where the body names them: the header names the same.
+    pub officers: Option<Vec<crate::crypto::PublicKey>>,
+    /// The list or the measure that it is of, by its code in the catalogue.
+    pub catalogue_code: Option<String>,
     /// Root over the attachments.
     pub attachments_root: Option<Digest>,
     /// When it was captured, milliseconds since 1970.
@@ -290,8 +296,11 @@ impl std::fmt::Display for Path {
 /// Words that make a property a score of its subject: English, Chinese, pinyin.
 const SCORE_WORDS: &[&str] = &[
     "score",
+    "scoring",
     "rating",
     "rank",
+    "jibie",
+    "xinyongfen",
     "pingfen",
     "fenshu",
     "jifen",
@@ -305,13 +314,25 @@ const SCORE_WORDS: &[&str] = &[
     "评级",
     "排名",
     "信用分",
+    "级别",
 ];
+/// What stands before "rating" in words that have nothing to do with one: operating, generating, migrating.
+const NO_RATINGS: &[&str] =
+    &["calib", "concent", "deco", "gene", "integ", "mig", "ope", "penet", "sepa", "vib"];
 
 /// Whether a property name means a score, rating, rank, level or points.
 pub fn means_a_score(name: &str) -> bool {
     let lower = name.to_lowercase();
-    SCORE_WORDS.iter().any(|word| lower.contains(word))
-        || lower.split(['_', '-']).any(|part| matches!(part, "level" | "points" | "grade"))
+    let has_rating =
+        |part: &str| part.split_once("rating").is_some_and(|(front, _)| !NO_RATINGS.contains(&front));
+    let is_of_kind = |word: &str| match word {
+        "rating" => lower.split(['_', '-']).any(has_rating),
+        word => lower.contains(word),
+    };
+    SCORE_WORDS.iter().any(|word| is_of_kind(word))
+        || lower
+            .split(['_', '-'])
+            .any(|part| matches!(part, "level" | "levels" | "points" | "grade" | "grades"))
 }
 
 /// Whether a free text speaks of a score: as a word of its own, or as part of a text in Chinese.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::body::{Attachment, Derived, Fields, LocalText, Origin, Subject};
 use super::governance::check_order;
 use super::{CODE_BYTES_MAX, Class, NAME_BYTES_MAX, Reference, Relation, Severity};
-use crate::code::Refusal;
+use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::date::Date;
 use crate::id::RecordId;
@@ -259,7 +259,7 @@ pub(super) fn judge_penalty(fields: &mut Fields<'_>, class: Class) -> Result<Der
     fields.localised("violation_type")?;
     fields.localised("facts")?;
     fields.optional_localised("basis_cited")?;
-    fields.choices::<PenaltyKind>("penalty_kinds")?;
+    let kinds = fields.choices::<PenaltyKind>("penalty_kinds")?;
     fields.localised("content")?;
     fields.optional_money("fine")?;
     fields.optional_money("confiscated")?;
@@ -281,6 +281,12 @@ pub(super) fn judge_penalty(fields: &mut Fields<'_>, class: Class) -> Result<Der
     check_order("decided_on", Some(decided_on), "served_on", served_on)?;
     check_order("decided_on", Some(decided_on), "valid_to", valid_to)?;
     check_order("decided_on", Some(decided_on), "publish_until", publication[2])?;
+    if kinds == [PenaltyKind::Warning] && publication[0].is_some() {
+        // SAMR Order 45 of 2021, art. 2.
+        let detail =
+            "penalty_kinds is a warning alone, which is not published: publish_from wants to be absent";
+        return Err(Refusal::new(Code::PublicationTooLong, detail));
+    }
     fields.optional_localised("remedies")?;
     let issuer = fields.org("issuer")?;
     fields.org("data_source")?;
@@ -298,6 +304,7 @@ pub(super) fn judge_penalty(fields: &mut Fields<'_>, class: Class) -> Result<Der
         publication: Some(publication),
         severity: Some(severity),
         heard: hearing == Hearing::Held,
+        hearing: Some(hearing),
         refs: affected.map(|record| Reference { rel: Relation::Concerns, record }).into_iter().collect(),
         attachments_root: fields.attachments("attachments")?,
         captured_ms: fields.origin("origin")?,

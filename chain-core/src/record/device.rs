@@ -379,7 +379,10 @@ pub(crate) fn judge_registration(fields: &mut Fields<'_>) -> Result<Derived, Ref
     let number = fields.text("device_id", CODE_BYTES_MAX)?.to_owned();
     fields.text("model", NAME_BYTES_MAX)?;
     fields.optional_digest("serial")?;
-    fields.org("owner")?;
+    if fields.org("owner")?.is_individual_business() {
+        let detail = "owner is an individual business (prefix 92), a person in practice: name the agency";
+        return Err(Refusal::new(Code::PersonalDataInClear, detail));
+    }
     let key = fields.parsed("key", "64 lower-case hexadecimal digits")?;
     let possession = fields.parsed("possession", "128 lower-case hexadecimal digits")?;
     let streams = fields.objects("streams", STREAMS_MAX)?;

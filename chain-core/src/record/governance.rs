@@ -391,15 +391,24 @@ pub struct BasisDetails {
     /// Deadlines, each step at most once.
     #[serde(default)]
     pub deadlines: Vec<Deadline>,
+    /// Whether a supervisor must countersign every record.
+    #[serde(default)]
+    pub supervisor: bool,
     /// Whether a legal reviewer must countersign every record.
     #[serde(default)]
     pub legal_review: bool,
+    /// Whether whom a penalty is against must have been offered a hearing.
+    #[serde(default)]
+    pub hearing: bool,
     /// Whether records must have an end of effect.
     #[serde(default)]
     pub expiry_required: bool,
     /// Years the body is kept after the record ended; 0 means permanently.
     #[serde(default)]
     pub retention_years: u16,
+    /// Codes of the lists or measures that may rest on it, ascending; empty leaves them open.
+    #[serde(default)]
+    pub codes: Vec<String>,
 }
 
 impl BasisDetails {
@@ -420,6 +429,13 @@ impl BasisDetails {
         }
         if self.types.is_empty() || self.subject_kinds.is_empty() {
             return Err(Refusal::new(Code::MissingField, "types and subject_kinds must not be empty"));
+        }
+        if self.codes.len() > LIST_MAX {
+            return Err(too_many("codes", self.codes.len(), LIST_MAX));
+        }
+        self.codes.iter().try_for_each(|code| check_text("codes", code, CODE_BYTES_MAX))?;
+        if !self.codes.is_sorted_by(|one, two| one < two) {
+            return Err(Refusal::new(Code::BadParameter, "codes must be ascending without repeats"));
         }
         if !self.subject_kinds.is_sorted_by(|one, two| one < two) {
             return Err(Refusal::new(Code::BadParameter, "subject_kinds must be ascending without repeats"));
@@ -444,8 +460,14 @@ impl Layout for BasisDetails {
         self.publication.write(writer);
         writer.u8(u8::from(self.repair.allowed)).u16(self.repair.after_months);
         write_list(writer, &self.deadlines);
-        writer.u8(u8::from(self.legal_review)).u8(u8::from(self.expiry_required));
+        for flag in [self.supervisor, self.legal_review, self.hearing, self.expiry_required] {
+            writer.u8(u8::from(flag));
+        }
         writer.u16(self.retention_years);
+        writer.count(self.codes.len());
+        for code in &self.codes {
+            writer.text(code);
+        }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
@@ -466,9 +488,15 @@ impl Layout for BasisDetails {
             publication: PublicationRules::read(reader)?,
             repair: RepairRules { allowed: read_bool(reader)?, after_months: reader.u16()? },
             deadlines: read_list(reader, LIST_MAX)?,
+            supervisor: read_bool(reader)?,
             legal_review: read_bool(reader)?,
+            hearing: read_bool(reader)?,
             expiry_required: read_bool(reader)?,
             retention_years: reader.u16()?,
+            codes: {
+                let count = reader.count(LIST_MAX)?;
+                (0..count).map(|_| reader.text(CODE_BYTES_MAX)).collect::<Result<_, _>>()?
+            },
         })
     }
 }

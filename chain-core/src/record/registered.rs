@@ -6,8 +6,10 @@ use super::record_type::{Lifecycle, RecordType};
 use super::schema::{Bindings, RefProperty, SchemaDetails};
 use super::{CODE_BYTES_MAX, Class, Details, Header, Reference, Relation, SubjectKind};
 use crate::code::{Code, Refusal};
+use crate::crypto::PublicKey;
 use crate::date::Date;
 use crate::json::Json;
+use crate::org::{OrgId, Scheme};
 use crate::schema::{Schema, Shape};
 
 /// Relations that a property may stand for: those without rules of their own. What others rest on, objections and repairs
@@ -85,7 +87,7 @@ impl RegisteredType {
 
     fn check_bindings(&self) -> Result<(), Refusal> {
         let SchemaDetails { bindings, terms, screened, .. } = &self.details;
-        let Bindings { number, decided_on, effective_from, effective_to, issuer, refs } = bindings;
+        let Bindings { number, decided_on, effective_from, effective_to, issuer, officers, refs } = bindings;
         let entry = matches!(terms.lifecycle, Lifecycle::Register | Lifecycle::Published);
         let ends = terms.lifecycle != Lifecycle::Append;
         for (what, bound, wanted, shape) in [
@@ -105,6 +107,12 @@ impl RegisteredType {
         if number.is_some() && !terms.numbered {
             return Err(Refusal::new(Code::BadParameter, "bindings.number of a type that is not numbered"));
         }
+        if let Some(property) = officers {
+            if terms.officers == 0 {
+                return Err(Refusal::new(Code::BadParameter, "bindings.officers of a type without officers"));
+            }
+            self.schema.check_property(property, Shape::Texts, true)?;
+        }
         if !ends && (effective_from.is_some() || effective_to.is_some()) {
             let detail =
                 "a fact that is appended has no days of effect: bindings.effective_from, effective_to";
@@ -116,7 +124,12 @@ impl RegisteredType {
         if let Some(property) = issuer {
             self.schema.check_property(property, Shape::Text, true)?;
         }
-        for RefProperty { property, rel } in refs {
+        for RefProperty { property, rel, types } in refs {
+            if !types.is_sorted_by(|one, two| one < two) {
+                let detail =
+                    format!("bindings.refs: the types of {property} must be ascending without repeats");
+                return Err(Refusal::new(Code::BadParameter, detail));
+            }
             if !BOUND_RELATIONS.contains(rel) {
                 let detail = format!("bindings.refs: {property} as {rel}, which is for core types");
                 return Err(Refusal::new(Code::BadParameter, detail));
@@ -186,6 +199,13 @@ impl RegisteredType {
         Ok(())
     }
 
+    /// The types that a record may refer to in this relation; none stands for any.
+    pub(crate) fn targets(&self, rel: Relation) -> Option<Vec<RecordType>> {
+        let bound = || self.details.bindings.refs.iter().filter(move |bound| bound.rel == rel);
+        let any = bound().next().is_none() || bound().any(|bound| bound.types.is_empty());
+        (!any).then(|| bound().flat_map(|bound| bound.types.iter().copied()).collect())
+    }
+
     /// Refuses a legal basis of a kind that the type does not allow.
     ///
     /// # Errors
@@ -225,6 +245,9 @@ impl RegisteredType {
                 let detail = format!("/{name} holds a word that means a score, rating, rank or level");
                 return Err(Refusal::new(Code::ScoreForbidden, detail));
             }
+        }
+        if class.body_is_shared() {
+            check_organisations(members)?;
         }
         self.derive(&json, class)
     }
@@ -269,6 +292,7 @@ impl RegisteredType {
             effective_from,
             effective_to,
             details: Details::Registered(self.details.terms),
+            officers: bindings.officers.as_deref().map(|name| keys(json, name)).transpose()?,
             refs,
             attachments_root: fields.attachments("attachments")?,
             captured_ms: fields.origin("origin")?,
@@ -311,6 +335,34 @@ fn text_of<'a>(json: &'a Json<'a>, name: &str) -> Option<&'a str> {
         Some(Json::Text(text)) => Some(text),
         _ => None,
     }
+}
+
+/// Refuses the code of an individual business in a body that others hold: it is a person in practice. In the subject the
+/// class is judged by its kind.
+fn check_organisations(members: &[(std::borrow::Cow<'_, str>, Json<'_>)]) -> Result<(), Refusal> {
+    let names_a_person = |text: &str| {
+        let code = text.strip_prefix("uscc:").unwrap_or(text);
+        OrgId::new(Scheme::Uscc, code).is_ok_and(|org| org.is_individual_business())
+    };
+    let found = members.iter().find(|(name, value)| name != "subject" && value.any_text(&names_a_person));
+    match found {
+        Some((name, _)) => {
+            let detail = format!("/{name} names an individual business (prefix 92), which wants class P3");
+            Err(Refusal::new(Code::PersonalDataInClear, detail))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The public keys that a property lists.
+fn keys(json: &Json<'_>, name: &str) -> Result<Vec<PublicKey>, Refusal> {
+    let wrong = || Refusal::new(Code::SchemaInvalid, format!("/{name} wants the public keys of officers"));
+    let Some(Json::Array(items)) = member(json, name) else { return Err(wrong()) };
+    let key = |item: &Json<'_>| match item {
+        Json::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    items.iter().map(|item| key(item).ok_or_else(wrong)).collect()
 }
 
 fn references(json: &Json<'_>, bound: &RefProperty) -> Result<Vec<Reference>, Refusal> {

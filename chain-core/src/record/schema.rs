@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::governance::{Instrument, check_text};
-use super::record_type::{Lifecycle, TypeKey};
+use super::governance::{Instrument, LIST_MAX, Role, check_text};
+use super::record_type::{Lifecycle, RecordType, TypeKey};
 use super::{
     CODE_BYTES_MAX, Class, NAME_BYTES_MAX, OFFICERS_MAX, REFERENCES_MAX, Relation, SubjectKind, read_bool,
 };
@@ -11,7 +11,7 @@ use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::date::Date;
-use crate::layout::{Layout, read_list, read_option, write_list, write_option};
+use crate::layout::{Layout, closed_list, read_list, read_option, write_list, write_option};
 use crate::schema::SCHEMA_BYTES_MAX;
 
 /// Most versions of one type.
@@ -20,6 +20,33 @@ pub const VERSIONS_MAX: u16 = 64;
 pub const SCREENED_MAX: usize = 32;
 /// Longest retention, years.
 pub const RETENTION_YEARS_MAX: u16 = 200;
+
+closed_list!(
+    /// Whose keys file the first version of a type's records. Later versions are filed by clerks: a person answers for them.
+    Filer as u8, "filer" {
+        /// A clerk of the agency.
+        Clerk = 1, "clerk";
+        /// A service of the agency with a gateway's key, e.g. one that exports or exchanges.
+        Gateway = 2, "gateway";
+        /// Either, e.g. a clerk or the intake system.
+        ClerkOrGateway = 3, "clerk_or_gateway";
+    }
+);
+
+impl Filer {
+    /// The roles.
+    pub const fn roles(self) -> &'static [Role] {
+        match self {
+            Self::Clerk => &[Role::Clerk],
+            Self::Gateway => &[Role::Gateway],
+            Self::ClerkOrGateway => &[Role::Clerk, Role::Gateway],
+        }
+    }
+
+    const fn default_of_files() -> Self {
+        Self::Clerk
+    }
+}
 
 /// What the headers of a type's records repeat, because state changes read headers only: how they live, who must agree.
 /// The same in every version of a type, but for the retention.
@@ -39,6 +66,9 @@ pub struct TypeTerms {
     pub numbered: bool,
     /// Years that the body is kept after the record ended, where the legal basis asks for less; 0 means permanently.
     pub retention_years: u16,
+    /// Who files them.
+    #[serde(default = "Filer::default_of_files")]
+    pub filed_by: Filer,
 }
 
 impl TypeTerms {
@@ -53,6 +83,11 @@ impl TypeTerms {
         }
         if self.officers == 1 || usize::from(self.officers) > OFFICERS_MAX {
             return bad(format!("{} officers, wants none or 2 to {OFFICERS_MAX}", self.officers));
+        }
+        if self.officers > 0 && self.filed_by != Filer::Clerk {
+            return bad(
+                "records of several officers are filed by one of them: filed_by wants clerk".to_owned()
+            );
         }
         if self.retention_years > RETENTION_YEARS_MAX {
             return bad(format!(
@@ -77,6 +112,7 @@ impl Layout for TypeTerms {
             writer.u8(u8::from(flag));
         }
         writer.u16(self.retention_years);
+        self.filed_by.write(writer);
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
@@ -87,6 +123,7 @@ impl Layout for TypeTerms {
             legal_review: read_bool(reader)?,
             numbered: read_bool(reader)?,
             retention_years: reader.u16()?,
+            filed_by: Filer::read(reader)?,
         })
     }
 }
@@ -99,16 +136,24 @@ pub struct RefProperty {
     pub property: String,
     /// How the record relates to them.
     pub rel: Relation,
+    /// The types that they may be of, ascending; empty for any.
+    #[serde(default)]
+    pub types: Vec<RecordType>,
 }
 
 impl Layout for RefProperty {
     fn write(&self, writer: &mut Writer) {
         writer.text(&self.property);
         self.rel.write(writer);
+        write_list(writer, &self.types);
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CanonicalError> {
-        Ok(Self { property: reader.text(CODE_BYTES_MAX)?, rel: Relation::read(reader)? })
+        Ok(Self {
+            property: reader.text(CODE_BYTES_MAX)?,
+            rel: Relation::read(reader)?,
+            types: read_list(reader, LIST_MAX)?,
+        })
     }
 }
 
@@ -131,6 +176,9 @@ pub struct Bindings {
     /// The acting agency; it must be that of the header.
     #[serde(default)]
     pub issuer: Option<String>,
+    /// The keys of the officers; of types whose records name some. The header names the same ones.
+    #[serde(default)]
+    pub officers: Option<String>,
     /// Records that it refers to.
     #[serde(default)]
     pub refs: Vec<RefProperty>,
@@ -138,7 +186,14 @@ pub struct Bindings {
 
 impl Layout for Bindings {
     fn write(&self, writer: &mut Writer) {
-        let single = [&self.number, &self.decided_on, &self.effective_from, &self.effective_to, &self.issuer];
+        let single = [
+            &self.number,
+            &self.decided_on,
+            &self.effective_from,
+            &self.effective_to,
+            &self.issuer,
+            &self.officers,
+        ];
         for property in single {
             writer.option(property.as_deref(), |writer, property| {
                 writer.text(property);
@@ -155,6 +210,7 @@ impl Layout for Bindings {
             effective_from: single()?,
             effective_to: single()?,
             issuer: single()?,
+            officers: single()?,
             refs: read_list(reader, REFERENCES_MAX)?,
         })
     }

@@ -69,6 +69,9 @@ impl Comparison<'_> {
             if now.required != before.required {
                 return Err(refuse(&at, "whether the property is required changed"));
             }
+            if now.needs != before.needs {
+                return Err(refuse(&at, "what must stand beside the property changed"));
+            }
             self.rules(now.rule, before.rule, &at)?;
         }
         let added = |now: &&Property| now.required && !old.iter().any(|before| before.name == now.name);

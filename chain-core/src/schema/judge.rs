@@ -81,8 +81,18 @@ impl Schema {
         let missing = |property: &&Property| {
             property.required && !members.iter().any(|(name, _)| *name == property.name)
         };
-        match properties.iter().find(missing) {
-            Some(property) => Err(refuse(Code::MissingField, &within(pointer, &property.name), "is absent")),
+        if let Some(property) = properties.iter().find(missing) {
+            return Err(refuse(Code::MissingField, &within(pointer, &property.name), "is absent"));
+        }
+        let has = |wanted: &str| members.iter().any(|(name, _)| name == wanted);
+        let alone = properties.iter().filter(|property| has(&property.name)).find_map(|property| {
+            property.needs.iter().find(|needed| !has(needed)).map(|needed| (&property.name, needed))
+        });
+        match alone {
+            Some((name, needed)) => {
+                let detail = format!("is absent, and {name} wants it beside");
+                Err(refuse(Code::MissingField, &within(pointer, needed), detail))
+            }
             None => Ok(()),
         }
     }

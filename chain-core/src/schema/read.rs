@@ -17,19 +17,23 @@ use crate::text::shown;
 type Members<'a> = [(Cow<'a, str>, Json<'a>)];
 
 /// Words of what no record of any class may hold: biometric templates, faces, plates, religion, genes, blood type, disease
-/// history, income, deposits (Credit Reporting Regulation art. 14; PIPL arts. 26, 28).
+/// history, movements, household meters, income, deposits (Credit Reporting Regulation art. 14; PIPL arts. 26, 28).
 const FORBIDDEN_WORDS: &[&str] = &[
     "biometric",
     "bloodtype",
     "deposit",
     "deposits",
     "dna",
+    "disease",
+    "diseases",
     "face",
     "faces",
     "faceprint",
+    "facial",
     "gait",
     "gene",
     "genes",
+    "genetic",
     "genome",
     "income",
     "iris",
@@ -40,6 +44,8 @@ const FORBIDDEN_WORDS: &[&str] = &[
     "religion",
     "religious",
     "salary",
+    "trajectory",
+    "trajectories",
     "voiceprint",
 ];
 /// The same in Chinese and pinyin; parts of a name count.
@@ -64,7 +70,17 @@ const FORBIDDEN_PARTS: &[&str] = &[
     "bingshi",
     "shouru",
     "cunkuan",
+    "行踪",
+    "轨迹",
+    "guiji",
+    "xingzong",
     "blood_type",
+    "household_meter",
+    "location_history",
+    "location_track",
+    "medical_history",
+    "movement_history",
+    "movement_track",
     "licence_plate",
     "license_plate",
 ];
@@ -236,13 +252,25 @@ impl<'a> Reader<'a> {
                 return Err(refuse(&within(pointer, "required"), format!("{} is no property", shown(name))));
             }
         }
+        let needs = dependents(members, pointer)?;
+        let known = |name: &str| declared.iter().any(|(known, _)| known == name);
+        if let Some(name) = needs
+            .iter()
+            .flat_map(|(name, beside)| std::iter::once(name).chain(beside))
+            .find(|name| !known(name))
+        {
+            let at = within(pointer, "dependentRequired");
+            return Err(refuse(&at, format!("{} is no property", shown(name))));
+        }
         let mut properties = Vec::with_capacity(declared.len());
         for (name, schema) in declared {
             let at = within(&at, name);
             check_name(name, schema, &at)?;
             let rule = self.rule(schema, &at, level + 1)?;
             let required = required.contains(&name.as_ref());
-            properties.push(Property { name: name.clone().into_owned(), rule, required });
+            let beside = needs.iter().find(|(of, _)| of == name.as_ref());
+            let needs = beside.map(|(_, names)| names.clone()).unwrap_or_default();
+            properties.push(Property { name: name.clone().into_owned(), rule, required, needs });
         }
         Ok(Rule::Object { properties })
     }
@@ -262,7 +290,9 @@ impl<'a> Reader<'a> {
 /// The keywords of a type beside those that belong to all.
 fn keywords_of(kind: &str) -> Option<&'static [&'static str]> {
     Some(match kind {
-        "object" => &["additionalProperties", "unevaluatedProperties", "properties", "required"],
+        "object" => {
+            &["additionalProperties", "unevaluatedProperties", "properties", "required", "dependentRequired"]
+        }
         "array" => &["items", "minItems", "maxItems", "uniqueItems"],
         "string" => &["minLength", "maxLength", "pattern", "format", "enum", "const"],
         "integer" => &["minimum", "maximum", "enum", "const"],
@@ -311,6 +341,18 @@ fn check_name(name: &str, schema: &Json<'_>, pointer: &str) -> Result<(), Refusa
     } else {
         Err(refuse(pointer, "a name wants a letter and then a-z, 0-9 and _, at most 64 of them"))
     }
+}
+
+/// What `dependentRequired` says: a property, and those that must stand beside it.
+fn dependents(members: &Members<'_>, pointer: &str) -> Result<Vec<(String, Vec<String>)>, Refusal> {
+    let at = within(pointer, "dependentRequired");
+    let Some(said) = member(members, "dependentRequired") else { return Ok(Vec::new()) };
+    let said = object(&at, said)?;
+    let one = |(name, _): &(Cow<'_, str>, Json<'_>)| {
+        let beside = names(said, name, &at)?.into_iter().map(str::to_owned).collect();
+        Ok((name.clone().into_owned(), beside))
+    };
+    said.iter().map(one).collect()
 }
 
 fn text(members: &Members<'_>, pointer: &str) -> Result<Rule, Refusal> {
@@ -387,7 +429,7 @@ fn choices<T: PartialEq>(
     }
 }
 
-fn names<'a>(members: &'a Members<'a>, keyword: &str, pointer: &str) -> Result<Vec<&'a str>, Refusal> {
+fn names<'a>(members: &'a Members<'_>, keyword: &str, pointer: &str) -> Result<Vec<&'a str>, Refusal> {
     let wrong = || refuse(&within(pointer, keyword), "wants a list of different names");
     let Some(value) = member(members, keyword) else { return Ok(Vec::new()) };
     let Json::Array(items) = value else { return Err(wrong()) };

@@ -34,7 +34,7 @@ fn root(key: &str, day: &str, queries: u32) -> Filed {
 }
 
 #[test]
-fn a_day_has_one_root_and_a_day_without_a_query_has_one_too() {
+fn safeguard_g17_a_day_has_one_root_and_a_day_without_a_query_has_one_too() {
     let mut city = City::with(&state());
     let first = city.submit("A1/gateway1", root("k1", "2026-05-05", 7)).unwrap().record;
     assert_eq!(city.status(first), "effective");

@@ -8,7 +8,7 @@ use chain_core::build::{self, Filing};
 use chain_core::code::Code;
 use chain_core::genesis::Draft;
 use chain_core::record::governance::{BasisDetails, Instrument};
-use chain_core::record::schema::SchemaDetails;
+use chain_core::record::schema::{Filer, SchemaDetails};
 use chain_core::record::type_file::TypeFile;
 use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
 use serde_json::Value;
@@ -50,6 +50,11 @@ fn files() -> Vec<TypeFile> {
         file
     };
     paths.iter().map(read).collect()
+}
+
+/// The file of a type.
+pub(crate) fn file(key: &str) -> TypeFile {
+    files().into_iter().find(|file| file.details.key.as_str() == key).unwrap()
 }
 
 #[test]
@@ -115,6 +120,7 @@ fn the_ledger_takes_what_is_accepted_and_refuses_what_is_not() {
     let mut genesis = crate::city::genesis();
     genesis.schemas = files.iter().map(|file| file.details.clone()).collect();
     genesis.agencies[0].types = types.clone();
+    genesis.members.push(crate::city::member_details("A1", "gateway1"));
     let basis = BasisDetails { types, instrument: Instrument::Law, ..basis_details("all") };
     genesis.bases.push(basis);
     let mut city = City::with(&genesis);
@@ -130,10 +136,21 @@ fn the_ledger_takes_what_is_accepted_and_refuses_what_is_not() {
                 officers: vec![public("A1/clerk1"), public("A1/clerk2")],
                 ..filing(registered.record_type(), key)
             };
+            let mut body = body.clone();
+            if let Some(Value::Array(inspectors)) =
+                body.get_mut("inspectors").filter(|_| !filing.officers.is_empty())
+            {
+                let keys = filing.officers.iter().map(|key| Value::from(key.to_string()));
+                inspectors.iter_mut().zip(keys).for_each(|(named, key)| *named = key);
+            }
             let filed = build::file_registered(&filing, &registered, &body.to_string()).unwrap();
             // Bodies that name another agency, and records that do not exist here, are questions for the ledger.
             let (operation, travelling, _) = filed.submit();
-            city.send_with("A1/clerk1", operation, travelling).map(|_| ())
+            let post = match file.details.terms.filed_by {
+                Filer::Gateway => "A1/gateway1",
+                Filer::Clerk | Filer::ClerkOrGateway => "A1/clerk1",
+            };
+            city.send_with(post, operation, travelling).map(|_| ())
         };
         for (at, one) in file.examples.accepted.iter().enumerate() {
             let got = file_as(&format!("{name} {at}"), one.class, &Value::Object(one.body.clone()));

@@ -138,9 +138,12 @@ pub(crate) fn basis_details(id: &str) -> BasisDetails {
         },
         repair: RepairRules { allowed: true, after_months: 3 },
         deadlines: Vec::new(),
+        supervisor: false,
         legal_review: false,
+        hearing: false,
         expiry_required: false,
         retention_years: 5,
+        codes: Vec::new(),
     }
 }
 

@@ -177,7 +177,7 @@ fn decide_on_objections(record: RecordId) -> Operation {
 }
 
 #[test]
-fn an_objection_is_owed_by_the_agency_whose_act_it_is_about_until_it_is_decided() {
+fn safeguard_g20_an_objection_is_owed_by_the_agency_whose_act_it_is_about_until_it_is_decided() {
     let mut city = city();
     let record = effective_penalty(&mut city, "1");
     assert_eq!(rows(&city), []);

@@ -200,7 +200,7 @@ fn a_key_event_without_the_old_key_takes_a_supervisor() {
 }
 
 #[test]
-fn automatic_readings_are_evidence_within_verification_and_after_review() {
+fn safeguard_g14_automatic_readings_are_evidence_within_verification_and_after_review() {
     let mut station = Station::new();
     let batch = station.hour(1).unwrap().record;
     let review = {
@@ -222,4 +222,17 @@ fn automatic_readings_are_evidence_within_verification_and_after_review() {
     let sealed = station.seal(&readings("2026-11-01T01:00:00Z", &HOUR));
     let late = station.send("2026-11-01T02:00:00Z", "D1/key1", sealed).unwrap().record;
     assert_eq!(station.city.submit("A1/clerk1", penalty("3", &[late, review])), Err(Code::DeviceUnverified));
+    // What stands between the penalty and the readings does not help: a document that rests on them.
+    let mut through = crate::city::filing(chain_core::record::RecordType::DocFingerprint, "report");
+    through.class = chain_core::record::Class::P0;
+    through.legal_basis = basis("metrology");
+    through.refs = vec![Reference { rel: Relation::Evidence, record: late }];
+    let mut body = crate::city::fingerprint_body();
+    body["size"] = 4_097.into();
+    let report = chain_core::build::file(&through, &body.to_string()).unwrap();
+    let report = station.city.submit("A1/clerk1", report).unwrap().record;
+    assert_eq!(
+        station.city.submit("A1/clerk1", penalty("4", &[report, review])),
+        Err(Code::DeviceUnverified)
+    );
 }

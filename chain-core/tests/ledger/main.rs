@@ -25,6 +25,7 @@ mod reading;
 mod recovery;
 mod replay;
 mod rights;
+mod safeguards;
 mod schemas;
 mod sealed;
 mod sensor_data;

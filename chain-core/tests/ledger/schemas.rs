@@ -10,7 +10,7 @@ use chain_core::json;
 use chain_core::operation::{AmendReason, Effect, Operation, RevokeReason};
 use chain_core::record::governance::{AgencyDetails, BasisDetails, Instrument};
 use chain_core::record::registered::RegisteredType;
-use chain_core::record::schema::{Bindings, RefProperty, SchemaDetails, TypeTerms};
+use chain_core::record::schema::{Bindings, Filer, RefProperty, SchemaDetails, TypeTerms};
 use chain_core::record::{
     BasisRef, Class, Details, Header, Lifecycle, RecordType, Reference, Relation, SubjectKind,
 };
@@ -100,6 +100,7 @@ pub(crate) fn finding() -> SchemaDetails {
             legal_review: false,
             numbered: true,
             retention_years: 7,
+            filed_by: Filer::Clerk,
         },
         classes: vec![Class::P0],
         subject_kinds: vec![SubjectKind::None, SubjectKind::Thing],
@@ -110,7 +111,12 @@ pub(crate) fn finding() -> SchemaDetails {
             effective_from: Some("found_on".to_owned()),
             effective_to: Some("ends_on".to_owned()),
             issuer: None,
-            refs: vec![RefProperty { property: "licence".to_owned(), rel: Relation::Concerns }],
+            officers: None,
+            refs: vec![RefProperty {
+                property: "licence".to_owned(),
+                rel: Relation::Concerns,
+                types: Vec::new(),
+            }],
         },
         screened: vec!["remark".to_owned()],
         impact_assessment: None,
@@ -121,7 +127,7 @@ pub(crate) fn finding() -> SchemaDetails {
 }
 
 /// A type about organisations and persons, with two officers.
-fn visit() -> SchemaDetails {
+pub(crate) fn visit() -> SchemaDetails {
     let (_, subject) = envelope();
     let salt = json!({ "type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64 });
     let properties =

@@ -459,8 +459,12 @@ fn objection_body(target: RecordId) -> Value {
 }
 
 fn promise_body(version: u32) -> Value {
-    json!({
+    let mut body = json!({
         "subject": organisation(), "kind": "voluntary", "matter_code": "m", "text": text("承诺依法经营"),
-        "made_on": "2026-05-06", "verification": if version == 1 { "pending" } else { "kept" }, "origin": origin(),
-    })
+        "made_on": "2026-05-06", "verification": "pending", "origin": origin(),
+    });
+    if version > 1 {
+        (body["verification"], body["found_on"]) = ("kept".into(), "2026-12-31".into());
+    }
+    body
 }

@@ -308,7 +308,7 @@ impl<'a> Story<'a> {
         }
         let law = match self.life {
             Life::Penalty => "cn-food-safety",
-            Life::ListEntry => "cn-serious-dishonesty-lists",
+            Life::ListEntry => "cn-dishonesty-lists",
             Life::Decision => "cn-government-information",
             Life::Fingerprint => "cn-archives",
             _ => "sz-social-credit",
@@ -424,11 +424,14 @@ impl<'a> Story<'a> {
     }
 
     fn promise(&self, version: u32) -> Value {
-        json!({
+        let mut body = json!({
             "subject": organisation(), "kind": "voluntary", "matter_code": "m", "text": text("承诺依法经营"),
-            "made_on": self.town.today, "verification": if version == 1 { "pending" } else { "kept" },
-            "origin": origin(),
-        })
+            "made_on": self.town.today, "verification": "pending", "origin": origin(),
+        });
+        if version > 1 {
+            (body["verification"], body["found_on"]) = ("kept".into(), json!(self.last_day()));
+        }
+        body
     }
 
     fn objection_body(&self, target: RecordId) -> Value {

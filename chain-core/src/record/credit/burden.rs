@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::code::Refusal;
+use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::date::Date;
 use crate::id::RecordId;
@@ -61,7 +61,7 @@ pub struct ListEntryBody {
     /// Records it rests on; header references `based_on`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub based_on: Vec<RecordId>,
-    /// The court's or another body's document.
+    /// The court's or another body's document; wanted where it rests on no record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
     /// Where the data came from.
@@ -73,7 +73,7 @@ pub struct ListEntryBody {
 
 pub(crate) fn judge_list_entry(fields: &mut Fields<'_>, class: Class) -> Result<Derived, Refusal> {
     let (kind, subject) = fields.subject("subject", class)?;
-    let list = fields.text("list_code", CODE_BYTES_MAX)?;
+    let list = fields.text("list_code", CODE_BYTES_MAX)?.to_owned();
     fields.choice::<ListKind>("list_kind")?;
     fields.localised("grounds")?;
     fields.text("decision_no", CODE_BYTES_MAX)?;
@@ -88,6 +88,11 @@ pub(crate) fn judge_list_entry(fields: &mut Fields<'_>, class: Class) -> Result<
     fields.localised("remedies")?;
     let notice = fields.optional_digest("prior_notice")?.map(RecordId::new);
     let mut refs = fields.records("based_on", Relation::BasedOn)?;
+    let attachments_root = fields.attachments("attachments")?;
+    if refs.is_empty() && attachments_root.is_none() {
+        let detail = "an entry rests on a record (based_on) or on a document (attachments); both are absent";
+        return Err(Refusal::new(Code::MissingEvidence, detail));
+    }
     refs.extend(notice.map(|record| Reference { rel: Relation::Notice, record }));
     let listed = subject.as_ref().map(|subject| format!("{list}/{subject}"));
     Ok(Derived {
@@ -95,12 +100,13 @@ pub(crate) fn judge_list_entry(fields: &mut Fields<'_>, class: Class) -> Result<
         subject,
         subject_salt: fields.optional_digest("subject_salt")?,
         number: listed,
+        catalogue_code: Some(list),
         decided_on: Some(decided_on),
         effective_from: Some(from),
         effective_to: until,
         publication: Some([Some(from), earliest, until]),
         refs,
-        attachments_root: fields.attachments("attachments")?,
+        attachments_root,
         captured_ms: fields.origin("origin")?,
         ..Derived::default()
     })
@@ -149,7 +155,7 @@ pub struct MeasureBody {
 
 pub(crate) fn judge_measure(fields: &mut Fields<'_>, class: Class) -> Result<Derived, Refusal> {
     let (kind, subject) = fields.subject("subject", class)?;
-    fields.text("measure_code", CODE_BYTES_MAX)?;
+    let measure = fields.text("measure_code", CODE_BYTES_MAX)?.to_owned();
     fields.choice::<Direction>("direction")?;
     fields.text("matter_code", CODE_BYTES_MAX)?;
     let from = fields.date("from")?;
@@ -164,6 +170,7 @@ pub(crate) fn judge_measure(fields: &mut Fields<'_>, class: Class) -> Result<Der
         subject_kind: Some(kind),
         subject,
         subject_salt: fields.optional_digest("subject_salt")?,
+        catalogue_code: Some(measure),
         decided_on: Some(from),
         effective_from: Some(from),
         effective_to: until,

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::code::Refusal;
+use crate::code::{Code, Refusal};
 use crate::crypto::Digest;
 use crate::date::Date;
 use crate::id::RecordId;
@@ -59,8 +59,18 @@ pub struct CommitmentBody {
     /// By when somebody is to look whether it was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verify_by: Option<Date>,
-    /// What was found; a later version says so.
+    /// What was found.
     pub verification: Verification,
+    /// When it was found; header `decided_on` and `effective_to`. Wanted of a promise that was kept or broken, which a
+    /// supervisor must agree to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found_on: Option<Date>,
+    /// When it was taken back; header `effective_to`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withdrawn_on: Option<Date>,
+    /// The licence that was given for it; header reference `concerns`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub licence: Option<RecordId>,
     /// Where the data came from.
     pub origin: Origin,
     /// Salt of the header's subject commitment, 32 random bytes per record.
@@ -75,13 +85,31 @@ pub(crate) fn judge_commitment(fields: &mut Fields<'_>, class: Class) -> Result<
     fields.localised("text")?;
     let made_on = fields.date("made_on")?;
     let verify_by = fields.optional_date("verify_by")?;
-    fields.choice::<Verification>("verification")?;
+    let verification = fields.choice::<Verification>("verification")?;
+    let (found_on, withdrawn_on) = (fields.optional_date("found_on")?, fields.optional_date("withdrawn_on")?);
     check_order("made_on", Some(made_on), "verify_by", verify_by)?;
+    check_order("made_on", Some(made_on), "found_on", found_on)?;
+    check_order("made_on", Some(made_on), "withdrawn_on", withdrawn_on)?;
+    let is_found = matches!(verification, Verification::Kept | Verification::Broken);
+    if is_found != found_on.is_some() {
+        let (code, state) =
+            if is_found { (Code::MissingField, "absent") } else { (Code::BadParameter, "there") };
+        let detail = format!("verification is {verification} and found_on is {state}");
+        return Err(Refusal::new(code, detail));
+    }
+    if is_found && withdrawn_on.is_some() {
+        let detail = format!("withdrawn_on of a promise that was {verification}");
+        return Err(Refusal::new(Code::BadParameter, detail));
+    }
+    let licence = fields.optional_digest("licence")?.map(RecordId::new);
     Ok(Derived {
         subject_kind: Some(kind),
         subject,
         subject_salt: fields.optional_digest("subject_salt")?,
+        decided_on: found_on,
         effective_from: Some(made_on),
+        effective_to: found_on.or(withdrawn_on),
+        refs: licence.map(|record| Reference { rel: Relation::Concerns, record }).into_iter().collect(),
         captured_ms: fields.origin("origin")?,
         ..Derived::default()
     })

@@ -225,9 +225,12 @@ fn basis(from: Date) -> BasisDetails {
         },
         repair: RepairRules { allowed: false, after_months: 0 },
         deadlines: Vec::new(),
+        supervisor: false,
         legal_review: false,
+        hearing: false,
         expiry_required: false,
         retention_years: 0,
+        codes: Vec::new(),
     }
 }
 

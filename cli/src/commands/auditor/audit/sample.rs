@@ -82,6 +82,7 @@ fn genesis_with(created: &str, recovery: Option<Recovery>) -> Genesis {
         repair: None,
         deadlines: Vec::new(),
         countersign_roles: Vec::new(),
+        codes: Vec::new(),
         expiry_required: false,
         hearing: false,
         retention_months: 0,
