@@ -35,6 +35,8 @@ pub(crate) struct Cast {
     pub(crate) chain: ChainParams,
     pub(crate) genesis: GenesisState,
     bases: BTreeMap<String, BasisRef>,
+    /// Devices that take steps.
+    pub(crate) devices: BTreeSet<String>,
 }
 
 impl Cast {
@@ -50,6 +52,8 @@ impl Cast {
             bases.extend(named_basis(step).map(str::to_owned));
         }
         // A device has its key by its registration.
+        let bare = |post: &String| post.split(" with ").next().unwrap_or(post).to_owned();
+        let devices = posts.iter().filter(|post| is_device(post)).map(bare).collect();
         agencies.extend(posts.iter().map(|post| agency_of(post).to_owned()));
         agencies.retain(|name| agency(name).is_ok());
         for name in &agencies {
@@ -62,7 +66,12 @@ impl Cast {
         let catalogue: Vec<BasisDetails> =
             (1_u32..).zip(&bases).map(|(at, text)| basis(&format!("basis-{at}"), text)).collect();
         let chain_id = ChainId::new(Digest::tagged(b"city/play/chain/1", &[]));
+        let founded = |name: &String| -> Result<AgencyDetails, Refusal> {
+            let types = law::competence(scenario.agencies.get(name).map_or("", String::as_str));
+            Ok(AgencyDetails { types, ..agency_details(chain_id, name)? })
+        };
         Ok(Self {
+            devices,
             chain: ChainParams { chain_id, utc_offset_minutes: 480, council_threshold: COUNCIL_THRESHOLD },
             bases: bases
                 .into_iter()
@@ -70,10 +79,7 @@ impl Cast {
                 .map(|(text, basis)| (text, BasisRef { id: basis.id.clone(), version: basis.version }))
                 .collect(),
             genesis: GenesisState {
-                agencies: agencies
-                    .iter()
-                    .map(|name| agency_details(chain_id, name))
-                    .collect::<Result<_, _>>()?,
+                agencies: agencies.iter().map(founded).collect::<Result<_, _>>()?,
                 members: members
                     .map(|(post, role)| member_details(chain_id, post, role))
                     .collect::<Result<_, _>>()?,

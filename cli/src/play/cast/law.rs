@@ -60,6 +60,12 @@ pub(crate) fn basis(id: &str, text: &str) -> BasisDetails {
     }
 }
 
+/// The types that an agency may file: those of which a text about it says that it files them only, else all.
+pub(super) fn competence(text: &str) -> Vec<RecordType> {
+    let lower = text.to_lowercase();
+    if lower.contains("only") { types_of(&lower) } else { content_types() }
+}
+
 /// The day that follows one of some words.
 fn day_after(text: &str, words: &[&str]) -> Option<Date> {
     words.iter().find_map(|word| {

@@ -5,6 +5,7 @@ use chain_core::code::{Code, Refusal};
 use chain_core::crypto::PublicKey;
 use chain_core::id::RecordId;
 use chain_core::operation::{AmendReason, DisputeOutcome, Operation, Remedy};
+use chain_core::org::OrgId;
 use chain_core::record::registered::RegisteredType;
 use chain_core::record::{BasisRef, Details, Lifecycle, RecordType, Reference, Relation};
 use chain_core::rules;
@@ -17,8 +18,11 @@ use crate::play::form::{Args, Step};
 use crate::play::paper::governance::Office;
 use crate::play::paper::{Sheet, property_named, registered};
 
-/// Arguments by which records of the core types name others.
-const REFERENCES: [&str; 13] = [
+/// Arguments that stand in the header alone.
+const RELATIONS: [(&str, Relation); 3] =
+    [("explains", Relation::Explains), ("evidence", Relation::Evidence), ("concerns", Relation::Concerns)];
+/// Arguments by which bodies of the core types name other records.
+const REFERENCES: [&str; 12] = [
     "target",
     "based_on",
     "notice",
@@ -29,7 +33,6 @@ const REFERENCES: [&str; 13] = [
     "references",
     "repeals",
     "status_list",
-    "explains",
     "licence",
     "licence_affected",
 ];
@@ -41,17 +44,16 @@ impl Stage {
         label: &str,
         args: &Map<String, Value>,
     ) -> Result<bool, Refusal> {
-        if let Some(act) = self.acts.get(label)
-            && act.args == *args
-            && !args.is_empty()
-        {
+        if let Some(act) = self.same(label, args) {
             let sent = parts(act.filed.clone().submit());
+            self.acts.insert(label.to_owned(), act);
             return self.send(who, vec![sent]);
         }
         let record_type = type_of(args)?;
         match record_type {
             RecordType::SensorBatch => return self.send_batch(who, label, args),
             RecordType::DeviceKey => return self.send_key_event(who, label, args),
+            RecordType::SensorGap => return self.send_gap(who, label, args),
             _ => {}
         }
         let filed = self.draw_up(who, label, record_type, 1, args)?;
@@ -70,6 +72,14 @@ impl Stage {
             self.link_application(label, record);
         }
         Ok(duplicate)
+    }
+
+    /// What was filed with the same words: under the same name, or under the same idempotency key.
+    fn same(&self, label: &str, args: &Map<String, Value>) -> Option<Act> {
+        let again = |(name, act): &(&String, &Act)| {
+            act.args == *args && !args.is_empty() && (*name == label || args.contains_key("idempotency_key"))
+        };
+        self.acts.iter().find(again).map(|(_, act)| act.clone())
     }
 
     /// No validator sees a body that stays with the agency: whoever files it judges it.
@@ -97,21 +107,24 @@ impl Stage {
         args: &Map<String, Value>,
     ) -> Result<Filed, Refusal> {
         let (chain_id, day) = (self.cast.chain.chain_id, self.today());
-        let agency = cast::agency(cast::agency_of(who))?;
+        let own = cast::agency(cast::agency_of(who))?;
         if record_type.is_governance() {
-            let header = Office { chain_id, agency, who, day }.file(record_type, label, version, args)?;
+            let office = Office { chain_id, agency: own, who, day };
+            let header = office.file(record_type, label, version, args)?;
             return Ok(Filed { header, body: no_body() });
         }
         let registered = match record_type {
             RecordType::Registered(key) => Some(registered::known(key)?),
             _ => None,
         };
-        let said = self.with_references(who, record_type, registered.as_ref(), args)?;
+        let mut said = self.with_references(who, record_type, registered.as_ref(), args)?;
         let target = args.get("target").and_then(Value::as_str).map(|target| self.record(target));
         let target = target.and_then(|target| self.ledger.head(&target));
-        let explained = said.get("explains").and_then(record_of);
-        let mut said = said;
-        said.remove("explains");
+        let refs = self.relations(record_type, registered.as_ref(), &mut said)?;
+        let agency = acting_agency(own, record_type, registered.as_ref(), &mut said)?;
+        if record_type == RecordType::Device {
+            self.name_device(who, &mut said);
+        }
         let sheet = Sheet {
             chain_id,
             agency,
@@ -124,7 +137,7 @@ impl Stage {
             legal_basis: self.basis(args, record_type),
             officers: officers(who, officers_wanted(record_type, registered.as_ref()), args),
             target: target.map(|head| (head.class, head.subject_kind)),
-            refs: explained.map(|record| Reference { rel: Relation::Explains, record }).into_iter().collect(),
+            refs,
             previous: self.body_of(args.get("previous")),
             registered,
         };
@@ -186,6 +199,35 @@ impl Stage {
             }
         }
         Ok(fitted(record_type, said))
+    }
+
+    /// What the header refers to beyond the body.
+    fn relations(
+        &self,
+        record_type: RecordType,
+        registered: Option<&RegisteredType>,
+        said: &mut Map<String, Value>,
+    ) -> Result<Vec<Reference>, Refusal> {
+        let in_body = |name, rel| {
+            registered.is_some_and(|one| one.schema().has(name))
+                || (record_type, rel) == (RecordType::Repair, Relation::Evidence)
+        };
+        let mut refs = Vec::new();
+        for (name, rel) in RELATIONS.into_iter().filter(|(name, rel)| !in_body(name, *rel)) {
+            let named = match said.remove(name) {
+                Some(Value::Array(list)) => list,
+                Some(Value::Null) | None => Vec::new(),
+                Some(one) => vec![one],
+            };
+            for one in named {
+                let label = one.as_str().ok_or_else(|| {
+                    let detail = format!("args.{name} is {one}, wants names of records");
+                    Refusal::new(Code::BadParameter, detail)
+                })?;
+                refs.push(Reference { rel, record: self.record(label) });
+            }
+        }
+        Ok(refs)
     }
 
     /// A name, or each of a list, as the id of its record.
@@ -376,8 +418,20 @@ fn parts((operation, body, _): (Operation, Option<Body>, Option<Body>)) -> (Oper
     (operation, body.filter(|_| !bodiless))
 }
 
-fn record_of(value: &Value) -> Option<RecordId> {
-    serde_json::from_value(value.clone()).ok()
+/// Whose act a record is said to be, where its body does not say it itself.
+fn acting_agency(
+    own: OrgId,
+    record_type: RecordType,
+    registered: Option<&RegisteredType>,
+    said: &mut Map<String, Value>,
+) -> Result<OrgId, Refusal> {
+    if record_type == RecordType::AccessRoot || registered.is_some_and(|one| one.schema().has("agency")) {
+        return Ok(own);
+    }
+    match said.remove("agency").as_ref().and_then(Value::as_str) {
+        Some(named) => cast::agency(named),
+        None => Ok(own),
+    }
 }
 
 /// One id where the type has one, a list where it has several.

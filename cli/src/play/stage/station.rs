@@ -114,15 +114,24 @@ impl Stage {
         let mut args = Args::of(said);
         args.text("type")?;
         let named = args.text("device")?;
-        let (post, which) = device_and_key(named.as_deref().unwrap_or(who));
-        if !cast::is_device(post) {
+        let by_device = cast::is_device(who);
+        let sender = match &named {
+            Some(named) if !by_device => self.device_named(who, named),
+            _ => who.to_owned(),
+        };
+        let (post, which) = device_and_key(&sender);
+        if !by_device && named.is_none() {
             let detail = format!("{who} has no readings of its own, wants a device or args.device");
             return Err(Refusal::new(Code::RoleNotAllowed, detail));
         }
-        self.install(named.as_deref().unwrap_or(who))?;
-        let Some(station) = self.stations.get(post).cloned() else {
+        self.install(&sender)?;
+        let Some(mut station) = self.stations.get(post).cloned() else {
             return Err(Refusal::new(Code::RecordNotFound, format!("device {post}")));
         };
+        if let Some(named) = &named {
+            let other = self.device_named(who, named);
+            station.record = self.stations.get(&other).map_or_else(|| self.record(named), |one| one.record);
+        }
         let key = station.secret(post, which);
         let chain_id = self.cast.chain.chain_id;
         let stream = stream_of(&station, &mut args)?;
@@ -141,7 +150,7 @@ impl Stage {
         let agency = cast::agency(cast::agency_of(post))?;
         let (operation, body) = build::batch(chain_id, &agency, (details, data), digest)?;
         let header = operation.header().cloned();
-        let author = if named.is_some() { cast::secret(who) } else { key };
+        let author = if by_device { key } else { cast::secret(who) };
         let duplicate = self.send_signed(&author, vec![(operation, body.clone())])?;
         if let Some(station) = self.stations.get_mut(post) {
             station.sent.insert(stream.id, (seq, digest));
@@ -183,8 +192,8 @@ impl Stage {
         args.text("type")?;
         args.text("legal_basis")?;
         let named = args.text("device")?;
-        let (post, _) = device_and_key(named.as_deref().unwrap_or(who));
-        let post = self.acts.get(post).and_then(|act| self.post_of(act.record)).unwrap_or(post).to_owned();
+        let (own, _) = device_and_key(who);
+        let post = named.map_or_else(|| own.to_owned(), |named| self.device_named(who, &named));
         let Some(station) = self.stations.get(&post).cloned() else {
             return Err(Refusal::new(Code::ReferenceNotFound, format!("device {post}: no such record")));
         };
@@ -222,9 +231,61 @@ impl Stage {
         Ok(duplicate)
     }
 
-    /// The post of the device that a record registered.
-    fn post_of(&self, record: RecordId) -> Option<&str> {
-        self.stations.iter().find(|(_, station)| station.record == record).map(|(post, _)| post.as_str())
+    /// The device that a step names: by its post, with or without the agency, or by the name of its registration.
+    fn device_named(&self, who: &str, named: &str) -> String {
+        let of_agency = format!("{}/{named}", cast::agency_of(who));
+        let registered = self.acts.get(named).map(|act| act.record);
+        let by_record = self.stations.iter().find(|(_, station)| Some(station.record) == registered);
+        match by_record {
+            Some((post, _)) => post.clone(),
+            None if self.cast.devices.contains(&of_agency) => of_agency,
+            None => named.to_owned(),
+        }
+    }
+
+    /// Gives a registration the number of the device that the story lets act, where the step names none.
+    pub(super) fn name_device(&self, who: &str, said: &mut Map<String, Value>) {
+        let agency = cast::agency_of(who);
+        let of_agency =
+            |post: &&String| cast::agency_of(post) == agency && !self.stations.contains_key(*post);
+        let mut acting = self.cast.devices.iter().filter(of_agency);
+        let number = match said.get("device").or(said.get("device_id")).and_then(Value::as_str) {
+            Some(named) => self.device_named(who, named),
+            None => match (acting.next(), acting.next()) {
+                (Some(only), None) => only.clone(),
+                _ => return,
+            },
+        };
+        said.remove("device_id");
+        said.insert("device".to_owned(), Value::from(number));
+    }
+
+    /// A gap that somebody claims to have found; the ledger alone writes them.
+    pub(super) fn send_gap(
+        &mut self,
+        who: &str,
+        label: &str,
+        said: &Map<String, Value>,
+    ) -> Result<bool, Refusal> {
+        let mut args = Args::of(said);
+        args.skip(&["type"]);
+        let device = args.text("device")?.unwrap_or_default();
+        let gap = GapDetails {
+            device: self.record(&device),
+            stream: args.text("stream")?.unwrap_or_else(|| "s1".to_owned()),
+            kind: args.choice("kind", GapKind::from_name)?.unwrap_or(GapKind::Sequence),
+            extent: Extent::Numbers {
+                from: args.number("from")?.unwrap_or(1),
+                to: args.number("to")?.unwrap_or(1),
+            },
+            batches: Vec::new(),
+        };
+        args.finish("a gap")?;
+        let agency = cast::agency(cast::agency_of(who))?;
+        let idempotency = Digest::tagged(b"city/play/gap/1", &[label.as_bytes()]);
+        let details = Details::Gap(Box::new(gap));
+        let header = build::device_header(self.cast.chain.chain_id, &agency, idempotency, details);
+        self.send(who, vec![(Operation::Submit(Box::new(header)), None)])
     }
 
     /// Keeps a record that no office drew up.

@@ -15,6 +15,9 @@ use crate::play::form::{Args, Step};
 
 /// What a step says where a scenario says nothing, and what it says of persons.
 const SAMPLE: &str = "sample";
+/// Arguments that say why.
+const REASONS: [&str; 7] =
+    ["reason", "reasons", "proof", "evidence", "condition", "end_condition", "order_no"];
 
 impl Stage {
     /// The operation of a step.
@@ -37,7 +40,11 @@ impl Stage {
                 let ((version, digest), reason) = (waiting(head), reason(args, head)?);
                 Operation::Reject { record, version, header_digest: Some(digest), reason }
             }
-            "withdraw" => Operation::Withdraw { record, version },
+            // A reason is a remark of the story here and below: the ledger keeps none.
+            "withdraw" => {
+                args.skip(&["reason"]);
+                Operation::Withdraw { record, version }
+            }
             "revoke" | "invalidate" => {
                 check_end(&step.op, head)?;
                 let fact = step.op == "invalidate";
@@ -52,7 +59,7 @@ impl Stage {
                 Operation::Suspend { record, version, until, reason }
             }
             "resume" => {
-                reason(args, head)?;
+                args.skip(&["reason"]);
                 Operation::Resume { record, version }
             }
             "dispute_decide" => {
@@ -60,7 +67,10 @@ impl Stage {
                 args.skip(&["outcome", "carries", "objection"]);
                 Operation::DisputeDecide { record, version, outcome, carries, reasons }
             }
-            "review_open" => Operation::ReviewOpen { record, version, file_no: words(args, "file_no")? },
+            "review_open" => {
+                let named = ["file_no", "order_no", "case_no"].into_iter().find(|name| args.names(name));
+                Operation::ReviewOpen { record, version, file_no: words(args, named.unwrap_or("file_no"))? }
+            }
             "review_decide" => Operation::ReviewDecide {
                 record,
                 version,
@@ -70,9 +80,12 @@ impl Stage {
             },
             "repair_decide" => self.repair_decision(step, args, version, head)?,
             "repair_undo" => Operation::RepairUndo { record, version, reason: reason(args, head)? },
-            "seal" => Operation::Seal { record, version },
+            "seal" => {
+                args.skip(&["reason"]);
+                Operation::Seal { record, version }
+            }
             "erase" => {
-                let ground = erase_ground(&args.text("ground")?.unwrap_or_default());
+                let ground = erase_ground(&words(args, "ground")?)?;
                 Operation::Erase { record, version, ground, note: String::new() }
             }
             "hold" => {
@@ -139,10 +152,15 @@ fn words(args: &mut Args, name: &str) -> Result<String, Refusal> {
     Ok(args.text(name)?.unwrap_or_else(|| if silent { SAMPLE.to_owned() } else { String::new() }))
 }
 
-/// Why a step is taken. Of records about persons reasons are codes: words come down to a sample.
+/// Why a step is taken: all that it says of that. Of records about persons reasons are codes: words come down to a sample.
 fn reason(args: &mut Args, head: Option<&RecordHead>) -> Result<String, Refusal> {
-    let name = if args.names("reasons") { "reasons" } else { "reason" };
-    let said = words(args, name)?;
+    let mut said = Vec::new();
+    for name in REASONS {
+        if args.names(name) {
+            said.push(words(args, name)?);
+        }
+    }
+    let said = if said.is_empty() { SAMPLE.to_owned() } else { said.join("; ") };
     Ok(if said.is_empty() || is_shared(head) { said } else { SAMPLE.to_owned() })
 }
 
@@ -175,12 +193,16 @@ fn annotation(args: &mut Args, head: Option<&RecordHead>) -> Result<String, Refu
     })
 }
 
-fn erase_ground(words: &str) -> EraseGround {
+fn erase_ground(words: &str) -> Result<EraseGround, Refusal> {
     let speaks = |word: &str| words.contains(word);
-    match () {
+    Ok(match () {
+        () if words.trim().is_empty() => {
+            let detail = "args.ground is empty, wants request, retention end, unlawful or court";
+            return Err(Refusal::new(Code::ReasonRequired, detail));
+        }
         () if speaks("retention") => EraseGround::RetentionEnd,
         () if speaks("unlawful") => EraseGround::Unlawful,
         () if speaks("court") => EraseGround::Court,
         () => EraseGround::Request,
-    }
+    })
 }

@@ -408,3 +408,13 @@ fn a_narrower_code_is_what_the_table_of_transitions_means_and_success_is_not() {
     ]);
     assert_eq!(differences(&text).len(), 2);
 }
+
+#[test]
+fn the_council_rules_and_chains_of_records_hold() {
+    assert_eq!(differences(include_str!("tests/chains.json")), Vec::<String>::new());
+}
+
+#[test]
+fn offices_and_devices_act_as_the_domain_says() {
+    assert_eq!(differences(include_str!("tests/offices.json")), Vec::<String>::new());
+}
