@@ -108,10 +108,12 @@ pub trait Node: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Page<HistoryEntry>, Refusal>;
 
-    /// Records by filter, in order of first acceptance; at most [`PAGE_MAX`].
+    /// Records by filter, in order of first acceptance; at most [`PAGE_MAX`]. By a number only those are found whose body the
+    /// reader may see; those whose body stood in a block that this node does not keep cannot be compared and are listed too,
+    /// with `body_elsewhere`.
     ///
     /// # Errors
-    /// `BAD_PARAMETER` for a cursor or filter that is none.
+    /// `BAD_PARAMETER` for a cursor or filter that is none; `NOT_READY` by a number, while bodies are not served.
     fn records(
         &self,
         filter: &RecordFilter,
@@ -277,8 +279,15 @@ pub struct RecordFilter {
     pub agency: Option<String>,
     /// Type name, e.g. `credit.licence`.
     pub record_type: Option<String>,
-    /// Status name, e.g. `effective`.
+    /// Status name, e.g. `effective`: as readers see it, with dates that have passed.
     pub status: Option<String>,
+    /// First day of the acts wanted, in local time: the day of the decision, else the first one in effect, else that of the
+    /// block of the version shown. What the genesis laid down without either has no day.
+    pub from: Option<Date>,
+    /// Their last day.
+    pub to: Option<Date>,
+    /// The agency's own number, as the body of the version shown has it; goes with agency and type.
+    pub number: Option<String>,
 }
 
 /// Which moment of a record's life.

@@ -6,6 +6,7 @@ mod cursor;
 mod deadlines;
 mod evidence;
 mod feed;
+mod listing;
 mod proofs;
 mod records;
 mod state;

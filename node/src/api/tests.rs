@@ -111,7 +111,9 @@ impl Node for Constants {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<RecordView>, Refusal> {
-        let asked = format!("{:?} {cursor:?} {limit}", filter.record_type);
+        let RecordFilter { record_type, from, to, number, .. } = filter;
+        let days = [from, to].map(|day| day.map_or_else(String::new, |day| day.to_string())).join("..");
+        let asked = format!("{record_type:?} {cursor:?} {limit} {days} {number:?}");
         Ok(Page { items: Vec::new(), next_cursor: Some(asked), height: self.height() })
     }
 
@@ -455,6 +457,8 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
         ("/v1/evidence?limit=501".into(), 400, "BAD_PARAMETER"),
         ("/v1/records?limit=1000000000".into(), 400, "BAD_PARAMETER"),
         ("/v1/records?sort=name".into(), 400, "BAD_PARAMETER"),
+        ("/v1/records?from=2026-02-30".into(), 400, "BAD_DATE"),
+        ("/v1/records?to=today".into(), 400, "BAD_DATE"),
         ("/v1/deadlines?limit=501".into(), 400, "BAD_PARAMETER"),
         ("/v1/deadlines?overdue=maybe".into(), 400, "BAD_PARAMETER"),
         ("/v1/deadlines?agency=uscc:11320100MAXP23YC3X".into(), 400, "USCC_CHECK_CHAR"),
