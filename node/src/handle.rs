@@ -16,6 +16,7 @@ use chain_core::api::{
 use chain_core::code::Refusal;
 use chain_core::crypto::Digest;
 use chain_core::date::Date;
+use chain_core::execute::Outcome;
 use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::org::OrgId;
 use chain_core::state::EntryName;
@@ -47,12 +48,13 @@ pub trait Node: Send + Sync + 'static {
     /// code of the check that failed. `NOT_READY` while the node stops.
     fn submit(&self, submission: Submission) -> Result<TxId, Refusal>;
 
-    /// Everything that [`Node::submit`] checks and, where the ledger allows to say it beforehand, what
-    /// execution would refuse now; queues nothing.
+    /// What would become of a submission if it alone stood in the next block, now: checked as [`Node::submit`] checks it,
+    /// then executed on the newest state, and thrown away. Queues nothing, keeps nothing.
     ///
     /// # Errors
-    /// The code of the first check that failed.
-    fn check(&self, submission: &Submission) -> Result<TxId, Refusal>;
+    /// What [`Node::submit`] refuses of a submission as a whole; `QUEUE_FULL` while as many dry runs are under way as this
+    /// node makes at once: come back after [`Node::retry_after`]. What is wrong with an operation is in the answer.
+    fn check(&self, submission: &Submission) -> Result<Trial, Refusal>;
 
     /// How long a client should wait after `QUEUE_FULL`.
     fn retry_after(&self) -> Duration;
@@ -106,10 +108,12 @@ pub trait Node: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Page<HistoryEntry>, Refusal>;
 
-    /// Records by filter, in order of first acceptance; at most [`PAGE_MAX`].
+    /// Records by filter, in order of first acceptance; at most [`PAGE_MAX`]. By a number only those are found whose body the
+    /// reader may see; those whose body stood in a block that this node does not keep cannot be compared and are listed too,
+    /// with `body_elsewhere`.
     ///
     /// # Errors
-    /// `BAD_PARAMETER` for a cursor or filter that is none.
+    /// `BAD_PARAMETER` for a cursor or filter that is none; `NOT_READY` by a number, while bodies are not served.
     fn records(
         &self,
         filter: &RecordFilter,
@@ -254,6 +258,19 @@ pub trait Node: Send + Sync + 'static {
     fn metrics(&self) -> Vec<Metric>;
 }
 
+/// What a submission would come to.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Trial {
+    /// The transaction.
+    pub tx: TxId,
+    /// Whether every operation would be accepted.
+    pub passed: bool,
+    /// The block after which this would hold.
+    pub height: Height,
+    /// One for each operation, in their order. `leaf_index` is where the leaf would stand if nothing came before it.
+    pub outcomes: Vec<Outcome>,
+}
+
 /// Which records to list; every field narrows.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -262,8 +279,15 @@ pub struct RecordFilter {
     pub agency: Option<String>,
     /// Type name, e.g. `credit.licence`.
     pub record_type: Option<String>,
-    /// Status name, e.g. `effective`.
+    /// Status name, e.g. `effective`: as readers see it, with dates that have passed.
     pub status: Option<String>,
+    /// First day of the acts wanted, in local time: the day of the decision, else the first one in effect, else that of the
+    /// block of the version shown. What the genesis laid down without either has no day.
+    pub from: Option<Date>,
+    /// Their last day.
+    pub to: Option<Date>,
+    /// The agency's own number, as the body of the version shown has it; goes with agency and type.
+    pub number: Option<String>,
 }
 
 /// Which moment of a record's life.

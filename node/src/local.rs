@@ -6,12 +6,14 @@ mod cursor;
 mod deadlines;
 mod evidence;
 mod feed;
+mod listing;
 mod proofs;
 mod records;
 mod state;
 mod status;
 mod submit;
 mod timeline;
+mod trial;
 mod validators;
 
 use std::sync::{Arc, Mutex};
@@ -38,11 +40,12 @@ use futures::future::BoxFuture;
 
 use crate::backup::verified::Watched;
 use crate::driver::core::Core;
-use crate::handle::{AskedMoment, FeedPage, FeedQuery, Metric, Node, ReceiptForm, RecordFilter};
+use crate::handle::{AskedMoment, FeedPage, FeedQuery, Metric, Node, ReceiptForm, RecordFilter, Trial};
 use crate::storage::StorageError;
 use crate::storage::ledger::Snapshot;
 use proofs::Trees;
 use submit::Members;
+use trial::Trials;
 
 /// How long a client of a full queue should wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -57,6 +60,7 @@ pub(crate) struct Local {
     network: String,
     reader: Reader,
     members: Mutex<Members>,
+    trials: Trials,
     trees: Trees,
     /// The folder for backups, if the configuration names one.
     backups: Option<Arc<Watched>>,
@@ -71,6 +75,7 @@ impl Local {
             network,
             reader,
             members: Mutex::default(),
+            trials: Trials::default(),
             trees: Trees::default(),
             backups: None,
         }
@@ -91,8 +96,8 @@ impl Node for Local {
         self.queue(submission)
     }
 
-    fn check(&self, submission: &Submission) -> Result<TxId, Refusal> {
-        self.judge(submission).map(|judged| judged.id)
+    fn check(&self, submission: &Submission) -> Result<Trial, Refusal> {
+        self.trial(submission)
     }
 
     fn retry_after(&self) -> Duration {

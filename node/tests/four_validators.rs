@@ -53,7 +53,7 @@ fn a_record_filed_at_each_validator_is_final_everywhere_and_has_a_receipt() {
         let mine = RecordFilter {
             agency: Some(AGENCIES[ix].into()),
             record_type: Some("credit.licence".into()),
-            status: None,
+            ..RecordFilter::default()
         };
         assert_eq!(node.records(&mine, None, 10).unwrap().items.len(), 1);
         city.until("a receipt", |_| node.receipt(*record, None, ReceiptForm::Bundle).is_ok());

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use chain_core::code::Refusal;
-use chain_core::record::alert::AlertBody;
+use chain_core::code::{Code, Refusal};
+use chain_core::record::alert::{AlertBody, AlertKind, AlertStatus};
+use chain_core::record::{Details, Header};
 use serde_json::{Map, Value, json};
 
 use super::{Published, number};
@@ -14,16 +15,32 @@ const CONTEXT: &str = "https://uri.etsi.org/ngsi-ld/v1/ngsi-ld-core-context.json
 pub(crate) const TYPES: [&str; 4] =
     ["egov.service_request", "security.alert", "kpi.value", "energy.charging_site"];
 
-/// The entities of records; those of other types have none.
+/// What records come to.
+#[derive(Debug, Default)]
+pub(crate) struct Entities {
+    /// An entity each.
+    pub(crate) entities: Vec<Value>,
+    /// How many records are published and have none: alerts that nobody is to act on.
+    pub(crate) withheld: usize,
+}
+
+/// The entities of records; those of other types have none. The data model of alerts cannot say of one that it is a test, an
+/// exercise or a cancellation: those are withheld, for whoever reads an `Alert` takes it for an actual one.
 ///
 /// # Errors
 /// `SCHEMA_INVALID` for a body that is not of its type.
-pub(crate) fn entities(records: &[Published]) -> Result<Vec<Value>, Refusal> {
-    let mut entities = Vec::new();
+pub(crate) fn entities(records: &[Published]) -> Result<Entities, Refusal> {
+    let mut found = Entities::default();
     for record in records {
         let (kind, members) = match record.header.record_type.name() {
             "egov.service_request" => ("service_requests", request(record)),
-            "security.alert" => ("Alert", alert(record)?),
+            "security.alert" => match alert(record)? {
+                Some(members) => ("Alert", members),
+                None => {
+                    found.withheld += 1;
+                    continue;
+                }
+            },
             "kpi.value" => ("KeyPerformanceIndicator", indicator(record)),
             "energy.charging_site" => ("EVChargingStation", charging_site(record)),
             _ => continue,
@@ -33,9 +50,9 @@ pub(crate) fn entities(records: &[Published]) -> Result<Vec<Value>, Refusal> {
         entity.insert("type".to_owned(), json!(kind));
         entity.extend(members.into_iter().filter(|(_, value)| !value.is_null()));
         entity.insert("@context".to_owned(), json!([CONTEXT]));
-        entities.push(Value::Object(entity));
+        found.entities.push(Value::Object(entity));
     }
-    Ok(entities)
+    Ok(found)
 }
 
 type Members = Vec<(String, Value)>;
@@ -75,13 +92,23 @@ fn request(record: &Published) -> Members {
     ]
 }
 
-/// Category and severity in the words of the data model, which are fewer than CAP's.
-fn alert(record: &Published) -> Result<Members, Refusal> {
+/// Whether an alert is to be acted on by everybody. The header decides, whose digest was checked; the body must say the same.
+fn is_meant(header: &Header, body: &AlertBody) -> bool {
+    let Details::Alert(details) = &header.details else { return false };
+    [(details.status, details.kind), (body.status, body.msg_type)]
+        .iter()
+        .all(|(status, kind)| *status == AlertStatus::Actual && *kind != AlertKind::Cancel)
+}
+
+/// Category and severity in the words of the data model, which are fewer than CAP's; nothing for what is not meant.
+fn alert(record: &Published) -> Result<Option<Members>, Refusal> {
     let body: AlertBody = record.body_of()?;
-    let source = member("alertSource", format!("urn:{}", body.sender));
+    if !is_meant(&record.header, &body) {
+        return Ok(None);
+    }
     let Some(info) = body.info.first() else {
-        // A cancellation without a block of its own.
-        return Ok(vec![source, member("category", "security"), member("dateIssued", body.sent)]);
+        let detail = format!("the body of record {}: an alert without info", record.header.record);
+        return Err(Refusal::new(Code::SchemaInvalid, detail));
     };
     let category = match info.category.name() {
         "met" => "weather",
@@ -102,16 +129,16 @@ fn alert(record: &Published) -> Result<Members, Refusal> {
         let at = |[longitude, latitude]: &[i64; 2]| json!([number(*longitude, 7), number(*latitude, 7)]);
         json!({ "type": "Polygon", "coordinates": [area.polygon.iter().map(at).collect::<Vec<_>>()] })
     });
-    Ok(vec![
+    Ok(Some(vec![
         member("category", category),
         member("severity", severity),
         member("dateIssued", body.sent),
         member("validFrom", info.effective.clone().map_or(Value::Null, Value::from)),
         member("validTo", info.expires.clone()),
         member("description", info.description.clone()),
-        source,
+        member("alertSource", format!("urn:{}", body.sender)),
         member("location", ring.unwrap_or(Value::Null)),
-    ])
+    ]))
 }
 
 fn indicator(record: &Published) -> Members {
@@ -151,5 +178,86 @@ fn socket(standard: &str) -> &'static str {
         "chademo" => "CHAdeMO",
         "type2" => "Type2",
         _ => "Other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chain_core::build::{Filing, file};
+    use chain_core::crypto::Digest;
+    use chain_core::id::ChainId;
+    use chain_core::record::{BasisRef, Class, RecordType, SubjectKind};
+
+    use super::*;
+
+    /// An alert of a status and kind, as a node shows it.
+    fn shown(status: &str, kind: &str) -> Published {
+        let agency = "uscc:11320100MAXEYHTT33".parse().unwrap();
+        let mut body = json!({
+            "identifier": format!("EX-{status}-{kind}"), "sender": agency, "sent": "2026-05-06T08:00:00+08:00",
+            "status": status, "msg_type": kind,
+            "info": [{
+                "lang": "zh-Hans", "category": "met", "event": "暴雨", "urgency": "expected", "severity": "severe",
+                "certainty": "likely", "level": "II", "expires": "2026-05-07T08:00:00+08:00", "headline": "注意防范",
+                "description": "暴雨", "instruction": "请留在室内",
+            }],
+            "areas": [{ "desc": "示例区" }],
+            "origin": { "system": "duty", "method": "manual" },
+        });
+        if kind != "alert" {
+            body["references"] = json!([Digest::tagged(b"earlier", &[])]);
+        }
+        let filing = Filing {
+            chain_id: ChainId::new(Digest::ZERO),
+            agency,
+            dedupe_key: b"key",
+            idempotency_key: "alert",
+            record_type: RecordType::Alert,
+            version: 1,
+            class: Class::P0,
+            subject_kind: SubjectKind::None,
+            legal_basis: Some(BasisRef { id: "law".to_owned(), version: 1 }),
+            salt: Digest::tagged(b"salt", &[]),
+            officers: Vec::new(),
+            refs: Vec::new(),
+            publication: [None; 3],
+            dispose_on: None,
+        };
+        let header = file(&filing, &body.to_string()).unwrap().header;
+        Published { header, body }
+    }
+
+    #[test]
+    fn only_alerts_that_are_meant_become_entities_and_the_rest_is_counted() {
+        let meant = [shown("actual", "alert"), shown("actual", "update")];
+        let found = entities(&meant).unwrap();
+        assert_eq!((found.entities.len(), found.withheld), (2, 0));
+        assert_eq!(found.entities[0]["category"], "weather");
+        let mut all: Vec<Published> = meant.into();
+        for (status, kind) in [
+            ("test", "alert"),
+            ("exercise", "alert"),
+            ("system", "alert"),
+            ("exercise", "update"),
+            ("actual", "cancel"),
+            ("test", "cancel"),
+        ] {
+            let one = shown(status, kind);
+            let found = entities(std::slice::from_ref(&one)).unwrap();
+            assert_eq!((found.entities.len(), found.withheld), (0, 1), "{status} {kind}");
+            all.push(one);
+        }
+        let found = entities(&all).unwrap();
+        assert_eq!((found.entities.len(), found.withheld), (2, 6));
+    }
+
+    #[test]
+    fn a_body_that_calls_a_test_actual_is_not_believed() {
+        let (test, actual) = (shown("test", "alert"), shown("actual", "alert"));
+        for (header, body) in [(&test, &actual), (&actual, &test)] {
+            let mixed = Published { header: header.header.clone(), body: body.body.clone() };
+            let found = entities(&[mixed]).unwrap();
+            assert_eq!((found.entities.len(), found.withheld), (0, 1));
+        }
     }
 }

@@ -29,6 +29,14 @@ pub(super) fn page_size(limit: Option<usize>) -> Result<usize, ApiError> {
     }
 }
 
+/// A day as a parameter.
+fn day(name: &str, text: &str) -> Result<Date, ApiError> {
+    text.parse::<Date>().map_err(|error| {
+        let detail = format!("{name}: {}: {error}; wants YYYY-MM-DD", shown(text));
+        ApiError::new(Code::BadDate, detail)
+    })
+}
+
 /// No parameters.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,12 +54,6 @@ pub(super) struct MomentParams {
 impl MomentParams {
     fn moment(&self) -> Result<Option<AskedMoment>, ApiError> {
         let refuse = |detail: &str| Err(ApiError::new(Code::BadParameter, detail));
-        let day = |name: &str, text: &str| {
-            text.parse::<Date>().map_err(|error| {
-                let detail = format!("{name}: {}: {error}; wants YYYY-MM-DD", shown(text));
-                ApiError::new(Code::BadDate, detail)
-            })
-        };
         match (self.at, &self.as_of, &self.known_at) {
             (None, None, None) => Ok(None),
             (Some(0), None, None) => refuse("at is 0, wants the height of a block: 1 or more"),
@@ -85,8 +87,20 @@ pub(super) struct ListParams {
     #[serde(rename = "type")]
     record_type: Option<String>,
     status: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    number: Option<String>,
     cursor: Option<String>,
     limit: Option<usize>,
+}
+
+impl ListParams {
+    fn filter(self) -> Result<RecordFilter, ApiError> {
+        let parsed = |name, text: &Option<String>| text.as_deref().map(|text| day(name, text)).transpose();
+        let (from, to) = (parsed("from", &self.from)?, parsed("to", &self.to)?);
+        let Self { agency, record_type, status, number, .. } = self;
+        Ok(RecordFilter { agency, record_type, status, from, to, number })
+    }
 }
 
 /// Which receipt.
@@ -172,9 +186,8 @@ pub(super) async fn list(
     Params(params): Params<ListParams>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let filter =
-        RecordFilter { agency: params.agency, record_type: params.record_type, status: params.status };
-    records(&api, filter, params.cursor, params.limit, &headers).await
+    let (cursor, limit) = (params.cursor.clone(), params.limit);
+    records(&api, params.filter()?, cursor, limit, &headers).await
 }
 
 /// `GET /v1/agencies`.

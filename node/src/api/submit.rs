@@ -11,7 +11,7 @@ use axum::response::Response;
 use chain_core::api::{Stage, TransactionStatus};
 use chain_core::code::Code;
 use chain_core::id::TxId;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::answer::{Freshness, json};
 use super::problem::ApiError;
@@ -54,9 +54,7 @@ pub(super) async fn submit(
     body: Body,
 ) -> Result<Response, ApiError> {
     let submission = submission(&headers, body, &api.limits).await?;
-    let tx = api.read(move |node| node.submit(submission)).await.map_err(|error| {
-        if error.code() == Code::QueueFull { error.retry_after(api.node.retry_after()) } else { error }
-    })?;
+    let tx = api.read(move |node| node.submit(submission)).await.map_err(|error| api.later(error))?;
     let status = api.status_after(tx, wait.goal()).await?;
     let mut response = json(&status, Freshness::Now, &headers)?;
     if status.stage < Stage::Final {
@@ -79,13 +77,6 @@ pub(super) async fn transaction(
     json(&api.status_after(tx, wait.goal()).await?, Freshness::Now, &headers)
 }
 
-/// Answer to a dry run that found nothing wrong.
-#[derive(Debug, Serialize)]
-struct Passed {
-    tx: TxId,
-    passed: bool,
-}
-
 /// `POST /v1/records:dry-run`.
 pub(super) async fn dry_run(
     State(api): State<Arc<Api>>,
@@ -93,11 +84,16 @@ pub(super) async fn dry_run(
     body: Body,
 ) -> Result<Response, ApiError> {
     let submission = submission(&headers, body, &api.limits).await?;
-    let tx = api.read(move |node| node.check(&submission)).await?;
-    json(&Passed { tx, passed: true }, Freshness::Now, &headers)
+    let trial = api.read(move |node| node.check(&submission)).await.map_err(|error| api.later(error))?;
+    json(&trial, Freshness::Now, &headers)
 }
 
 impl Api {
+    /// Says when to come back, where the node is full.
+    fn later(&self, error: ApiError) -> ApiError {
+        if error.code() == Code::QueueFull { error.retry_after(self.node.retry_after()) } else { error }
+    }
+
     /// Where a transaction stands once it reached a stage or patience ended.
     async fn status_after(
         self: &Arc<Self>,

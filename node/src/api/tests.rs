@@ -15,6 +15,7 @@ use chain_core::code::{Code, Refusal};
 use chain_core::codec;
 use chain_core::crypto::{Digest, SecretKey};
 use chain_core::date::Date;
+use chain_core::execute::{Outcome, Verdict};
 use chain_core::id::{ChainId, Epoch, Height, RecordId, TxId, View};
 use chain_core::layout::Layout as _;
 use chain_core::leaf::{Leaf, SealLeaf};
@@ -29,7 +30,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{ApiConfig, ApiServer, Limits, TlsFiles, start};
-use crate::handle::{AskedMoment, FeedPage, FeedQuery, Metric, Node, ReceiptForm, RecordFilter};
+use crate::handle::{AskedMoment, FeedPage, FeedQuery, Metric, Node, ReceiptForm, RecordFilter, Trial};
 
 #[derive(Default)]
 struct Constants {
@@ -50,12 +51,17 @@ impl Node for Constants {
         Ok(submission.signed.transaction.id())
     }
 
-    fn check(&self, submission: &Submission) -> Result<TxId, Refusal> {
-        if submission.signed.verify_signature() {
-            Ok(submission.signed.transaction.id())
-        } else {
-            refuse(Code::BadSignature, "by the author")
+    fn check(&self, submission: &Submission) -> Result<Trial, Refusal> {
+        if self.full.load(Ordering::Relaxed) {
+            return refuse(Code::QueueFull, "2 dry runs are under way");
         }
+        if !submission.signed.verify_signature() {
+            return refuse(Code::BadSignature, "by the author");
+        }
+        let tx = submission.signed.transaction.id();
+        let verdict = Verdict::Refused(Refusal::new(Code::DuplicateNaturalKey, "record 9be0 has it"));
+        let outcomes = vec![Outcome { tx, operation: 0, verdict }];
+        Ok(Trial { tx, passed: false, height: Height::new(42), outcomes })
     }
 
     fn access(&self, asked: &SignedQuery) -> Result<Answer, Refusal> {
@@ -105,7 +111,9 @@ impl Node for Constants {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<RecordView>, Refusal> {
-        let asked = format!("{:?} {cursor:?} {limit}", filter.record_type);
+        let RecordFilter { record_type, from, to, number, .. } = filter;
+        let days = [from, to].map(|day| day.map_or_else(String::new, |day| day.to_string())).join("..");
+        let asked = format!("{record_type:?} {cursor:?} {limit} {days} {number:?}");
         Ok(Page { items: Vec::new(), next_cursor: Some(asked), height: self.height() })
     }
 
@@ -384,7 +392,12 @@ async fn submissions_arrive_in_both_encodings_and_answers_carry_the_height() {
     assert_eq!(reply.status, 202);
     assert!(since.elapsed() >= Duration::from_millis(300));
     let reply = post(&server, "/v1/records:dry-run", "application/json", &json).await;
-    assert_eq!((reply.status, reply.text()), (200, format!(r#"{{"tx":"{tx}","passed":true}}"#).as_str()));
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let trial: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    let refused = serde_json::json!({ "code": "DUPLICATE_NATURAL_KEY", "detail": "record 9be0 has it" });
+    let outcome = serde_json::json!({ "tx": tx, "operation": 0, "verdict": { "Refused": refused } });
+    let wanted = serde_json::json!({ "tx": tx, "passed": false, "height": 42, "outcomes": [outcome] });
+    assert_eq!(trial, wanted);
     let text = String::from_utf8(json).unwrap().replace("\"valid_until_ms\":77", "\"valid_until_ms\":78");
     assert_eq!(
         post(&server, "/v1/records:dry-run", "application/json", text.as_bytes()).await.name(),
@@ -392,9 +405,11 @@ async fn submissions_arrive_in_both_encodings_and_answers_carry_the_height() {
     );
 
     node.full.store(true, Ordering::Relaxed);
-    let reply = post(&server, "/v1/records", "application/json", text.as_bytes()).await;
-    assert_eq!((reply.status, reply.name().as_str()), (429, "QUEUE_FULL"));
-    assert_eq!(reply.header("retry-after"), Some("3"));
+    for path in ["/v1/records", "/v1/records:dry-run"] {
+        let reply = post(&server, path, "application/json", text.as_bytes()).await;
+        assert_eq!((reply.status, reply.name().as_str()), (429, "QUEUE_FULL"), "{path}");
+        assert_eq!(reply.header("retry-after"), Some("3"), "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -442,6 +457,8 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
         ("/v1/evidence?limit=501".into(), 400, "BAD_PARAMETER"),
         ("/v1/records?limit=1000000000".into(), 400, "BAD_PARAMETER"),
         ("/v1/records?sort=name".into(), 400, "BAD_PARAMETER"),
+        ("/v1/records?from=2026-02-30".into(), 400, "BAD_DATE"),
+        ("/v1/records?to=today".into(), 400, "BAD_DATE"),
         ("/v1/deadlines?limit=501".into(), 400, "BAD_PARAMETER"),
         ("/v1/deadlines?overdue=maybe".into(), 400, "BAD_PARAMETER"),
         ("/v1/deadlines?agency=uscc:11320100MAXP23YC3X".into(), 400, "USCC_CHECK_CHAR"),

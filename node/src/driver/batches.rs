@@ -259,6 +259,20 @@ pub fn check_submission(submission: &Submission) -> Result<(), Refusal> {
     chain_core::rules::check_bodies(submission)
 }
 
+/// Whether a submission has operations, not too many, and one place for a body with each.
+///
+/// # Errors
+/// `NO_OPERATIONS`, `TOO_MANY_OPERATIONS`, `BODY_MISSING`.
+pub fn check_counts(submission: &Submission) -> Result<(), Refusal> {
+    check_operations(submission)?;
+    let (bodies, operations) = (submission.bodies.len(), submission.signed.transaction.operations.len());
+    if bodies != operations {
+        let detail = format!("{bodies} bodies for {operations} operations; null stands for none");
+        return Err(Refusal::new(Code::BodyMissing, detail));
+    }
+    Ok(())
+}
+
 fn check_operations(submission: &Submission) -> Result<(), Refusal> {
     let operations = submission.signed.transaction.operations.len();
     if operations == 0 {

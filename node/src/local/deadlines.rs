@@ -105,7 +105,7 @@ impl Local {
     }
 
     /// The local day of the newest block.
-    fn today(&self, snapshot: &Snapshot<'_>) -> Result<Date, Refusal> {
+    pub(super) fn today(&self, snapshot: &Snapshot<'_>) -> Result<Date, Refusal> {
         let time_ms = snapshot.tip().map_err(refuse)?.map_or(0, |tip| tip.time_ms);
         Ok(Moment::new(&self.core.chain, snapshot.height(), time_ms).today)
     }

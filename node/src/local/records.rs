@@ -5,19 +5,16 @@ use chain_core::code::{Code, Refusal};
 use chain_core::date::Date;
 use chain_core::execute::LedgerRead as _;
 use chain_core::id::RecordId;
+use chain_core::lane::BatchRef;
 use chain_core::layout::Layout as _;
 use chain_core::leaf::Leaf;
 use chain_core::read::{Moment, Reader, history_entry, is_body_disclosed, record_view};
-use chain_core::state::{RecordHead, Status, key};
+use chain_core::state::{RecordHead, key};
 use chain_core::transaction::{Batch, Body};
 
 use super::{Local, corrupt, cursor_from, read, refuse};
-use crate::handle::{PAGE_MAX, RecordFilter};
-use crate::storage::keys::List;
+use crate::handle::PAGE_MAX;
 use crate::storage::ledger::Snapshot;
-
-/// Records looked at for one page of a list that filters: the page may then be short, and goes on.
-const SCAN_MAX: usize = 5_000;
 
 /// No record has this id.
 pub(super) fn not_found(record: &RecordId) -> Refusal {
@@ -53,7 +50,7 @@ impl Local {
     }
 
     /// The header is public in the record log; the body only where the record is disclosed.
-    fn view(
+    pub(super) fn view(
         &self,
         snapshot: &Snapshot<'_>,
         record: &RecordId,
@@ -75,7 +72,7 @@ impl Local {
     }
 
     /// Whether a body that is shared stood in a block that this node does not keep.
-    fn is_body_elsewhere(&self, snapshot: &Snapshot<'_>, leaf: &Leaf) -> Result<bool, Refusal> {
+    pub(super) fn is_body_elsewhere(&self, snapshot: &Snapshot<'_>, leaf: &Leaf) -> Result<bool, Refusal> {
         let Leaf::Signed(leaf) = leaf else { return Ok(false) };
         let place = match leaf.operation.shared_body_commit() {
             Some(_) => snapshot.place(&leaf.tx).map_err(refuse)?,
@@ -150,6 +147,17 @@ impl Local {
 
     /// The body that a leaf's header commits to, if it is shared and still held.
     pub(super) fn body_of(&self, snapshot: &Snapshot<'_>, leaf: &Leaf) -> Result<Option<Body>, Refusal> {
+        self.body_beside(snapshot, leaf, &mut None)
+    }
+
+    /// As [`Self::body_of`], for one after the other: records that were filed together have their bodies in one batch, and
+    /// the last one that was read stays in `last`.
+    pub(super) fn body_beside(
+        &self,
+        snapshot: &Snapshot<'_>,
+        leaf: &Leaf,
+        last: &mut Option<(BatchRef, Batch)>,
+    ) -> Result<Option<Body>, Refusal> {
         let Leaf::Signed(leaf) = leaf else { return Ok(None) };
         if leaf.operation.shared_body_commit().is_none() {
             return Ok(None);
@@ -160,10 +168,13 @@ impl Local {
         }
         let names = snapshot.ordered(place.height).map_err(refuse)?;
         let Some(name) = names.get(place.batch as usize) else { return Ok(None) };
-        let batch = self.stored(name)?;
-        let submission = batch.submissions.into_iter().nth(place.position as usize);
-        let body = submission.and_then(|one| one.bodies.into_iter().nth(usize::from(leaf.operation_index)));
-        Ok(body.flatten())
+        let batch = match last {
+            Some((read, batch)) if read == name => batch,
+            _ => &mut last.insert((*name, self.stored(name)?)).1,
+        };
+        let submission = batch.submissions.get(place.position as usize);
+        let body = submission.and_then(|one| one.bodies.get(usize::from(leaf.operation_index)));
+        Ok(body.cloned().flatten())
     }
 
     /// A page of a record's life.
@@ -187,55 +198,4 @@ impl Local {
         }
         Ok(Page { items, next_cursor: next.map(|at| at.to_string()), height: snapshot.height() })
     }
-
-    /// A page of records.
-    pub(super) fn list(
-        &self,
-        filter: &RecordFilter,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<Page<RecordView>, Refusal> {
-        let snapshot = self.snapshot()?;
-        let status = filter.status.as_deref().map(|name| {
-            Status::from_name(name)
-                .ok_or_else(|| Refusal::new(Code::BadParameter, format!("no status is called {name:?}")))
-        });
-        let status = status.transpose()?;
-        let limit = limit.clamp(1, PAGE_MAX);
-        let list = match (&filter.agency, &filter.record_type) {
-            (Some(agency), _) => List::Agency(agency),
-            (None, Some(name)) => List::Type(name),
-            (None, None) => List::All,
-        };
-        let mut from = cursor_from(cursor)?.unwrap_or(0);
-        let mut items = Vec::new();
-        let mut scanned = 0;
-        loop {
-            let found = snapshot.list(list, from, limit + 1).map_err(refuse)?;
-            let more = found.len() > limit;
-            for (leaf, record) in found.into_iter().take(limit) {
-                if items.len() == limit {
-                    return Ok(page(items, Some(leaf), &snapshot));
-                }
-                from = leaf + 1;
-                scanned += 1;
-                let head = self.head(&snapshot, &record)?.ok_or_else(|| not_found(&record))?;
-                let fits = filter.record_type.as_deref().is_none_or(|name| head.record_type.name() == name)
-                    && status.is_none_or(|status| head.current.status == status);
-                if fits {
-                    items.push(self.view(&snapshot, &record, &head)?);
-                }
-            }
-            if !more {
-                return Ok(page(items, None, &snapshot));
-            }
-            if scanned >= SCAN_MAX || items.len() == limit {
-                return Ok(page(items, Some(from), &snapshot));
-            }
-        }
-    }
-}
-
-fn page(items: Vec<RecordView>, next: Option<u64>, snapshot: &Snapshot<'_>) -> Page<RecordView> {
-    Page { items, next_cursor: next.map(|at| at.to_string()), height: snapshot.height() }
 }

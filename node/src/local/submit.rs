@@ -14,14 +14,14 @@ use chain_core::id::TxId;
 use chain_core::layout::Layout as _;
 use chain_core::lifecycle::roles_to_file;
 use chain_core::record::registered::RegisteredType;
-use chain_core::record::{RecordType, TypeKey};
+use chain_core::record::{Header, RecordType, TypeKey};
 use chain_core::state::{DeviceEntry, DeviceKeyEntry, MemberEntry, SchemaEntry, key};
 use chain_core::transaction::{
     Body, SignedTransaction, Submission, TRANSACTION_BYTES_MAX, TRANSACTION_VERSION, VALIDITY_MS_MAX,
 };
 
 use super::{Local, corrupt, read, refuse, roles_named, short};
-use crate::driver::batches::{check_submission, payload_bytes};
+use crate::driver::batches::{check_counts, check_submission, payload_bytes};
 use crate::driver::core::{Core, Input, running};
 use crate::driver::intake::Queued;
 use crate::storage::ledger::Place;
@@ -40,6 +40,18 @@ struct Kept {
     body: Body,
 }
 
+/// What keeps operations from being taken in, by their positions; one refusal of each.
+pub(super) type Flaws = BTreeMap<u16, Refusal>;
+
+/// A submission whose bodies are told apart, and what is wrong with its operations.
+#[derive(Debug)]
+pub(super) struct Sorted {
+    /// What travels: bodies for the vault are taken out.
+    pub(super) travelling: Submission,
+    vault: Vec<Kept>,
+    pub(super) flaws: Flaws,
+}
+
 /// A submission that may be queued.
 #[derive(Debug)]
 pub(super) struct Judged {
@@ -54,6 +66,19 @@ pub(super) struct Judged {
 impl Local {
     /// All checks of a submission.
     pub(super) fn judge(&self, submission: &Submission) -> Result<Judged, Refusal> {
+        let agency = self.check_whole(submission)?;
+        let sorted = self.sort(submission)?;
+        if let Some((at, refusal)) = sorted.flaws.into_iter().next() {
+            return Err(named(at, &refusal));
+        }
+        check_submission(&sorted.travelling)?;
+        let bytes = payload_bytes(&sorted.travelling)?;
+        let id = submission.signed.transaction.id();
+        Ok(Judged { id, agency, submission: sorted.travelling, vault: sorted.vault, bytes })
+    }
+
+    /// What is asked of a submission as a whole, whatever its operations say; gives the agency of its author.
+    pub(super) fn check_whole(&self, submission: &Submission) -> Result<String, Refusal> {
         running(&self.core)?;
         if self.core.me().is_none() {
             return Err(Refusal::new(Code::NotReady, "this node is an observer: it takes no submissions"));
@@ -74,17 +99,24 @@ impl Local {
             return Err(Refusal::new(Code::SizeLimit, detail));
         }
         self.check_validity(transaction.valid_until_ms)?;
-        let (travelling, vault) = self.split(submission)?;
-        check_submission(&travelling)?;
+        check_counts(submission)?;
         if !self.core.part().judge.verify(&submission.signed) {
             let detail = format!("by key {}", short(&transaction.author));
             return Err(Refusal::new(Code::BadSignature, detail));
         }
-        let agency = self.agency_of(&transaction.author)?;
-        self.check_filer(submission)?;
-        self.check_registered(submission)?;
-        let bytes = payload_bytes(&travelling)?;
-        Ok(Judged { id: transaction.id(), agency, submission: travelling, vault, bytes })
+        self.agency_of(&transaction.author)
+    }
+
+    /// Takes the bodies that may not travel out of a submission, and looks at each operation by itself: what keeps this
+    /// node from taking it in, first for the vault, then by the schemas of registered types.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read; when the author of bodies for a vault is not in office.
+    pub(super) fn sort(&self, submission: &Submission) -> Result<Sorted, Refusal> {
+        let mut sorted = self.split(submission);
+        self.check_filer(submission, &mut sorted.flaws)?;
+        self.check_registered(submission, &mut sorted.flaws)?;
+        Ok(sorted)
     }
 
     /// Checks a submission and puts it into its agency's queue.
@@ -133,85 +165,97 @@ impl Local {
     }
 
     /// Takes the bodies that may not travel out of a submission, checked as their agency wants them.
-    fn split(&self, submission: &Submission) -> Result<(Submission, Vec<Kept>), Refusal> {
-        let mut travelling = submission.clone();
-        let mut vault = Vec::new();
+    fn split(&self, submission: &Submission) -> Sorted {
+        let mut sorted = Sorted { travelling: submission.clone(), vault: Vec::new(), flaws: Flaws::new() };
         let operations = &submission.signed.transaction.operations;
-        for (at, (operation, slot)) in operations.iter().zip(&mut travelling.bodies).enumerate() {
+        for (at, (operation, slot)) in (0..).zip(operations.iter().zip(&mut sorted.travelling.bodies)) {
             let Some(header) = operation.header().filter(|header| !header.class.body_is_shared()) else {
                 continue;
             };
             let (Some(body), Some(commit)) = (slot.take(), header.body_commit) else { continue };
-            if body.commitment() != commit {
-                return Err(Refusal::new(Code::BodyCommitment, format!("body of operation {at}")));
+            match self.check_for_vault(header, &body, commit) {
+                Ok(()) => sorted.vault.push(Kept { agency: header.agency.to_string(), commit, body }),
+                Err(refusal) => drop(sorted.flaws.insert(at, refusal)),
             }
-            let agency = header.agency.to_string();
-            let elsewhere =
-                |refusal: Refusal| Refusal::new(refusal.code, format!("operation {at}: {}", refusal.detail));
-            self.vault_of(&agency).map_err(elsewhere)?;
-            // A registered type is judged by its schema, once it is known who sends it.
-            if !matches!(header.record_type, RecordType::Registered(_)) {
-                chain_core::rules::check_body(header, &body)?;
-            }
-            vault.push(Kept { agency, commit, body });
         }
-        Ok((travelling, vault))
+        sorted
+    }
+
+    /// Whether this node may keep a body in the vault of the agency that files it.
+    fn check_for_vault(&self, header: &Header, body: &Body, commit: Digest) -> Result<(), Refusal> {
+        if body.commitment() != commit {
+            return Err(Refusal::new(Code::BodyCommitment, "the body is not the one the header commits to"));
+        }
+        self.vault_of(&header.agency.to_string())?;
+        // A registered type is judged by its schema, once it is known who sends it.
+        if matches!(header.record_type, RecordType::Registered(_)) {
+            return Ok(());
+        }
+        chain_core::rules::check_body(header, body).map(drop)
     }
 
     /// Refuses bodies for a vault from whoever may not file their records: they are kept before execution says so.
-    fn check_filer(&self, submission: &Submission) -> Result<(), Refusal> {
+    fn check_filer(&self, submission: &Submission, flaws: &mut Flaws) -> Result<(), Refusal> {
         let SignedTransaction { transaction, .. } = &submission.signed;
-        let filed = transaction.operations.iter().zip(&submission.bodies);
-        let filed = filed.filter_map(|(operation, body)| operation.header().filter(|_| body.is_some()));
-        let mut kept = filed.filter(|header| !header.class.body_is_shared()).peekable();
+        let filed = (0..).zip(transaction.operations.iter().zip(&submission.bodies));
+        let filed = filed.filter_map(|(at, (operation, body))| {
+            operation
+                .header()
+                .filter(|header| body.is_some() && !header.class.body_is_shared())
+                .map(|header| (at, header))
+        });
+        let mut kept = filed.peekable();
         if kept.peek().is_none() {
             return Ok(());
         }
         let today = Date::of_time(Core::wall_ms(), self.core.chain.utc_offset_minutes);
         let member = self.officer(&self.snapshot()?, &transaction.author, today)?;
-        kept.try_for_each(|header| {
-            let refuse = |code, wanted: &str| {
-                let key = short(&transaction.author);
-                let detail = format!("key {key} is a {} of {}, wants {wanted}", member.role, member.agency);
-                Err(Refusal::new(code, detail))
-            };
-            let roles = roles_to_file(header);
-            if member.agency != header.agency {
-                return refuse(Code::AgencyNotCompetent, &format!("one of {}", header.agency));
+        for (at, header) in kept {
+            if let Err(refusal) = check_rights(&transaction.author, &member, header) {
+                flaws.entry(at).or_insert(refusal);
             }
-            if !roles.contains(&member.role) {
-                return refuse(Code::RoleNotAllowed, roles_named(roles).as_str());
-            }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// Judges the bodies of registered types by the schemas of the newest state, those for the vault among them. Execution
     /// judges again what travels, and whether a version still takes records.
-    fn check_registered(&self, submission: &Submission) -> Result<(), Refusal> {
-        let mut known: BTreeMap<(TypeKey, u16), RegisteredType> = BTreeMap::new();
+    fn check_registered(&self, submission: &Submission, flaws: &mut Flaws) -> Result<(), Refusal> {
+        let mut known: BTreeMap<(TypeKey, u16), Result<RegisteredType, Refusal>> = BTreeMap::new();
         let operations = &submission.signed.transaction.operations;
-        for (operation, body) in operations.iter().zip(&submission.bodies) {
+        for (at, (operation, body)) in (0..).zip(operations.iter().zip(&submission.bodies)) {
             let (Some(header), Some(body)) = (operation.header(), body) else { continue };
             let RecordType::Registered(type_key) = header.record_type else { continue };
             let registered = match known.entry((type_key, header.schema_version)) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => entry.insert(self.registered(type_key, header.schema_version)?),
             };
-            registered.check_header(header)?;
-            chain_core::rules::check_registered_body(header, body, registered)?;
+            let judged = registered.as_ref().map_err(Clone::clone).and_then(|registered| {
+                registered.check_header(header)?;
+                chain_core::rules::check_registered_body(header, body, registered).map(drop)
+            });
+            if let Err(refusal) = judged {
+                flaws.entry(at).or_insert(refusal);
+            }
         }
         Ok(())
     }
 
-    fn registered(&self, type_key: TypeKey, version: u16) -> Result<RegisteredType, Refusal> {
-        let entry = self.snapshot()?.get(&key::schema(type_key, version)).map_err(read)?;
-        let entry = entry.ok_or_else(|| {
+    /// A version of a registered type as the newest state has it, or why none can be used.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    fn registered(
+        &self,
+        type_key: TypeKey,
+        version: u16,
+    ) -> Result<Result<RegisteredType, Refusal>, Refusal> {
+        let Some(entry) = self.snapshot()?.get(&key::schema(type_key, version)).map_err(read)? else {
             let detail = format!("{type_key} v{version}: the ledger has no such schema");
-            Refusal::new(Code::SchemaNotInForce, detail)
-        })?;
+            return Ok(Err(Refusal::new(Code::SchemaNotInForce, detail)));
+        };
         let entry = SchemaEntry::from_canonical(&entry).map_err(|error| corrupt("schema", error))?;
-        RegisteredType::new(entry.details)
+        Ok(RegisteredType::new(entry.details))
     }
 
     /// The agency whose queue a member's submissions wait in.
@@ -282,4 +326,26 @@ impl Local {
         let proof = self.finality(place, &names)?;
         Ok(status(Stage::Executed, Some(place.height), outcomes, proof))
     }
+}
+
+/// The refusal of a whole submission for one of its operations.
+fn named(at: u16, refusal: &Refusal) -> Refusal {
+    Refusal::new(refusal.code, format!("operation {at}: {}", refusal.detail))
+}
+
+/// Whether an officer may file a record.
+fn check_rights(author: &PublicKey, member: &MemberEntry, header: &Header) -> Result<(), Refusal> {
+    let refuse = |code, wanted: &str| {
+        let key = short(author);
+        let detail = format!("key {key} is a {} of {}, wants {wanted}", member.role, member.agency);
+        Err(Refusal::new(code, detail))
+    };
+    let roles = roles_to_file(header);
+    if member.agency != header.agency {
+        return refuse(Code::AgencyNotCompetent, &format!("one of {}", header.agency));
+    }
+    if !roles.contains(&member.role) {
+        return refuse(Code::RoleNotAllowed, roles_named(roles).as_str());
+    }
+    Ok(())
 }

@@ -243,18 +243,7 @@ impl LedgerStore {
     /// # Errors
     /// When the disk refuses.
     pub fn log_frontier(&self) -> Result<Frontier, StorageError> {
-        let bytes = self
-            .db
-            .get_cf(family(&self.db, "meta"), "log")
-            .map_err(StorageError::failed("reading the log's frontier"))?;
-        bytes.map_or_else(
-            || Ok(Frontier::default()),
-            |bytes| {
-                decode_trusted::<LogFrontier>(&bytes)
-                    .map(|log| log.0)
-                    .map_err(StorageError::decode("log frontier"))
-            },
-        )
+        self.snapshot()?.log_frontier()
     }
 
     /// The one that adds executed blocks; none while there is another.

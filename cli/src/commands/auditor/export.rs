@@ -51,6 +51,8 @@ pub(crate) enum ExportCommand {
         out: PathBuf,
     },
     /// Requests, alerts, indicators and charging sites as NGSI-LD entities (FIWARE), key-value
+    ///
+    /// Alerts that are actual and call nothing off; tests, exercises and cancellations are counted as withheld.
     Ngsi {
         /// File to write; it must not exist
         #[arg(long, value_name = "FILE")]

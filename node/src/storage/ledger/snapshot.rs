@@ -13,7 +13,7 @@ use chain_core::id::{Epoch, Height, RecordId, TxId};
 use chain_core::lane::BatchRef;
 use chain_core::layout::Layout as _;
 use chain_core::merkle::tile::HEIGHT;
-use chain_core::merkle::{RangeError, Subtrees, inclusion_path, node_hash};
+use chain_core::merkle::{Frontier, RangeError, Subtrees, inclusion_path, node_hash};
 use chain_core::proof::InclusionPath;
 use chain_core::subject::IndexEntry;
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
@@ -23,7 +23,7 @@ use rocksdb::{DB, DBPinnableSlice, Direction, IteratorMode, ReadOptions};
 use super::super::consensus::{digest, number};
 use super::super::keys::List;
 use super::super::{StorageError, family, keys};
-use super::{Batches, Outcomes, Place, read};
+use super::{Batches, LogFrontier, Outcomes, Place, read};
 
 /// A key and its value.
 type Entry = (Box<[u8]>, Box<[u8]>);
@@ -104,6 +104,14 @@ impl<'a> Snapshot<'a> {
     /// When the disk refuses.
     pub fn log_size(&self) -> Result<u64, StorageError> {
         Ok(self.summary(self.height)?.map_or(0, |summary| summary.log_size))
+    }
+
+    /// The right edge of the record log.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn log_frontier(&self) -> Result<Frontier, StorageError> {
+        Ok(self.decoded::<LogFrontier>("meta", b"log")?.map_or_else(Frontier::default, |log| log.0))
     }
 
     /// The outcomes of one transaction.

@@ -115,9 +115,9 @@ pub(super) fn entities(city: &City, out: &Path) -> CliResult {
         all.extend(fetched.published);
         withheld += fetched.withheld;
     }
-    let entities = ngsi::entities(&all)?;
+    let ngsi::Entities { entities, withheld: not_meant } = ngsi::entities(&all)?;
     let records = entities.len();
-    write(city, out, &pretty(&Value::Array(entities))?, records, withheld)
+    write(city, out, &pretty(&Value::Array(entities))?, records, withheld + not_meant)
 }
 
 /// `city export open311`.
