@@ -47,7 +47,8 @@ pub struct Filing<'a> {
     /// 32 random bytes per version. Keep them until the outcome is known: a retry with another salt is other
     /// content under the same idempotency key.
     pub salt: Digest,
-    /// Keys of the officers; for penalties at least two, the submitting clerk among them.
+    /// Keys of the officers; for penalties at least two, the submitting clerk among them. A body that names its officers
+    /// decides.
     pub officers: Vec<PublicKey>,
     /// References beyond those that follow from the body.
     pub refs: Vec<Reference>,
@@ -147,7 +148,7 @@ fn filed(filing: &Filing<'_>, schema_version: u16, body: Body, derived: Derived)
         dispose_on: filing.dispose_on,
         severity: derived.severity,
         heard: derived.heard,
-        officers: filing.officers.clone(),
+        officers: derived.officers.unwrap_or_else(|| filing.officers.clone()),
         refs,
         attachments_root: derived.attachments_root,
         details: derived.details,

@@ -165,6 +165,31 @@ fn evidence(name: &[u8]) -> Value {
 }
 
 #[test]
+fn every_safeguard_has_its_test() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(folder.join("../docs/safeguards.md")).unwrap();
+    let sources = ["safeguards", "devices", "access", "deadlines"]
+        .map(|name| std::fs::read_to_string(folder.join(format!("tests/ledger/{name}.rs"))).unwrap());
+    let mut numbers = BTreeSet::new();
+    let mut written: BTreeSet<&str> = sources
+        .iter()
+        .flat_map(|text| text.split("\nfn safeguard_").skip(1))
+        .filter_map(|rest| rest.split('(').next())
+        .collect();
+    for row in table.lines().filter(|row| row.starts_with("| G")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let number: u8 = cells[1][1..].parse().unwrap();
+        for name in cells[3].split(", ").map(|name| name.trim_matches('`')) {
+            assert!(name.starts_with(&format!("g{number:02}_")), "G{number}: {name}");
+            assert!(written.remove(name), "G{number}: there is no test safeguard_{name}");
+        }
+        numbers.insert(number);
+    }
+    assert_eq!(numbers, (1..=20).collect());
+    assert_eq!(written, BTreeSet::new(), "tests that the table does not name");
+}
+
+#[test]
 fn safeguard_g01_a_record_names_a_basis_that_allows_it() {
     let mut case = Case::new();
     let licence = licence_body("L");

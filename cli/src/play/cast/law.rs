@@ -54,9 +54,12 @@ pub(crate) fn basis(id: &str, text: &str) -> BasisDetails {
             after_months: 0,
         },
         deadlines: Vec::new(),
+        supervisor: false,
         legal_review: speaks("legal review"),
+        hearing: false,
         expiry_required: speaks("expiry") || speaks("end date"),
         retention_years: 5,
+        codes: Vec::new(),
     }
 }
 
