@@ -94,8 +94,9 @@ pub enum ApiReader {
     /// Anybody: only what is published.
     #[default]
     Public,
-    /// Officers and auditors, who alone reach this address: also what waits for approval or is no longer
-    /// published. Bodies in a vault are never shown.
+    /// Whoever is on this machine, which alone reaches the address: also what waits for approval or is no longer
+    /// published. Nobody logs in and no log says who read what, so no other address is allowed. Bodies in a vault are
+    /// never shown.
     Auditor,
 }
 
@@ -211,6 +212,15 @@ impl Config {
         if config.api.tls_certificate.is_some() != config.api.tls_key.is_some() {
             return Err(invalid("`api.tls_certificate` and `api.tls_key` go together".to_owned()));
         }
+        if config.api.reader == ApiReader::Auditor && !config.api.listen.ip().is_loopback() {
+            let detail = format!(
+                "`api.reader` is \"auditor\" and `api.listen` is {}: answers of that kind show what is not published, ask for no \
+                 login and stand in no log; wants an address of this machine alone, like 127.0.0.1:7100, or reader = \"public\" \
+                 and `city access read` for officers",
+                config.api.listen
+            );
+            return Err(invalid(detail));
+        }
         if !config.p2p.listen.starts_with('/') {
             let detail = format!(
                 "`p2p.listen` is {:?}, wants a multiaddr like /ip4/0.0.0.0/tcp/7101",
@@ -297,6 +307,20 @@ listen = "127.0.0.1:8101"
     }
 
     #[test]
+    fn what_is_not_published_is_served_to_this_machine_alone() {
+        for (listen, reader) in [
+            ("127.0.0.1:8101", "auditor"),
+            ("[::1]:8101", "auditor"),
+            ("0.0.0.0:8101", "public"),
+            ("10.1.2.3:8101", "public"),
+        ] {
+            let to = format!("{listen}\"\nreader = \"{reader}\"");
+            let config = Config::parse(&GOOD.replacen("127.0.0.1:8101\"", &to, 1)).unwrap();
+            assert_eq!(config.api.listen.to_string(), listen);
+        }
+    }
+
+    #[test]
     fn every_flaw_is_named() {
         // (what is changed, into what, what the refusal says)
         for (from, to, says) in [
@@ -306,6 +330,13 @@ listen = "127.0.0.1:8101"
             ("/ip4/127.0.0.1/tcp/7101", "127.0.0.1:7101", "multiaddr"),
             ("log = \"l.pem\"", "", "missing field `log`"),
             ("[api]", "[api]\ntls_key = \"k\"", "go together"),
+            ("127.0.0.1:8101\"", "0.0.0.0:8101\"\nreader = \"auditor\"", "`api.listen` is 0.0.0.0:8101"),
+            ("127.0.0.1:8101\"", "10.1.2.3:8101\"\nreader = \"auditor\"", "city access read"),
+            (
+                "127.0.0.1:8101\"",
+                "[::]:8101\"\nreader = \"auditor\"",
+                "wants an address of this machine alone",
+            ),
             ("[keys]", "[keys", "line 4"),
             ("[p2p]", "[keys]", "duplicate"),
             ("[api]", "[backup]\n[api]", "missing field `folder`"),

@@ -5,6 +5,7 @@
 //! bodies that the reader may see, page by page.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use chain_core::api::{Page, RecordView};
 use chain_core::code::{Code, Refusal};
@@ -209,10 +210,11 @@ impl Local {
             return Ok(judge(header.record_type, header.class, &body.json).ok().and_then(|body| body.number));
         };
         let version = (type_key, header.schema_version);
-        if !scan.numbers.contains_key(&version) {
-            scan.numbers.insert(version, number_property(snapshot, version)?);
-        }
-        let Some(Some(property)) = scan.numbers.get(&version) else { return Ok(None) };
+        let property = match scan.numbers.entry(version) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(number_property(snapshot, version)?),
+        };
+        let Some(property) = property.as_deref() else { return Ok(None) };
         let body = serde_json::from_str::<Value>(&body.json).map_err(|error| corrupt("body", error))?;
         Ok(body.get(property).and_then(Value::as_str).map(str::to_owned))
     }

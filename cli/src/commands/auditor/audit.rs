@@ -7,6 +7,7 @@ mod consistency;
 mod content;
 pub(crate) mod fetch;
 mod finding;
+mod history;
 mod record;
 mod report;
 #[cfg(test)]
@@ -33,6 +34,8 @@ use crate::error::CliResult;
 ///
 /// city audit consistency
 ///
+/// city audit history --agency uscc:11320100MAXP23YC3L --type credit.penalty --from 2026-05-01 --to 2026-05-31
+///
 /// city audit compare http://127.0.0.1:8101 http://127.0.0.1:8102
 ///
 /// Exit codes: 0 all holds, 10 something does not verify, 11 there is too little to judge by,
@@ -46,6 +49,8 @@ pub(crate) enum AuditCommand {
     Record(record::RecordArgs),
     /// Prove that the record log of today begins with that of the last audit; reads a few tiles only
     Consistency(consistency::ConsistencyArgs),
+    /// List acts by agency, type, status, day and the agency's own number; what a node leaves out does not show
+    History(history::HistoryArgs),
     /// Find out whether two nodes have the same ledger, and at which block they part
     Compare(compare::CompareArgs),
 }
@@ -55,6 +60,7 @@ pub(crate) fn run(command: AuditCommand, city: &City) -> CliResult {
         AuditCommand::Chain(args) => chain::run(&args, city),
         AuditCommand::Record(args) => record::run(&args, city),
         AuditCommand::Consistency(args) => consistency::run(&args, city),
+        AuditCommand::History(args) => history::run(&args, city),
         AuditCommand::Compare(args) => compare::run(&args, city),
     }
 }
