@@ -319,12 +319,7 @@ pub(crate) fn filed(
         publish_until: header.publish_until,
         dispose_on: header.dispose_on,
         severity: header.severity,
-        refs: header
-            .refs
-            .iter()
-            .filter(|reference| reference.rel.is_followed() || reference.rel == Relation::Evidence)
-            .copied()
-            .collect(),
+        refs: header.refs.iter().filter(|reference| reference.rel.is_kept()).copied().collect(),
         attachments_root: header.attachments_root,
     }
 }

@@ -132,7 +132,7 @@ closed_list!(
         Evidence = 3, "evidence";
         /// Was announced by it.
         Notice = 4, "notice";
-        /// Takes its place.
+        /// Takes its place: of a registered type of the same agency, that one is superseded.
         Replaces = 5, "replaces";
         /// Belongs to it.
         PartOf = 6, "part_of";
@@ -153,6 +153,11 @@ impl Relation {
     /// Whether the ledger keeps it in both directions, because steps on the one record follow from steps on the other.
     pub const fn is_followed(self) -> bool {
         matches!(self, Self::BasedOn | Self::ObjectsTo | Self::Repairs | Self::Explains | Self::Updates)
+    }
+
+    /// Whether the head of a record keeps it, because later steps ask for it.
+    pub const fn is_kept(self) -> bool {
+        self.is_followed() || matches!(self, Self::Evidence | Self::Replaces)
     }
 
     /// The types that it may point to; none stands for any.

@@ -90,6 +90,13 @@ impl<L: LedgerRead> Execution<'_, L> {
         for earlier in head.current.related(Relation::Updates).collect::<Vec<_>>() {
             self.linked_step(earlier, Step::Supersede, record)?;
         }
+        for earlier in head.current.related(Relation::Replaces).collect::<Vec<_>>() {
+            let replaced = self.state.read::<RecordHead>(&key::record(&earlier))?;
+            let own = |one: &RecordHead| (&one.agency, one.record_type) == (&head.agency, head.record_type);
+            if replaced.as_ref().is_some_and(own) {
+                self.linked_step(earlier, Step::Supersede, record)?;
+            }
+        }
         Ok(())
     }
 

@@ -48,7 +48,9 @@ pub(crate) fn take_linked(head: &mut RecordHead, step: Step, cause: &RecordId) -
                 && !head.flags.contains(Flags::EXPLAINED)
         }
         Step::ExplanationEnd => head.flags.contains(Flags::EXPLAINED),
-        Step::Supersede => head.record_type == RecordType::Alert && is_live(status),
+        Step::Supersede => {
+            matches!(head.record_type, RecordType::Alert | RecordType::Registered(_)) && is_live(status)
+        }
         _ => false,
     };
     if !fitting {

@@ -221,6 +221,26 @@ fn amended(
 }
 
 #[test]
+fn what_replaces_a_record_supersedes_it_when_it_takes_effect() {
+    let mut city = city();
+    let licence = city.effective_licence("L");
+    let first = file(&mut city, "F-1");
+    city.countersign("A1/supervisor1", first).unwrap();
+    let details = finding();
+    let refs = [first, licence].map(|record| Reference { rel: Relation::Replaces, record }).to_vec();
+    let like = Filing { refs, ..filing_of("F-2", &details) };
+    let revision =
+        build::file_registered(&like, &read(details.clone()), &finding_body("F-2").to_string()).unwrap();
+    let second = city.submit("A1/clerk1", revision).unwrap().record;
+    assert_eq!(city.status(first), "effective", "nobody has agreed yet");
+    city.countersign("A1/supervisor1", second).unwrap();
+    assert_eq!(["superseded", "effective"], [first, second].map(|record| city.status(record)));
+    assert_eq!(city.status(licence), "effective", "of another type it takes no place");
+    check_replay(&city, first);
+    check_replay(&city, second);
+}
+
+#[test]
 fn a_record_of_a_registered_type_lives_the_life_of_its_type() {
     let mut city = city();
     let licence = city.effective_licence("L");
