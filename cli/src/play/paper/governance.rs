@@ -107,7 +107,10 @@ impl Office<'_> {
 
     /// A type after the model of one of the sample city, with the properties that the step adds.
     fn schema(&self, label: &str, mut args: Args) -> Result<Details, Refusal> {
-        let key = args.text("key")?.unwrap_or_else(|| format!("sample.{}", label.to_lowercase()));
+        let key = args.text("key")?.unwrap_or_else(|| {
+            let word = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+            format!("sample.{}", label.chars().map(word).collect::<String>())
+        });
         let key: TypeKey = key.parse().map_err(|_| {
             Refusal::new(
                 Code::BadParameter,
