@@ -80,7 +80,7 @@ impl Office<'_> {
 
     fn agency(&self, label: &str, said: &Map<String, Value>, mut args: Args) -> Result<Details, Refusal> {
         args.skip(&["agency_id", "agency", "id"]);
-        let mut details = cast::agency_details(self.chain_id, &agency_named(said, label))?;
+        let mut details = cast::agency_details(self.chain_id, &agency_named(said, label), "admin")?;
         details.from = self.day;
         overlaid("gov.agency", details, args).map(|details| Details::Agency(Box::new(details)))
     }
