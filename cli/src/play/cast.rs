@@ -26,6 +26,8 @@ const AUDIT: &str = "audit";
 const COUNCIL: &str = "council";
 /// The basis of records that name none.
 const GENERAL: &str = "general";
+/// The posts of an agency's first administrators; those whom a story names are registered beside them.
+const HEAD: &str = "head";
 /// Who must agree in the council, the proposer among them.
 const COUNCIL_THRESHOLD: u16 = 2;
 
@@ -68,7 +70,7 @@ impl Cast {
         let chain_id = ChainId::new(Digest::tagged(b"city/play/chain/1", &[]));
         let founded = |name: &String| -> Result<AgencyDetails, Refusal> {
             let types = law::competence(scenario.agencies.get(name).map_or("", String::as_str));
-            Ok(AgencyDetails { types, ..agency_details(chain_id, name)? })
+            Ok(AgencyDetails { types, ..agency_details(chain_id, name, HEAD)? })
         };
         Ok(Self {
             devices,
@@ -226,18 +228,18 @@ pub(crate) fn role(post: &str) -> Option<Role> {
 
 /// The key of a post with the proof that its holder has it.
 pub(crate) fn new_key(chain_id: ChainId, post: &str) -> NewKey {
-    let key = secret(post);
-    NewKey { key: key.public(), label: post.replace('/', " "), possession: Possession::prove(chain_id, &key) }
+    let (key, label) = (secret(post), post.split_once('/').map_or(post, |(_, local)| local));
+    NewKey { key: key.public(), label: label.to_owned(), possession: Possession::prove(chain_id, &key) }
 }
 
-/// An agency that files everything.
-pub(crate) fn agency_details(chain_id: ChainId, name: &str) -> Result<AgencyDetails, Refusal> {
+/// An agency that files everything, with two administrators of such posts.
+pub(crate) fn agency_details(chain_id: ChainId, name: &str, admins: &str) -> Result<AgencyDetails, Refusal> {
     Ok(AgencyDetails {
         id: agency(name)?,
         name: format!("Agency {name}"),
         types: content_types(),
         areas: Vec::new(),
-        admins: [1, 2].map(|at| new_key(chain_id, &format!("{name}/head{at}"))).to_vec(),
+        admins: [1, 2].map(|at| new_key(chain_id, &format!("{name}/{admins}{at}"))).to_vec(),
         from: Date::MIN,
         to: None,
     })

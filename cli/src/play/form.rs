@@ -16,12 +16,24 @@ const NARROWER: [(Code, Code); 2] =
 #[derive(Debug, Deserialize)]
 pub(crate) struct Scenario {
     /// Its name.
+    #[serde(default)]
     pub(crate) name: String,
     /// Short names of agencies and what they are.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "agencies")]
     pub(crate) agencies: BTreeMap<String, String>,
     /// What happens, in order.
     pub(crate) steps: Vec<Step>,
+}
+
+/// Agencies with what they are, or their names alone.
+fn agencies<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(BTreeMap::new()),
+        Value::Object(named) => Ok(named.into_iter().map(|(name, what)| (name, text(what))).collect()),
+        Value::Array(names) => Ok(names.into_iter().map(|name| (text(name), String::new())).collect()),
+        other => Err(serde::de::Error::custom(format!("agencies is {other}, wants an object or a list"))),
+    }
 }
 
 /// One step. What it lacks makes that step fail, not the file.

@@ -135,15 +135,17 @@ impl Sheet<'_> {
                 _ => Subject::read(args.value("subject"), named_type)?,
             },
         };
+        subject.class = match self.record_type {
+            // Certificates of organisations are kept apart like those of persons; fingerprints are facts.
+            T::Certificate => Class::P3,
+            T::DocFingerprint if subject.class == Class::P1 => Class::P0,
+            _ => subject.class,
+        };
         if let Some(class) = args.choice("class", Class::from_name)? {
             subject.class = class;
         }
         if let Some(kind) = args.choice("subject_kind", SubjectKind::from_name)? {
             subject.kind = kind;
-        }
-        // Certificates of organisations are kept apart like those of persons.
-        if self.record_type == T::Certificate {
-            subject.class = Class::P3;
         }
         Ok(subject)
     }

@@ -21,6 +21,7 @@ pub(crate) fn basis(id: &str, text: &str) -> BasisDetails {
     let speaks = |word: &str| lower.contains(word);
     let any = |words: &[&str]| words.iter().any(|word| speaks(word));
     let term = |min_months, max_months| Term { min_months, max_months };
+    let of_class = |class: &Class| speaks(&format!("class {}", class.name().to_lowercase()));
     let to_come = any(&TO_COME);
     let over = any(&OVER) && !to_come;
     let begins = day_after(&lower, &["since ", "from ", "in force on "]);
@@ -41,7 +42,7 @@ pub(crate) fn basis(id: &str, text: &str) -> BasisDetails {
         ends: ends.filter(|last| *last >= in_force),
         types: types_of(&lower),
         subject_kinds: subject_kinds_of(&lower),
-        max_class: Class::ALL.iter().copied().find(|class| text.contains(class.name())).unwrap_or(Class::P4),
+        max_class: Class::ALL.iter().copied().find(of_class).unwrap_or(Class::P4),
         publication: PublicationRules {
             allowed: true,
             minor: term(0, Some(3)),
@@ -51,7 +52,7 @@ pub(crate) fn basis(id: &str, text: &str) -> BasisDetails {
         },
         repair: RepairRules {
             allowed: !any(&["no repair", "without repair", "excludes repair"]),
-            after_months: 0,
+            after_months: months_after(&lower),
         },
         deadlines: Vec::new(),
         supervisor: false,
@@ -69,6 +70,12 @@ pub(super) fn competence(text: &str) -> Vec<RecordType> {
     if lower.contains("only") { types_of(&lower) } else { content_types() }
 }
 
+/// Months after which a repair may be asked for, as in `repair after 6 months`.
+fn months_after(text: &str) -> u16 {
+    let after = text.split_once("after ").and_then(|(_, rest)| rest.split_once(" month"));
+    after.and_then(|(number, _)| number.parse().ok()).unwrap_or(0)
+}
+
 /// The day that follows one of some words.
 fn day_after(text: &str, words: &[&str]) -> Option<Date> {
     words.iter().find_map(|word| {
@@ -79,6 +86,7 @@ fn day_after(text: &str, words: &[&str]) -> Option<Date> {
 
 /// The types that a text speaks of, by name or by a word for them; all, where it speaks of none.
 fn types_of(text: &str) -> Vec<RecordType> {
+    let allows = text.contains("allow") || text.contains("only");
     let named = |one: &RecordType| {
         let word = match one {
             RecordType::Penalty => "penalt",
@@ -86,10 +94,10 @@ fn types_of(text: &str) -> Vec<RecordType> {
             RecordType::ListEntry => "list",
             RecordType::Measure => "measure",
             RecordType::PropertyEvent => "property",
-            RecordType::Commitment => "commitment",
-            RecordType::Procurement => "procurement",
-            RecordType::Certificate => "certificate",
-            RecordType::Alert => "alert",
+            RecordType::Commitment if allows => "commitment",
+            RecordType::Procurement if allows => "procurement",
+            RecordType::Certificate if allows => "certificate",
+            RecordType::Alert if allows => "alert",
             other => other.name(),
         };
         text.contains(word) || text.contains(one.name())
@@ -102,16 +110,16 @@ fn types_of(text: &str) -> Vec<RecordType> {
 /// The kinds of subjects that a text speaks of as allowed, or all but those that it excludes. What is about nobody is always
 /// allowed.
 fn subject_kinds_of(text: &str) -> Vec<SubjectKind> {
-    let word = |kind: SubjectKind| match kind {
+    let names = |kind: SubjectKind| match kind {
         SubjectKind::Organisation => ["organisation", "organization"],
         SubjectKind::IndividualBusiness => ["individual business", "individual_business"],
         SubjectKind::Person => ["person", "citizen"],
         SubjectKind::None | SubjectKind::Thing => ["nobody", "things"],
     };
     let excluded = |kind: SubjectKind| {
-        word(kind).iter().any(|word| EXCLUDES.iter().any(|not| text.contains(&format!("{not}{word}"))))
+        names(kind).iter().any(|name| EXCLUDES.iter().any(|not| text.contains(&format!("{not}{name}"))))
     };
-    let spoken = |kind: SubjectKind| word(kind).iter().any(|word| text.contains(word)) && !excluded(kind);
+    let spoken = |kind: SubjectKind| names(kind).iter().any(|name| has_word(text, name)) && !excluded(kind);
     let about = [SubjectKind::Organisation, SubjectKind::IndividualBusiness, SubjectKind::Person];
     let some = about.iter().any(|kind| spoken(*kind));
     let allowed = |kind: &SubjectKind| match kind {
@@ -120,4 +128,14 @@ fn subject_kinds_of(text: &str) -> Vec<SubjectKind> {
         kind => !excluded(*kind),
     };
     SubjectKind::ALL.iter().copied().filter(allowed).collect()
+}
+
+/// Whether a text has a word, in the singular or the plural.
+fn has_word(text: &str, word: &str) -> bool {
+    let ends = |rest: &str| {
+        let rest = rest.strip_prefix("es").or(rest.strip_prefix('s')).unwrap_or(rest);
+        !rest.starts_with(char::is_alphanumeric)
+    };
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(char::is_alphanumeric) && ends(&text[at + word.len()..]))
 }

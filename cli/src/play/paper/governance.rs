@@ -80,7 +80,7 @@ impl Office<'_> {
 
     fn agency(&self, label: &str, said: &Map<String, Value>, mut args: Args) -> Result<Details, Refusal> {
         args.skip(&["agency_id", "agency", "id"]);
-        let mut details = cast::agency_details(self.chain_id, &agency_named(said, label))?;
+        let mut details = cast::agency_details(self.chain_id, &agency_named(said, label), "admin")?;
         details.from = self.day;
         overlaid("gov.agency", details, args).map(|details| Details::Agency(Box::new(details)))
     }
@@ -107,7 +107,10 @@ impl Office<'_> {
 
     /// A type after the model of one of the sample city, with the properties that the step adds.
     fn schema(&self, label: &str, mut args: Args) -> Result<Details, Refusal> {
-        let key = args.text("key")?.unwrap_or_else(|| format!("sample.{}", label.to_lowercase()));
+        let key = args.text("key")?.unwrap_or_else(|| {
+            let word = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+            format!("sample.{}", label.chars().map(word).collect::<String>())
+        });
         let key: TypeKey = key.parse().map_err(|_| {
             Refusal::new(
                 Code::BadParameter,

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 const SAMPLE: &str = "uscc:91440300100012316L";
 /// Fewest digits that make a word an identifier, or a number in a text worth screening.
 const DIGITS_MIN: usize = 8;
+/// Fewest characters of an identifier among other words: those of the old registration numbers.
+const CODE_MIN: usize = 15;
 
 /// Class, kind and the member `subject` of the body.
 #[derive(Clone, Debug)]
@@ -53,21 +55,25 @@ impl Subject {
     fn of_text(text: &str) -> Self {
         let lower = text.to_lowercase();
         let speaks = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-        let digits = text.chars().filter(|c| c.is_numeric()).count();
         let numbers_only = text.split_whitespace().all(|word| word.chars().any(char::is_numeric));
-        if digits >= DIGITS_MIN && numbers_only {
+        if digits_of(text) >= DIGITS_MIN && numbers_only {
             return Self::organisation(&with_scheme(text), "示例有限公司");
         }
-        match () {
-            () if speaks(&["in clear"]) => Self::personal(Class::P1, SubjectKind::Person),
-            () if digits >= DIGITS_MIN => Self::organisation(SAMPLE, text),
-            () if speaks(&["individual business", "individual_business", "sole trader"]) => {
-                Self::personal(Class::P3, SubjectKind::IndividualBusiness)
+        let code = text.split_whitespace().find(|word| is_code(word));
+        let business = speaks(&["individual business", "individual_business", "sole trader"]);
+        match code {
+            _ if speaks(&["in clear"]) => Self::personal(Class::P1, SubjectKind::Person),
+            code if business => {
+                let mut subject = Self::personal(Class::P3, SubjectKind::IndividualBusiness);
+                code.into_iter().for_each(|code| subject.json["id"] = json!(with_scheme(code)));
+                subject
             }
-            () if speaks(&["person", "citizen", "resident"]) => {
+            Some(code) => Self::organisation(&with_scheme(code), "示例有限公司"),
+            None if digits_of(text) >= DIGITS_MIN => Self::organisation(SAMPLE, text),
+            None if speaks(&["person", "citizen", "resident"]) => {
                 Self::personal(Class::P3, SubjectKind::Person)
             }
-            () => Self::organisation(SAMPLE, text),
+            None => Self::organisation(SAMPLE, text),
         }
     }
 
@@ -79,6 +85,15 @@ impl Subject {
     fn personal(class: Class, kind: SubjectKind) -> Self {
         Self { class, kind, json: json!({ "kind": kind.name(), "name": "示例" }) }
     }
+}
+
+fn digits_of(text: &str) -> usize {
+    text.chars().filter(|c| c.is_numeric()).count()
+}
+
+/// Whether a word in a text can only be meant as an identifier.
+fn is_code(word: &str) -> bool {
+    word.chars().count() >= CODE_MIN && digits_of(word) >= DIGITS_MIN
 }
 
 /// An identifier with its scheme: a unified social credit code unless it says otherwise or has the length of an LEI.

@@ -179,26 +179,41 @@ impl Stage {
                 *value = self.ids_of(who, value, mentioned)?;
             }
         }
-        let mut filled = Vec::new();
-        for name in bound.iter().filter(|name| !said.contains_key(*name)) {
-            if registered.is_some_and(|one| registered::is_required(one, name)) {
-                let label = format!("{name} of a sample");
-                let other = self.supporting(who, &label, RecordType::DocFingerprint)?;
-                filled.push((name.clone(), json!(other)));
-            }
+        let mut said = fitted(record_type, said);
+        if let Some(registered) = registered {
+            self.fill_in_references(who, registered, &bound, &mut said)?;
         }
         if record_type == RecordType::Certificate && !said.contains_key("status_list") {
-            let list = self.supporting(who, "list of a sample", RecordType::StatusList)?;
-            filled.push(("status_list".to_owned(), json!(list)));
+            let label = format!("list of certificates of {}", cast::agency_of(who));
+            let list = self.supporting(who, &label, RecordType::StatusList)?;
+            said.insert("status_list".to_owned(), json!(list));
         }
-        said.extend(filled);
-        for (name, value) in &mut said {
-            let list = registered.is_some_and(|one| bound.contains(name) && registered::is_list(one, name));
-            if list && value.is_string() {
-                *value = json!([value]);
+        Ok(said)
+    }
+
+    /// References that every body of a registered type has and the step does not name; one id in a list where the type has
+    /// several.
+    fn fill_in_references(
+        &mut self,
+        who: &str,
+        registered: &RegisteredType,
+        bound: &[String],
+        said: &mut Map<String, Value>,
+    ) -> Result<(), Refusal> {
+        for name in bound {
+            if !said.contains_key(name) && registered::is_required(registered, name) {
+                let label = format!("{name} of a sample");
+                let other = self.supporting(who, &label, RecordType::DocFingerprint)?;
+                said.insert(name.clone(), json!(other));
+            }
+            match said.get_mut(name) {
+                Some(value) if value.is_string() && registered::is_list(registered, name) => {
+                    *value = json!([value]);
+                }
+                _ => {}
             }
         }
-        Ok(fitted(record_type, said))
+        Ok(())
     }
 
     /// What the header refers to beyond the body.

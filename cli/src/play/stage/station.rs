@@ -134,31 +134,41 @@ impl Stage {
         }
         let key = station.secret(post, which);
         let chain_id = self.cast.chain.chain_id;
-        let stream = stream_of(&station, &mut args)?;
-        let (last, mut prev) = station.sent.get(&stream.id).copied().unwrap_or((0, Digest::ZERO));
-        let seq = args.number("seq")?.unwrap_or(last + 1);
-        if let Some(named) = args.value("prev") {
-            prev = digest_of(&named);
-        }
-        let readings = device::readings(&mut args, self.time_ms)?;
-        let sealing = Sealing { chain_id, device: station.record, stream: &stream, seq, prev, key: &key };
-        let (mut details, data) = sealing.seal(&readings)?;
-        misstate(&mut details, &mut args)?;
-        args.finish("a batch")?;
-        details.sign(chain_id, &key);
-        let digest = details.digest();
+        let (details, data) = self.sealed(&station, &key, &mut args)?;
+        let (stream, seq, digest) = (details.stream.clone(), details.seq, details.digest());
         let agency = cast::agency(cast::agency_of(post))?;
         let (operation, body) = build::batch(chain_id, &agency, (details, data), digest)?;
         let header = operation.header().cloned();
         let author = if by_device { key } else { cast::secret(who) };
         let duplicate = self.send_signed(&author, vec![(operation, body.clone())])?;
         if let Some(station) = self.stations.get_mut(post) {
-            station.sent.insert(stream.id, (seq, digest));
+            station.sent.insert(stream, (seq, digest));
         }
         if let Some(header) = header {
             self.keep_bare(label, header, body);
         }
         Ok(duplicate)
+    }
+
+    /// What a device signs as its next batch, or as the one that the step tells of.
+    fn sealed(
+        &self,
+        station: &Station,
+        key: &SecretKey,
+        args: &mut Args,
+    ) -> Result<(BatchDetails, Vec<u8>), Refusal> {
+        let chain_id = self.cast.chain.chain_id;
+        let stream = stream_of(station, args)?;
+        let (last, before) = station.sent.get(&stream.id).copied().unwrap_or((0, Digest::ZERO));
+        let seq = args.number("seq")?.unwrap_or(last + 1);
+        let prev = args.value("prev").map_or(before, |named| digest_of(&named));
+        let readings = device::readings(args, self.time_ms)?;
+        let sealing = Sealing { chain_id, device: station.record, stream: &stream, seq, prev, key };
+        let (mut details, data) = sealing.seal(&readings)?;
+        misstate(&mut details, args)?;
+        args.clone().finish("a batch")?;
+        details.sign(chain_id, key);
+        Ok((details, data))
     }
 
     /// The device's officers register it; its first key is followed by another at once.

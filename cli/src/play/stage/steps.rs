@@ -68,7 +68,9 @@ impl Stage {
                 Operation::DisputeDecide { record, version, outcome, carries, reasons }
             }
             "review_open" => {
-                let named = ["file_no", "order_no", "case_no"].into_iter().find(|name| args.names(name));
+                let named = ["file_no", "order_no", "case_no", "authority", "court"]
+                    .into_iter()
+                    .find(|name| args.names(name));
                 Operation::ReviewOpen { record, version, file_no: words(args, named.unwrap_or("file_no"))? }
             }
             "review_decide" => Operation::ReviewDecide {
