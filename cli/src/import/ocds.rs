@@ -6,13 +6,14 @@
 
 pub(crate) mod chain;
 mod contacts;
+mod organisations;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::money::Currency;
-use chain_core::org::{OrgId, Scheme};
+use chain_core::org::OrgId;
 use chain_core::record::egov::procurement::{ReleaseTag, Stage, process_of};
 use chain_core::text::shown;
 use serde::Deserialize;
@@ -31,6 +32,10 @@ use super::source::{File, Found};
 /// Most releases of a file.
 const RELEASES_MAX: usize = 100_000;
 
+/// Stages of which one clerk files the first and another the second.
+const SEPARATED: [(ReleaseTag, ReleaseTag); 2] =
+    [(ReleaseTag::Tender, ReleaseTag::Award), (ReleaseTag::Contract, ReleaseTag::Implementation)];
+
 /// How releases name organisations.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +43,9 @@ pub(crate) struct Ocds {
     /// Scheme of identifiers that name none, e.g. `MX-RFC` (org-id.guide).
     #[serde(default)]
     scheme: Option<String>,
+    /// Further schemes whose identifiers name organisations alone.
+    #[serde(default)]
+    schemes: Vec<String>,
     /// Identifiers of the buyer that files; any where empty.
     #[serde(default)]
     buyers: Vec<String>,
@@ -58,6 +66,8 @@ struct Package<'a> {
 
 #[derive(Deserialize)]
 struct Record<'a> {
+    #[serde(default)]
+    ocid: Option<String>,
     #[serde(borrow, default)]
     releases: Option<Vec<&'a RawValue>>,
 }
@@ -144,14 +154,22 @@ struct Identifier<'a> {
     id: Option<&'a RawValue>,
 }
 
-/// Reads the releases of files in order.
+/// Reads the releases of files in order. A link to a release of the same import is no row: the release is.
 pub(crate) fn read(files: &[File], mapping: &Mapping) -> Vec<Found> {
+    let parts: Vec<_> = files.iter().map(|file| (file, parts(&file.bytes))).collect();
+    let mut known = BTreeSet::new();
+    for part in parts.iter().filter_map(|(_, parts)| parts.as_ref().ok()).flatten() {
+        known.extend(part.release_named());
+    }
     let mut found = Vec::new();
-    for file in files {
+    for (file, parts) in parts {
         let package = Digest::tagged(b"", &[&file.bytes]);
-        match releases(&file.bytes) {
-            Ok(releases) => found.extend(
-                releases.into_iter().map(|text| (file.name.clone(), release(text, package, mapping))),
+        match parts {
+            Ok(parts) => found.extend(
+                parts
+                    .into_iter()
+                    .filter(|part| !part.link_to().is_some_and(|named| known.contains(&named)))
+                    .map(|part| (file.name.clone(), part.read(package, mapping))),
             ),
             Err(refusal) => found.push((file.name.clone(), Err(refusal))),
         }
@@ -167,23 +185,92 @@ fn missing(what: &str) -> Refusal {
     Refusal::new(Code::MissingField, format!("{what} is absent or empty"))
 }
 
-/// The texts of a file's releases.
-fn releases(bytes: &[u8]) -> Result<Vec<&str>, Refusal> {
+/// What a file holds: a release, a link to one, or a record that has neither.
+enum Part<'a> {
+    /// The text of a release or link, and the ocid of the record that it stands in.
+    Text(&'a str, Option<String>),
+    /// A record without releases, by its number in the file.
+    Bare(usize),
+}
+
+/// Which release a text is, or leads to.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    ocid: Option<String>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+}
+
+impl Part<'_> {
+    fn head(&self) -> Option<Head<'_>> {
+        match self {
+            Self::Text(text, _) => serde_json::from_str(text).ok(),
+            Self::Bare(_) => None,
+        }
+    }
+
+    /// Ocid and id of a release.
+    fn release_named(&self) -> Option<(String, String)> {
+        let head = self.head()?;
+        Some((filled(head.ocid.as_ref())?.to_ascii_lowercase(), text_of(head.id)?))
+    }
+
+    /// Ocid and id of the release that a link leads to: the id is what stands behind `#`.
+    fn link_to(&self) -> Option<(String, String)> {
+        let Self::Text(_, Some(record)) = self else { return None };
+        let head = self.head().filter(|head| head.ocid.is_none())?;
+        let (_, id) = filled(head.url.as_ref())?.rsplit_once('#')?;
+        Some((record.to_ascii_lowercase(), id.to_owned()))
+    }
+
+    fn read(&self, package: Digest, mapping: &Mapping) -> Result<Mapped, Refusal> {
+        match self {
+            Self::Text(text, _) => release(text, package, mapping),
+            Self::Bare(number) => {
+                let detail = format!(
+                    "record {number} has no releases; a compiled release is made of them and not recorded: file the packages that it \
+                     was made of"
+                );
+                Err(Refusal::new(Code::MissingField, detail))
+            }
+        }
+    }
+}
+
+/// The parts of a file.
+fn parts(bytes: &[u8]) -> Result<Vec<Part<'_>>, Refusal> {
     let text = std::str::from_utf8(bytes).map_err(|_| malformed(&"the file is not UTF-8"))?;
     let text = prose(text);
     let package: Package<'_> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
-    let found: Vec<&str> = match package {
-        Package { releases: Some(releases), .. } => releases.into_iter().map(RawValue::get).collect(),
-        Package { records: Some(records), .. } => {
-            records.into_iter().flat_map(|one| one.releases.unwrap_or_default()).map(RawValue::get).collect()
+    let found: Vec<Part<'_>> = match package {
+        Package { releases: Some(releases), .. } => {
+            releases.into_iter().map(|one| Part::Text(one.get(), None)).collect()
         }
-        Package { ocid: Some(_), .. } => vec![text],
+        Package { records: Some(records), .. } => {
+            (1..).zip(records).flat_map(|(number, record)| record.parts(number)).collect()
+        }
+        Package { ocid: Some(_), .. } => vec![Part::Text(text, None)],
         Package { .. } => Vec::new(),
     };
     if found.is_empty() || found.len() > RELEASES_MAX {
         return Err(malformed(&format!("{} releases in the file, wants 1 to {RELEASES_MAX}", found.len())));
     }
     Ok(found)
+}
+
+impl<'a> Record<'a> {
+    fn parts(self, number: usize) -> Vec<Part<'a>> {
+        let ocid = filled(self.ocid.as_ref()).map(str::to_owned).unwrap_or_default();
+        match self.releases.filter(|releases| !releases.is_empty()) {
+            Some(releases) => {
+                releases.into_iter().map(|one| Part::Text(one.get(), Some(ocid.clone()))).collect()
+            }
+            None => vec![Part::Bare(number)],
+        }
+    }
 }
 
 /// A text, or a number as it is written.
@@ -209,9 +296,11 @@ fn release(text: &str, package: Digest, mapping: &Mapping) -> Result<Mapped, Ref
     let id = text_of(release.id).ok_or_else(|| missing("id"))?;
     // The standard has release ids unique within their process only.
     let number = if id.starts_with(&ocid) { id } else { format!("{ocid}-{id}") };
+    contact::screen("id", &number)?;
     let date = filled(release.date.as_ref()).ok_or_else(|| missing("date"))?;
     filled(release.initiation.as_ref()).ok_or_else(|| missing("initiationType"))?;
     let tags = tags_of(&release)?;
+    check_separated(&tags)?;
     let last = tags.iter().max().copied().ok_or_else(|| missing("tag"))?;
     let acts = Acts::of(&release, stage_of(last));
     release.check_buyer(&mapping.ocds)?;
@@ -263,6 +352,19 @@ fn tags_of(release: &Release<'_>) -> Result<BTreeSet<ReleaseTag>, Refusal> {
         })
     };
     names.iter().map(tag).collect()
+}
+
+/// Refuses a release that begins two stages which two clerks file.
+fn check_separated(tags: &BTreeSet<ReleaseTag>) -> Result<(), Refusal> {
+    for (first, second) in SEPARATED {
+        if tags.contains(&first) && tags.contains(&second) {
+            let (first, second) = (first.name(), second.name());
+            let detail =
+                format!("tags {first} and {second}: two clerks file them, so give each a release of its own");
+            return Err(Refusal::new(Code::SamePerson, detail));
+        }
+    }
+    Ok(())
 }
 
 /// The stage that a tag is about.
@@ -352,31 +454,12 @@ impl Release<'_> {
             let listed = self.parties.iter().flatten().find(|party| id.is_some() && text_of(party.id) == id);
             let identifier = supplier.identifier.as_ref().or_else(|| listed?.identifier.as_ref());
             let identifier = identifier.ok_or_else(|| missing("suppliers: identifier"))?;
-            let supplier = organisation(identifier, ocds)?;
+            let supplier = organisations::supplier(identifier, ocds)?;
             if !suppliers.contains(&supplier) {
                 suppliers.push(supplier);
             }
         }
         Ok(suppliers)
-    }
-}
-
-/// An organisation by the list of schemes of org-id.guide.
-fn organisation(identifier: &Identifier<'_>, ocds: &Ocds) -> Result<OrgId, Refusal> {
-    let value = text_of(identifier.id).ok_or_else(|| missing("suppliers: identifier.id"))?;
-    let scheme = filled(identifier.scheme.as_ref()).or(ocds.scheme.as_deref()).ok_or_else(|| {
-        let detail = "suppliers: identifier.scheme is absent; say it in the mapping: [ocds] scheme";
-        Refusal::new(Code::MissingField, detail)
-    })?;
-    match scheme {
-        "CN-SCC" => OrgId::new(Scheme::Uscc, &value),
-        "XI-LEI" => OrgId::new(Scheme::Lei, &value),
-        // The Mexican taxpayer's number of a person begins with four letters, that of an organisation with three.
-        "MX-RFC" if value.chars().count() != 12 => {
-            let detail = "suppliers: the taxpayer's number of a natural person; persons are not named here";
-            Err(Refusal::new(Code::PersonalDataInClear, detail))
-        }
-        scheme => OrgId::new(Scheme::Register, &format!("{scheme}:{value}")),
     }
 }
 
@@ -435,6 +518,7 @@ mod tests {
             ("/awards/0/value/amount", json!(-1), Code::NegativeAmount),
             ("/awards/0/status", json!(null), Code::MissingField),
             ("/tag/0", json!("compiled"), Code::SchemaInvalid),
+            ("/tag", json!(["tender", "award"]), Code::SamePerson),
             ("/initiationType", json!(null), Code::MissingField),
             ("/parties/0/identifier/scheme", json!(null), Code::MissingField),
             (
@@ -471,5 +555,29 @@ mod tests {
         assert_eq!(next.fields["title"], first.fields["title"]);
         processes.get_mut(&process_of("ocds-213czf-1")).unwrap().waits = true;
         assert_eq!(complete(&mut next, &processes).unwrap_err().code, Code::ReleaseOrder);
+    }
+
+    #[test]
+    fn links_lead_to_releases_of_the_import_and_bare_records_are_refused_each() {
+        let (mapping, _) = Mapping::load("ocds").unwrap();
+        let link = |id: &str| json!({ "url": format!("https://x.example/all.json#{id}"), "tag": ["award"] });
+        let records = json!({ "records": [
+            { "ocid": "ocds-213czf-1", "releases": [link("3"), link("4")], "compiledRelease": { "id": "c" } },
+            { "ocid": "ocds-213czf-2", "compiledRelease": award() },
+            { "ocid": "ocds-213czf-3", "releases": [] },
+        ]});
+        let file =
+            |name: &str, json: &Json| File { name: name.to_owned(), bytes: json.to_string().into_bytes() };
+        let files = [file("a", &records), file("b", &json!({ "releases": [award()] }))];
+        let found = read(&files, &mapping);
+        let codes: Vec<_> = found
+            .iter()
+            .map(|(file, one)| (file.as_str(), one.as_ref().map(|_| ()).map_err(|refusal| refusal.code)))
+            .collect();
+        let gone = Err(Code::MissingField);
+        assert_eq!(codes, [("a", gone), ("a", gone), ("a", gone), ("b", Ok(()))]);
+        let details: Vec<_> = found[..3].iter().map(|(_, one)| &one.as_ref().unwrap_err().detail).collect();
+        assert!(details[0].contains("a link"), "{details:?}");
+        assert!(details[1].contains("record 2") && details[2].contains("record 3"), "{details:?}");
     }
 }
