@@ -19,7 +19,7 @@ use crate::operation::{EraseGround, Remedy, Step};
 use crate::org::OrgId;
 use crate::record::governance::{BasisDetails, Role};
 use crate::record::schema::TypeTerms;
-use crate::record::{Details, Header, Lifecycle, RecordType, Relation, Severity};
+use crate::record::{Details, Header, Lifecycle, RecordType, Severity};
 use crate::state::{Act, Flags, Needs, RecordHead, Signer, Status, VersionHead};
 pub(crate) use cascade::{check_base, follows, take_linked};
 pub(crate) use case::{act_of, check_act, check_case, check_repair_case, decision_needs};
