@@ -29,7 +29,7 @@ closed_list!(
         LegalReviewer = 3, "legal_reviewer";
         /// Manages the members of the agency, two administrators together.
         AgencyAdmin = 4, "agency_admin";
-        /// Answers subjects; orders sealing and erasure together with an auditor.
+        /// Answers subjects; seals what has ended, and orders erasure together with an auditor.
         PrivacyOfficer = 5, "privacy_officer";
         /// Reads everything permitted; writes no records.
         Auditor = 6, "auditor";
