@@ -10,16 +10,16 @@ use std::path::Path;
 use chain_core::code::{Code, Refusal};
 use chain_core::record::body::parse_instant;
 use chain_core::record::device::Span;
-use chain_core::record::device::readings::{GOOD, Reading};
+use chain_core::record::device::readings::{GOOD, Reading, VALUE_MAX};
 
 use super::detector::Detector;
 use super::episode;
 use crate::error::{CliError, CliResult};
 use crate::files;
-use crate::gateway::message;
+use crate::import::decimal::Decimal;
 
-/// Values of the files are read in units of 10^-4.
-const SCALE: i8 = -4;
+/// Most places after the point that are kept of a value; further ones are rounded. Where a series is large, fewer fit.
+const PLACES_MAX: u32 = 9;
 
 /// One labelled series.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ impl Labelled {
         let path = folder.join(&name);
         let text = files::read(&path)?;
         let mut rows = csv::Reader::from_reader(text.as_bytes());
-        let mut readings = Vec::new();
+        let (mut times, mut values) = (Vec::new(), Vec::new());
         for (at, row) in rows.records().enumerate() {
             let place = |refusal: Refusal| {
                 let detail = format!("{} row {}: {}", path.display(), at + 1, refusal.detail);
@@ -86,10 +86,17 @@ impl Labelled {
             let (Some(time), Some(value)) = (row.get(0), row.get(1)) else {
                 return Err(place(Refusal::new(Code::BadSpreadsheet, "wants timestamp,value")).into());
             };
-            let (time_ms, value) =
-                (instant(time).map_err(place)?, message::value(value, SCALE).map_err(place)?);
-            readings.push(Reading { time_ms, value, quality: GOOD });
+            times.push(instant(time).map_err(place)?);
+            values.push(Decimal::parse("value", value).map_err(place)?);
         }
+        let values = scaled(&values).map_err(|refusal| {
+            Refusal::new(refusal.code, format!("{}: {}", path.display(), refusal.detail))
+        })?;
+        let readings = times
+            .into_iter()
+            .zip(values)
+            .map(|(time_ms, value)| Reading { time_ms, value, quality: GOOD })
+            .collect();
         let window = |(from, to): &(String, String)| -> Result<Span, Refusal> {
             Ok(Span { from_ms: instant(from)?, to_ms: instant(to)? })
         };
@@ -117,6 +124,22 @@ impl Labelled {
     }
 }
 
+/// The values of a series in one unit, the finest that all of them fit in: how far a value lies from the usual is the same in any.
+///
+/// # Errors
+/// `BAD_NUMBER` for a value that is too large as a whole number.
+fn scaled(values: &[Decimal]) -> Result<Vec<i64>, Refusal> {
+    let fits = |value: i128| {
+        i64::try_from(value).ok().filter(|value| value.unsigned_abs() <= VALUE_MAX.unsigned_abs())
+    };
+    let in_units =
+        |places: u32| values.iter().map(|value| fits(value.rounded(places))).collect::<Option<Vec<i64>>>();
+    let finest = (0..=PLACES_MAX).rev().find_map(in_units);
+    finest.ok_or_else(|| {
+        Refusal::new(Code::BadNumber, format!("value: out of range, wants at most {VALUE_MAX}"))
+    })
+}
+
 /// `2015-07-10 14:24:00`, as UTC.
 fn instant(text: &str) -> Result<u64, Refusal> {
     parse_instant(&format!("{}Z", text.replace(' ', "T"))).ok_or_else(|| {
@@ -129,6 +152,20 @@ fn instant(text: &str) -> Result<u64, Refusal> {
 mod tests {
     use super::*;
     use crate::advise::detector::Detector;
+
+    #[test]
+    fn a_series_is_read_in_the_finest_unit_that_all_its_values_fit_in() {
+        let of = |texts: &[&str]| {
+            let values: Vec<Decimal> =
+                texts.iter().map(|text| Decimal::parse("value", text).unwrap()).collect();
+            scaled(&values).map_err(|refusal| refusal.code)
+        };
+        assert_eq!(of(&["69.88083514", "-1"]), Ok(vec![69_880_835_140, -1_000_000_000]));
+        assert_eq!(of(&["0.0974193548387"]), Ok(vec![97_419_355]));
+        // 2^40 is 1,099,511,627,776: with these two no place after the point fits.
+        assert_eq!(of(&["1099511627776", "0.6"]), Ok(vec![1_099_511_627_776, 1]));
+        assert_eq!(of(&["1099511627777"]), Err(Code::BadNumber));
+    }
 
     /// The figures of the shared road data. Those of the median are the ones that the design measured; the other two were
     /// tuned on these very files.

@@ -1,8 +1,7 @@
 //! Alerts of the Common Alerting Protocol, versions 1.1 and 1.2 (OASIS), as rows: a file each.
 //!
 //! The reader takes no document type and so no entities, and files of bounded size with a bounded number of nodes. What the
-//! record has no place for is left out and noted. The areas are those of the first block, whose language is the authoritative
-//! one; times get the offset of the city.
+//! record has no place for is left out and noted. The areas are those of all blocks; times get the offset of the city.
 
 use std::collections::BTreeMap;
 
@@ -131,11 +130,9 @@ impl Reader<'_> {
         for info in self.children(root, "info") {
             blocks.push(Json::Object(self.info(info)?));
         }
-        if let Some(first) = self.children(root, "info").next() {
-            let areas = self.areas(first)?;
-            if !areas.is_empty() {
-                fields.insert("areas".to_owned(), Value::Ready(Json::Array(areas)));
-            }
+        let areas = self.areas_of_all(root)?;
+        if !areas.is_empty() {
+            fields.insert("areas".to_owned(), Value::Ready(Json::Array(areas)));
         }
         if !blocks.is_empty() {
             fields.insert("info".to_owned(), Value::Ready(Json::Array(blocks)));
@@ -210,6 +207,24 @@ impl Reader<'_> {
         wanted.is_some() && self.text(parameter, "valueName") == wanted
     }
 
+    /// The areas of the first block, and of the others those whose polygon is new: blocks in other languages repeat the same
+    /// polygons under other names.
+    fn areas_of_all(&mut self, root: Node<'_, '_>) -> Result<Vec<Json>, Refusal> {
+        let mut all: Vec<Json> = Vec::new();
+        for (at, info) in self.children(root, "info").enumerate() {
+            for area in self.areas(info)? {
+                let named = |member: &str| all.iter().any(|one| one.get(member) == area.get(member));
+                match (at, area.get("polygon")) {
+                    (0, _) => all.push(area),
+                    (_, Some(_)) if !named("polygon") => all.push(area),
+                    (_, None) if !named("desc") => self.notes.add(Note::LeftOut),
+                    _ => {}
+                }
+            }
+        }
+        Ok(all)
+    }
+
     fn areas(&mut self, info: Node<'_, '_>) -> Result<Vec<Json>, Refusal> {
         let mut areas = Vec::new();
         for area in self.children(info, "area") {
@@ -277,6 +292,26 @@ mod tests {
         assert_eq!(mapped.notes.to_string(), "STRIP_PERSONAL|LEFT_OUT");
         let said = format!("{mapped:?}");
         assert!(!said.contains("Wang") && !said.contains("duty@"), "{said}");
+    }
+
+    #[test]
+    fn points_of_every_block_lie_in_the_area_and_new_polygons_are_kept() {
+        let second = |polygon: &str| {
+            let from = ALERT.find("<info>").unwrap();
+            let to = ALERT.find("</info>").unwrap() + "</info>".len();
+            let block = ALERT[from..to].replace("<info>", "<info><language>fr</language>");
+            let block = block.replace("32.0,118.7 32.1,118.7 32.1,118.8 32.0,118.7", polygon);
+            let block = block.replace("<areaDesc>x", "<areaDesc>y");
+            mapped(&ALERT.replace("</alert>", &format!("{block}</alert>")))
+        };
+        let count = |mapped: Mapped| match &mapped.fields["areas"] {
+            Value::Ready(areas) => areas.as_array().unwrap().len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(count(second("32.0,118.7 32.1,118.7 32.1,118.8 32.0,118.7").unwrap()), 1);
+        assert_eq!(count(second("32.2,118.7 32.3,118.7 32.3,118.8 32.2,118.7").unwrap()), 2);
+        let far = second("99.0,-200.0 99.1,-200.0 99.1,-199.9 99.0,-200.0");
+        assert_eq!(far.map(|_| ()), Err(Code::GeoOutOfArea));
     }
 
     #[test]

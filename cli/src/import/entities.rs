@@ -17,7 +17,7 @@ use super::decimal::Decimal;
 use super::mapping::Mapping;
 use super::ngsi::{DEPTH_MAX, Members, malformed, value_of};
 use super::normalise::prose;
-use super::place::{Area, Town};
+use super::place::{self, Area, Town};
 use super::sheet::{Row, Sheet};
 use super::source::{File, Found};
 
@@ -29,10 +29,16 @@ const SIZE: &str = "@size";
 const NAME: &str = "@name";
 /// Longitude and latitude of every point, between blanks.
 const POSITIONS: &str = "@positions";
-/// Where an entity may name its town.
-const PLACES: [&str; 3] = ["address.addressLocality", "areaServed", "address.addressRegion"];
-/// Attributes with geometries (GeoJSON).
+/// Where an entity may name its town, region or country, the nearest first.
+const PLACES: [&str; 4] =
+    ["address.addressLocality", "areaServed", "address.addressRegion", "address.addressCountry"];
+/// Attributes that are geometries, or null.
 const GEOMETRIES: [&str; 4] = ["location", "containedInPlace", "observationSpace", "operationSpace"];
+/// Types of geometries that have coordinates.
+const GEOMETRY_TYPES: [&str; 6] =
+    ["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon"];
+/// Members that are no values: a text in them is no time.
+const NAMES: [&str; 3] = ["id", "type", "@context"];
 /// Most values of an entity.
 const CELLS_MAX: usize = 4_096;
 /// Most entities of a file.
@@ -98,11 +104,12 @@ fn cells(text: &str, alone: Option<&[u8]>) -> Result<BTreeMap<String, String>, R
     let mut cells = BTreeMap::new();
     let mut positions = Vec::new();
     for (name, raw) in attributes {
-        let value = if matches!(name.as_str(), "id" | "type" | "@context") { raw } else { value_of(raw)? };
-        if GEOMETRIES.contains(&name.as_str()) {
-            collect_positions(value, &mut positions)?;
+        let value = if NAMES.contains(&name.as_str()) { raw } else { value_of(raw)? };
+        let is_geometry = GEOMETRIES.contains(&name.as_str()) && value.get() != "null";
+        if is_geometry && geometry_of(value.get()).is_none() {
+            return Err(malformed("a geometry without coordinates"));
         }
-        flatten(&name, value, 0, &mut cells)?;
+        flatten(&name, value, 0, &mut cells, &mut positions)?;
     }
     let own = |name: &str| cells.get(name).map(|text| prose(text)).filter(|text| !text.is_empty());
     let (Some(id), Some(kind)) = (own("id"), own("type")) else {
@@ -122,6 +129,7 @@ fn flatten(
     raw: &RawValue,
     depth: usize,
     cells: &mut BTreeMap<String, String>,
+    positions: &mut Vec<String>,
 ) -> Result<(), Refusal> {
     if depth > DEPTH_MAX || cells.len() >= CELLS_MAX {
         let detail = format!("an entity has at most {DEPTH_MAX} levels and {CELLS_MAX} values");
@@ -132,21 +140,29 @@ fn flatten(
     match text.as_bytes().first() {
         Some(b'{') => {
             let members: Members<'_> = serde_json::from_str(text).map_err(wrong)?;
+            if let Some(coordinates) = geometry_of(text) {
+                collect_positions(coordinates, 0, positions)?;
+            }
             if let Some(literal) = members.get("@value") {
-                return flatten(name, literal, depth + 1, cells);
+                return flatten(name, literal, depth + 1, cells, positions);
             }
             for (member, value) in members.0 {
-                flatten(&format!("{name}.{member}"), value, depth + 1, cells)?;
+                flatten(&format!("{name}.{member}"), value, depth + 1, cells, positions)?;
             }
         }
         Some(b'[') => {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(wrong)?;
             for (at, item) in items.into_iter().enumerate() {
-                flatten(&format!("{name}.{at}"), item, depth + 1, cells)?;
+                flatten(&format!("{name}.{at}"), item, depth + 1, cells, positions)?;
             }
         }
         Some(b'"') => {
-            cells.insert(name.to_owned(), serde_json::from_str(text).map_err(wrong)?);
+            let text: String = serde_json::from_str(text).map_err(wrong)?;
+            // NGSI-LD has geometries written as text too.
+            if let Some(coordinates) = geometry_of(&text) {
+                collect_positions(coordinates, 0, positions)?;
+            }
+            cells.insert(name.to_owned(), text);
         }
         _ if text == "null" => {}
         _ => {
@@ -156,34 +172,49 @@ fn flatten(
     Ok(())
 }
 
-/// Adds every point of a geometry: the innermost lists of its coordinates.
-fn collect_positions(geometry: &RawValue, positions: &mut Vec<String>) -> Result<(), Refusal> {
+/// The coordinates of a text that is a geometry (GeoJSON), wherever it stands: an object of such a type.
+fn geometry_of(text: &str) -> Option<&RawValue> {
     #[derive(Deserialize)]
     struct Geometry<'a> {
+        #[serde(rename = "type")]
+        kind: &'a str,
         #[serde(borrow)]
         coordinates: &'a RawValue,
     }
-    fn walk(raw: &RawValue, depth: usize, positions: &mut Vec<String>) -> Result<(), Refusal> {
-        let wrong = || malformed("the coordinates of a geometry are no GeoJSON");
-        let items: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
-        if items.first().is_some_and(|item| item.get().starts_with('[')) {
-            if depth == 4 {
-                return Err(wrong());
-            }
-            return items.into_iter().try_for_each(|item| walk(item, depth + 1, positions));
+    let geometry: Geometry<'_> = serde_json::from_str(text).ok()?;
+    GEOMETRY_TYPES.contains(&geometry.kind).then_some(geometry.coordinates)
+}
+
+/// Adds every point of a geometry: the innermost lists of its coordinates.
+fn collect_positions(raw: &RawValue, depth: usize, positions: &mut Vec<String>) -> Result<(), Refusal> {
+    let wrong = || malformed("the coordinates of a geometry are no GeoJSON");
+    let items: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+    if items.first().is_some_and(|item| item.get().starts_with('[')) {
+        if depth == 4 {
+            return Err(wrong());
         }
-        // A third number is the height.
-        let [longitude, latitude, ..] = items[..] else { return Err(wrong()) };
-        positions.extend([longitude.get().to_owned(), latitude.get().to_owned()]);
-        if positions.len() > CELLS_MAX {
-            return Err(Refusal::new(Code::SizeLimit, "a geometry of more than 2,048 points"));
-        }
-        Ok(())
+        return items.into_iter().try_for_each(|item| collect_positions(item, depth + 1, positions));
     }
-    match serde_json::from_str::<Geometry<'_>>(geometry.get()) {
-        Ok(geometry) => walk(geometry.coordinates, 0, positions),
-        Err(_) => Err(malformed("a geometry without coordinates")),
+    // A third number is the height.
+    let [longitude, latitude, ..] = items[..] else { return Err(wrong()) };
+    positions.extend([longitude.get().to_owned(), latitude.get().to_owned()]);
+    if positions.len() > CELLS_MAX {
+        return Err(Refusal::new(Code::SizeLimit, "geometries of more than 2,048 points"));
     }
+    Ok(())
+}
+
+/// Whether a text has the form of a time, or of two with `/` between them: a day, `T` and a clock, or two days.
+fn looks_like_a_time(text: &str) -> bool {
+    let starts = |form: &str, text: &str| {
+        text.len() >= form.len()
+            && form
+                .bytes()
+                .zip(text.bytes())
+                .all(|(form, one)| if form == b'd' { one.is_ascii_digit() } else { form == one })
+    };
+    let whole = !text.contains(char::is_whitespace);
+    whole && (starts("dddd-dd-ddTdd:dd", text) || starts("dddd-dd-dd/", text))
 }
 
 impl Entities {
@@ -213,10 +244,14 @@ impl Entities {
                 contact::screen(heading, cell)?;
             }
         }
-        for name in &self.times {
-            let cell = prose(row.cell(name));
-            if !cell.is_empty() && parse_instant(cell).is_none() {
-                let detail = format!("{name} wants one time with its offset, as 2026-05-06T09:00:00+08:00");
+        for (heading, cell) in row.filled().filter(|(heading, _)| !heading.starts_with('@')) {
+            let cell = prose(cell);
+            let attribute = heading.split('.').next().unwrap_or(heading);
+            let is_time = self.times.iter().any(|name| name == heading)
+                || (!NAMES.contains(&attribute) && looks_like_a_time(cell));
+            if is_time && parse_instant(cell).is_none() {
+                let detail =
+                    format!("{heading} wants one time with its offset, as 2026-05-06T09:00:00+08:00");
                 return Err(Refusal::new(Code::BadDate, detail));
             }
         }
@@ -224,17 +259,26 @@ impl Entities {
     }
 }
 
-/// The point lies in the town that the entity names, or else in the area.
+/// Every point lies in the town or country that the entity names, or else in the area. One that does not, and that would lie in
+/// a town of the mapping with its coordinates swapped, is named so.
 fn check_positions(row: Row<'_>, area: Option<&Area>, towns: &[Town]) -> Result<(), Refusal> {
     let named = PLACES.iter().find_map(|place| {
-        let name = prose(row.cell(place));
-        towns.iter().find(|town| town.names.iter().any(|one| one == name)).map(|town| &town.area)
+        let name = prose(row.cell(place)).to_lowercase();
+        towns
+            .iter()
+            .find(|town| town.names.iter().any(|one| one.to_lowercase() == name))
+            .map(|town| &town.area)
     });
     let Some(area) = named.or(area) else { return Ok(()) };
     let numbers: Vec<&str> = row.cell(POSITIONS).split_whitespace().collect();
     for pair in numbers.chunks_exact(2) {
         let degree = |text| Decimal::parse("location", text);
-        area.check_point(degree(pair[1])?, degree(pair[0])?)?;
+        let (latitude, longitude) = (degree(pair[1])?, degree(pair[0])?);
+        area.check_point(latitude, longitude).map_err(|refusal| {
+            let town =
+                towns.iter().find(|town| named.is_none() && town.area.holds_swapped(latitude, longitude));
+            place::in_town(refusal, town)
+        })?;
     }
     Ok(())
 }
@@ -291,5 +335,93 @@ mod tests {
         let nested = format!(r#"{{"id": "e", "type": "T", "a": {}1{}}}"#, nested.repeat(40), "}".repeat(40));
         assert_eq!(code(&nested), Err(Code::SizeLimit));
         assert_eq!(code(r#"{"id": "e", "type": "T", "a": {"type": "Property"}}"#), Err(Code::MalformedJson));
+    }
+
+    fn judged(text: &str) -> Result<(), Refusal> {
+        let (mapping, _) = Mapping::load("fiware").unwrap();
+        let file = File { name: String::new(), bytes: text.as_bytes().to_vec() };
+        read(&[file], &mapping).remove(0).1.map(|_| ())
+    }
+
+    #[test]
+    fn times_are_known_by_their_form_wherever_they_stand() {
+        let entity =
+            |value: &str| judged(&format!(r#"{{"id": "e", "type": "T", "a": {{"b": ["x", "{value}"]}}}}"#));
+        for value in [
+            "2026-05-06T09:00:00+08:00",
+            "2026-05-06",
+            "2026-05-06T09:00 the pump broke",
+            "12:00-14:00",
+            "2026",
+        ] {
+            assert_eq!(entity(value), Ok(()), "{value}");
+        }
+        for value in [
+            "2026-05-06T09:00:00",
+            "2026-05-06T09:00",
+            "2026-05-06T09:00:00Z/2026-05-06T10:00:00Z",
+            "2026-05-06/2026-05-07",
+            "2026-13-06T09:00:00Z",
+        ] {
+            assert_eq!(entity(value).unwrap_err().code, Code::BadDate, "{value}");
+        }
+        let named = r#"{"id": "2026-05-06T09:00:00", "type": "T"}"#;
+        assert_eq!(judged(named), Ok(()));
+    }
+
+    #[test]
+    fn geometries_are_known_by_their_form_wherever_they_stand() {
+        let entity = |more: &str| {
+            judged(&format!(r#"{{"id": "e", "type": "T", {more}}}"#)).map_err(|refusal| refusal.code)
+        };
+        let point = |at: &str| format!(r#"{{"type": "Point", "coordinates": [{at}]}}"#);
+        let (here, swapped) = (point("118.79, 32.06"), point("32.06, 118.79"));
+        assert_eq!(entity(r#""location": null"#), Ok(()));
+        assert_eq!(entity(&format!(r#""startPoint": {here}"#)), Ok(()));
+        for wrong in [
+            format!(r#""startPoint": {swapped}"#),
+            format!(r#""parts": [{{"where": {{"type": "GeoProperty", "value": {swapped}}}}}]"#),
+            format!(r#""startPoint": {}"#, serde_json::json!(swapped)),
+            format!(
+                r#""route": {{"type": "LineString", "coordinates": [[118.79, 32.06], [32.06, 118.79]]}}"#
+            ),
+        ] {
+            assert_eq!(entity(&wrong), Err(Code::GeoOutOfArea), "{wrong}");
+        }
+        assert_eq!(
+            entity(r#""startPoint": {"type": "Point", "coordinates": "x"}"#),
+            Err(Code::MalformedJson)
+        );
+    }
+
+    #[test]
+    fn swapped_coordinates_of_a_known_town_or_country_are_named() {
+        let entity = |place: &str, at: &str| {
+            let point = format!(r#"{{"type": "Point", "coordinates": [{at}]}}"#);
+            judged(&format!(r#"{{"id": "e", "type": "T", {place} "location": {point}}}"#))
+        };
+        let address = |name: &str, value: &str| format!(r#""address": {{"{name}": "{value}"}},"#);
+        for (place, at, swapped) in [
+            (address("addressLocality", "helsinki"), "24.94, 60.17", "60.17, 24.94"),
+            (address("addressCountry", "ES"), "-5.66, 43.53", "43.53, -5.66"),
+            (address("addressCountry", "España"), "-5.66, 43.53", "43.53, -5.66"),
+        ] {
+            assert_eq!(entity(&place, at), Ok(()), "{place}");
+            let refusal = entity(&place, swapped).unwrap_err();
+            assert!(
+                refusal.code == Code::GeoOutOfArea && refusal.detail.ends_with("are swapped"),
+                "{place}: {}",
+                refusal.detail
+            );
+        }
+        // Geneva, by an entity that names no place: outside the city, and swapped.
+        let refusal = entity("", "46.2, 6.14").unwrap_err();
+        assert!(
+            refusal.detail.contains("Geneva") && refusal.detail.ends_with("are swapped"),
+            "{}",
+            refusal.detail
+        );
+        let refusal = entity("", "-100.0, 39.8").unwrap_err();
+        assert!(!refusal.detail.contains("swapped"), "{}", refusal.detail);
     }
 }

@@ -25,39 +25,34 @@ struct Bundle<'a> {
     #[serde(rename = "resourceType")]
     kind: String,
     #[serde(borrow, default)]
-    entry: Vec<Entry<'a>>,
+    entry: Vec<Option<Entry<'a>>>,
 }
 
 #[derive(Deserialize)]
 struct Entry<'a> {
-    #[serde(borrow)]
-    resource: &'a RawValue,
+    #[serde(borrow, default)]
+    resource: Option<&'a RawValue>,
 }
 
-/// The members that say which day a resource is of.
-#[derive(Deserialize)]
-struct Dated {
-    #[serde(default)]
-    meta: Option<Meta>,
-    #[serde(default)]
-    recorded: Option<String>,
-    #[serde(default, rename = "occurrenceDateTime")]
-    occurrence: Option<String>,
-    #[serde(default, rename = "effectiveDateTime")]
-    effective: Option<String>,
-    #[serde(default)]
-    issued: Option<String>,
-    #[serde(default, rename = "authoredOn")]
-    authored: Option<String>,
-    #[serde(default)]
-    date: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Meta {
-    #[serde(default, rename = "lastUpdated")]
-    updated: Option<String>,
-}
+/// The members that say which day a resource is of, the first that names a whole day; as JSON pointers.
+const DAYS: [&str; 16] = [
+    "/meta/lastUpdated",
+    "/recorded",
+    "/recordedDate",
+    "/occurrenceDateTime",
+    "/effectiveDateTime",
+    "/effectiveInstant",
+    "/effectivePeriod/start",
+    "/performedDateTime",
+    "/performedPeriod/start",
+    "/issued",
+    "/authoredOn",
+    "/date",
+    "/created",
+    "/sent",
+    "/period/start",
+    "/onsetDateTime",
+];
 
 /// A document and where it stands.
 struct Document<'a> {
@@ -65,28 +60,34 @@ struct Document<'a> {
     text: &'a str,
 }
 
-/// Reads resources: a row for each day, then one for each resource that is of none.
-pub(crate) fn read(files: &[File]) -> Vec<Found> {
+/// Reads resources: a row for each day, then one for those of no day, which are of `today`, then one for each refused.
+pub(crate) fn read(files: &[File], today: Date) -> Vec<Found> {
     let mut days: BTreeMap<Date, Vec<Document<'_>>> = BTreeMap::new();
-    let mut refused = Vec::new();
+    let (mut undated, mut refused) = (Vec::new(), Vec::new());
     for file in files {
-        match resources(&file.bytes) {
-            Ok(texts) => {
-                for (text, number) in texts.into_iter().zip(1..) {
-                    let place = format!("{}#{number}", file.name);
-                    match day_of(text) {
-                        Ok(day) => days.entry(day).or_default().push(Document { place, text }),
-                        Err(refusal) => {
-                            let detail = format!("resource {number}: {}", refusal.detail);
-                            refused.push((file.name.clone(), Err(Refusal::new(refusal.code, detail))));
-                        }
-                    }
+        let texts = match resources(&file.bytes) {
+            Ok(texts) => texts,
+            Err(refusal) => {
+                refused.push((file.name.clone(), Err(refusal)));
+                continue;
+            }
+        };
+        for (text, number) in texts.into_iter().zip(1..) {
+            let place = format!("{}#{number}", file.name);
+            match text.and_then(|text| Ok((text, day_of(text)?))) {
+                Ok((text, Some(day))) => days.entry(day).or_default().push(Document { place, text }),
+                Ok((text, None)) => undated.push(Document { place, text }),
+                Err(refusal) => {
+                    let detail = format!("resource {number}: {}", refusal.detail);
+                    refused.push((file.name.clone(), Err(Refusal::new(refusal.code, detail))));
                 }
             }
-            Err(refusal) => refused.push((file.name.clone(), Err(refusal))),
         }
     }
-    let batches = days.into_iter().map(|(day, documents)| (String::new(), batch(day, &documents)));
+    // Those of no day stand by themselves, so that rows keep their numbers when an import is resumed on another day.
+    let undated = Some((today, undated)).filter(|(_, documents)| !documents.is_empty());
+    let batches =
+        days.into_iter().chain(undated).map(|(day, documents)| (String::new(), batch(day, &documents)));
     batches.collect::<Vec<_>>().into_iter().chain(refused).collect()
 }
 
@@ -95,33 +96,26 @@ fn malformed() -> Refusal {
     Refusal::new(Code::MalformedJson, "no FHIR resource in JSON")
 }
 
-fn resources(bytes: &[u8]) -> Result<Vec<&str>, Refusal> {
+/// The texts of a file's resources; an entry of a Bundle without one is refused by itself.
+fn resources(bytes: &[u8]) -> Result<Vec<Result<&str, Refusal>>, Refusal> {
     let text = prose(std::str::from_utf8(bytes).map_err(|_| malformed())?);
     let bundle: Bundle<'_> = serde_json::from_str(text).map_err(|_| malformed())?;
+    let missing = || Refusal::new(Code::MissingField, "the entry has no resource");
     Ok(match bundle.kind.as_str() {
-        "Bundle" => bundle.entry.into_iter().map(|entry| entry.resource.get()).collect(),
-        _ => vec![text],
+        "Bundle" => {
+            let entries = bundle.entry.into_iter();
+            entries.map(|entry| Ok(entry.and_then(|one| one.resource).ok_or_else(missing)?.get())).collect()
+        }
+        _ => vec![Ok(text)],
     })
 }
 
-fn day_of(text: &str) -> Result<Date, Refusal> {
-    let dated: Dated = serde_json::from_str(text).map_err(|_| malformed())?;
-    let updated = dated.meta.and_then(|meta| meta.updated);
-    let times = [
-        updated,
-        dated.recorded,
-        dated.occurrence,
-        dated.effective,
-        dated.issued,
-        dated.authored,
-        dated.date,
-    ];
-    let time = times.into_iter().flatten().next().ok_or_else(|| {
-        let detail = "no day: meta.lastUpdated, recorded, occurrenceDateTime, effectiveDateTime, issued, authoredOn or date";
-        Refusal::new(Code::MissingField, detail)
-    })?;
-    let day = time.get(..10).and_then(|day| day.parse().ok());
-    day.ok_or_else(|| Refusal::new(Code::BadDate, "a time without its whole day"))
+/// The day that a resource names, if it names a whole one.
+fn day_of(text: &str) -> Result<Option<Date>, Refusal> {
+    let resource: Json = serde_json::from_str(text).map_err(|_| malformed())?;
+    resource.get("resourceType").and_then(Json::as_str).ok_or_else(malformed)?;
+    let times = DAYS.iter().filter_map(|pointer| resource.pointer(pointer)?.as_str());
+    Ok(times.filter_map(|time| time.get(..10)?.parse().ok()).next())
 }
 
 /// The batch of a day, with what opens it.
@@ -158,19 +152,35 @@ mod tests {
         File { name: "wang.json".to_owned(), bytes: text.as_bytes().to_vec() }
     }
 
+    fn today() -> Date {
+        "2026-11-23".parse().unwrap()
+    }
+
     #[test]
     fn resources_become_a_batch_for_each_day_that_their_openings_lead_back_to() {
         let bundle = r#"{"resourceType": "Bundle", "entry": [
             {"resource": {"resourceType": "Immunization", "patient": "Wang", "occurrenceDateTime": "2026-11-20"}},
             {"resource": {"resourceType": "Observation", "issued": "2026-11-20T23:00:00+08:00"}},
             {"resource": {"resourceType": "Observation", "meta": {"lastUpdated": "2026-11-21T01:00:00Z"}}},
-            {"resource": {"resourceType": "Organization", "name": "Wang"}}]}"#;
-        let found =
-            read(&[file(bundle), file("{"), file(r#"{"resourceType": "Observation", "date": "2026-11"}"#)]);
+            {"resource": {"resourceType": "Condition", "recordedDate": "2026-11", "onsetDateTime": "2026-11-21"}},
+            {"resource": {"resourceType": "Observation", "effectivePeriod": {"start": "2026-11-21T08:00:00+08:00"}}},
+            {"resource": {"resourceType": "Organization", "name": "Wang"}},
+            {"resource": {"resourceType": "Patient", "birthDate": "1970-01-01"}},
+            {"resource": {"name": "Wang"}}, {"fullUrl": "urn:x"}, null]}"#;
+        let found = read(
+            &[file(bundle), file("{"), file(r#"{"resourceType": "Observation", "date": "2026-11"}"#)],
+            today(),
+        );
         let codes: Vec<_> =
             found.iter().map(|(_, one)| one.as_ref().map(|_| ()).map_err(|one| one.code)).collect();
-        let wanted = [Code::MissingField, Code::MalformedJson, Code::BadDate];
-        assert_eq!(codes, [[Ok(()); 2].to_vec(), wanted.map(Err).to_vec()].concat());
+        let wanted = [Code::MalformedJson, Code::MissingField, Code::MissingField, Code::MalformedJson];
+        assert_eq!(codes, [[Ok(()); 3].to_vec(), wanted.map(Err).to_vec()].concat());
+        let of_day = |at: usize| {
+            let openings = found[at].1.as_ref().unwrap().openings.clone().unwrap();
+            (openings["day"].as_str().unwrap().to_owned(), openings["documents"].as_array().unwrap().len())
+        };
+        let wanted = [("2026-11-20", 2), ("2026-11-21", 3), ("2026-11-23", 3)];
+        assert_eq!([of_day(0), of_day(1), of_day(2)], wanted.map(|(day, count)| (day.to_owned(), count)));
         let first = found[0].1.as_ref().unwrap();
         let openings = first.openings.as_ref().unwrap();
         let digest = |value: &Json| -> Digest { serde_json::from_value(value.clone()).unwrap() };
@@ -186,10 +196,10 @@ mod tests {
         assert_eq!(first.fields["root"], Value::Ready(json!(root)));
         assert_eq!((commitments.len(), filling.len()), (2, 62));
         // Another reading has other salts, so that two batches of one document are not known for it.
-        let again = read(&[file(bundle)]);
+        let again = read(&[file(bundle)], today());
         assert_ne!(again[0].1.as_ref().unwrap().fields["root"], first.fields["root"]);
         let recorded =
-            format!("{:?} {:?}", first.fields, found[2..].iter().map(|one| &one.1).collect::<Vec<_>>());
+            format!("{:?} {:?}", first.fields, found[3..].iter().map(|one| &one.1).collect::<Vec<_>>());
         assert!(!recorded.contains("Wang"), "{recorded}");
     }
 
@@ -199,7 +209,7 @@ mod tests {
         let bundle = |count: usize| {
             file(&format!(r#"{{"resourceType": "Bundle", "entry": [{}]}}"#, vec![resource; count].join(",")))
         };
-        assert!(read(&[bundle(1_024)])[0].1.is_ok());
-        assert_eq!(read(&[bundle(1_025)])[0].1.as_ref().unwrap_err().code, Code::SizeLimit);
+        assert!(read(&[bundle(1_024)], today())[0].1.is_ok());
+        assert_eq!(read(&[bundle(1_025)], today())[0].1.as_ref().unwrap_err().code, Code::SizeLimit);
     }
 }

@@ -15,7 +15,7 @@ use super::decimal::Decimal;
 use super::normalise::{self, Normal};
 use super::note::{Note, Notes};
 use super::place::Area;
-use super::sheet::Row;
+use super::sheet::{Row, Sheet};
 
 /// One field.
 #[derive(Clone, Debug, Deserialize)]
@@ -217,6 +217,17 @@ impl Field {
         let when = self.when.iter().map(|when| &when.column);
         let term = self.term.iter().map(|term| &term.from);
         self.column.iter().chain(&self.columns).chain(when).chain(term)
+    }
+
+    /// The headings without which it is never good and that a sheet does not have.
+    pub(crate) fn lacking<'a>(&'a self, sheet: &Sheet) -> Vec<&'a String> {
+        let needed = match self.kind {
+            Kind::Joined => true,
+            Kind::LatestDate => self.required && !self.columns.iter().any(|heading| sheet.has(heading)),
+            _ => self.required && self.default.is_none(),
+        };
+        let own = self.column.iter().chain(&self.columns);
+        own.filter(|heading| needed && !sheet.has(heading)).collect()
     }
 
     /// Reads the cells of a row.

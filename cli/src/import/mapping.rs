@@ -7,7 +7,7 @@
 
 mod written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chain_core::code::{Code, Refusal};
@@ -331,33 +331,58 @@ impl Mapping {
         self.fields.iter().chain(self.lists.iter().flat_map(|list| &list.fields))
     }
 
-    /// Checks that the sheet has every column the mapping names, and no other where the mapping is closed.
+    /// Checks that the sheet has every column without which no row is good, and no unnamed one where the mapping is closed.
+    ///
+    /// # Errors
+    /// `UNKNOWN_COLUMN` with the columns.
     pub(crate) fn check_columns(&self, sheet: &Sheet) -> CliResult {
         let mut wanted: Vec<&String> = self.authority.iter().map(|authority| &authority.column).collect();
         if let Some(subject) = &self.subject {
             wanted.extend([&subject.name, &subject.code]);
-            wanted
-                .extend(subject.kind.iter().chain(&subject.document).chain(&subject.representative_document));
-            wanted.extend(subject.other_codes.keys());
+            wanted.extend(&subject.kind);
         }
         wanted.extend(self.legal_basis.column.as_ref());
-        wanted.extend(self.all_fields().flat_map(Field::headings));
-        wanted.extend(self.lists.iter().flat_map(|list| &list.filled));
-        wanted.extend(self.screened.iter().chain(&self.left_out));
-        let missing: Vec<&str> =
-            wanted.iter().filter(|heading| !sheet.has(heading)).map(|heading| heading.as_str()).collect();
+        wanted.extend(self.fields.iter().flat_map(|field| field.lacking(sheet)));
+        let missing: BTreeSet<&str> =
+            wanted.into_iter().filter(|heading| !sheet.has(heading)).map(String::as_str).collect();
         if !missing.is_empty() {
+            let missing: Vec<&str> = missing.into_iter().collect();
             let detail = format!("the sheet has no column {}", missing.join(", "));
             return Err(CliError::new(Code::UnknownColumn, detail));
         }
-        let named = |heading: &&str| wanted.iter().copied().chain(&self.personal).any(|one| one == heading);
-        let strange: Vec<&str> = sheet.headings().filter(|heading| !named(heading)).collect();
+        let strange = self.unnamed(sheet);
         if self.closed && !strange.is_empty() {
             let detail = format!("the mapping does not say what becomes of column {}", strange.join(", "));
             return Err(CliError::new(Code::UnknownColumn, detail)
                 .hint("name it in a field, or in left_out, screened or personal"));
         }
         Ok(())
+    }
+
+    /// Columns of a sheet that the mapping does not name: nothing of them is taken.
+    pub(crate) fn unnamed<'a>(&self, sheet: &'a Sheet) -> Vec<&'a str> {
+        sheet.headings().filter(|heading| !self.names(heading)).collect()
+    }
+
+    /// Whether the mapping says what becomes of a column.
+    fn names(&self, heading: &str) -> bool {
+        let subject = self.subject.iter().flat_map(|subject| {
+            let optional =
+                subject.kind.iter().chain(&subject.document).chain(&subject.representative_document);
+            [&subject.name, &subject.code].into_iter().chain(optional).chain(subject.other_codes.keys())
+        });
+        let lists = self.lists.iter().flat_map(|list| &list.filled);
+        let authority = self.authority.iter().flat_map(|one| one.name.iter().chain([&one.column]));
+        let mut all = authority
+            .chain(subject)
+            .chain(&self.legal_basis.column)
+            .chain(self.all_fields().flat_map(Field::headings))
+            .chain(lists)
+            .chain(&self.screened)
+            .chain(&self.left_out)
+            .chain(&self.personal)
+            .chain(&self.columns);
+        all.any(|name| name == heading)
     }
 
     /// Reads a row.
@@ -380,6 +405,9 @@ impl Mapping {
         };
         if row.filled().any(|(heading, _)| self.personal.iter().any(|name| within(heading, name))) {
             notes.add(Note::StripPersonal);
+        }
+        if self.format == Format::Sheet && row.filled().any(|(heading, _)| !self.names(heading)) {
+            notes.add(Note::LeftOut);
         }
         let fields = self.read(&self.fields, row, raw, &mut notes)?;
         let mut lists = BTreeMap::new();
@@ -473,4 +501,77 @@ fn code(row: Row<'_>, heading: &str, notes: &mut Notes) -> String {
         notes.add(Note::NormalisedFullWidth);
     }
     normal.text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sheet(text: &str) -> Sheet {
+        Sheet::parse("sheet", text.as_bytes()).unwrap()
+    }
+
+    /// A request with every column that a good row needs, and what else is given.
+    fn request(more: (&str, &str)) -> Sheet {
+        let json = serde_json::json!([{
+            "service_request_id": "R-1", "service_code": "S1", "status": "open", "service_name": "灯不亮", "description": "路灯",
+            "requested_datetime": "2026-05-06T09:00:00+08:00", "updated_datetime": "2026-05-06T09:00:00+08:00",
+            "lat": 32.06, "long": 118.79, more.0: more.1,
+        }]);
+        sheet(&json.to_string())
+    }
+
+    #[test]
+    fn columns_that_no_row_needs_may_be_absent_and_unnamed_ones_are_left_out_with_a_note() {
+        let (mapping, _) = Mapping::load("requests").unwrap();
+        let notes = |more| {
+            let sheet = request(more);
+            mapping.check_columns(&sheet).unwrap();
+            let mapped = mapping.map(sheet.rows().next().unwrap(), false).unwrap();
+            (mapping.unnamed(&sheet).join(" "), mapped.notes.to_string(), format!("{mapped:?}"))
+        };
+        let (unnamed, said, _) = notes(("media_url", "https://x.example/1.jpg"));
+        assert_eq!((unnamed.as_str(), said.as_str()), ("", ""));
+        let (unnamed, said, mapped) = notes(("caller", "Wang Fang"));
+        assert_eq!((unnamed.as_str(), said.as_str()), ("caller", "LEFT_OUT"));
+        assert!(!mapped.contains("Wang"), "{mapped}");
+        let (unnamed, said, _) = notes(("caller", ""));
+        assert_eq!((unnamed.as_str(), said.as_str()), ("caller", ""));
+        let short = sheet(r#"[{"service_request_id": "R-1", "service_code": "S1", "lat": 1}]"#);
+        let error = mapping.check_columns(&short).unwrap_err();
+        assert_eq!(error.code(), Code::UnknownColumn);
+        for column in ["status", "long", "description"] {
+            assert!(error.report().contains(column), "{}", error.report());
+        }
+        assert!(!error.report().contains("expected_datetime"), "{}", error.report());
+    }
+
+    #[test]
+    fn the_official_form_may_lack_a_column_about_persons_and_has_no_others() {
+        let (mapping, _) = Mapping::load("penalties").unwrap();
+        let headings = |without: &str, more: Option<&str>| {
+            let official = mapping.columns().iter().map(String::as_str).filter(|one| *one != without);
+            sheet(&(official.chain(more).collect::<Vec<_>>().join(",") + "\n"))
+        };
+        assert!(mapping.check_columns(&headings("", None)).is_ok());
+        assert!(mapping.check_columns(&headings("法定代表人证件号码", None)).is_ok());
+        let error = mapping.check_columns(&headings("", Some("手机号"))).unwrap_err();
+        assert!(
+            error.code() == Code::UnknownColumn && error.report().contains("手机号"),
+            "{}",
+            error.report()
+        );
+    }
+
+    #[test]
+    fn a_permit_has_one_of_the_days_that_say_its_status() {
+        let (mapping, text) = Mapping::load("permits").unwrap();
+        assert!(!text.contains("closed"));
+        let base =
+            "PermitNum,Description,StatusCurrentMapped,PermitTypeMapped,WorkClassMapped,Latitude,Longitude";
+        assert!(mapping.check_columns(&sheet(&format!("{base},IssuedDate\n"))).is_ok());
+        assert!(
+            mapping.check_columns(&sheet(&format!("{base}\n"))).unwrap_err().report().contains("IssuedDate")
+        );
+    }
 }

@@ -5,6 +5,9 @@ use serde::Deserialize;
 
 use super::decimal::{Decimal, less};
 
+/// Most tenths of a degree that a town is high or wide.
+const TOWN_TENTHS: i128 = 15;
+
 /// A box of degrees, as decimal numbers.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +49,14 @@ impl Area {
         within(latitude, &self.south, &self.north) && within(longitude, &self.west, &self.east)
     }
 
+    /// Whether it is as small as a town and holds the point with its coordinates swapped. In the box of a country a point lies by
+    /// chance.
+    pub(crate) fn holds_swapped(&self, latitude: Decimal, longitude: Decimal) -> bool {
+        let side = |text: &str| Decimal::parse("area", text).map_or(0, |side| side.rounded(1));
+        let narrow = |from: &str, to: &str| side(to) - side(from) <= TOWN_TENTHS;
+        narrow(&self.south, &self.north) && narrow(&self.west, &self.east) && self.holds(longitude, latitude)
+    }
+
     /// Refuses a point that lies elsewhere, and says so where it would lie here with its coordinates swapped.
     ///
     /// # Errors
@@ -65,6 +76,13 @@ impl Area {
         );
         Err(Refusal::new(Code::GeoOutOfArea, detail))
     }
+}
+
+/// The refusal of a point that would lie in a town with its coordinates swapped.
+pub(crate) fn in_town(refusal: Refusal, town: Option<&Town>) -> Refusal {
+    let Some(name) = town.and_then(|town| town.names.first()) else { return refusal };
+    let detail = format!("{}; it would lie in {name}: latitude and longitude are swapped", refusal.detail);
+    Refusal::new(refusal.code, detail)
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use chain_core::code::{Code, Refusal};
+use chain_core::date::Date;
 
 use crate::error::{CliError, CliResult};
+use crate::filing::now_ms;
 
 use super::mapping::{Format, Mapped, Mapping};
 use super::sheet::Sheet;
@@ -55,7 +57,9 @@ impl Source {
             Format::Ocds => Rows::Documents(located(ocds::read(&files, mapping))),
             Format::Cap => Rows::Documents(located(cap::read(&files, mapping, offset_minutes))),
             Format::Gtfs => Rows::Documents(located(gtfs::read(&files, mapping))),
-            Format::Fhir => Rows::Documents(located(fhir::read(&files))),
+            Format::Fhir => {
+                Rows::Documents(located(fhir::read(&files, Date::of_time(now_ms(), offset_minutes))))
+            }
         };
         Ok(Self { bytes: framed(files), rows })
     }
@@ -70,6 +74,14 @@ impl Source {
         match &self.rows {
             Rows::Sheet(sheet) => sheet.len(),
             Rows::Documents(found) => found.len(),
+        }
+    }
+
+    /// Columns of which nothing is taken, because the mapping does not name them.
+    pub(crate) fn unnamed(&self, mapping: &Mapping) -> Vec<&str> {
+        match &self.rows {
+            Rows::Sheet(sheet) => mapping.unnamed(sheet),
+            Rows::Documents(_) => Vec::new(),
         }
     }
 

@@ -132,7 +132,7 @@ const FIGURES: Shape = Shape {
 
 const REPORT: Shape = Shape {
     schema: "advise-report",
-    columns: &["model", "advisories", "open", "confirmed", "false_alarm", "no_action"],
+    columns: &["model", "advisories", "open", "confirmed", "false_alarm", "no_action", "confirmed_pct"],
     id: "model",
     empty: "no advisory is filed",
 };

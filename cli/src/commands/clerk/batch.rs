@@ -176,6 +176,7 @@ fn check(city: &City, sheet: &Path, map: &str, agency: Option<&str>, expected: O
     let (catalogue, mapping, processes) = (&catalogue, &mapping, Processes::new());
     let judging = Judging { catalogue, mapping, registered, agency, processes, today, raw: false, ring };
     let judged = judge_sheet(judging, &source, &BTreeSet::new())?;
+    say_unnamed(city, &source, mapping);
     let mut view: Vec<(u64, Value)> = judged
         .ready
         .iter()
@@ -199,6 +200,14 @@ fn check(city: &City, sheet: &Path, map: &str, agency: Option<&str>, expected: O
     Err(CliError::new(Code::BatchIncomplete, detail)
         .exit(if good == 0 { Exit::Refused } else { Exit::Partly })
         .hint("correct the rows named above in the source system"))
+}
+
+/// Names the columns of which nothing is taken.
+fn say_unnamed(city: &City, source: &Source, mapping: &Mapping) {
+    let unnamed = source.unnamed(mapping);
+    if !unnamed.is_empty() {
+        city.out.say(format!("  left out   the mapping does not name {}", unnamed.join(", ")));
+    }
 }
 
 /// Shows what became of each row beside what a list says; fails where they differ.
@@ -364,6 +373,7 @@ fn proceed(
         source.len(),
         refused.len() + journal.refused.len()
     ));
+    say_unnamed(city, source, mapping);
     journal.keep(ready.iter().filter_map(|(ready, _)| ready.openings.as_ref()))?;
     let signer = (filed_by(&mapping.record_type), journal.start.nth);
     let sent = sign(&ring, genesis, ready, signer, journal.start.group, now_ms())?;

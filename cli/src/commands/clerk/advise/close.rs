@@ -88,8 +88,33 @@ pub(super) fn report(city: &City, agency: Option<String>, shape: Shape) -> CliRe
             for review in Review::ALL {
                 row[review.name()] = json!(reviews.get(review.name()).copied().unwrap_or(0));
             }
+            row["confirmed_pct"] = json!(confirmed_pct(&reviews));
             row
         })
         .collect();
     city.out.list(shape, &rows)
+}
+
+/// Confirmed advisories among those that were closed, per cent with one place, rounded down; nothing while none is closed.
+fn confirmed_pct(reviews: &BTreeMap<String, u64>) -> Option<String> {
+    let of = |review: Review| reviews.get(review.name()).copied().unwrap_or(0);
+    let closed: u64 = Review::ALL.into_iter().map(of).sum();
+    let thousandths = (of(Review::Confirmed) * 1_000).checked_div(closed)?;
+    Some(format!("{}.{}", thousandths / 10, thousandths % 10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_of_confirmations_is_among_closed_advisories() {
+        let rate = |counts: &[(&str, u64)]| {
+            confirmed_pct(&counts.iter().map(|(review, count)| ((*review).to_owned(), *count)).collect())
+        };
+        let counts = [("open", 9), ("confirmed", 2), ("false_alarm", 3), ("no_action", 1)];
+        assert_eq!(rate(&counts).as_deref(), Some("33.3"));
+        assert_eq!(rate(&[("false_alarm", 4)]).as_deref(), Some("0.0"));
+        assert_eq!(rate(&[("open", 4)]), None);
+    }
 }
