@@ -382,9 +382,8 @@ mod tests {
             format!(r#""startPoint": {swapped}"#),
             format!(r#""parts": [{{"where": {{"type": "GeoProperty", "value": {swapped}}}}}]"#),
             format!(r#""startPoint": {}"#, serde_json::json!(swapped)),
-            format!(
-                r#""route": {{"type": "LineString", "coordinates": [[118.79, 32.06], [32.06, 118.79]]}}"#
-            ),
+            r#""route": {"type": "LineString", "coordinates": [[118.79, 32.06], [32.06, 118.79]]}"#
+                .to_owned(),
         ] {
             assert_eq!(entity(&wrong), Err(Code::GeoOutOfArea), "{wrong}");
         }

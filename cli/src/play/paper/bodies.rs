@@ -50,15 +50,20 @@ impl Sheet<'_> {
                 "subject": whom, "list_code": number, "list_kind": "serious_dishonesty",
                 "grounds": text("列入事由"), "decision_no": number, "decided_on": day, "entry_from": day,
                 "exit_conditions": text("移出条件"), "remedies": text("救济途径"), "based_on": [],
+                "attachments": [attachment("decision.pdf")],
             }),
             RecordType::Measure => json!({
                 "subject": whom, "measure_code": number, "direction": "restriction",
                 "matter_code": "sample", "from": day, "relation": text("与失信行为相关"),
             }),
-            RecordType::Commitment => json!({
-                "subject": whom, "kind": "repair", "matter_code": "sample", "text": text("承诺不再发生"),
-                "made_on": day, "verification": "pending",
-            }),
+            RecordType::Commitment => {
+                let verification = args.text("verification")?.unwrap_or_else(|| "pending".to_owned());
+                let found_on = ["kept", "broken"].contains(&verification.as_str()).then(|| day.clone());
+                json!({
+                    "subject": whom, "kind": "repair", "matter_code": "sample", "text": text("承诺不再发生"),
+                    "made_on": day, "verification": verification, "found_on": found_on,
+                })
+            }
             RecordType::Objection => {
                 json!({ "kind": "error", "statement": text("记载有误"), "received_on": day })
             }

@@ -7,7 +7,7 @@ use chain_core::date::Date;
 use chain_core::record::registered::RegisteredType;
 use chain_core::record::schema::SchemaDetails;
 use chain_core::record::type_file::TypeFile;
-use chain_core::record::{SubjectKind, TypeKey};
+use chain_core::record::{RecordType, SubjectKind, TypeKey};
 use serde_json::{Value, json};
 
 use super::Sheet;
@@ -77,6 +77,12 @@ pub(super) fn is_about_nobody(registered: &RegisteredType) -> bool {
 /// The properties by which records of a type refer to others.
 pub(crate) fn references(registered: &RegisteredType) -> impl Iterator<Item = &str> {
     registered.details().bindings.refs.iter().map(|bound| bound.property.as_str())
+}
+
+/// The first of the types that a property may refer to; none where it may be any.
+pub(crate) fn target_of(registered: &RegisteredType, property: &str) -> Option<RecordType> {
+    let bound = registered.details().bindings.refs.iter().find(|bound| bound.property == property)?;
+    bound.types.first().copied()
 }
 
 /// Whether every body of a type has a property.

@@ -202,8 +202,11 @@ impl Stage {
     ) -> Result<(), Refusal> {
         for name in bound {
             if !said.contains_key(name) && registered::is_required(registered, name) {
-                let label = format!("{name} of a sample");
-                let other = self.supporting(who, &label, RecordType::DocFingerprint)?;
+                let (label, fitting) = match registered::target_of(registered, name) {
+                    Some(fitting) => (format!("{fitting} of a sample"), fitting),
+                    None => (format!("{name} of a sample"), RecordType::DocFingerprint),
+                };
+                let other = self.supporting(who, &label, fitting)?;
                 said.insert(name.clone(), json!(other));
             }
             match said.get_mut(name) {
@@ -267,6 +270,7 @@ impl Stage {
         let agency = cast::agency_of(who);
         let filer = match record_type {
             RecordType::StatusList => format!("{agency}/head1"),
+            RecordType::SensorBatch => format!("{agency}/device1"),
             one if one.lifecycle() == Some(Lifecycle::Case) => who.to_owned(),
             // A clerk's office files what its supervisors rely on.
             _ => format!("{agency}/clerk1"),

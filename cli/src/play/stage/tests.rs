@@ -101,7 +101,7 @@ fn every_type_of_the_domain_can_be_filed_by_whom_it_names() {
         filed("A1/clerk1", "egov.service_request", "effective"),
         filed("A1/clerk1", "egov.building_permit", "submitted"),
         filed("A1/clerk1", "egov.inspection", "submitted"),
-        filed("A1/clerk1", "egov.exchange_batch", "effective"),
+        filed("A1/gateway1", "egov.exchange_batch", "effective"),
         filed("A2/clerk1", "env.finding", "submitted"),
         filed("A1/clerk1", "transport.feed", "effective"),
         filed("A1/clerk1", "transport.works", "submitted"),
