@@ -1,5 +1,6 @@
 //! Devices: whose key a transaction may bear, what a registration and an event of a key do to the state.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::overlay::Fail;
@@ -17,6 +18,8 @@ use crate::state::{DeviceEntry, DeviceKeyEntry, MemberEntry, RecordHead, Status,
 
 /// How far evidence is followed to the readings that it rests on: a finding names an advisory, and that one batches.
 const EVIDENCE_DEPTH_MAX: u8 = 3;
+/// Most records that are looked at for one penalty.
+const EVIDENCE_RECORDS_MAX: usize = 512;
 
 impl<L: LedgerRead> Execution<'_, L> {
     /// The device with a key, when key, device and agency are in force; none when the key is no device's.
@@ -210,7 +213,15 @@ impl<L: LedgerRead> Execution<'_, L> {
         let named = header.refs.iter().filter(|reference| reference.rel == Relation::Evidence);
         let mut evidence: Vec<(RecordId, u8)> = named.map(|reference| (reference.record, 0)).collect();
         let (mut readings, mut review) = (false, false);
+        let mut seen = BTreeSet::new();
         while let Some((record, distance)) = evidence.pop() {
+            if !seen.insert((record, distance)) {
+                continue;
+            }
+            if seen.len() > EVIDENCE_RECORDS_MAX {
+                let detail = format!("the evidence rests on more than {EVIDENCE_RECORDS_MAX} records");
+                return Err(Refusal::new(Code::SizeLimit, detail).into());
+            }
             let Some(head) = self.state.read::<RecordHead>(&key::record(&record))? else { continue };
             review |= distance == 0
                 && matches!(head.record_type, RecordType::DocFingerprint | RecordType::Decision);
