@@ -271,6 +271,19 @@ pub fn execute_block<L: LedgerRead>(
     execute_ordered(Execution::new(ledger, chain, previous, block), block)
 }
 
+/// Tries a block out on top of the ledger: what its operations would come to, and nothing that could be written.
+///
+/// # Errors
+/// Those of [`execute_block`].
+pub fn try_block<L: LedgerRead>(
+    ledger: &L,
+    chain: &ChainParams,
+    previous: &ExecState,
+    block: &OrderedBlock<'_>,
+) -> Result<Vec<Outcome>, ReadError> {
+    execute_block(ledger, chain, previous, block).map(|result| result.outcomes)
+}
+
 fn execute_ordered<L: LedgerRead>(
     mut execution: Execution<'_, L>,
     block: &OrderedBlock<'_>,

@@ -23,6 +23,8 @@ const PLACES: &[(&str, &str, usize)] = &[
     // Blocks are executed: ordinary ones, and the first after an act of recovery.
     (" execute_block(", "node/src/executor.rs", 1),
     (" execute_recovered_block(", "node/src/executor.rs", 1),
+    // A dry run executes a block that never was: it gets the outcomes, and nothing that could be written.
+    (" try_block(", "node/src/local/trial.rs", 1),
     // Whoever holds the writer executes; it writes the genesis and each block.
     (".writer()", "node/src/executor.rs", 1),
     ("LedgerWriter(self)", "node/src/storage/ledger.rs", 1),
@@ -56,6 +58,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("LedgerWriter", &["node/src/storage/ledger.rs", "node/src/executor.rs"]),
     ("execute_block", &["node/src/executor.rs"]),
     ("execute_recovered_block", &["node/src/executor.rs"]),
+    ("try_block", &["node/src/local/trial.rs"]),
 ];
 
 #[test]

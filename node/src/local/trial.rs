@@ -4,7 +4,7 @@ use chain_core::block::{ExecSummary, Flags, HEADER_VERSION, Header};
 use chain_core::code::{Code, Refusal};
 use chain_core::committee::Committee;
 use chain_core::crypto::{Digest, Signature};
-use chain_core::execute::{ExecState, OrderedBatch, OrderedBlock, Outcome, Verdict, execute_block};
+use chain_core::execute::{ExecState, OrderedBatch, OrderedBlock, Outcome, Verdict, try_block};
 use chain_core::id::{ValidatorIx, View};
 use chain_core::lane::{BatchHeader, SignedBatchHeader};
 use chain_core::operation::Operation;
@@ -71,8 +71,7 @@ impl Local {
         // What is published about whom changes no verdict, and costs a proof for each record: it is left out.
         let block = OrderedBlock { header: &header, batches: vec![ordered], index: Index::Recorded(None) };
         let before = ExecState { summary, log: snapshot.log_frontier().map_err(refuse)? };
-        let result = execute_block(snapshot, &self.core.chain, &before, &block).map_err(read)?;
-        Ok(result.outcomes)
+        try_block(snapshot, &self.core.chain, &before, &block).map_err(read)
     }
 }
 
