@@ -7,7 +7,8 @@
 //! ```text
 //! <shelf>/<time in UTC>-<height>   a backup
 //!   backup.json                    what it is, and each of its files with size and digest: see [`manifest`]
-//!   ledger/ consensus/ vault/      stores; the vault of a node that has one
+//!   ledger/ consensus/ vault/      stores; the vault of a node that has one, without the keys of its bodies
+//! <shelf>/vault-keys               those keys, of all backups: see [`keys`]
 //! <shelf>/verified-<name>          that it was found whole: the digest of the manifest that was verified
 //! <shelf>/making-<time in UTC>     one that is being made, or was when its process died
 //! <shelf>/removing-<name>          one that is being removed
@@ -28,6 +29,7 @@
 //! node that was put back from a backup follows, and does not vote until its keys are changed.
 
 pub mod create;
+mod keys;
 pub mod manifest;
 pub mod prune;
 pub mod restore;

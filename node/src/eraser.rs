@@ -4,7 +4,8 @@
 //! are gone and the ledger holds this validator's word for it, so that no crash loses one. Batches keep their records;
 //! bodies and salts are taken out, what the operations came to is put beside them for whoever must execute the block
 //! again, and the files in which the old bytes stood are written anew. Bodies about persons go from the vault with their
-//! keys. See `docs/adr/0012-bodies-that-are-gone.md`.
+//! keys, and the copies of these from beside the backups, before this validator says that anything is gone. See
+//! `docs/adr/0012-bodies-that-are-gone.md` and `docs/adr/0027-keys-of-vaulted-bodies-beside-the-backups.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -24,6 +25,7 @@ use chain_core::record::SubjectKind;
 use chain_core::state::{BodyPlace, ErasureEntry, key};
 use chain_core::transaction::{Submission, TRANSACTION_VERSION, Transaction};
 
+use crate::backup::Shelf;
 use crate::driver::batches::payload_bytes;
 use crate::driver::core::Core;
 use crate::driver::hooks::{Point, hit};
@@ -83,6 +85,21 @@ pub(crate) struct Eraser {
     busy: bool,
     /// When this validator's word was last filed, in monotonic milliseconds.
     said_ms: Option<u64>,
+    /// Where backups are.
+    shelf: Option<Shelf>,
+    /// What is gone from the stores and waits for the shelf.
+    waiting: Option<Waiting>,
+}
+
+/// Bodies that are gone from this node's stores, while copies of their keys may stand beside its backups.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Where the bodies stood in the vaults.
+    places: Vec<Vec<u8>>,
+    /// What is to be noted in the end.
+    done: Vec<(RecordId, Option<Erasure>)>,
+    /// When it was last told that they wait, in monotonic milliseconds.
+    told_ms: Option<u64>,
 }
 
 /// What stands where, of one record.
@@ -95,9 +112,20 @@ struct Bodies {
     linked: bool,
 }
 
+/// What was erased.
+struct Erased {
+    /// How many bodies each record had.
+    done: Vec<(RecordId, Option<Erasure>)>,
+    /// Whether the index of subjects may have listed one.
+    linked: bool,
+    /// Where bodies stood in vaults, or would have.
+    places: Vec<Vec<u8>>,
+}
+
 impl Eraser {
-    pub(crate) fn new(core: Arc<Core>, log_key: SecretKey) -> Self {
-        Self { core, log_key, busy: true, said_ms: None }
+    /// Of a node whose backups are on a shelf, if it has one.
+    pub(crate) fn new(core: Arc<Core>, log_key: SecretKey, shelf: Option<Shelf>) -> Self {
+        Self { core, log_key, busy: true, said_ms: None, shelf, waiting: None }
     }
 
     /// Runs until the node stops.
@@ -123,24 +151,53 @@ impl Eraser {
         let snapshot = core.ledger.snapshot().map_err(refuse)?;
         let all = snapshot.erasures(RECORDS_MAX).map_err(refuse)?;
         self.busy = !all.is_empty();
+        let waits = |record: &RecordId| {
+            self.waiting.iter().any(|waiting| waiting.done.iter().any(|(one, _)| one == record))
+        };
         let ordered = all.iter().filter(|(_, erasure)| *erasure == Erasure::Ordered);
-        let ordered: Vec<RecordId> = ordered.map(|(record, _)| *record).collect();
+        let ordered: Vec<RecordId> =
+            ordered.map(|(record, _)| *record).filter(|record| !waits(record)).collect();
         if !ordered.is_empty() {
             let sequence = core.ledger.sequence();
-            let (done, linked) = self.erase(&snapshot, &ordered)?;
+            let Erased { done, linked, places } = self.erase(&snapshot, &ordered)?;
             drop(snapshot);
             if linked && !self.scrub_links(sequence)? {
                 return Ok(());
             }
             hit(Point::AfterScrub);
-            core.ledger.set_erasures(&done).map_err(refuse)?;
-            return Ok(());
+            let waiting = self.waiting.get_or_insert_default();
+            waiting.places.extend(places);
+            waiting.done.extend(done);
+            return self.leave_shelf();
         }
+        self.leave_shelf()?;
         let done = all.into_iter().filter_map(|(record, erasure)| match erasure {
             Erasure::Done(bodies) => Some((record, bodies)),
             Erasure::Ordered => None,
         });
         self.confirm(&snapshot, done.collect())
+    }
+
+    /// Destroys the keys of bodies that are gone where they stand beside the backups, and notes that all is done. While the
+    /// shelf is in use or cannot be written to, nothing is noted: then this validator does not say that the bodies are gone.
+    fn leave_shelf(&mut self) -> Result<(), Refusal> {
+        let Some(mut waiting) = self.waiting.take() else { return Ok(()) };
+        let shelf = self.shelf.as_ref().filter(|_| !waiting.places.is_empty());
+        if let Some(Err(refusal)) = shelf.map(|shelf| shelf.destroy_keys(&waiting.places)) {
+            let now = self.core.mono_ms();
+            if waiting.told_ms.is_none_or(|told| now >= told.saturating_add(AGAIN_MS)) {
+                waiting.told_ms = Some(now);
+                tracing::warn!(
+                    code = refusal.code.name(),
+                    detail = refusal.detail,
+                    records = waiting.done.len(),
+                    "keys of erased bodies stand beside the backups still; the erasure is confirmed when they are gone"
+                );
+            }
+            self.waiting = Some(waiting);
+            return Ok(());
+        }
+        self.core.ledger.set_erasures(&waiting.done).map_err(refuse)
     }
 
     /// Removes what said whom records were about from the files of the ledger and from its snapshots; false when the node
@@ -158,13 +215,10 @@ impl Eraser {
         Ok(true)
     }
 
-    /// Destroys the bodies of records; gives how many each had, and whether the index of subjects may have listed one.
-    fn erase(
-        &self,
-        snapshot: &Snapshot<'_>,
-        records: &[RecordId],
-    ) -> Result<(Vec<(RecordId, Option<Erasure>)>, bool), Refusal> {
+    /// Destroys the bodies of records.
+    fn erase(&self, snapshot: &Snapshot<'_>, records: &[RecordId]) -> Result<Erased, Refusal> {
         let mut linked = false;
+        let mut in_vaults = Vec::new();
         let mut places: BTreeMap<BodyPlace, RecordId> = BTreeMap::new();
         let mut counts: BTreeMap<RecordId, u32> = BTreeMap::new();
         for record in records {
@@ -172,7 +226,10 @@ impl Eraser {
             linked |= bodies.linked;
             places.extend(bodies.places.into_iter().map(|place| (place, *record)));
             let kept = match &self.core.vaults {
-                Some(vaults) => vaults.destroy(&bodies.kept_apart)?,
+                Some(vaults) => {
+                    in_vaults.extend(vaults.places(&bodies.kept_apart));
+                    vaults.destroy(&bodies.kept_apart)?
+                }
                 None => 0,
             };
             counts.insert(*record, kept);
@@ -202,7 +259,7 @@ impl Eraser {
         self.core.consensus.scrub(&batches.keys().copied().collect()).map_err(refuse)?;
         tracing::info!(records = records.len(), batches = touched.len(), "bodies erased");
         let done = counts.into_iter().map(|(record, bodies)| (record, Some(Erasure::Done(bodies))));
-        Ok((done.collect(), linked))
+        Ok(Erased { done: done.collect(), linked, places: in_vaults })
     }
 
     /// Takes bodies out of a batch; gives the record of each that was there.

@@ -18,6 +18,7 @@ use consensus::Params;
 use consensus::engine::SafetyAtStart;
 use tokio::sync::watch;
 
+use crate::backup::Shelf;
 use crate::backup::verified::Watched;
 use crate::checkpoints::Checkpoints;
 use crate::config::{ApiReader, Config, VaultConfig, read_text};
@@ -372,7 +373,8 @@ impl Prepared {
                 Ok(executor) => executor.run(&delivered),
                 Err(refusal) => executor_core.stop.fail(refusal),
             })?;
-        let eraser = Eraser::new(core.clone(), SecretKey::from_seed(*setup.keys.log.seed()));
+        let shelf = setup.backups.as_deref().map(Shelf::at);
+        let eraser = Eraser::new(core.clone(), SecretKey::from_seed(*setup.keys.log.seed()), shelf);
         let eraser = spawn("eraser", move || eraser.run())?;
         let driver = spawn("engine", move || Driver::new(start).run())?;
         let network = setup.genesis.document().network.clone();

@@ -3,16 +3,18 @@
 //! An agency that runs no validator is the guest of one that does: its vault stands in the same store, under keys that begin
 //! with the agency, sealed with a key of its own (ADR 0025).
 //!
-//! Each body has a data key of its own, wrapped by the agency's vault key; destroying the entry, which holds the wrapped
-//! key, destroys the body here, and a [backup](crate::backup) from before still has it. Entries are filed under the
-//! commitment that the ledger holds. Where an entry stands is also the associated data of both encryptions: one that was
-//! moved to another place does not open.
+//! Each body has a data key of its own, wrapped by the agency's vault key. Both are filed under the commitment that the
+//! ledger holds, the sealed body in one family and the wrapped key in another, of which [backups](crate::backup) have no
+//! copy ([`keys`], ADR 0027). Where they stand is also the associated data of both encryptions: what was moved to another
+//! place does not open.
 //!
 //! Who reads bodies is written down here too ([`log`]).
 
+pub(crate) mod keys;
 mod log;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -21,16 +23,19 @@ use chain_core::code::{Code, Refusal};
 use chain_core::crypto::Digest;
 use chain_core::record::RecordType;
 use chain_core::transaction::Body;
-use rocksdb::{DB, IteratorMode, Options};
+use rocksdb::{DB, IteratorMode, WriteBatch};
 use serde::{Deserialize, Serialize};
 
 use crate::storage::live::{Copied, Source, copy};
-use crate::storage::{Budget, Family, Recovery, StorageError, healthy, rewriting, synced};
+use crate::storage::{Budget, Family, Recovery, StorageError, family, synced};
 
 /// Bytes of a vault key file: 64 hexadecimal digits and a line break.
 const KEY_TEXT_MAX: usize = 80;
-/// The one family of the store, as a copy of it is laid out.
-const FAMILIES: &[Family] = &[Family::ordered("default")];
+/// Sealed bodies, and the logs of who read them.
+const BODIES: &str = "default";
+/// Wrapped data keys of bodies.
+const KEYS: &str = "keys";
+const FAMILIES: &[Family] = &[Family::ordered(BODIES), Family::ordered(KEYS)];
 const BUDGET: Budget = Budget {
     write_buffer: WRITE_BUFFER,
     write_buffers: 2 * WRITE_BUFFER,
@@ -71,6 +76,8 @@ pub struct Vaults {
     /// The own one first.
     vaults: Vec<Vault>,
     readers: Vec<NamedReader>,
+    /// Whether something was destroyed since the store was opened.
+    scrubbed: AtomicBool,
 }
 
 /// The vault of one agency.
@@ -89,16 +96,14 @@ impl std::fmt::Debug for Vault {
     }
 }
 
-/// One entry: a wrapped data key and the body under it.
+/// What was encrypted: a body, the data key of one, an entry of a log.
 #[derive(Deserialize, Serialize)]
-struct Entry {
-    key_nonce: [u8; 24],
-    wrapped_key: Vec<u8>,
+struct Sealed {
     nonce: [u8; 24],
     sealed: Vec<u8>,
 }
 
-impl chain_core::codec::Wire for Entry {
+impl chain_core::codec::Wire for Sealed {
     const LIMIT: usize = 1024 * 1024;
 }
 
@@ -126,13 +131,14 @@ impl Vaults {
         }
         let keys = spaces.iter().map(|(holder, _)| read_key(&holder.key_file));
         let keys: Vec<XChaCha20Poly1305> = keys.collect::<Result<_, _>>()?;
-        let db = DB::open(&options(), directory).map_err(StorageError::failed("opening the vault"));
-        let db = Arc::new(db.map_err(|error| error.refusal())?);
+        let db = crate::storage::open(directory, FAMILIES, BUDGET).map_err(|error| error.refusal())?;
+        let db = Arc::new(db);
         let vaults = spaces.into_iter().zip(keys).map(|((holder, space), key)| {
             let log = Mutex::new(log::End::read(&db, &key, &space)?);
             Ok(Vault { agency: holder.agency.clone(), space, key, db: db.clone(), log })
         });
-        Ok(Self { vaults: vaults.collect::<Result<_, Refusal>>()?, db: db.clone(), readers: Vec::new() })
+        let vaults = vaults.collect::<Result<_, Refusal>>()?;
+        Ok(Self { vaults, db: db.clone(), readers: Vec::new(), scrubbed: AtomicBool::new(false) })
     }
 
     /// The same, with agencies that may read bodies of class P2 in them.
@@ -164,6 +170,12 @@ impl Vaults {
             .flatten()
     }
 
+    /// The key of a body of the node's own agency, as it is stored.
+    #[cfg(test)]
+    pub(crate) fn sealed_key(&self, commit: &Digest) -> Vec<u8> {
+        self.db.get_cf(family(&self.db, KEYS), commit.as_bytes()).unwrap().unwrap()
+    }
+
     /// The vault of an agency in text form, if it is kept here.
     pub fn of(&self, agency: &str) -> Option<&Vault> {
         self.vaults.iter().find(|vault| vault.agency == agency)
@@ -174,60 +186,60 @@ impl Vaults {
         self.vaults.iter().map(|vault| vault.agency.as_str())
     }
 
+    /// Where the bodies of commitments, and their keys, may stand: in each of the vaults.
+    pub(crate) fn places(&self, commits: &[Digest]) -> Vec<Vec<u8>> {
+        let of = |commit| self.vaults.iter().map(move |vault| vault.place(commit));
+        commits.iter().flat_map(of).collect()
+    }
+
     /// Destroys bodies with their keys, in whichever vaults they are; gives how many were kept here.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn destroy(&self, commits: &[Digest]) -> Result<u32, Refusal> {
-        let failed = |error: StorageError| error.refusal();
-        let places = commits.iter().flat_map(|commit| self.vaults.iter().map(|vault| vault.place(commit)));
-        let mut count = 0;
-        for place in places {
-            let kept = self.db.get_pinned(&place).map_err(StorageError::failed("reading the vault"));
-            if kept.map_err(failed)?.is_some() {
-                let gone = self.db.delete_opt(&place, &synced());
-                gone.map_err(StorageError::failed("deleting from the vault")).map_err(failed)?;
-                count += 1;
-            }
+        if commits.is_empty() {
+            return Ok(0);
         }
-        if count > 0 {
-            self.db.flush().map_err(StorageError::failed("flushing the vault")).map_err(failed)?;
-            self.db.compact_range_opt(None::<&[u8]>, None::<&[u8]>, &rewriting());
-            healthy(&self.db, "vault").map_err(failed)?;
-        }
-        Ok(count)
+        // A crash may have come between the deletion and the rewriting of files.
+        let rewrite = !self.scrubbed.load(Ordering::Relaxed);
+        let count = keys::destroy_in(&self.db, &self.places(commits), rewrite);
+        self.scrubbed.store(count.is_ok(), Ordering::Relaxed);
+        count.map_err(|error| error.refusal())
     }
 
-    /// Copies the vaults of a node, which may run: entries as they are, each sealed.
+    /// Copies the vaults of a node, which may run: bodies and logs as they are, each sealed, and no key.
     ///
     /// # Errors
     /// As [`copy`].
     pub(crate) fn copy(path: &Path, to: &Path, scratch: &Path) -> Result<Copied, StorageError> {
         let source =
-            Source { name: "vault", path, scratch, families: FAMILIES, without: &[], budget: BUDGET };
+            Source { name: "vault", path, scratch, families: FAMILIES, without: &[KEYS], budget: BUDGET };
         copy(&source, to)
     }
 
-    /// Adds the entries of one store to another, neither of them open, and gives how many there are. Bodies that were filed
-    /// after a backup stand nowhere but in the vaults that it is to replace.
+    /// Adds what one store holds, keys and all, to another, neither of them open, and gives how many bodies and entries of
+    /// logs there are. Those that were filed after a backup stand nowhere but in the vaults that it is to replace.
     ///
     /// # Errors
     /// When one cannot be read to its end, or the other not be written.
     pub(crate) fn add_all(from: &Path, to: &Path) -> Result<u64, StorageError> {
         let there = crate::storage::open_read_only(from, FAMILIES, BUDGET)?;
-        let db = DB::open(&options(), to).map_err(StorageError::failed("opening the vault"))?;
+        let db = crate::storage::open(to, FAMILIES, BUDGET)?;
         let mut added = 0;
-        for entry in there.iterator(IteratorMode::Start) {
-            let (key, value) = entry.map_err(StorageError::failed("reading the vault"))?;
-            db.put(key, value).map_err(StorageError::failed("writing to the vault"))?;
-            added += 1;
+        for Family { name, .. } in FAMILIES {
+            for entry in there.iterator_cf(family(&there, name), IteratorMode::Start) {
+                let (key, value) = entry.map_err(StorageError::failed("reading the vault"))?;
+                let put = db.put_cf(family(&db, name), key, value);
+                put.map_err(StorageError::failed("writing to the vault"))?;
+                added += u64::from(*name == BODIES);
+            }
+            db.flush_cf(family(&db, name)).map_err(StorageError::failed("flushing the vault"))?;
         }
-        db.flush().map_err(StorageError::failed("flushing the vault"))?;
         Ok(added)
     }
 
-    /// Reads every entry of vaults that nobody has open, and changes nothing. With keys each must open with one of them at
-    /// its place, and hold the body that its commitment names.
+    /// Reads every entry of vaults that nobody has open, and changes nothing. A body must have a data key, and a data key a
+    /// body. With keys of vaults each must open with one of them at its place, and hold the body that its commitment names.
     ///
     /// # Errors
     /// `KEY_FILE_INVALID` or `KEY_FILE_PERMISSIONS`. What is wrong with the vaults is in what it gives.
@@ -242,19 +254,19 @@ impl Vaults {
                 return Ok(examined);
             }
         };
-        for entry in db.iterator(IteratorMode::Start) {
-            let read = entry.map_err(StorageError::failed("reading the vault"));
-            let judged = read.map_err(|error| error.refusal()).and_then(|(place, bytes)| {
-                examined.entries += 1;
-                judge(&keys, &place, &bytes)
-            });
-            if let Err(refusal) = judged {
-                examined.flaws.push(refusal);
-                if examined.flaws.len() == crate::fsck::FINDINGS_MAX {
-                    break;
-                }
-            }
-        }
+        let bodies = db.iterator(IteratorMode::Start).map(|entry| {
+            let (place, bytes) = entry.map_err(read_failed)?;
+            examined.entries += 1;
+            judge(&db, &keys, &place, &bytes)
+        });
+        let keyed = db.iterator_cf(family(&db, KEYS), IteratorMode::Start).map(|entry| {
+            let (place, _) = entry.map_err(read_failed)?;
+            let body = db.get_pinned(&place).map_err(read_failed)?;
+            let commit = commit_of(split_space(&place).1)?;
+            body.map(drop).ok_or_else(|| corrupt(&format!("the key of {commit} opens no body")))
+        });
+        let flaws = bodies.chain(keyed).filter_map(Result::err);
+        examined.flaws = flaws.take(crate::fsck::FINDINGS_MAX).collect();
         Ok(examined)
     }
 }
@@ -274,30 +286,24 @@ impl Vault {
         let data_key: [u8; 32] = random()?;
         let (key_nonce, nonce) = (random()?, random()?);
         let plain = encode(&Plain(body.clone()))?;
-        let entry = Entry {
-            key_nonce,
-            wrapped_key: seal(&self.key, &key_nonce, &data_key, &place)?,
-            nonce,
-            sealed: seal(&XChaCha20Poly1305::new(&Key::from(data_key)), &nonce, &plain, &place)?,
-        };
-        self.db
-            .put_opt(&place, encode(&entry)?, &synced())
-            .map_err(StorageError::failed("writing to the vault"))
-            .map_err(|error| error.refusal())
+        let wrapped = Sealed { nonce: key_nonce, sealed: seal(&self.key, &key_nonce, &data_key, &place)? };
+        let data_key = XChaCha20Poly1305::new(&Key::from(data_key));
+        let body = Sealed { nonce, sealed: seal(&data_key, &nonce, &plain, &place)? };
+        let mut batch = WriteBatch::default();
+        batch.put_cf(family(&self.db, KEYS), &place, encode(&wrapped)?);
+        batch.put(&place, encode(&body)?);
+        let written = self.db.write_opt(batch, &synced());
+        written.map_err(StorageError::failed("writing to the vault")).map_err(|error| error.refusal())
     }
 
     /// A body, if it is kept here.
     ///
     /// # Errors
-    /// `STORAGE_CORRUPT` when the entry does not open with the vault's key.
+    /// `STORAGE_CORRUPT` when it has no key, or does not open with the vault's key.
     pub fn get(&self, commit: &Digest) -> Result<Option<Body>, Refusal> {
         let place = self.place(commit);
-        let bytes = self
-            .db
-            .get(&place)
-            .map_err(StorageError::failed("reading the vault"))
-            .map_err(|error| error.refusal())?;
-        bytes.map(|bytes| body_of(&self.key, &place, &bytes)).transpose()
+        let Some(bytes) = self.db.get(&place).map_err(read_failed)? else { return Ok(None) };
+        body_of(&self.key, &place, &wrapped_key(&self.db, &place)?, &bytes).map(Some)
     }
 
     /// Where the body of a commitment stands.
@@ -331,18 +337,18 @@ pub struct Examined {
 }
 
 /// Judges an entry by its form, and with keys by what it holds.
-fn judge(keys: &[XChaCha20Poly1305], place: &[u8], bytes: &[u8]) -> Result<(), Refusal> {
+fn judge(db: &DB, keys: &[XChaCha20Poly1305], place: &[u8], bytes: &[u8]) -> Result<(), Refusal> {
     let (space, within) = split_space(place);
     if let Some(at) = log::Place::parse(within) {
         return log::judge(keys, space, at, bytes);
     }
-    let commit = <[u8; 32]>::try_from(within).map(Digest::new);
-    let commit = commit.map_err(|_| corrupt("an entry stands under something else than a commitment"))?;
-    if keys.is_empty() {
-        return decode::<Entry>(bytes).map(|_| ());
-    }
+    let commit = commit_of(within)?;
     let named = |refusal: Refusal| Refusal::new(refusal.code, format!("{}, entry {commit}", refusal.detail));
-    let body = first_opened(keys, |key| body_of(key, place, bytes)).map_err(named)?;
+    let wrapped = wrapped_key(db, place).map_err(named)?;
+    if keys.is_empty() {
+        return decode::<Sealed>(bytes).map(|_| ());
+    }
+    let body = first_opened(keys, |key| body_of(key, place, &wrapped, bytes)).map_err(named)?;
     if body.commitment() != commit {
         return Err(corrupt(&format!("entry {commit} holds the body of {}", body.commitment())));
     }
@@ -364,10 +370,22 @@ fn first_opened<T>(
     result
 }
 
+/// The commitment under which something stands in a vault.
+fn commit_of(within: &[u8]) -> Result<Digest, Refusal> {
+    let commit = <[u8; 32]>::try_from(within).map(Digest::new);
+    commit.map_err(|_| corrupt("an entry stands under something else than a commitment"))
+}
+
+/// The wrapped data key of the body at a place.
+fn wrapped_key(db: &DB, place: &[u8]) -> Result<Sealed, Refusal> {
+    let bytes = db.get_cf(family(db, KEYS), place).map_err(read_failed)?;
+    decode(&bytes.ok_or_else(|| corrupt("a body has no key"))?)
+}
+
 /// The body in an entry.
-fn body_of(key: &XChaCha20Poly1305, place: &[u8], bytes: &[u8]) -> Result<Body, Refusal> {
-    let entry: Entry = decode(bytes)?;
-    let data_key: [u8; 32] = open(key, &entry.key_nonce, &entry.wrapped_key, place)?
+fn body_of(key: &XChaCha20Poly1305, place: &[u8], wrapped: &Sealed, bytes: &[u8]) -> Result<Body, Refusal> {
+    let entry: Sealed = decode(bytes)?;
+    let data_key: [u8; 32] = open(key, &wrapped.nonce, &wrapped.sealed, place)?
         .try_into()
         .map_err(|_| corrupt("a data key has another length"))?;
     let data_key = XChaCha20Poly1305::new(&Key::from(data_key));
@@ -383,13 +401,8 @@ fn read_key(file: &Path) -> Result<XChaCha20Poly1305, Refusal> {
     Ok(XChaCha20Poly1305::new(&Key::from(*key.as_bytes())))
 }
 
-fn options() -> Options {
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.set_max_open_files(FILES);
-    options.set_keep_log_file_num(2);
-    options.set_write_buffer_size(WRITE_BUFFER);
-    options
+fn read_failed(error: rocksdb::Error) -> Refusal {
+    StorageError::failed("reading the vault")(error).refusal()
 }
 
 fn corrupt(detail: &str) -> Refusal {
@@ -458,10 +471,12 @@ mod tests {
         vault.put(&commit, &body).unwrap();
         assert_eq!(vault.get(&commit).unwrap(), Some(body));
         let elsewhere = Digest::tagged(b"elsewhere", &[]);
+        let wrapped = vaults.sealed_key(&commit);
         assert_eq!(vault.get(&elsewhere).unwrap(), None);
         let bytes = vault.db.get(commit.as_bytes()).unwrap().unwrap();
         assert!(!bytes.windows(4).any(|window| window == b"name"));
         vault.db.put(elsewhere.as_bytes(), &bytes).unwrap();
+        vault.db.put_cf(family(&vault.db, KEYS), elsewhere.as_bytes(), wrapped).unwrap();
         assert_eq!(vault.get(&elsewhere).unwrap_err().code, Code::StorageCorrupt);
         drop(vaults);
         let other = own(dir.path(), 'b');
@@ -495,12 +510,25 @@ mod tests {
         let wanted = format!("vault: entry {} holds the body of {}", commits[2], body("w").commitment());
         assert_eq!(examined(std::slice::from_ref(&key)), (3, true, vec![wanted]));
         // One that was cut off, and one that stands under no commitment.
-        let db = DB::open(&options(), &path).unwrap();
+        let db = crate::storage::open(&path, FAMILIES, BUDGET).unwrap();
         db.put(commits[2].as_bytes(), b"cut").unwrap();
         db.put(b"short", b"cut").unwrap();
         drop(db);
         assert_eq!(examined(&[]).2.len(), 2);
         assert_eq!(examined(std::slice::from_ref(&key)).2.len(), 2);
+        // A body without a key, and a key without a body.
+        let db = crate::storage::open(&path, FAMILIES, BUDGET).unwrap();
+        db.delete(b"short").unwrap();
+        db.delete_cf(family(&db, KEYS), commits[0].as_bytes()).unwrap();
+        db.delete(commits[2].as_bytes()).unwrap();
+        drop(db);
+        let wanted = [
+            format!("vault: a body has no key, entry {}", commits[0]),
+            format!("vault: the key of {} opens no body", commits[2]),
+        ];
+        assert_eq!(examined(&[]), (2, false, wanted.to_vec()));
+        let refusal = own(dir.path(), 'a').of("uscc:1").unwrap().get(&commits[0]).unwrap_err();
+        assert_eq!(refusal.code, Code::StorageCorrupt);
     }
 
     #[test]
@@ -535,10 +563,16 @@ mod tests {
         // An entry that is moved into another vault does not open there, not even where the key is the one it was sealed with.
         let places = ["uscc:1", "uscc:2", "uscc:3"].map(|agency| vaults.of(agency).unwrap().place(&commit));
         for (from, to) in [(0, 2), (1, 2)] {
-            vaults.db.put(&places[to], vaults.db.get(&places[from]).unwrap().unwrap()).unwrap();
+            for name in [BODIES, KEYS] {
+                let family = family(&vaults.db, name);
+                let moved = vaults.db.get_cf(family, &places[from]).unwrap().unwrap();
+                vaults.db.put_cf(family, &places[to], moved).unwrap();
+            }
             assert_eq!(kept(&vaults, "uscc:3").unwrap_err().code, Code::StorageCorrupt);
         }
-        vaults.db.delete(&places[2]).unwrap();
+        for name in [BODIES, KEYS] {
+            vaults.db.delete_cf(family(&vaults.db, name), &places[2]).unwrap();
+        }
         drop(vaults);
         let keys: Vec<PathBuf> = [&host].into_iter().chain(&guests).map(|one| one.key_file.clone()).collect();
         let flaws = |keys: &[PathBuf]| Vaults::examine(&path, keys).unwrap().flaws.len();

@@ -1,23 +1,27 @@
 //! What docs/operate/backup.md promises, with real processes: backups are made while records are filed, and verify; a
 //! validator that has lost everything comes back from one, catches up, and does not vote until it has new keys; what is not
-//! a backup takes the place of nothing; and an erased body is in no backup that is made afterwards, nor comes back with one from before.
+//! a backup takes the place of nothing; and an erased body is in no backup that is made afterwards, nor comes back with one from before,
+//! and one that stood in a vault opens in none.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Instant;
 
 use chain_core::code::Code;
+use chain_core::id::RecordId;
 use city_tests::cluster::canary::{canary, in_files, in_stores};
 use city_tests::cluster::council::Council;
 use city_tests::cluster::erase::{PATIENCE, body, file, officer_of, order, wait_confirmed};
 use city_tests::cluster::load::{Load, assert_kept, under_load};
-use city_tests::cluster::{Cluster, Node, http, said, wait_for};
+use city_tests::cluster::{Cluster, Node, done, http, said, wait_for};
 
 /// The validator that is backed up.
 const VICTIM: usize = 3;
+/// The agency of one of the validators.
+const MARKET: &str = "uscc:11320100MAXP23YC3L";
 /// Backups made in a row while records are filed, unless `CITY_CYCLES` says how many.
 const BACKUPS: usize = 4;
 
@@ -339,4 +343,81 @@ fn an_erased_body_is_in_no_later_backup_and_does_not_come_back_with_an_earlier_o
     let checked = succeeded(&cluster.nodes[VICTIM].run("fsck"));
     assert!(checked.contains("lack erased bodies"), "{checked}");
     cluster.assert_clean();
+}
+
+/// Files a penalty against a person, which stands in the vault of the agency's node alone; gives its record.
+fn person(cluster: &Cluster, number: u32) -> RecordId {
+    let draft = serde_json::json!({
+        "type": "credit.penalty", "agency": MARKET, "legal_basis": "cn-food-safety",
+        "body": {
+            "subject": { "kind": "person", "name": "张某" }, "decision_no": format!("示市监罚〔2026〕{number}号"),
+            "violation_type": [{ "lang": "zh-Hans", "text": "无证经营食品" }],
+            "facts": [{ "lang": "zh-Hans", "text": "当事人未取得许可。" }], "penalty_kinds": ["warning"],
+            "content": [{ "lang": "zh-Hans", "text": "警告" }], "severity": "minor", "procedure": "summary",
+            "hearing": "not_required", "decided_on": "2026-05-06",
+        },
+    });
+    let path = cluster.dir().join(format!("person-{number}.json"));
+    std::fs::write(&path, draft.to_string()).unwrap();
+    let filed = done(&cluster.city(&["record", "submit", path.to_str().unwrap(), "-o", "json"]));
+    cluster.wait_agreed();
+    filed["items"][0]["record"].as_str().unwrap().parse().unwrap()
+}
+
+/// What a clerk of the agency is given who asks for the body of a record.
+fn asked(cluster: &Cluster, record: RecordId) -> Output {
+    let record = record.to_string();
+    cluster.city(&["access", "read", &record, "--purpose", "a test", "--key", "market-regulation-clerk-1"])
+}
+
+#[test]
+fn a_body_that_was_destroyed_in_a_vault_opens_in_no_earlier_backup() {
+    let mut cluster = Cluster::up();
+    let home = cluster.nodes.iter().position(|node| node.name == "market-regulation").unwrap();
+    let shelf = shelf(&cluster.nodes[home]);
+    stop(&mut cluster.nodes[home]);
+    cluster.nodes[home].start();
+    cluster.wait_one_voting(home);
+    let [gone, kept] = [41, 42].map(|number| person(&cluster, number));
+    for record in [gone, kept] {
+        assert!(succeeded(&asked(&cluster, record)).contains("无证经营食品"));
+    }
+    let made = succeeded(&cluster.nodes[home].run("backup create"));
+    assert!(made.contains("2 keys of bodies"), "{made}");
+
+    // While somebody makes a backup the order is carried out, and the node does not say yet that nothing is left.
+    let lock = shelf.join("lock");
+    let mut maker = Command::new("flock").arg("--no-fork").arg(&lock).args(["sleep", "600"]).spawn().unwrap();
+    let is_held =
+        || !Command::new("flock").arg("--nonblock").arg(&lock).arg("true").status().unwrap().success();
+    wait_for("the lock", PATIENCE, || is_held().then_some(()));
+    let record = gone.to_string();
+    done(&cluster.city(&["record", "erase", &record, "--ground", "unlawful", "--note", "x", "-o", "json"]));
+    done(&cluster.city(&["record", "countersign", &record, "--role", "auditor", "-o", "json"]));
+    let others: Vec<String> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
+    let (all, mut others) = (others.clone(), others);
+    others.retain(|name| *name != cluster.nodes[home].name);
+    wait_confirmed(&cluster, gone, &others.iter().map(String::as_str).collect::<Vec<_>>());
+    wait_for("the node's word that keys are left", PATIENCE, || {
+        cluster.nodes[home].log().contains("keys of erased bodies stand beside the backups").then_some(())
+    });
+    assert!(!asked(&cluster, gone).status.success());
+    maker.kill().unwrap();
+    maker.wait().unwrap();
+    wait_confirmed(&cluster, gone, &all.iter().map(String::as_str).collect::<Vec<_>>());
+
+    // The disk is lost. With the backup from before the order comes back what was not erased.
+    cluster.nodes[home].kill();
+    cluster.nodes[home].delete_data();
+    let restored = succeeded(&run(&cluster.nodes[home], "backup restore", &["newest"]));
+    assert!(restored.contains("1 bodies of the vault were left out"), "{restored}");
+    let checked = succeeded(&cluster.nodes[home].run("fsck"));
+    assert!(checked.contains("each opened with a vault's key"), "{checked}");
+    cluster.nodes[home].start();
+    let given = wait_for("the body that was kept", PATIENCE, || {
+        let given = asked(&cluster, kept);
+        given.status.success().then(|| said(&given))
+    });
+    assert!(given.contains("无证经营食品"), "{given}");
+    assert!(!asked(&cluster, gone).status.success());
 }

@@ -76,6 +76,10 @@ impl Shelf {
         let making = self.0.join(format!("{MAKING}{}", stamp(begun_ms)));
         make_private(&making)?;
         let made = fill(owner, &places, &making, begun_ms, told).and_then(|manifest| {
+            if let Some((_, vault)) = places.iter().find(|(name, _)| *name == "vault") {
+                let added = self.add_keys(vault, &making)?;
+                told(&format!("{} keys of bodies in the vault, kept beside the backups", added.entries));
+            }
             let name = Name::new(begun_ms, manifest.final_height);
             rename(&making, &self.path(&name))?;
             sync_directory(&self.0)?;

@@ -7,6 +7,8 @@
 //! data that is set aside. Where there is no data directory yet one is made, as `init` makes it; only a key that has never
 //! been used anywhere gets a record, its first.
 //!
+//! The keys of bodies in a vault stand beside the backups. A body without one was destroyed since, and is left out.
+//!
 //! Bodies that a vault took in after the backup stand nowhere else. So what the present vault holds is added to the copy.
 //! What has been destroyed there since is destroyed again when the ledger reaches the order.
 
@@ -24,7 +26,7 @@ use crate::start::Setup;
 use crate::storage::StorageError;
 use crate::storage::consensus::ConsensusStore;
 use crate::storage::high_water::{HighWater, Mark};
-use crate::vault::Vaults;
+use crate::vault::{Vaults, keys};
 
 /// What putting a backup back did.
 #[derive(Debug)]
@@ -35,8 +37,19 @@ pub struct Restored {
     pub set_aside: Vec<PathBuf>,
     /// Of a directory that was made for it: whether the validator may vote.
     pub initialised: Option<Initialised>,
+    /// What became of the vault of the backup, if it has one.
+    pub vault: Option<RestoredVault>,
+}
+
+/// A vault that was put back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RestoredVault {
     /// Entries of the vault that was there, which are in the new one too; or why it could not be read.
-    pub vault: Option<Result<u64, Refusal>>,
+    pub kept: Option<Result<u64, Refusal>>,
+    /// Bodies of the backup that were left out: there is no key for them any more.
+    pub keyless: u64,
+    /// Where the keys are looked for.
+    pub keys: PathBuf,
 }
 
 /// How the copies are made.
@@ -44,6 +57,8 @@ struct Making<'a> {
     data: &'a DataDir,
     identity: &'a Identity,
     backup: PathBuf,
+    /// The keys of bodies in vaults.
+    keys: PathBuf,
     manifest: &'a Manifest,
     /// The consensus key's file, for a directory that is to be made.
     new_for: Option<&'a Path>,
@@ -85,6 +100,7 @@ impl Setup {
             data: &self.data,
             identity: &identity,
             backup: shelf.path(&name),
+            keys: shelf.vault_keys(),
             manifest: &verified.manifest,
             new_for: is_new.then_some(key_file),
         };
@@ -94,7 +110,7 @@ impl Setup {
 }
 
 /// What is known once the copies are made.
-type Made = (Option<Initialised>, Option<Result<u64, Refusal>>);
+type Made = (Option<Initialised>, Option<RestoredVault>);
 
 impl Making<'_> {
     fn put(&self) -> Result<(Made, Vec<PathBuf>), Refusal> {
@@ -121,7 +137,7 @@ impl Making<'_> {
             copy_checked(&self.backup.join(file), &copies.join(file), entry)?;
             reached(Step::Copying)?;
         }
-        let vault = self.keep_vault(copies);
+        let vault = self.complete_vault(&copies.join("vault"))?;
         let initialised = self.initialise(copies)?;
         for store in stores {
             sync_files(&copies.join(store))?;
@@ -129,11 +145,19 @@ impl Making<'_> {
         Ok((initialised, vault))
     }
 
-    /// Adds what the present vault holds to the copy of the other one.
-    fn keep_vault(&self, copies: &Path) -> Option<Result<u64, Refusal>> {
-        let (present, copy) = (self.data.vault(), copies.join("vault"));
-        let both = present.join("CURRENT").exists() && copy.exists();
-        both.then(|| Vaults::add_all(&present, &copy).map_err(refuse))
+    /// Gives the copy of a vault its keys, and what the present vault holds.
+    fn complete_vault(&self, copy: &Path) -> Result<Option<RestoredVault>, Refusal> {
+        if !copy.exists() {
+            return Ok(None);
+        }
+        if self.keys.join("CURRENT").exists() {
+            Vaults::add_all(&self.keys, copy).map_err(refuse)?;
+        }
+        let keyless = keys::drop_single(copy).map_err(refuse)?;
+        let present = self.data.vault();
+        let there = present.join("CURRENT").exists();
+        let kept = there.then(|| Vaults::add_all(&present, copy).map_err(refuse));
+        Ok(Some(RestoredVault { kept, keyless, keys: self.keys.clone() }))
     }
 
     /// Makes the copies those of a directory, where there is none yet.

@@ -9,7 +9,7 @@ use chain_core::code::{Code, Refusal};
 use chain_core::genesis::{BYTES_MAX, Genesis};
 use city_node::backup::create::Owner;
 use city_node::backup::prune::Listed;
-use city_node::backup::restore::Restored;
+use city_node::backup::restore::{Restored, RestoredVault};
 use city_node::backup::verify::Verified;
 use city_node::backup::{Name, Shelf, Which};
 use city_node::config::{Config, read_text};
@@ -262,12 +262,8 @@ fn print_restored(restored: &Restored) {
     for path in &restored.set_aside {
         println!("what was there is {}; delete it when you are content", path.display());
     }
-    match &restored.vault {
-        None => {}
-        Some(Ok(entries)) => {
-            println!("the {entries} entries of the vault that was there are in the new one, too")
-        }
-        Some(Err(flaw)) => println!("the vault that was there could not be read: {flaw}"),
+    if let Some(vault) = &restored.vault {
+        print_vault(vault);
     }
     if restored.initialised == Some(Initialised::Voting) {
         println!("the consensus key is fresh: the validator votes once it has caught up and is in the set");
@@ -278,6 +274,24 @@ fn print_restored(restored: &Restored) {
         );
     }
     println!("start the node: it executes what the ledger lacks and fetches what is newer from the others");
+}
+
+fn print_vault(vault: &RestoredVault) {
+    let RestoredVault { kept, keyless, keys } = vault;
+    if *keyless > 0 {
+        println!(
+            "{keyless} bodies of the vault were left out, there is no key for them in {}: they were destroyed after the \
+             backup, or that folder was not copied with it",
+            keys.display()
+        );
+    }
+    match kept {
+        None => {}
+        Some(Ok(entries)) => {
+            println!("the {entries} entries of the vault that was there are in the new one, too")
+        }
+        Some(Err(flaw)) => println!("the vault that was there could not be read: {flaw}"),
+    }
 }
 
 fn prune(shelf: &Shelf, keep: NonZeroUsize) -> Result<ExitCode, Refusal> {

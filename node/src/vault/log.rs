@@ -16,9 +16,8 @@ use chain_core::date::Date;
 use chain_core::layout::Layout as _;
 use chain_core::record::governance::Role;
 use rocksdb::{DB, Direction, IteratorMode};
-use serde::{Deserialize, Serialize};
 
-use super::{Vault, corrupt, decode, encode, first_opened, open, random, seal};
+use super::{Sealed, Vault, corrupt, decode, encode, first_opened, open, random, read_failed, seal};
 use crate::storage::{StorageError, synced};
 
 /// What the keys of entries begin with.
@@ -56,17 +55,6 @@ fn prefix(space: &[u8]) -> Vec<u8> {
 /// The place of a key of the store, if it is that of an entry of this vault.
 fn place_in(space: &[u8], key: &[u8]) -> Option<Place> {
     key.strip_prefix(space).and_then(Place::parse)
-}
-
-/// An entry as it is stored.
-#[derive(Deserialize, Serialize)]
-struct Sealed {
-    nonce: [u8; 24],
-    sealed: Vec<u8>,
-}
-
-impl chain_core::codec::Wire for Sealed {
-    const LIMIT: usize = 4 * 1024;
 }
 
 /// Where the log ends, and which questions came lately.
@@ -229,10 +217,6 @@ fn entry_of(key: &XChaCha20Poly1305, space: &[u8], place: Place, bytes: &[u8]) -
     let plain = open(key, &stored.nonce, &stored.sealed, &place.key(space))
         .map_err(|refusal| named(&refusal.detail))?;
     Entry::from_canonical(&plain).map_err(|error| named(&error.to_string()))
-}
-
-fn read_failed(error: rocksdb::Error) -> Refusal {
-    StorageError::failed("reading the vault")(error).refusal()
 }
 
 #[cfg(test)]

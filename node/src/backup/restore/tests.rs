@@ -23,7 +23,8 @@ impl Desk {
         new_for: Option<&'a Path>,
     ) -> Making<'a> {
         let backup = self.shelf().path(&self.shelf().find(&Which::Newest).unwrap());
-        Making { data, identity: &self.identity, backup, manifest, new_for }
+        let keys = self.shelf().vault_keys();
+        Making { data, identity: &self.identity, backup, keys, manifest, new_for }
     }
 
     /// What the stores of a directory hold is the chain; gives whether the consensus store has the mark, and a record.
@@ -127,16 +128,97 @@ fn a_lost_directory_is_made_anew_and_only_a_fresh_key_gets_a_record() {
     assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
 }
 
-#[test]
-fn bodies_that_the_vault_took_in_later_stay() {
+/// Whose vault a desk has.
+fn holder(desk: &Desk) -> Holder {
     use std::os::unix::fs::PermissionsExt as _;
-    let desk = Desk::new();
-    let data = &desk.world.data;
     let key = desk.dir.path().join("vault.key");
     fs::write(&key, "a".repeat(64)).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    let body = |name: &str| Body { salt: Digest::tagged(b"salt", &[name.as_bytes()]), json: name.into() };
-    let own = Holder { agency: "uscc:1".to_owned(), key_file: key };
+    Holder { agency: "uscc:1".to_owned(), key_file: key }
+}
+
+fn body(name: &str) -> Body {
+    Body { salt: Digest::tagged(b"salt", &[name.as_bytes()]), json: name.into() }
+}
+
+/// Whether the files of a folder hold some bytes.
+fn holds(folder: &Path, wanted: &[u8]) -> bool {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).any(|path| {
+        if path.is_dir() {
+            return holds(&path, wanted);
+        }
+        fs::read(&path).unwrap().windows(wanted.len()).any(|window| window == wanted)
+    })
+}
+
+#[test]
+fn a_key_that_is_destroyed_takes_the_body_out_of_every_backup() {
+    let desk = Desk::new();
+    let data = &desk.world.data;
+    let own = holder(&desk);
+    let open = || Vaults::open(&data.vault(), &own, &[]).unwrap();
+    let bodies = ["first", "second"].map(body);
+    let [first, second] = &bodies;
+    let vaults = open();
+    for body in &bodies {
+        vaults.of("uscc:1").unwrap().put(&body.commitment(), body).unwrap();
+    }
+    let keys = bodies.each_ref().map(|body| vaults.sealed_key(&body.commitment()));
+    drop(vaults);
+    let (name, manifest) = desk.create();
+    // The keys are beside the backup and not in it.
+    let (shelf, all) = (desk.shelf(), desk.shelf().vault_keys());
+    for key in &keys {
+        assert!(holds(&all, key) && !holds(&shelf.path(&name), key));
+    }
+    let (made, _) = desk.making(data, &manifest, None).put().unwrap();
+    assert_eq!(made.1.unwrap().keyless, 0);
+    for body in &bodies {
+        assert_eq!(open().of("uscc:1").unwrap().get(&body.commitment()).unwrap().as_ref(), Some(body));
+    }
+    // A vault that was lost and begun anew takes no key from the older backups.
+    fs::remove_dir_all(data.vault()).unwrap();
+    drop(open());
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let (empty, _) = desk.create();
+    assert!(holds(&all, &keys[0]));
+    fs::remove_dir_all(shelf.path(&empty)).unwrap();
+
+    // While a backup is made, nothing is said to be gone; nor is anything where another one was cut off.
+    let places = open().places(&[first.commitment()]);
+    let mut lock = shelf.lock_file().unwrap();
+    let held = take(&mut lock, desk.dir.path()).unwrap();
+    assert_eq!(shelf.destroy_keys(&places).unwrap_err().code, Code::LockHeld);
+    drop(held);
+    let cut_off = shelf.path(&name).with_file_name("making-20270203T041500Z");
+    fs::create_dir(&cut_off).unwrap();
+    fs::write(cut_off.join("keys"), &keys[0]).unwrap();
+    assert_eq!(shelf.destroy_keys(&places), Ok(1));
+    assert_eq!(shelf.destroy_keys(&places), Ok(0));
+    let of_all = shelf.path(&name).parent().unwrap().to_owned();
+    assert!(!holds(&of_all, &keys[0]) && holds(&of_all, &keys[1]));
+    let (made, _) = desk.making(data, &manifest, None).put().unwrap();
+    assert_eq!(made.1.unwrap().keyless, 1);
+    let vaults = open();
+    assert_eq!(vaults.of("uscc:1").unwrap().get(&first.commitment()).unwrap(), None);
+    assert_eq!(vaults.of("uscc:1").unwrap().get(&second.commitment()).unwrap().as_ref(), Some(second));
+    drop(vaults);
+    let examined = Vaults::examine(&data.vault(), std::slice::from_ref(&own.key_file)).unwrap();
+    assert_eq!((examined.entries, examined.flaws), (1, Vec::new()));
+
+    // Without its keys the vault of a backup is empty, and the rest is put back all the same.
+    fs::remove_dir_all(&all).unwrap();
+    fs::remove_dir_all(data.vault()).unwrap();
+    let (made, _) = desk.making(data, &manifest, None).put().unwrap();
+    assert_eq!(made.1.unwrap(), RestoredVault { kept: None, keyless: 2, keys: all });
+    assert_eq!(shelf.destroy_keys(&places), Ok(0));
+}
+
+#[test]
+fn bodies_that_the_vault_took_in_later_stay() {
+    let desk = Desk::new();
+    let data = &desk.world.data;
+    let own = holder(&desk);
     let open = || Vaults::open(&data.vault(), &own, &[]).unwrap();
     let [first, second] = ["first", "second"].map(body);
     open().of("uscc:1").unwrap().put(&first.commitment(), &first).unwrap();
@@ -146,16 +228,17 @@ fn bodies_that_the_vault_took_in_later_stay() {
     vaults.of("uscc:1").unwrap().put(&second.commitment(), &second).unwrap();
     vaults.destroy(&[first.commitment()]).unwrap();
     drop(vaults);
-    let ((_, kept), aside) = desk.making(data, &manifest, None).put().unwrap();
-    assert_eq!((kept, aside.len()), (Some(Ok(1)), 3));
+    let kept = |vault: Option<RestoredVault>| vault.unwrap().kept;
+    let ((_, vault), aside) = desk.making(data, &manifest, None).put().unwrap();
+    assert_eq!((kept(vault), aside.len()), (Some(Ok(1)), 3));
     let kept_of = |one: &Body| open().of("uscc:1").unwrap().get(&one.commitment()).unwrap();
     for one in [&first, &second] {
         assert_eq!(kept_of(one).as_ref(), Some(one));
     }
     // One that cannot be read is told, and set aside like the rest.
     fs::write(data.vault().join("CURRENT"), "MANIFEST-999999\n").unwrap();
-    let ((_, kept), aside) = desk.making(data, &manifest, None).put().unwrap();
-    assert!(matches!(kept, Some(Err(_))) && aside.len() == 3, "{kept:?}");
+    let ((_, vault), aside) = desk.making(data, &manifest, None).put().unwrap();
+    assert!(matches!(kept(vault), Some(Err(_))) && aside.len() == 3);
     assert_eq!(kept_of(&first), Some(first));
 }
 
