@@ -36,6 +36,21 @@ pub(crate) fn destroy_at(path: &Path, places: &[Vec<u8>]) -> Result<u32, Storage
 /// # Errors
 /// When the disk refuses.
 pub(super) fn destroy_in(db: &DB, places: &[Vec<u8>], rewrite: bool) -> Result<u32, StorageError> {
+    let count = delete(db, places)?;
+    if count > 0 || rewrite {
+        for Family { name, .. } in FAMILIES {
+            db.flush_cf(family(db, name)).map_err(StorageError::failed("flushing the vault"))?;
+        }
+        for Family { name, .. } in FAMILIES {
+            db.compact_range_cf_opt(family(db, name), None::<&[u8]>, None::<&[u8]>, &rewriting());
+        }
+        healthy(db, "vault")?;
+    }
+    Ok(count)
+}
+
+/// Deletes what stands at places, durably; gives at how many something was. Files hold it still.
+fn delete(db: &DB, places: &[Vec<u8>]) -> Result<u32, StorageError> {
     let mut batch = WriteBatch::default();
     let mut count = 0;
     for place in places {
@@ -49,17 +64,14 @@ pub(super) fn destroy_in(db: &DB, places: &[Vec<u8>], rewrite: bool) -> Result<u
         }
         count += u32::from(kept);
     }
-    if count > 0 || rewrite {
-        db.write_opt(batch, &synced()).map_err(StorageError::failed("deleting from the vault"))?;
-        for Family { name, .. } in FAMILIES {
-            db.flush_cf(family(db, name)).map_err(StorageError::failed("flushing the vault"))?;
-        }
-        for Family { name, .. } in FAMILIES {
-            db.compact_range_cf_opt(family(db, name), None::<&[u8]>, None::<&[u8]>, &rewriting());
-        }
-        healthy(db, "vault")?;
-    }
+    db.write_opt(batch, &synced()).map_err(StorageError::failed("deleting from the vault"))?;
     Ok(count)
+}
+
+/// What a crash leaves of a destruction: it is deleted, and stands in the files.
+#[cfg(test)]
+pub(crate) fn delete_at(path: &Path, places: &[Vec<u8>]) -> Result<u32, StorageError> {
+    delete(&open(path, FAMILIES, BUDGET)?, places)
 }
 
 /// Takes what is of no use out of a store that nobody has open: bodies without a key, which nothing opens, and keys without a

@@ -215,6 +215,32 @@ fn a_key_that_is_destroyed_takes_the_body_out_of_every_backup() {
 }
 
 #[test]
+fn a_destruction_that_a_crash_cut_off_is_ended() {
+    let desk = Desk::new();
+    let (vault, all) = (desk.world.data.vault(), desk.shelf().vault_keys());
+    let own = holder(&desk);
+    let open = || Vaults::open(&vault, &own, &[]).unwrap();
+    let first = body("first");
+    let commit = first.commitment();
+    let vaults = open();
+    vaults.of("uscc:1").unwrap().put(&commit, &first).unwrap();
+    let (key, places) = (vaults.sealed_key(&commit), vaults.places(&[commit]));
+    drop(vaults);
+    desk.create();
+    for store in [&vault, &all] {
+        assert_eq!(keys::delete_at(store, &places).unwrap(), 1);
+        assert!(holds(store, &key), "{}", store.display());
+    }
+    let vaults = open();
+    assert_eq!(vaults.destroy(&[commit]), Ok(0));
+    assert_eq!(desk.shelf().destroy_keys(&places), Ok(0));
+    drop(vaults);
+    for store in [&vault, &all] {
+        assert!(!holds(store, &key), "{}", store.display());
+    }
+}
+
+#[test]
 fn bodies_that_the_vault_took_in_later_stay() {
     let desk = Desk::new();
     let data = &desk.world.data;
